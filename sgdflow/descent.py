@@ -243,11 +243,12 @@ class Descent:
     def _known_scores(self, parameters: Parameters) -> Scores:
         """Return the scores of the splits that were scored whole."""
         splits = self._problem.splits
-        train, validation, test = (
-            known.summary() if (known := self._evaluate.known(parameters, examples)) else None
-            for examples in (splits.train, splits.validation, splits.test)
+        return Scores(
+            {
+                name: self._evaluate.known(parameters, getattr(splits, name)) or Evaluation({})
+                for name in ("train", "validation", "test")
+            }
         )
-        return Scores(train, validation, test)
 
     async def _summary(self, parameters: Parameters, examples: Sequence[Example]) -> Summary | None:
         return (await self._evaluate(parameters, examples)).summary()

@@ -18,6 +18,7 @@ from aiohttp import web
 from sgdflow.app import compose
 from sgdflow.config.prepare import prepare
 from sgdflow.descent import Descent, Result, Scores, Step
+from sgdflow.evaluation import Evaluation
 from sgdflow.llm import Message, Reply, Spent, Usage
 from sgdflow.llm.allowance import Allowance
 from sgdflow.llm.client import Limits, LiteLLM, ModelSpec
@@ -32,6 +33,7 @@ from sgdflow.simulation.worlds import reply
 from sgdflow.spending import spending_table
 from sgdflow.tracking.entries import result_metrics
 
+NOTHING = Scores({split: Evaluation({}) for split in ("train", "validation", "test")})
 LIMITS = Limits(concurrency=8, timeout=10.0, retries=2, backoff=0.001)
 
 
@@ -205,8 +207,7 @@ def test_a_hard_limit_ends_the_run_at_once_with_what_it_has(tmp_path: Path) -> N
 @pytest.mark.parametrize("most", [Allowance(calls=5), Allowance(tokens=300), Allowance(cost=3e-4)])
 def test_a_hard_limit_below_the_first_scores(most: Allowance, tmp_path: Path) -> None:
     result, steps, calls, by_node = descend(most, tmp_path / "r.db")
-    nothing = Scores(None, None, None)
-    assert (result.initial, result.final, steps) == (nothing, nothing, [])
+    assert (result.initial, result.final, steps) == (NOTHING, NOTHING, [])
     assert result.stop_reason.startswith("budget: ")
     total = sum(result.spent.values(), Spent())
     assert total.calls == calls == rows(tmp_path / "r.db")
@@ -243,8 +244,7 @@ def test_the_table_and_the_metrics_tell_roles_and_nodes() -> None:
         "optimizer": {"a.instruction": Spent(2, Usage(5, 5), None)},
     }
     spent = {role: sum(used.values(), Spent()) for role, used in nodes.items()}
-    scores = Scores(None, None, None)
-    result = Result(scores, scores, {}, 0, 0, "steps: all 0 were taken", spent)
+    result = Result(NOTHING, NOTHING, {}, 0, 0, "steps: all 0 were taken", spent)
     record = result_record(result, {}, 1.0, nodes)
     assert [line.split() for line in spending_table(record)] == [
         ["used", "calls", "prompt", "cached", "completion", "cost"],
