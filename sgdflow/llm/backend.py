@@ -6,11 +6,14 @@ what is set here holds for the process; doing it again changes nothing.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +23,12 @@ from sgdflow.llm.models import ModelSpec, estimated_tokens
 _SIMULATED = "simulated"
 _OWN_ENDPOINTS = ("openai", "hosted_vllm")
 _NO_KEY_NEEDED = "no-key-needed"
+_PRICES = (
+    "input_cost_per_token", "output_cost_per_token",
+    "cache_read_input_token_cost", "cache_creation_input_token_cost",
+)  # fmt: skip
+_NO_PRICE = dict.fromkeys(_PRICES, 1e-15)
+"""Stands for a price that nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +51,7 @@ def load(specs: Iterable[ModelSpec]) -> None:
     # failures were compared, the organization's header is all that it leaves out.
     if "OPENAI_ORGANIZATION" not in os.environ:
         os.environ.setdefault("EXPERIMENTAL_OPENAI_BASE_LLM_HTTP_HANDLER", "True")
+    new = "litellm" not in sys.modules
     import litellm
 
     litellm.suppress_debug_info = True
@@ -57,13 +67,27 @@ def load(specs: Iterable[ModelSpec]) -> None:
         )
     for spec in specs:
         _introduce(litellm, spec)
+    if new:
+        _import_the_rest(litellm)
+
+
+def _import_the_rest(litellm: Any) -> None:
+    """Have litellm import what it leaves to its first call, which many others may wait behind."""
+    # One that is answered by litellm itself.
+    litellm.completion(
+        model="openai/gpt-4o-mini", messages=[{"role": "user", "content": "?"}], mock_response="!"
+    )
+    litellm.encode(model="gpt-4o-mini", text="?")
+    # The collector need not look through half a million lasting objects again and again.
+    gc.freeze()
 
 
 def _introduce(litellm: Any, spec: ModelSpec) -> None:
-    # An unknown name sends litellm through about ten price look-ups in each call.
+    # An unknown name sends litellm through about ten price look-ups in each call, and a price of
+    # 0 through a search for its reason, which takes a third of a call's CPU time.
     own = spec.provider == _SIMULATED or (spec.api_base and spec.provider in _OWN_ENDPOINTS)
     if own and _listed(litellm, spec) is None:
-        known = {"litellm_provider": spec.provider, "mode": "chat"}
+        known = {"litellm_provider": spec.provider, "mode": "chat", **_NO_PRICE}
         litellm.register_model({spec.model: known})
 
 
@@ -82,21 +106,49 @@ async def ask(
         # Otherwise litellm takes a provider's key from the environment and sends it there.
         key = _NO_KEY_NEEDED
     try:
-        response = await litellm.acompletion(
-            model=spec.model,
-            messages=[{"role": said.role, "content": said.content} for said in messages],
-            api_base=spec.api_base,
-            api_key=key,
-            timeout=seconds,
-            num_retries=0,
-            max_retries=0,
-            **spec.parameters_of(sample),
-        )
+        with _unlogged(litellm):
+            response = await litellm.acompletion(
+                model=spec.model,
+                messages=[{"role": said.role, "content": said.content} for said in messages],
+                api_base=spec.api_base,
+                api_key=key,
+                timeout=seconds,
+                num_retries=0,
+                max_retries=0,
+                **spec.parameters_of(sample),
+            )
     except litellm.exceptions.APIConnectionError as error:
         if spec.provider == _SIMULATED and error.__context__ is not None:
             raise error.__context__ from None  # the defect that litellm takes for a connection's
         raise
     return _read(litellm, spec, messages, response)
+
+
+@contextmanager
+def _unlogged(litellm: Any) -> Iterator[None]:
+    """Have litellm prepare no log entry for the call, where nobody has asked it for any.
+
+    An entry takes a fifth of a call's CPU time. What says that a call is litellm's own affair,
+    and needs none, is no part of its public interface: where it is gone, entries are made.
+    """
+    wanted = litellm.callbacks or litellm.success_callback or litellm.failure_callback
+    own_affair = None if wanted else _own_affair()
+    if own_affair is None:
+        yield
+        return
+    before = own_affair.set(True)
+    try:
+        yield
+    finally:
+        own_affair.reset(before)
+
+
+def _own_affair() -> ContextVar[bool] | None:
+    try:
+        from litellm._internal_context import is_internal_call
+    except ImportError:
+        return None
+    return is_internal_call if isinstance(is_internal_call, ContextVar) else None
 
 
 def _read(litellm: Any, spec: ModelSpec, messages: Sequence[Message], response: Any) -> Answer:
@@ -131,8 +183,9 @@ def _cached(said: Any, prompt: int) -> int:
 def _cost(litellm: Any, spec: ModelSpec, response: Any) -> float | None:
     if spec.provider == _SIMULATED:
         return 0.0
-    if "input_cost_per_token" not in (_listed(litellm, spec) or {"input_cost_per_token": 0}):
-        return None  # introduced without a price, which litellm takes for a price of 0
+    listed = _listed(litellm, spec) or {}
+    if _NO_PRICE.items() <= listed.items():
+        return None
     cost = response._hidden_params.get("response_cost")
     return float(cost) if isinstance(cost, int | float) else None
 
