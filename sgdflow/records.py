@@ -43,6 +43,7 @@ def step_record(step: Step) -> dict[str, Any]:
         },
         "accepted": tried.decision.accepted,
         "reason": tried.decision.reason,
+        "gate": {"at_most": tried.decision.most, **asdict(tried.gating)},
         "sampled": [_learned(one) for one in tried.learned],
         "proposal": dict(tried.proposal.changes),
         "skipped": dict(tried.proposal.skipped),
@@ -93,11 +94,18 @@ def result_record(result: Result, about: Mapping[str, Any], seconds: float) -> d
         **about,
         "scores": scores_record(result.initial, result.final),
         **spent_record(result.spent),
+        "gate": _gate_record(result),
         "steps": result.steps,
         "accepted": result.accepted,
         "stop_reason": result.stop_reason,
         "seconds": round(seconds, 3),
     }
+
+
+def _gate_record(result: Result) -> dict[str, Any]:
+    calls = sum(spent.calls for spent in result.spent.values())
+    share = result.gating.calls / calls if calls else 0.0
+    return {**asdict(result.gating), "share": round(share, 4)}
 
 
 class RunFolder:
@@ -205,8 +213,8 @@ def _malformed(step: Step) -> int:
     passes: list[ForwardPass | BackwardPass] = [
         one.backward for one in tried.learned if one.backward
     ]
-    if tried.candidate:
-        passes += [outcome.passed for outcome in tried.candidate.outcomes.values()]
+    if tried.trial.seen:
+        passes += [outcome.passed for outcome in tried.trial.seen.outcomes.values()]
     exchanges = [*tried.proposal.calls.values()]
     for one in passes:
         exchanges += one.calls.values()

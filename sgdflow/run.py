@@ -109,9 +109,18 @@ def closing_words(record: Mapping[str, Any]) -> str:
             f"{record['stop_reason'][:1].upper()}{record['stop_reason'][1:]}.",
             *rows,
             f"  calls       {calls}",
+            f"  gate        {gate_words(record)}",
             f"  seconds     {record['seconds']:.1f}",
         ]
     )
+
+
+def gate_words(record: Mapping[str, Any]) -> str:
+    """Say what the gate took: "600 calls (65 %), 120 at most spared"."""
+    gate = record["gate"]
+    words = f"{gate['calls']} of these calls ({gate['share']:.0%})"
+    left = gate["examples"] - gate["evaluated"]
+    return f"{words}; not scored: {left} of {gate['examples']} examples" if left else words
 
 
 @dataclass(frozen=True, slots=True)
