@@ -63,18 +63,17 @@ def make_plan(prepared: Prepared, prices: Mapping[str, Price | None]) -> Plan:
     share = 1.0 if open_gate else conf.accepted
     expected = go(Scenario(share, conf.changed), rehearsed)
     before = _row("before the first step", most.moments[0])
-    turned_down = _whole(least, patient)
-    parts = [before]
-    totals = [_row("at least: the start is good enough", before)]
+    parts, totals = [before], [_row("at least: the start is good enough", before)]
+    if steps and not open_gate:
+        parts.append(_step("a step, turned down at once", least))
+        words = f"all {patient} steps turned down at once"
+        totals.append(_row(words, _whole(least, patient)))
     if steps:
-        parts += [_step("a step, turned down at once", least), _step("a step, accepted", most)]
-        parts.append(_between("after the last step", most.moments[-2], most.moments[-1]))
-        words = f"{conf.accepted:.0%} accepted, {conf.changed:.0%} of the texts changed"
-        totals += [
-            Row(f"all {patient} steps turned down at once", turned_down.taken, turned_down.seconds),
-            _row(f"expected: {words}", _whole(expected, steps)),
-            _row(f"at most: all {steps} steps accepted", _whole(most, steps)),
-        ]
+        parts.append(_step("a step, accepted", most))
+        parts.append(_row("after the last step", _difference(*most.moments[-2:])))
+        words = f"expected: {share:.0%} accepted, {conf.changed:.0%} of the texts changed"
+        totals.append(_row(words, _whole(expected, steps)))
+        totals.append(_row(f"at most: all {steps} steps accepted", _whole(most, steps)))
     splits = problem.splits
     title = (
         f"{method.name} on {problem.graph.name}: {len(splits.train)} training, "
@@ -152,10 +151,6 @@ def _step(name: str, rehearsal: Rehearsal) -> Row:
     all_of_them = _difference(rehearsal.moments[0], rehearsal.moments[-2])
     mean = {role: _times(spent, 1 / steps) for role, spent in all_of_them.taken.items()}
     return Row(name, mean, all_of_them.seconds / steps)
-
-
-def _between(name: str, before: Moment, after: Moment) -> Row:
-    return _row(name, _difference(before, after))
 
 
 def _row(name: str, moment: Moment | Row) -> Row:

@@ -233,9 +233,9 @@ class _Thinned:
     async def propose(self, situation: Situation, llm: LLM) -> Proposal:
         proposal: Proposal = await self.rule.propose(situation, llm)
         names = list(proposal.changes)
-        most = max(1, round(self.share * len(names)))
-        begin = (situation.step - 1) * most
-        kept = {names[i % len(names)] for i in range(begin, begin + most)} if names else set()
+        each = self.share * len(names)
+        begin, end = int((situation.step - 1) * each), int(situation.step * each)
+        kept = {names[i % len(names)] for i in range(begin, max(end, begin + 1)) if names}
         return replace(proposal, changes={n: v for n, v in proposal.changes.items() if n in kept})
 
     def problems(self, graph: Graph, optimised: Sequence[str]) -> Iterator[str]:
