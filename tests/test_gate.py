@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -161,6 +162,18 @@ class Simulated(ScriptedLLM):
         return await super().complete(role, messages, node=node, sample=sample)
 
 
+class Careless(Simulated):
+    """Spoils every other rewrite, so that the gate has something to turn down."""
+
+    async def complete(
+        self, role: str, messages: Sequence[Message], *, node: str, sample: int = 0
+    ) -> Reply:
+        said = await super().complete(role, messages, node=node, sample=sample)
+        if role != "optimizer" or (sample + len(messages[-1].content)) % 2:
+            return said
+        return replace(said, text=re.sub(r"costs (\d+)", r"costs 1\1", said.text))
+
+
 @dataclass(frozen=True)
 class Watch:
     steps: list[Step]
@@ -178,14 +191,13 @@ def ready(*words: str) -> Prepared:
 
 def descend(*words: str) -> tuple[Result, list[dict[str, Any]]]:
     prepared, watch = ready(*words), Watch([])
-    descent = Descent(prepared.problem, prepared.method, Simulated(), watch)
+    descent = Descent(prepared.problem, prepared.method, Careless(), watch)
     return asyncio.run(descent.run(prepared.start)), [step_record(s) for s in watch.steps]
 
 
 RUNS = [
-    *(["method=shuffled_gradient", f"seed={seed}"] for seed in range(3)),
-    *(["method=no_neighbors", "method.sample.count=4", f"seed={seed}"] for seed in (1,)),
-    ["method=shuffled_gradient", "method.update.memory=2"],
+    *([f"seed={seed}"] for seed in range(3)),
+    ["method.update.memory=2"],
     ["method=no_neighbors", "method.gate.rule=not_worse", "method.gate.examples=validation"],
     ["method=copro"],
 ]
@@ -213,7 +225,7 @@ def test_runs_come_to_the_same_with_fewer_calls(words: Sequence[str]) -> None:
 
 
 def test_early_reject_spares_calls_and_says_so() -> None:
-    result, steps = descend("method=shuffled_gradient", "method.gate.wave=4")
+    result, steps = descend("method.gate.wave=4", "method.stop.steps=4")
     assert result.gating.spared > 0
     record = result_record(result, {}, 1.0)
     calls = sum(record["calls"].values())
