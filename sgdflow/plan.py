@@ -66,14 +66,16 @@ def make_plan(prepared: Prepared, prices: Mapping[str, Price | None]) -> Plan:
     parts, totals = [before], [_row("at least: the start is good enough", before)]
     if steps and not open_gate:
         parts.append(_step("a step, turned down at once", least))
-        words = f"all {patient} steps turned down at once"
+        words = f"all {_taken(least, patient)} steps turned down at once"
         totals.append(_row(words, _whole(least, patient)))
     if steps:
         parts.append(_step("a step, accepted", most))
         parts.append(_row("after the last step", _difference(*most.moments[-2:])))
         words = f"expected: {share:.0%} accepted, {conf.changed:.0%} of the texts changed"
         totals.append(_row(words, _whole(expected, steps)))
-        totals.append(_row(f"at most: all {steps} steps accepted", _whole(most, steps)))
+        totals.append(
+            _row(f"at most: all {_taken(most, steps)} steps accepted", _whole(most, steps))
+        )
     splits = problem.splits
     title = (
         f"{method.name} on {problem.graph.name}: {len(splits.train)} training, "
@@ -116,8 +118,7 @@ def _notes(
 
 
 def _ended_early(most: Rehearsal, steps: int) -> Iterator[str]:
-    taken = len(most.moments) - 2
-    if taken < steps and most.stop_reason.startswith("budget"):
+    if (taken := _taken(most, steps)) < steps and most.stop_reason.startswith("budget"):
         yield f"The budget may end the run after step {taken} of {steps} ({most.stop_reason})."
 
 
@@ -129,11 +130,16 @@ def _troubles(most: Rehearsal) -> Iterator[str]:
         )
 
 
+def _taken(rehearsal: Rehearsal, steps: int) -> int:
+    """Return after how many steps the run ends: the budget may end it."""
+    return steps if rehearsal.stop_reason.startswith("steps") else len(rehearsal.moments) - 2
+
+
 def _whole(rehearsal: Rehearsal, steps: int) -> Moment:
     """Return what the run takes in all, with the steps that were not rehearsed."""
     moments = rehearsal.moments
     missing = steps - (len(moments) - 2)
-    if missing <= 0 or not rehearsal.stop_reason.startswith("steps"):
+    if _taken(rehearsal, steps) < steps or missing <= 0:
         return moments[-1]
     more = _difference(moments[-3], moments[-2])
     return Moment(
@@ -147,7 +153,7 @@ def _whole(rehearsal: Rehearsal, steps: int) -> Moment:
 
 def _step(name: str, rehearsal: Rehearsal) -> Row:
     """Return the mean step."""
-    steps = len(rehearsal.moments) - 2
+    steps = max(1, len(rehearsal.moments) - 2)
     all_of_them = _difference(rehearsal.moments[0], rehearsal.moments[-2])
     mean = {role: _times(spent, 1 / steps) for role, spent in all_of_them.taken.items()}
     return Row(name, mean, all_of_them.seconds / steps)

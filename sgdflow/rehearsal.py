@@ -110,6 +110,8 @@ class _Watch:
 
     def scored(self, initial: Scores) -> None:
         self.note()
+        for evaluation in initial.evaluations.values():
+            self.troubles.extend(evaluation.failures.values())
 
     def stepped(self, step: Step) -> None:
         self.note()

@@ -118,11 +118,12 @@ def closing_words(record: Mapping[str, Any]) -> str:
 
 
 def gate_words(record: Mapping[str, Any]) -> str:
-    """Say what the gate took: "600 calls (65 %), 120 at most spared"."""
+    """Say what the gate took, and what early rejections spared."""
     gate = record["gate"]
     words = f"{gate['calls']} of these calls ({gate['share']:.0%})"
     left = gate["examples"] - gate["evaluated"]
-    return f"{words}; not scored: {left} of {gate['examples']} examples" if left else words
+    spared = f"; {left} of {gate['examples']} examples not scored, at most {gate['spared']} calls"
+    return words + spared if left else words
 
 
 @dataclass(frozen=True, slots=True)

@@ -236,7 +236,7 @@ def test_early_reject_spares_calls_and_says_so() -> None:
     left = gate["examples"] - gate["evaluated"]
     assert (
         f"  gate        {gate['calls']} of these calls ({gate['share']:.0%}); "
-        f"not scored: {left} of {gate['examples']} examples"
+        f"{left} of {gate['examples']} examples not scored, at most {gate['spared']} calls"
     ) in closing_words(record)
 
 
