@@ -108,6 +108,14 @@ def same_directory() -> str:
     return f"hydra.run.dir={config.run.dir}"
 
 
+def sweep_words() -> str:
+    """Return a heading that names the job of a multirun; empty for a single run."""
+    config = HydraConfig.get()
+    if config.mode != RunMode.MULTIRUN:
+        return ""
+    return f"\njob {config.job.num}: {config.job.override_dirname}\n"
+
+
 def working_directory() -> str:
     """Return where the command was given: hydra.job.chdir may have moved the job since."""
     return str(HydraConfig.get().runtime.cwd)

@@ -13,6 +13,7 @@ usage: sgdflow COMMAND [KEY=VALUE ...] [-m]
 
   optimize   optimise the parameters of a graph
   evaluate   score a graph: sgdflow evaluate parameters=RUN_DIRECTORY split=test
+  plan       print what optimize would take: calls, tokens, cost, time; nothing is sent
   graph      print a graph: its nodes, prompts and parameters, as text and Mermaid
   compare    print a table of recorded runs: sgdflow compare rows=method cols=task
   ui         open the MLflow UI on the recorded runs      [--port N]
@@ -62,6 +63,7 @@ def _commands() -> Mapping[str, Callable[[Sequence[str]], int]]:
     return {
         "optimize": _optimize,
         "evaluate": _evaluate,
+        "plan": _plan,
         "graph": _graph,
         "compare": _compare,
         "ui": _ui,
@@ -109,6 +111,17 @@ def _graph(words: Sequence[str]) -> int:
     from sgdflow.commands import graph
 
     return run_hydra(graph, [*words, *_NO_TRACE])
+
+
+def _plan(words: Sequence[str]) -> int:
+    from tempfile import TemporaryDirectory
+
+    from sgdflow.app import run_hydra
+    from sgdflow.commands import plan
+
+    with TemporaryDirectory() as folder:  # Hydra notes each sweep somewhere
+        no_trace = [*_NO_TRACE, f"hydra.sweep.dir={folder}", "~hydra.callbacks.sweep"]
+        return run_hydra(plan, [*words, *no_trace])
 
 
 def _compare(words: Sequence[str]) -> int:

@@ -93,6 +93,17 @@ def graph(raw: Mapping[str, Any]) -> None:
     sys.stdout.write(as_text(built, parameters, names, config) + "\n\n" + as_mermaid(built, names))
 
 
+def plan(raw: Mapping[str, Any]) -> None:
+    """Print what optimising would take."""
+    from sgdflow.app import sweep_words
+    from sgdflow.llm.backend import price_of
+    from sgdflow.plan import as_text, make_plan
+
+    prepared = prepare(raw, _prompts(), None)
+    prices = {role: price_of(spec) for role, spec in prepared.models.items()}
+    sys.stdout.write(f"{sweep_words()}{as_text(make_plan(prepared, prices))}\n")
+
+
 def ui(words: Sequence[str]) -> int:
     """Open the MLflow UI on the store that the configuration names."""
     from sgdflow.app import compose

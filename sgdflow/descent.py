@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from sgdflow.backward import backward_pass
@@ -12,10 +12,12 @@ from sgdflow.budget import Meter
 from sgdflow.data import Example
 from sgdflow.errors import BudgetSpent, NodeFailed
 from sgdflow.evaluation import Evaluation, Evaluator, Outcome, Summary
+from sgdflow.forward import PromptForward
 from sgdflow.graph import Parameters
 from sgdflow.llm import LLM
 from sgdflow.method import Method, Problem
-from sgdflow.steps import Observer, Result, Scores, Step, Tried
+from sgdflow.steps import Gating, Observer, Result, Scores, Step, Tried
+from sgdflow.trial import Trial, put_to_the_first_gate, put_to_the_gate
 from sgdflow.update import (
     Decision,
     Evidence,
@@ -42,6 +44,7 @@ class _Course:
     steps: int = 0
     accepted: int = 0
     reason: str = ""
+    gating: Gating = field(default_factory=Gating)
 
 
 class Descent:
@@ -72,6 +75,7 @@ class Descent:
             course.accepted,
             course.reason,
             self._llm.spent(),
+            course.gating,
         )
 
     async def _descend(self, course: _Course) -> None:
@@ -97,6 +101,7 @@ class Descent:
             spent = (before, self._llm.spent())
             self._observer.stepped(Step(len(history), tried, validation, best, spent))
             course.best, course.steps, course.accepted = best, len(history), accepted
+            course.gating += tried.gating
         course.reason = reason
 
     async def _reason_to_stop(self, current: Parameters, number: int, unaccepted: int) -> str:
@@ -143,11 +148,24 @@ class Descent:
             names,
             learned,
             history,
-            lambda proposed: self._evaluate(proposed, batch),
+            lambda proposed: self._candidate(proposed, batch),
             random,
         )
+        scored = self._meter.gate_calls
         proposal = await method.update.propose(situation, self._llm)
-        return await self._decide(situation, proposal, current, batch)
+        trial = await self._decide(situation, proposal, current, batch)
+        gating = self._gating(trial, proposal, self._meter.gate_calls - scored)
+        proposed = {**parameters, **proposal.changes}
+        tried = Tried(current, learned, evidence, parameters, proposed, proposal, trial, gating)
+        return tried, Past(
+            situation.step,
+            parameters,
+            evidence,
+            proposal,
+            trial.decision,
+            _mean(trial.current),
+            _mean(trial.candidate),
+        )
 
     async def _decide(
         self,
@@ -155,41 +173,42 @@ class Descent:
         proposal: Proposal,
         current: Evaluation,
         batch: Sequence[Example],
-    ) -> tuple[Tried, Past]:
+    ) -> Trial:
         """Ask the gate about a proposal, if there is one."""
-        gate, stood = self._method.gate, situation.parameters
-        proposed = {**stood, **proposal.changes}
-        examples = self._problem.splits.validation if gate.examples == "validation" else batch
-        compared = candidate = None
+        gate, update = self._method.gate, self._method.update
         if not proposal.changes:
-            decision = Decision(False, _why_nothing(self._method, situation, proposal))
-        elif gate.rule == "always" and self._method.batch is not None:
-            # No later step scores this batch, and this one need not.
-            decision = Decision(True, "the gate is always open")
-        else:
-            compared = await self._evaluate(stood, examples)
-            candidate = await self._evaluate(proposed, examples)
-            decision = gate.decide(compared, candidate)
-        tried = Tried(
-            current,
-            situation.learned,
-            situation.evidence,
-            stood,
-            proposed,
-            proposal,
-            candidate,
-            decision,
-        )
-        past = Past(
-            situation.step,
-            stood,
-            situation.evidence,
-            proposal,
-            decision,
-            _mean(compared),
-            _mean(candidate),
-        )
-        return tried, past
+            return Trial(Decision(False, _why_nothing(self._method, situation, proposal)))
+        proposed = {**situation.parameters, **proposal.changes}
+        unscored = gate.rule == "always" and self._method.batch is not None
+        splits = self._problem.splits
+        examples = splits.validation if gate.examples == "validation" and not unscored else batch
+        known = {example.id: example for example in (*batch, *examples)}
+
+        async def score(ids: Collection[str]) -> Evaluation:
+            return await self._candidate(proposed, [known[i] for i in ids])
+
+        compared = await self._evaluate(situation.parameters, examples)
+        if gate.first is not None:
+            failures = {one.forward.example: one.score for one in situation.learned}
+            failures = {i: score for i, score in failures.items() if score < 1}
+            if turned_down := await put_to_the_first_gate(failures, compared, score):
+                return turned_down
+        if unscored:  # no later step scores this batch, and this one need not
+            return Trial(Decision(True, "the gate is always open"))
+        return await put_to_the_gate(gate, compared, score, to_the_end=update.goes_by_scores)
+
+    async def _candidate(self, proposed: Parameters, examples: Sequence[Example]) -> Evaluation:
+        with self._meter.gating():
+            return await self._evaluate(proposed, examples)
+
+    def _gating(self, trial: Trial, proposal: Proposal, calls: int) -> Gating:
+        if trial.current is None or trial.seen is None:
+            return Gating(calls)
+        graph = self._problem.graph
+        reached = graph.reach(proposal.changes)
+        nodes = sum(isinstance(graph.nodes[name].forward, PromptForward) for name in reached)
+        total, evaluated = len(trial.current.outcomes), len(trial.seen.outcomes)
+        return Gating(calls, total, evaluated, trial.spared * nodes)
 
     def _batch(self, random: Random) -> tuple[Example, ...]:
         train, size = self._problem.splits.train, self._method.batch

@@ -45,6 +45,7 @@ def step_record(step: Step) -> dict[str, Any]:
         },
         "accepted": tried.decision.accepted,
         "reason": tried.decision.reason,
+        "gate": {"at_most": tried.decision.most, **asdict(tried.gating)},
         "sampled": [_learned(one) for one in tried.learned],
         "proposal": dict(tried.proposal.changes),
         "skipped": dict(tried.proposal.skipped),
@@ -96,11 +97,18 @@ def result_record(
         **about,
         "scores": scores_record(result.initial, result.final),
         **spent_record(result.spent, nodes),
+        "gate": _gate_record(result),
         "steps": result.steps,
         "accepted": result.accepted,
         "stop_reason": result.stop_reason,
         "seconds": round(seconds, 3),
     }
+
+
+def _gate_record(result: Result) -> dict[str, Any]:
+    calls = sum(spent.calls for spent in result.spent.values())
+    share = result.gating.calls / calls if calls else 0.0
+    return {**asdict(result.gating), "share": round(share, 4)}
 
 
 class RunFolder:
@@ -217,8 +225,8 @@ def _malformed(step: Step) -> int:
     passes: list[ForwardPass | BackwardPass] = [
         one.backward for one in tried.learned if one.backward
     ]
-    if tried.candidate:
-        passes += [outcome.passed for outcome in tried.candidate.outcomes.values()]
+    if tried.trial.seen:
+        passes += [outcome.passed for outcome in tried.trial.seen.outcomes.values()]
     exchanges = [*tried.proposal.calls.values()]
     for one in passes:
         exchanges += one.calls.values()

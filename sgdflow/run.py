@@ -111,10 +111,20 @@ def closing_words(record: Mapping[str, Any]) -> str:
             f"Stopped after {record['steps']} steps, {record['accepted']} accepted. "
             f"{record['stop_reason'][:1].upper()}{record['stop_reason'][1:]}.",
             *rows,
+            f"  gate        {gate_words(record)}",
             f"  seconds     {record['seconds']:.1f}",
             *spending_table(record),
         ]
     )
+
+
+def gate_words(record: Mapping[str, Any]) -> str:
+    """Say what the gate took, and what early rejections spared."""
+    gate = record["gate"]
+    words = f"{gate['calls']} of all calls ({gate['share']:.0%})"
+    left = gate["examples"] - gate["evaluated"]
+    spared = f"; {left} of {gate['examples']} examples not scored, at most {gate['spared']} calls"
+    return words + spared if left else words
 
 
 @dataclass(frozen=True, slots=True)

@@ -457,8 +457,10 @@ COMPLETIONS: Mapping[str, Sequence[str]] = {
     "sgdflow optimize graph=h": ["graph=hints"],
     "sgdflow  graph  graph=hints method.gate.": [
         "method.gate.examples=",
+        "method.gate.first=",
         "method.gate.rule=",
         "method.gate.tolerance=",
+        "method.gate.wave=",
     ],
     "bin/sgdflow evaluate experiments=q": ["experiments=quickstart"],
     "sgdflow optimize graph=zzz": [],

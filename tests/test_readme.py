@@ -45,7 +45,7 @@ def test_shown_command_is_understood(command: str) -> None:
     if name == "compare":
         validated(compose(parse(words).overrides))
         return
-    assert name in ("optimize", "evaluate", "graph")
+    assert name in ("optimize", "evaluate", "graph", "plan")
     overrides = [re.sub(r"^([\w.]+=[^,{\[]*),.*$", r"\1", word) for word in words if word != "-m"]
     validated(compose(overrides))
 

@@ -35,8 +35,13 @@ class Prepared:
     limits: Limits
 
 
-def prepare(raw: Mapping[str, Any], prompts: Prompts, environ: Mapping[str, str]) -> Prepared:
-    """Validate and build a run; raises ConfigError with all mistakes that can be told at once."""
+def prepare(
+    raw: Mapping[str, Any], prompts: Prompts, environ: Mapping[str, str] | None
+) -> Prepared:
+    """Validate and build a run; raises ConfigError with all mistakes that can be told at once.
+
+    `environ` holds the keys of the models; None: they are not going to be asked.
+    """
     config = validated(raw)
     problems = Problems()
     models: Mapping[str, ModelSpec] = {}
@@ -55,7 +60,7 @@ def prepare(raw: Mapping[str, Any], prompts: Prompts, environ: Mapping[str, str]
         with problems.collected():
             start = starting_parameters(graph, config.parameters)
     problems.extend(iter(_role_problems(config)))
-    if config.llm.store.mode != "replay":
+    if environ is not None and config.llm.store.mode != "replay":
         problems.extend(iter(check_keys(models, environ)))
     with problems.collected():
         scoring = resolve(config.task.score, "task.score")

@@ -183,6 +183,19 @@ class PriceConf(Conf):
     """For tokens of the prompt that the provider had in its cache; null: as all others."""
 
 
+class AssumedConf(Conf):
+    """What `sgdflow plan` takes for granted."""
+
+    seconds: Annotated[float, Field(ge=0)] = 2.0
+    """One call takes."""
+    tokens: dict[str, Count] = Field(default_factory=dict)
+    """Of one reply, by role; 100 where a role is not named."""
+    accepted: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Share of the proposals that are accepted, for what is expected."""
+    changed: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the parameters that a proposal changes, for what is expected."""
+
+
 class LLMConf(Conf):
     """Models by role."""
 
@@ -199,6 +212,7 @@ class LLMConf(Conf):
     """By model name: instead of what litellm knows."""
     limits: LimitsConf = LimitsConf()
     store: StoreConf = StoreConf()
+    assumed: AssumedConf = AssumedConf()
 
 
 class Tracking(Conf):

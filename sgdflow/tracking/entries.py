@@ -104,6 +104,8 @@ def result_metrics(result: Mapping[str, Any]) -> dict[str, float]:
     for when in ("initial", "final"):
         metrics |= split_scores(when, {s: both[when] for s, both in result["scores"].items()})
     totals = {key.replace("/", "_"): value for key, value in spending(result).items()}
+    gate: Mapping[str, Any] = result.get("gate", {})
+    totals |= {f"gate_{key}": float(gate[key]) for key in ("calls", "share", "spared") if gate}
     totals |= {key: float(result[key]) for key in ("steps", "accepted", "seconds")}
     # An unknown price is absent, and so is a sum it belongs to.
     costs = {role: _number(cost) for role, cost in result.get("cost", {}).items()}
