@@ -39,10 +39,12 @@ def test_only_the_words_that_changed_are_marked() -> None:
     assert words("", "") == ()
 
 
-@pytest.mark.parametrize("space", [" ", "\n"])
-def test_very_long_texts_take_no_seconds(space: str) -> None:
-    before = space.join(f"a{i}" for i in range(100_000))
-    after = space.join(f"b{i}" for i in range(100_000))
+LONG = (" ".join(f"{i}" for i in range(50_000)), " ".join(f"-{i}" for i in range(50_000)))
+LOOPS = ("x " + "a " * 999 + "y", "z " + "b a a " * 330 + "w")
+
+
+@pytest.mark.parametrize(("before", "after"), [LONG, LOOPS])
+def test_long_and_repetitive_texts_take_no_seconds(before: str, after: str) -> None:
     began = time.perf_counter()
     parts = words(before, after)
     assert time.perf_counter() - began < 2
