@@ -15,6 +15,7 @@ usage: sgdflow COMMAND [KEY=VALUE ...] [-m]
   evaluate   score a graph: sgdflow evaluate parameters=RUN_DIRECTORY split=test
   graph      print a graph: its nodes, prompts and parameters, as text and Mermaid
   compare    print a table of recorded runs: sgdflow compare rows=method cols=task
+  report     write a run's report.html anew: sgdflow report RUN_DIRECTORY [--out FILE]
   ui         open the MLflow UI on the recorded runs      [--port N]
   simulate   serve the simulated models over HTTP         [--port N] [--latency S]
   cache      the store of replies: info, export FILE, import FILE, prune, show KEY
@@ -64,6 +65,7 @@ def _commands() -> Mapping[str, Callable[[Sequence[str]], int]]:
         "evaluate": _evaluate,
         "graph": _graph,
         "compare": _compare,
+        "report": _report,
         "ui": _ui,
         "simulate": _simulate,
         "cache": _cache,
@@ -115,6 +117,12 @@ def _compare(words: Sequence[str]) -> int:
     from sgdflow.commands import compare
 
     return compare(words)
+
+
+def _report(words: Sequence[str]) -> int:
+    from sgdflow.commands import report
+
+    return report(words)
 
 
 def _ui(words: Sequence[str]) -> int:
