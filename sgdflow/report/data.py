@@ -9,11 +9,12 @@ from typing import Any
 
 from sgdflow.report.history import History
 from sgdflow.report.reading import Record, Run
+from sgdflow.report.room import shares
 from sgdflow.report.shape import Shape
 from sgdflow.report.texts import Texts
 
-_CALLS = 16_000_000
-"""Characters of prompts and replies that a page holds at most; the latest steps come first."""
+_STEPS, _CALLS = 30_000_000, 60_000_000
+"""Characters of steps.jsonl and calls.jsonl that a page shows at most; see room.py."""
 _EXAMPLES = 300
 _OPS = {"equal": "=", "delete": "-", "insert": "+"}
 _UNSAFE = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
@@ -25,6 +26,7 @@ def run_data(
     """Return everything except prompts and replies."""
     texts = Texts()
     shown, left_out = _worst(run.examples)
+    rooms = shares([len(step["sampled"]) for step in run.steps], run.steps_size, _STEPS)
     return {
         "graph": {
             "inputs": shape.inputs,
@@ -50,7 +52,7 @@ def run_data(
             }
             for name, history in parameters.items()
         },
-        "steps": [_step(step, texts) for step in run.steps],
+        "steps": [_step(s, room, texts) for s, room in zip(run.steps, rooms, strict=True)],
         "examples": [_example(one, texts) for one in shown],
         "examples_left_out": left_out,
         "dismissive": phrase,
@@ -58,27 +60,27 @@ def run_data(
     }
 
 
-def calls_data(calls: Sequence[Record]) -> dict[str, Any]:
-    """Return prompts and replies by step, as many as a page can hold."""
+def calls_data(run: Run) -> dict[str, Any]:
+    """Return prompts and replies by step, of as many examples as a page has room for."""
     texts = Texts()
-    steps: dict[int, Any] = {}
-    left_out = []
-    for record in reversed(calls):
-        if texts.size > _CALLS:
-            left_out.append(record["step"])
-            continue
-        steps[record["step"]] = {
+    counts = {step["step"]: len(step["sampled"]) for step in run.steps}
+    rooms = shares(list(counts.values()), run.calls_size, _CALLS)
+    room = dict(zip(counts, rooms, strict=True))
+    steps = {
+        record["step"]: {
             "examples": [
                 {
                     "forward": _calls_by(one["forward"], texts),
                     "loss": _calls(one["loss"], texts),
                     "backward": _calls_by(one["backward"], texts),
                 }
-                for one in record["examples"]
+                for one in record["examples"][: room.get(record["step"], 0)]
             ],
             "updates": _calls_by(record["updates"], texts),
         }
-    return {"steps": steps, "left_out": sorted(left_out), "texts": texts.table}
+        for record in run.calls()
+    }
+    return {"steps": steps, "texts": texts.table}
 
 
 def as_script(data: Any) -> str:
@@ -92,7 +94,7 @@ def _escape(found: re.Match[str]) -> str:
     return "\ufffd" if 0xD800 <= code <= 0xDFFF else f"\\u{code:04x}"
 
 
-def _step(step: Record, texts: Texts) -> dict[str, Any]:
+def _step(step: Record, room: int, texts: Texts) -> dict[str, Any]:
     return {
         "step": step["step"],
         "accepted": step["accepted"],
@@ -101,6 +103,7 @@ def _step(step: Record, texts: Texts) -> dict[str, Any]:
             name: score and [score["mean"], score["n"]] for name, score in step["scores"].items()
         },
         "skipped": _each(step["skipped"], texts.add),
+        "learned": len(step["sampled"]),
         "sampled": [
             {
                 "example": texts.add(one["example"]),
@@ -112,7 +115,7 @@ def _step(step: Record, texts: Texts) -> dict[str, Any]:
                 },
                 "failures": _each(one["failures"], texts.add),
             }
-            for one in step["sampled"]
+            for one in step["sampled"][:room]
         ],
     }
 

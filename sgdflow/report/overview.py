@@ -29,9 +29,8 @@ def header(run: Run, shape: Shape) -> Element:
     """Return what ran and how it ended."""
     names = _names(run, shape)
     facts = [
-        part
+        element("div", element("dt", key), element("dd", str(value)))
         for key, value in names.items()
-        for part in (element("dt", key), element("dd", str(value)))
     ]
     return element(
         "header",

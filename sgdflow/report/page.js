@@ -42,6 +42,12 @@ function folded(summary, kind, fill) {
   return made;
 }
 
+function unfolded(summary, fill) {
+  const made = folded(summary, "calls", fill);
+  made.open = true;
+  return made;
+}
+
 function link(name) {
   if (!(name in nodes)) return name;
   const made = make("button", "link", name);
@@ -65,6 +71,10 @@ function many(items, count, build) {
   return box;
 }
 
+function count(number, word) {
+  return `${number} ${word}${number === 1 ? "" : "s"}`;
+}
+
 function score(found) {
   return found === null || found === undefined ? "not scored" : (found[0] ?? found).toFixed(3);
 }
@@ -81,16 +91,20 @@ function exchange(call) {
   ];
 }
 
+function leftOut(file) {
+  return `Left out here, as there are too many; see ${file} in the run directory.`;
+}
+
+function of(example, side, node) {
+  return example && (example[side][node] ?? []);
+}
+
 function exchanges(title, step, find) {
   return folded(title, "calls", () => {
     const found = callsOf(step);
-    if (!found) {
-      const cut = calls.left_out.includes(step);
-      return [make("p", "small", cut
-        ? "Left out here, as there are too many; see calls.jsonl in the run directory."
-        : "calls.jsonl of the run directory has no line for this step.")];
-    }
-    const made = find(found) ?? [];
+    if (!found) return [make("p", "small", "The run directory has no calls of this step.")];
+    const made = find(found);
+    if (made === undefined) return [make("p", "small", leftOut("calls.jsonl"))];
     return made.length ? made.flatMap(exchange) : [make("p", "small", "No call was made.")];
   });
 }
@@ -125,7 +139,7 @@ function version(name, proposed, step) {
       text(step.reason)),
     make("p", "", make("small", "", scoresOf(step))),
     difference(proposed.parts),
-    exchanges("Prompt and reply that wrote it", step.step, (found) => found.updates[name]));
+    exchanges("Prompt and reply that wrote it", step.step, (c) => c.updates[name] ?? []));
 }
 
 function skipped(name, step) {
@@ -178,7 +192,7 @@ function gradient(name, found, sampled) {
     make("h4", "", `from ${found.source}${to}${asks(found.words) ? "" : ": nothing to change"}`),
     block(found.words),
   ];
-  if (writer) parts.push(folded(`What ${found.source} was given, gave and was told`, "calls", () => [
+  if (writer) parts.push(unfolded(`Written from what ${found.source} was given, gave and was told`, () => [
     ...values(writer.predecessors, sampled.values),
     make("h4", "", `${found.source}, its output`),
     block(found.source in sampled.values ? text(sampled.values[found.source]) : "(no value)"),
@@ -188,11 +202,17 @@ function gradient(name, found, sampled) {
   return parts;
 }
 
+function passesOn(name, sampled) {
+  const before = [...nodes[name].predecessors, ...Object.values(nodes[name].parameters)];
+  return before.some((variable) => (sampled.gradients[variable] ?? [])
+    .some(([source]) => source === name));
+}
+
 function example(name, step, sampled, index) {
   const found = arrived(name, sampled);
   const asking = found.filter((one) => asks(one.words)).length;
   const title = [`${text(sampled.example)} `, make("small", "",
-    `score ${score(sampled.score)} · ${found.length} gradients, ${asking} ask for a change`)];
+    `score ${score(sampled.score)} · ${count(found.length, "gradient")}, ${asking} for a change`)];
   const sources = [...new Set(found.map((one) => one.source).filter((s) => s in nodes && s !== name))];
   return folded(title, "", () => [
     ...found.flatMap((one) => gradient(name, one, sampled)),
@@ -200,26 +220,29 @@ function example(name, step, sampled, index) {
       make("p", "small", `Failed, ${variable}: ${text(number)}`)),
     folded(`What ${name} was given and gave`, "calls",
       () => values([...nodes[name].predecessors, name], sampled.values)),
-    exchanges(`Prompt and reply of ${name}`, step.step, (c) => c.examples[index]?.forward[name]),
+    exchanges(`Prompt and reply of ${name}`, step.step, (c) => of(c.examples[index], "forward", name)),
     ...sources.map((source) => exchanges(`Prompt and reply that wrote the gradient from ${source}`,
-      step.step, (c) => c.examples[index]?.backward[source])),
-    exchanges(`Prompt and reply that wrote the gradients behind ${name}`, step.step,
-      (c) => c.examples[index]?.backward[name]),
+      step.step, (c) => of(c.examples[index], "backward", source))),
+    passesOn(name, sampled) ? exchanges(`Prompt and reply that traced ${name} back`, step.step,
+      (c) => of(c.examples[index], "backward", name)) : null,
     name === data.graph.output ? exchanges("Prompt and reply that wrote the feedback", step.step,
       (c) => c.examples[index]?.loss) : null,
   ].filter((part) => part !== null));
 }
 
 function gradients(name) {
-  const steps = data.steps.filter((step) => step.sampled.length);
+  const steps = data.steps.filter((step) => step.learned);
   if (!steps.length) return [make("p", "small", "No step learned from an example.")];
   return [many(steps, 50, (step) => {
     const all = step.sampled.flatMap((sampled) => arrived(name, sampled));
     const asking = all.filter((one) => asks(one.words)).length;
     const title = [make("strong", "", `Step ${step.step} `), make("small", "",
-      `${step.sampled.length} examples · ${all.length} gradients, ${asking} ask for a change`)];
-    return folded(title, "", () => [many(step.sampled.map((one, i) => [one, i]), 25,
-      ([one, i]) => example(name, step, one, i))]);
+      `${count(step.learned, "example")} · ${count(all.length, "gradient")}, ${asking} for a change`)];
+    const cut = step.learned - step.sampled.length;
+    return folded(title, "", () => [
+      many(step.sampled.map((one, i) => [one, i]), 25, ([one, i]) => example(name, step, one, i)),
+      cut ? make("p", "small", `${count(cut, "example")}: ${leftOut("steps.jsonl")}`) : "",
+    ]);
   })];
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,25 @@ class Run:
     config: Record
     parameters: Record
     steps: tuple[Record, ...]
-    calls: tuple[Record, ...]
     examples: tuple[Record, ...]
     result: Record | None
     """None: the run has not ended."""
     missing: tuple[str, ...]
     """Files that are not there, or end in the middle of a line."""
+
+    @property
+    def steps_size(self) -> int:
+        """Return the size of steps.jsonl in bytes."""
+        return _size(self.folder / "steps.jsonl")
+
+    @property
+    def calls_size(self) -> int:
+        """Return the size of calls.jsonl in bytes."""
+        return _size(self.folder / "calls.jsonl")
+
+    def calls(self) -> Iterator[Record]:
+        """Yield the lines of calls.jsonl one by one: together they can be larger than memory."""
+        yield from _lines(self.folder / "calls.jsonl", [])
 
 
 def read(folder: Path) -> Run:
@@ -42,11 +55,10 @@ def read(folder: Path) -> Run:
     missing: list[str] = []
     config = _yaml(folder / "config.yaml", missing)
     parameters = _yaml(folder / "parameters.yaml", missing)
-    steps = _lines(folder / "steps.jsonl", missing)
-    calls = _lines(folder / "calls.jsonl", missing)
-    examples = _lines(folder / "examples.jsonl", missing)
+    steps = tuple(_lines(folder / "steps.jsonl", missing))
+    examples = tuple(_lines(folder / "examples.jsonl", missing))
     result = _result(folder / "result.json")
-    return Run(folder, config, parameters, steps, calls, examples, result, tuple(missing))
+    return Run(folder, config, parameters, steps, examples, result, tuple(missing))
 
 
 def _yaml(file: Path, missing: list[str]) -> Record:
@@ -60,25 +72,22 @@ def _yaml(file: Path, missing: list[str]) -> Record:
     return found if isinstance(found, dict) else {}
 
 
-def _lines(file: Path, missing: list[str]) -> tuple[Record, ...]:
+def _lines(file: Path, missing: list[str]) -> Iterator[Record]:
     try:
-        lines = file.read_text(encoding="utf-8").split("\n")
+        with file.open(encoding="utf-8", newline="\n") as lines:
+            for number, line in enumerate(lines, start=1):
+                if not line.endswith("\n"):  # its writing was interrupted
+                    missing.append(f"the last line of {file.name}")
+                elif line.strip():
+                    yield _checked(json.loads(line), f"{file}, line {number}")
     except FileNotFoundError:
         missing.append(file.name)
-        return ()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{file} cannot be read: {error}") from error
-    found = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            found.append(_checked(json.loads(line), f"{file}, line {number}"))
-        except ValueError as error:
-            if number < len(lines):
-                raise ConfigError(f"{file}, line {number} is not JSON: {error}.") from error
-            missing.append(f"the last line of {file.name}")  # its writing was interrupted
-    return tuple(found)
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.is_file() else 0
 
 
 def _result(file: Path) -> Record | None:

@@ -54,7 +54,7 @@ def run_page(run: Run, expand: Expand) -> str:
     )
     data = run_data(run, shape, histories(shape, run), phrase)
     data["ended"] = run.result is not None
-    return page(overview.title_of(run, shape), [body, _panel()], data, calls_data(run.calls))
+    return page(overview.title_of(run, shape), [body, _panel()], data, calls_data(run))
 
 
 def _panel() -> Element:

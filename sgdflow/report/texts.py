@@ -27,8 +27,6 @@ class Texts:
         self._numbers: dict[str, int] = {}
         self.table: list[str | list[int]] = []
         """A text, or the numbers of its lines."""
-        self.size = 0
-        """Characters of all texts that are kept."""
 
     def add(self, value: Any) -> int:
         """Return the number of a text."""
@@ -38,15 +36,11 @@ class Texts:
         lines = text.split("\n") if len(text) > _SPLIT else []
         if len(lines) > 1:
             entry: str | list[int] = [self._line(line) for line in lines]
-            self.size += 5 * len(lines)
             return self._keep(text, entry)
         return self._line(text)
 
     def _line(self, text: str) -> int:
-        if text in self._numbers:
-            return self._numbers[text]
-        self.size += len(text)
-        return self._keep(text, text)
+        return self._numbers[text] if text in self._numbers else self._keep(text, text)
 
     def _keep(self, text: str, entry: str | list[int]) -> int:
         self._numbers[text] = len(self.table)
