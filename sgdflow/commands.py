@@ -140,12 +140,15 @@ def compare(words: Sequence[str]) -> int:
         raise ConfigError("tracking=none names no store: there is nothing to compare.")
     reader = RunReader(store_uri(settings.uri))
     group = reader.group(request.selection)
-    goal = None
-    if request.reach is not None:
+    goal, progress = None, {}
+    if request.reach is not None or request.out is not None:
         progress = {run.id: reader.progress(run, request.on) for run in group.runs}
+    if request.reach is not None:
         goal = comparison.Goal(request.reach, request.on, progress)
     table = comparison.compare(group, request, goal)
-    written = comparison.write_folder(table, request.out) if request.out else ()
+    written = (
+        comparison.write_folder(table, request.out, progress, request.on) if request.out else ()
+    )
     sys.stdout.write(comparison.as_text(table))
     sys.stdout.write("".join(f"{path}\n" for path in written))
     return 0

@@ -44,7 +44,8 @@ def test_wheel_holds_every_file_that_the_checkout_has(wheel: Path) -> None:
     wanted |= {f"sgdflow/_conf/experiments/{p.name}" for p in (ROOT / "experiments").glob("*.yaml")}
     wanted |= {
         path.relative_to(ROOT).as_posix()
-        for path in (ROOT / "sgdflow").rglob("*.py")
+        for kind in ("py", "html", "css", "js")
+        for path in (ROOT / "sgdflow").rglob(f"*.{kind}")
         if not any(
             part.startswith("_") and part != "__init__.py" and part != "__main__.py"
             for part in path.relative_to(ROOT).parts

@@ -13,7 +13,7 @@ from sgdflow.report.room import shares
 from sgdflow.report.shape import Shape
 from sgdflow.report.texts import Texts
 
-_STEPS, _CALLS = 30_000_000, 60_000_000
+_STEPS, _CALLS = 20_000_000, 40_000_000
 """Characters of steps.jsonl and calls.jsonl that a page shows at most; see room.py."""
 _EXAMPLES = 300
 _OPS = {"equal": "=", "delete": "-", "insert": "+"}
