@@ -86,6 +86,7 @@ def test_installed_wheel_runs_the_demo_from_an_empty_directory(wheel: Path, tmp_
     assert scores["initial"]["mean"] <= 0.3
     assert scores["final"]["mean"] >= 0.95
     assert (empty / "mlflow.db").is_file()
+    assert "</html>" in (empty / "run" / "report.html").read_text(encoding="utf-8")
 
 
 def test_locks_pin_hashes_and_name_no_host() -> None:

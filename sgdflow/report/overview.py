@@ -142,11 +142,13 @@ def _name(group: Any) -> Any:
 
 def _ending(run: Run) -> str:
     if run.result is None:
-        words = f"Not finished: this is what {len(run.steps)} steps left."
+        steps = "1 step" if len(run.steps) == 1 else f"{len(run.steps)} steps"
+        words = f"Not finished: this is what {steps} left."
     else:
         reason = str(run.result["stop_reason"])
         words = (
-            f"Stopped after {run.result['steps']} steps, {run.result['accepted']} accepted, "
+            f"Stopped after {run.result['steps']} step"
+            f"{'' if run.result['steps'] == 1 else 's'}, {run.result['accepted']} accepted, "
             f"{run.result['seconds']:.1f} s. {reason[:1].upper()}{reason[1:]}."
         )
     missing = [name for name in run.missing if run.result is not None or name != "examples.jsonl"]
