@@ -103,6 +103,10 @@ def _step(step: Record, room: int, texts: Texts) -> dict[str, Any]:
             name: score and [score["mean"], score["n"]] for name, score in step["scores"].items()
         },
         "skipped": _each(step["skipped"], texts.add),
+        "tried": [
+            {"score": one["score"], "changes": _each(one["changes"], texts.add)}
+            for one in step["tried"]
+        ],
         "learned": len(step["sampled"]),
         "sampled": [
             {

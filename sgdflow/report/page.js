@@ -133,12 +133,20 @@ function scoresOf(step) {
   return words.join(" · ");
 }
 
+function tried(name, step) {
+  const found = step.tried.filter((one) => name in one.changes);
+  if (!found.length) return null;
+  return folded(`What the update rule tried and scored (${found.length})`, "calls", () =>
+    found.flatMap((one) => [make("h4", "", `score ${score(one.score)}`), block(text(one.changes[name]))]));
+}
+
 function version(name, proposed, step) {
   return make("div", `version ${step.accepted ? "accepted" : "rejected"}`,
     make("p", "", make("strong", "", `Step ${step.step} `), verdict(step.accepted), " ",
       text(step.reason)),
     make("p", "", make("small", "", scoresOf(step))),
     difference(proposed.parts),
+    tried(name, step),
     exchanges("Prompt and reply that wrote it", step.step, (c) => c.updates[name] ?? []));
 }
 
@@ -212,7 +220,7 @@ function example(name, step, sampled, index) {
   const found = arrived(name, sampled);
   const asking = found.filter((one) => asks(one.words)).length;
   const title = [`${text(sampled.example)} `, make("small", "",
-    `score ${score(sampled.score)} · ${count(found.length, "gradient")}, ${asking} for a change`)];
+    `score ${score(sampled.score)} · ${count(found.length, "gradient")}, ${asking} asking for a change`)];
   const sources = [...new Set(found.map((one) => one.source).filter((s) => s in nodes && s !== name))];
   return folded(title, "", () => [
     ...found.flatMap((one) => gradient(name, one, sampled)),
@@ -237,7 +245,7 @@ function gradients(name) {
     const all = step.sampled.flatMap((sampled) => arrived(name, sampled));
     const asking = all.filter((one) => asks(one.words)).length;
     const title = [make("strong", "", `Step ${step.step} `), make("small", "",
-      `${count(step.learned, "example")} · ${count(all.length, "gradient")}, ${asking} for a change`)];
+      `${count(step.learned, "example")} · ${count(all.length, "gradient")}, ${asking} asking for a change`)];
     const cut = step.learned - step.sampled.length;
     return folded(title, "", () => [
       many(step.sampled.map((one, i) => [one, i]), 25, ([one, i]) => example(name, step, one, i)),
