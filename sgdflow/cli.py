@@ -16,6 +16,7 @@ usage: sgdflow COMMAND [KEY=VALUE ...] [-m]
   plan       print what optimize would take: calls, tokens, cost, time; nothing is sent
   graph      print a graph: its nodes, prompts and parameters, as text and Mermaid
   compare    print a table of recorded runs: sgdflow compare rows=method cols=task
+  report     write a run's report.html anew: sgdflow report RUN_DIRECTORY [--out FILE]
   ui         open the MLflow UI on the recorded runs      [--port N]
   simulate   serve the simulated models over HTTP         [--port N] [--latency S]
   cache      the store of replies: info, export FILE, import FILE, prune, show KEY
@@ -66,6 +67,7 @@ def _commands() -> Mapping[str, Callable[[Sequence[str]], int]]:
         "plan": _plan,
         "graph": _graph,
         "compare": _compare,
+        "report": _report,
         "ui": _ui,
         "simulate": _simulate,
         "cache": _cache,
@@ -128,6 +130,12 @@ def _compare(words: Sequence[str]) -> int:
     from sgdflow.commands import compare
 
     return compare(words)
+
+
+def _report(words: Sequence[str]) -> int:
+    from sgdflow.commands import report
+
+    return report(words)
 
 
 def _ui(words: Sequence[str]) -> int:
