@@ -93,6 +93,7 @@ def result_record(result: Result, about: Mapping[str, Any], seconds: float) -> d
         **about,
         "scores": scores_record(result.initial, result.final),
         **spent_record(result.spent),
+        "faults": dict(sum(result.spent.values(), Spent()).faults),
         "steps": result.steps,
         "accepted": result.accepted,
         "stop_reason": result.stop_reason,

@@ -154,7 +154,7 @@ def test_a_call_that_failed_is_made_again_but_fails_again_in_a_replay(tmp_path: 
         return str(failed.value), failed.value.kind, llm.spent()["forward"]
 
     first = session(fail, file, asked, parameters=refusing)
-    assert first[1:] == ("content_filter", Spent(1))
+    assert first[1:] == ("content_filter", Spent(1, faults={"content_filter": 1}))
     assert session(fail, file, asked, parameters=refusing, mode="replay") == first
 
     async def sent(llm: LiteLLM) -> str:

@@ -193,6 +193,8 @@ class LLMConf(Conf):
     """By role: who is asked, in this order, where its model gives no reply."""
     prices: dict[str, PriceConf] = Field(default_factory=dict)
     """By model name: instead of what litellm knows."""
+    check: bool = True
+    """Ask every model for one word before the first call."""
     limits: LimitsConf = LimitsConf()
     store: StoreConf = StoreConf()
 

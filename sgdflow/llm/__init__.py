@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -13,6 +14,8 @@ class Message:
 
     role: Literal["system", "user", "assistant"]
     content: str
+    again: bool = field(default=False, compare=False)
+    """It says why the last reply could not be used; a conversation that ends so is counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +49,16 @@ class Spent:
     usage: Usage = field(default_factory=Usage)
     cost: float | None = 0.0
     """US dollars; None once a call without a known price is part of it."""
+    faults: Mapping[str, int] = field(default_factory=dict)
+    """What went wrong on the way, by kind."""
 
     def __add__(self, other: Spent) -> Spent:
         unknown = self.cost is None or other.cost is None
         cost = None if unknown else (self.cost or 0.0) + (other.cost or 0.0)
-        return Spent(self.calls + other.calls, self.usage + other.usage, cost)
+        faults = Counter(self.faults) + Counter(other.faults)
+        return Spent(
+            self.calls + other.calls, self.usage + other.usage, cost, dict(sorted(faults.items()))
+        )
 
 
 class LLM(Protocol):

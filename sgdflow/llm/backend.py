@@ -30,6 +30,8 @@ class Answer:
     finish: str
     usage: Usage
     cost: float | None
+    counted: bool = True
+    """Whether the provider said how many tokens these were; otherwise they are estimated."""
 
 
 def load(specs: Iterable[ModelSpec]) -> None:
@@ -61,7 +63,7 @@ def load(specs: Iterable[ModelSpec]) -> None:
 
 def _introduce(litellm: Any, spec: ModelSpec) -> None:
     # An unknown name sends litellm through about ten price look-ups in each call.
-    own = spec.provider == _SIMULATED or (spec.api_base and spec.provider in _OWN_ENDPOINTS)
+    own = spec.in_process or (spec.api_base and spec.provider in _OWN_ENDPOINTS)
     if own and _listed(litellm, spec) is None:
         known = {"litellm_provider": spec.provider, "mode": "chat"}
         litellm.register_model({spec.model: known})
@@ -93,7 +95,7 @@ async def ask(
             **spec.parameters_of(sample),
         )
     except litellm.exceptions.APIConnectionError as error:
-        if spec.provider == _SIMULATED and error.__context__ is not None:
+        if spec.in_process and error.__context__ is not None:
             raise error.__context__ from None  # the defect that litellm takes for a connection's
         raise
     return _read(litellm, spec, messages, response)
@@ -104,12 +106,21 @@ def _read(litellm: Any, spec: ModelSpec, messages: Sequence[Message], response: 
     content = choice.message.content if choice is not None else None
     text = content if isinstance(content, str) else ""
     finish = str(choice.finish_reason) if choice is not None else "stop"
+    if not text and _refusal(choice):
+        finish = "content_filter"
     usage = _usage(getattr(response, "usage", None))
     if usage is None:
         counted = Usage(estimated_tokens(*(m.content for m in messages)), estimated_tokens(text))
-        return Answer(text, finish, counted, 0.0 if spec.provider == _SIMULATED else None)
+        cost = 0.0 if spec.in_process else None
+        return Answer(text, finish, counted, cost, counted=False)
     cost = _cost(litellm, spec, response) if spec.price is None else spec.price.of(usage)
     return Answer(text, finish, usage, cost)
+
+
+def _refusal(choice: Any) -> Any:
+    """Return the words of a model that would not answer, which stand beside the content."""
+    message = getattr(choice, "message", None)
+    return (getattr(message, "provider_specific_fields", None) or {}).get("refusal")
 
 
 def _usage(said: Any) -> Usage | None:
@@ -123,7 +134,7 @@ def _usage(said: Any) -> Usage | None:
 
 
 def _cost(litellm: Any, spec: ModelSpec, response: Any) -> float | None:
-    if spec.provider == _SIMULATED:
+    if spec.in_process:
         return 0.0
     if "input_cost_per_token" not in (_listed(litellm, spec) or {"input_cost_per_token": 0}):
         return None  # introduced without a price, which litellm takes for a price of 0

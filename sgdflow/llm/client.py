@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -12,6 +12,7 @@ from typing import Any, Self
 from sgdflow.errors import CallFailed, ConfigError, NotStored, did_you_mean, listed
 from sgdflow.llm import Message, Reply, Spent, backend
 from sgdflow.llm.caller import Call, Caller
+from sgdflow.llm.check import Check
 from sgdflow.llm.failures import Redactor
 from sgdflow.llm.ledger import Ledger
 from sgdflow.llm.line import Line
@@ -50,10 +51,12 @@ class LiteLLM:
         keys: Mapping[str, str],
         store: Store | None = None,
         seed: int = 0,
+        check: Collection[str] = (),
     ) -> None:
         """Declare the models by role; `keys` is the environment that holds their keys.
 
-        `seed` tells runs apart whose models answer at random.
+        `seed` tells runs apart whose models answer at random. The models of the roles in
+        `check` are asked for one word before the first call.
         """
         replays = store is not None and store.replays
         if not replays and (missing := check_keys(models, keys)):
@@ -66,6 +69,7 @@ class LiteLLM:
         self._redact = Redactor([*self._keys.values(), *others])
         self._spent, self._sent = Ledger(models), Ledger(models)
         self._stored = 0
+        self._check = Check({role: spec for role, spec in self._models.items() if role in check})
         self._loaded = False
         self._answered: dict[str, Reply] = {}
         self._asked: Counter[str] = Counter()
@@ -101,6 +105,8 @@ class LiteLLM:
         sent = self._sent.total()
         cost = "cost unknown" if sent.cost is None else f"${sent.cost:.4g}"
         words = f"{sent.calls} calls ({cost}), {self._stored} replies from the store"
+        if sent.faults:
+            words += f"; faults: {listed(f'{n} {kind}' for kind, n in sent.faults.items())}"
         if self._bound is not None and sent.calls:
             words += f"; {_at_once(self._bound.caller.line.concurrency())}"
         return words
@@ -162,8 +168,10 @@ class LiteLLM:
         if not self._loaded:
             backend.load(spec for declared in self._models.values() for spec in declared.line)
             self._loaded = True
+        caller = self._here().caller
+        await self._check.passed(caller)
         try:
-            reply, number = await self._here().caller.reply(call)
+            reply, number = await caller.reply(call)
         except BaseException as error:
             self._spent.add(call.role, call.bill.total())
             if self._store is not None and isinstance(error, CallFailed):

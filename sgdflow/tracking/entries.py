@@ -105,6 +105,7 @@ def result_metrics(result: Mapping[str, Any]) -> dict[str, float]:
         metrics |= split_scores(when, {s: both[when] for s, both in result["scores"].items()})
     totals = {key.replace("/", "_"): value for key, value in spending(result).items()}
     totals |= {key: float(result[key]) for key in ("steps", "accepted", "seconds")}
+    totals |= {f"faults_{kind}": float(n) for kind, n in result.get("faults", {}).items()}
     # An unknown price is absent, and so is a sum it belongs to.
     costs = {role: _number(cost) for role, cost in result.get("cost", {}).items()}
     totals |= {f"cost_{role}": cost for role, cost in costs.items() if cost is not None}
