@@ -17,7 +17,7 @@ from sgdflow.budget import forward_roles
 from sgdflow.config.prepare import Prepared, prepare, validated
 from sgdflow.config.schema import StoreConf
 from sgdflow.errors import ConfigError
-from sgdflow.llm import LLM
+from sgdflow.llm import Metered
 from sgdflow.llm.store import DEFAULT, Store
 from sgdflow.paths import prompt_folders
 from sgdflow.prompts import Prompts
@@ -42,7 +42,7 @@ def optimize(raw: Mapping[str, Any]) -> float | None:
     folder = RunFolder(path)
     tracker = open_tracker(prepared.config.tracking, os.environ, path)
 
-    async def job(llm: LLM) -> dict[str, Any]:
+    async def job(llm: Metered) -> dict[str, Any]:
         return await optimise(prepared, raw, llm, tracker, folder)
 
     try:
@@ -73,7 +73,7 @@ def evaluate(raw: Mapping[str, Any]) -> float | None:
         raise ConfigError(f"split: the {split} split has no examples (task.splits.{split}).")
     folder = RunFolder(Path(_run_directory()))
 
-    async def job(llm: LLM) -> dict[str, Any]:
+    async def job(llm: Metered) -> dict[str, Any]:
         return await score(prepared, llm, folder)
 
     roles = forward_roles(prepared.problem.graph)

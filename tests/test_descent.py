@@ -734,6 +734,7 @@ def test_a_step_is_recorded_whole() -> None:
         "malformed": 0,
     }
     assert list(tokens) == ["backward", "forward", "optimizer"]
+    assert all(count.pop("cached") == 0 for count in tokens.values())
     assert all(count > 0 for role in tokens.values() for count in role.values())
     spent = made.result.spent
     assert {role: one.calls for role, one in spent.items()} == Counter(
@@ -834,8 +835,8 @@ def test_parameters_read_back_as_they_were(tmp_path: Path) -> None:
     folder.save(parameters)
     saved = (tmp_path / "run" / "parameters.yaml").read_text(encoding="utf-8")
     assert yaml.safe_load(saved) == parameters
-    folder.append({"step": 1, "proposal": parameters})
-    folder.append({"step": 2})
+    folder.append({"step": 1, "proposal": parameters}, {})
+    folder.append({"step": 2}, {})
     lines = (tmp_path / "run" / "steps.jsonl").read_bytes().split(b"\n")
     assert [json.loads(line) for line in lines[:-1]] == [
         {"step": 1, "proposal": parameters},

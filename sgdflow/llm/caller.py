@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sgdflow.errors import CallFailed, LLMError, ProviderRefused
 from sgdflow.llm import Message, Reply, Spent, backend
+from sgdflow.llm.allowance import Cap
 from sgdflow.llm.classify import classify
 from sgdflow.llm.failures import KINDS, Failure, Redactor, error_of
 from sgdflow.llm.ledger import Ledger
 from sgdflow.llm.line import Line
 from sgdflow.llm.models import Limits, ModelSpec, estimated_tokens
+from sgdflow.llm.session import Session
 
 log = logging.getLogger(__name__)
 
@@ -32,17 +35,24 @@ class Call:
     sample: int
     bill: Ledger = field(default_factory=lambda: Ledger(["call"]))
     """What all attempts took."""
+    counts: bool = True
+    """Whether it is one of the run's own."""
 
 
 class Caller:
     """Gets replies from providers; belongs to one event loop."""
 
     def __init__(
-        self, line: Line, limits: Limits, keys: Mapping[str, str], redact: Redactor, sent: Ledger
+        self,
+        line: Line,
+        cap: Cap,
+        limits: Limits,
+        keys: Mapping[str, str],
+        redact: Redactor,
+        session: Session,
     ) -> None:
-        self.line = line
-        self._limits, self._keys, self._sent = limits, keys, sent
-        self.redact = redact
+        self.line, self.cap, self.redact = line, cap, redact
+        self._limits, self._keys, self._session = limits, keys, session
         self._random = random.Random()
         self._refused: set[int] = set()
 
@@ -105,7 +115,9 @@ class Caller:
         found: Reply | Failure | None = None
         used = None
         try:
-            found, used = await self._attempt(call, spec)
+            await self.cap.enter()
+            with self.cap.passed():
+                found, used = await self._attempt(call, spec)
             return found
         finally:
             full = isinstance(found, Failure) and found.kind == "rate_limit"
@@ -113,7 +125,7 @@ class Caller:
 
     async def _attempt(self, call: Call, spec: ModelSpec) -> tuple[Reply | Failure, int | None]:
         self._count(call, Spent(calls=1))
-        timeout = self._limits.timeout
+        timeout, began = self._limits.timeout, time.monotonic()
         key = self._keys.get(spec.api_key_env or "")
         try:
             # litellm enforces a timeout for some providers only.
@@ -126,6 +138,7 @@ class Caller:
             if failure is None:
                 raise
             return failure, None
+        self._session.answered(call.role, time.monotonic() - began)
         faults = {} if answer.counted else {"usage": 1}
         self._count(call, Spent(usage=answer.usage, cost=answer.cost, faults=faults))
         return self._judge(answer), answer.usage.prompt + answer.usage.completion
@@ -149,7 +162,9 @@ class Caller:
 
     def _count(self, call: Call, more: Spent) -> None:
         call.bill.add("call", more)
-        self._sent.add(call.role, more)
+        self._session.sent.add(call.role, more)
+        if call.counts:
+            self.cap.add(more)
 
 
 def _joined(errors: list[LLMError]) -> LLMError:

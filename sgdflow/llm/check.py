@@ -89,7 +89,8 @@ _AFTER = "Nothing else was sent. llm.check=false starts without asking."
 async def _ask(caller: Caller, roles: list[str], spec: ModelSpec) -> _Lack | None:
     if spec.in_process:
         return None
-    found, attempts = await caller.ask(Call(roles[0], spec, _WORD, "check", 0), spec)
+    call = Call(roles[0], spec, _WORD, "check", 0, counts=False)
+    found, attempts = await caller.ask(call, spec)
     if isinstance(found, Reply) or found.kind in _ANSWERS:
         return None
     at = f"api_base={spec.api_base}" if spec.api_base else "its provider's address"
