@@ -153,6 +153,11 @@ def as_yaml(data: Mapping[str, Any]) -> str:
     return yaml.dump(_plain(data), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
+def read_yaml(file: Path) -> Any:
+    """Return the data of a file that as_yaml wrote."""
+    return yaml.safe_load(file.read_text(encoding="utf-8"))
+
+
 _OTHER_LINE_ENDS = "\x85\u2028\u2029"
 
 

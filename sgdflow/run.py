@@ -155,7 +155,9 @@ def _tracked(tracker: Tracker, prepared: Prepared, raw: Mapping[str, Any]) -> It
     names = about(prepared)
     tags = {f"sgdflow.{key}": str(value) for key, value in names.items()}
     name = f"{names['method']}-{names['graph']}-{names['task']}-{names['seed']}"
-    tracker.started(name, raw, tags, prepared.start)
+    graph = prepared.problem.graph
+    nodes = {name: graph.nodes[name].predecessors for name in graph.order}
+    tracker.started(name, raw, tags, prepared.start, nodes)
     try:
         yield
     except (CancelledError, KeyboardInterrupt):

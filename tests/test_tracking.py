@@ -239,7 +239,7 @@ def test_addresses(tmp_path: Path) -> None:
 
 def test_trackers_by_configuration(store: str) -> None:
     class Chosen:
-        kind, uri, experiment = "none", store, "chosen"
+        kind, uri, experiment, prompts, traces = "none", store, "chosen", True, 2
 
     settings: Settings = Chosen()
     silent: Tracker = open_tracker(settings, {})

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from sgdflow.tracking.store import store_uri
+from sgdflow.tracking.traces import Nodes
 
 __all__ = [
     "MEMORY",
+    "NO_NODES",
     "PARENT_RUN",
+    "RUN_NAME",
     "NullTracker",
     "Settings",
     "Tracker",
@@ -20,6 +24,9 @@ __all__ = [
 
 PARENT_RUN = "SGDFLOW_PARENT_RUN"
 """Environment variable with the id of the run that the jobs of a multirun belong to."""
+RUN_NAME = "SGDFLOW_RUN_NAME"
+"""Environment variable with what sets such a job apart from the others."""
+NO_NODES: Nodes = MappingProxyType({})
 MEMORY = "mlflow.json"
 """File of a run or sweep directory that says which MLflow run it is recorded in."""
 
@@ -33,8 +40,9 @@ class Tracker(Protocol):
         params: Mapping[str, Any],
         tags: Mapping[str, str],
         parameters: Mapping[str, Any],
+        nodes: Nodes = NO_NODES,
     ) -> None:
-        """See the resolved configuration and the parameters that the run starts from.
+        """See the resolved configuration, the parameters that the run starts from and its graph.
 
         Raises ConfigError where nothing can be recorded: nothing has been spent yet. What fails
         later is a warning, as the run directory holds the same records.
@@ -65,6 +73,7 @@ class NullTracker:
         params: Mapping[str, Any],
         tags: Mapping[str, str],
         parameters: Mapping[str, Any],
+        nodes: Nodes = NO_NODES,
     ) -> None:
         """Record nothing."""
 
@@ -99,6 +108,14 @@ class Settings(Protocol):
     def experiment(self) -> str:
         """Return the name that runs are filed under."""
 
+    @property
+    def prompts(self) -> bool:
+        """Return whether accepted texts become versions in the Prompt Registry."""
+
+    @property
+    def traces(self) -> int:
+        """Return how many examples of each step are traced."""
+
 
 def open_tracker(
     settings: Settings, environ: Mapping[str, str], folder: Path | None = None
@@ -112,4 +129,12 @@ def open_tracker(
     from sgdflow.tracking.mlflow import MlflowTracker
 
     memory = folder / MEMORY if folder else None
-    return MlflowTracker(settings.uri, settings.experiment, environ.get(PARENT_RUN), memory)
+    return MlflowTracker(
+        settings.uri,
+        settings.experiment,
+        environ.get(PARENT_RUN),
+        memory,
+        name=environ.get(RUN_NAME) or None,
+        prompts=settings.prompts,
+        traces=settings.traces,
+    )

@@ -114,6 +114,28 @@ def result_metrics(result: Mapping[str, Any]) -> dict[str, float]:
     return metrics | {f"total/{key}": value for key, value in totals.items()}
 
 
+def lengths(parameters: Mapping[str, Any]) -> dict[str, float]:
+    """Return how long the parameters are, all texts together."""
+    texts = [text for text in parameters.values() if isinstance(text, str)]
+    return {"parameters/characters": float(sum(map(len, texts)))}
+
+
+def commit_message(record: Mapping[str, Any]) -> str:
+    """Say where an accepted text comes from: its step and the scores."""
+    validation = record["scores"].get("validation")
+    more = f"; validation {validation['mean']:.4g}" if validation else ""
+    return f"step {record['step']}: {record['reason']}{more}"
+
+
+def best_score(result: Mapping[str, Any]) -> tuple[str, float] | None:
+    """Return the split and the score that the final parameters were chosen by."""
+    for split in ("validation", "train"):
+        score = result["scores"].get(split, {}).get("final")
+        if score and (mean := _number(score["mean"])) is not None:
+            return split, mean
+    return None
+
+
 def gradients_record(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a step learned from its examples and what became of it."""
     keys = ("format", "step", "accepted", "reason", "sampled", "proposal", "skipped")
