@@ -54,6 +54,7 @@ def step_record(step: Step) -> dict[str, Any]:
             role: asdict(spent.usage - _of(before, role).usage)
             for role, spent in sorted(after.items())
         },
+        "cost": {role: (spent - _of(before, role)).cost for role, spent in sorted(after.items())},
         "malformed": _malformed(step),
     }
 

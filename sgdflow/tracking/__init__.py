@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -12,6 +12,7 @@ from sgdflow.tracking.traces import Nodes
 
 __all__ = [
     "MEMORY",
+    "NO_CALLS",
     "NO_NODES",
     "PARENT_RUN",
     "RUN_NAME",
@@ -27,6 +28,7 @@ PARENT_RUN = "SGDFLOW_PARENT_RUN"
 RUN_NAME = "SGDFLOW_RUN_NAME"
 """Environment variable with what sets such a job apart from the others."""
 NO_NODES: Nodes = MappingProxyType({})
+NO_CALLS: Mapping[str, Sequence[float]] = MappingProxyType({})
 MEMORY = "mlflow.json"
 """File of a run or sweep directory that says which MLflow run it is recorded in."""
 
@@ -51,8 +53,16 @@ class Tracker(Protocol):
     def scored(self, when: str, scores: Mapping[str, Mapping[str, Any] | None]) -> None:
         """See the scores by split; `when` is "initial" before the first step."""
 
-    def stepped(self, record: Mapping[str, Any], calls: Mapping[str, Any]) -> None:
-        """See a step's lines of steps.jsonl and calls.jsonl."""
+    def stepped(
+        self,
+        record: Mapping[str, Any],
+        calls: Mapping[str, Any],
+        seconds: Mapping[str, Sequence[float]] = NO_CALLS,
+    ) -> None:
+        """See a step's lines of steps.jsonl and calls.jsonl.
+
+        `seconds` are what calls really made in the step took, by role.
+        """
 
     def finished(self, result: Mapping[str, Any], folder: Path) -> None:
         """See result.json and the run directory it stands in."""
@@ -80,7 +90,12 @@ class NullTracker:
     def scored(self, when: str, scores: Mapping[str, Mapping[str, Any] | None]) -> None:
         """Record nothing."""
 
-    def stepped(self, record: Mapping[str, Any], calls: Mapping[str, Any]) -> None:
+    def stepped(
+        self,
+        record: Mapping[str, Any],
+        calls: Mapping[str, Any],
+        seconds: Mapping[str, Sequence[float]] = NO_CALLS,
+    ) -> None:
         """Record nothing."""
 
     def finished(self, result: Mapping[str, Any], folder: Path) -> None:

@@ -86,11 +86,6 @@ class Run:
         """Set a tag."""
         self._client.set_tag(self.id, key, value)
 
-    def tags(self) -> Mapping[str, str]:
-        """Return its tags."""
-        tags: Mapping[str, str] = self._client.get_run(self.id).data.tags
-        return tags
-
     def end(self, status: str) -> None:
         """Set the final status."""
         self._client.set_terminated(self.id, status)

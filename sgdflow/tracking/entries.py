@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from sgdflow.llm.session import percentile
 from sgdflow.tracking.store import masked
 
 NOT_LOGGED = "(not logged)"
@@ -96,6 +97,22 @@ def spending(record: Mapping[str, Any]) -> dict[str, float]:
         for kind, count in counts.items()
     }
     return calls | tokens
+
+
+def step_costs(record: Mapping[str, Any]) -> dict[str, float]:
+    """Return the cost of a step by role; an unknown price is absent."""
+    costs = {role: _number(cost) for role, cost in record.get("cost", {}).items()}
+    return {f"cost/{role}": cost for role, cost in costs.items() if cost is not None}
+
+
+def latencies(seconds: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Return how long half and how long 95 % of the calls took at most, by role."""
+    return {
+        f"latency/{role}_p{share}": percentile(took, share)
+        for role, took in seconds.items()
+        for share in (50, 95)
+        if took
+    }
 
 
 def result_metrics(result: Mapping[str, Any]) -> dict[str, float]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sgdflow.errors import ConfigError
 from sgdflow.records import as_yaml, read_yaml
-from sgdflow.tracking import NO_NODES, entries
+from sgdflow.tracking import NO_CALLS, NO_NODES, entries
 from sgdflow.tracking.client import (
     PARENT,
     STOP_REASON,
@@ -109,15 +109,21 @@ class MlflowTracker:
         if not metrics.keys() <= self._logged.metrics:
             self._write(f"the {when} scores", lambda run: run.log_metrics(metrics, 0))
 
-    def stepped(self, record: Mapping[str, Any], calls: Mapping[str, Any]) -> None:
-        """Log a step; calls and tokens are running totals over the steps so far."""
+    def stepped(
+        self,
+        record: Mapping[str, Any],
+        calls: Mapping[str, Any],
+        seconds: Mapping[str, Sequence[float]] = NO_CALLS,
+    ) -> None:
+        """Log a step; calls, tokens and cost are running totals over the steps so far."""
         number = int(record["step"])
-        self._spent.update(entries.spending(record))
+        self._spent.update(entries.spending(record) | entries.step_costs(record))
         if record["accepted"]:
             self._parameters |= record["proposal"]
         if number in self._logged.steps:
             return
-        metrics = entries.step_metrics(record) | self._spent | entries.lengths(self._parameters)
+        metrics = entries.step_metrics(record) | self._spent
+        metrics |= entries.latencies(seconds) | entries.lengths(self._parameters)
         self._write_details(number, record)
         if record["accepted"]:
             self._keep(number, record["proposal"], entries.commit_message(record))

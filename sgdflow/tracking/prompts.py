@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sgdflow.tracking.client import TAG_LIMIT, Run, client
+from sgdflow.tracking.client import Run, client
 
 log = logging.getLogger(__name__)
 
 BEST = "best"
 TEXT_LIMIT = 100_000
-# What MLflow's own pages look for. Its client writes them only for the fluent API's active run.
-_LINKED, _EXPERIMENTS, _RUNS = (
-    "mlflow.linkedPrompts",
-    "_mlflow_experiment_ids",
-    "mlflow.prompt.run_ids",
-)
+# What the pages of the UI look for: they link runs and versions in both directions by the last
+# one. MLflow's client writes to the store of the fluent API, which need not be ours.
+_EXPERIMENTS, _RUNS = "_mlflow_experiment_ids", "mlflow.prompt.run_ids"
 _DIGEST, _SCORE, _ON = "sgdflow.text", "sgdflow.best_score", "sgdflow.best_on"
 
 
@@ -41,17 +37,12 @@ class PromptBook:
         self._client, self._run, self._graph = client(uri), run, graph
         self._found: dict[tuple[str, str], str] = {}
         self._prompts: set[str] = set()
-        self._linked: list[dict[str, str]] | None = None
-        self._warned = False
 
     def keep(self, texts: Mapping[str, Any], message: str, tags: Mapping[str, str]) -> None:
         """Register the texts that the registry does not have, and link all to the run."""
         about = {**tags, "sgdflow.run_id": self._run.id}
-        versions = [
-            {"name": prompt, "version": self._version(prompt, text, message, about)}
-            for prompt, text in self._fitting(texts)
-        ]
-        self._link(versions)
+        for prompt, text in self._fitting(texts):
+            self._version(prompt, text, message, about)
 
     def crown(self, texts: Mapping[str, Any], standing: Standing) -> None:
         """Move the alias to these texts, unless a better run on the same data has it."""
@@ -130,24 +121,6 @@ class PromptBook:
             whole = ",".join([*runs, self._run.id])
             self._client.set_prompt_version_tag(prompt, str(first.version), _RUNS, whole)
         return str(first.version)
-
-    def _link(self, versions: list[dict[str, str]]) -> None:
-        if self._linked is None:
-            self._linked = json.loads(self._run.tags().get(_LINKED, "[]"))
-        new = [version for version in versions if version not in self._linked]
-        if not new:
-            return
-        self._linked += new
-        while len(text := json.dumps(self._linked)) > TAG_LIMIT:
-            if not self._warned:
-                log.warning(
-                    "The run's page in MLflow lists its latest prompt versions only; all of them "
-                    "have the tag sgdflow.run_id=%s.",
-                    self._run.id,
-                )
-            self._warned = True
-            del self._linked[0]
-        self._run.tag(_LINKED, text)
 
 
 def prompt_name(graph: str, parameter: str) -> str:

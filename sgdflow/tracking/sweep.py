@@ -42,9 +42,9 @@ class Sweep(Callback):
             with hydra_config(config):
                 place = _place(config)
                 folder = Path(str(config.hydra.sweep.dir))
-            if place is not None:
-                self._keys = tuple(_swept(config))
-                self._place, self._parent = place, _start(place, config, folder)
+                if place is not None:
+                    self._keys = tuple(_swept(config))
+                    self._place, self._parent = place, _start(place, config, folder)
         except ConfigError as error:
             # Hydra turns exceptions of callbacks into warnings and would start the jobs.
             raise SystemExit(str(error)) from None
