@@ -209,6 +209,10 @@ class Tracking(Conf):
     kind: Literal["mlflow", "none"]
     uri: str | None = None
     experiment: Text = "sgdflow"
+    prompts: bool = True
+    """Accepted texts become versions in MLflow's Prompt Registry."""
+    traces: Annotated[int, Field(ge=0)] = 2
+    """Examples of each step that are traced."""
 
 
 class Config(Conf):

@@ -106,3 +106,6 @@ class Metered(LLM, Protocol):
         The sums over a role are those of `spent`. What several nodes asked alike, and was asked
         once, counts for the first of them by name.
         """
+
+    def latencies(self) -> Mapping[str, Sequence[float]]:
+        """Return the seconds that calls really made and answered took, by role, in order."""
