@@ -36,6 +36,7 @@ PARENT = "mlflow.parentRunId"
 TAG_LIMIT = 8000
 _KEY = re.compile(r"[\w.\- :]+(/[\w.\- :]+)*")
 _KEY_LIMIT, _PARAM_LIMIT, _BATCH = 250, 6000, 100
+_ADVICE = "(raised as a result of Query-invoked autoflush"
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -169,6 +170,8 @@ def explained(uri: str) -> Iterator[None]:
 def reason_of(error: Exception) -> str:
     """Return the first line of what a store raised, without passwords."""
     lines = masked(str(error)).strip().splitlines()
+    # SQLAlchemy may begin with advice to programmers.
+    lines = [line for line in lines if not line.startswith(_ADVICE)]
     return lines[0].rstrip(".") if lines else type(error).__name__
 
 
