@@ -27,7 +27,8 @@ from sgdflow.tracking.client import client
 from sgdflow.tracking.store import store_uri
 
 ROOT = Path(__file__).resolve().parents[1]
-pytestmark = [pytest.mark.xdist_group("resume"), pytest.mark.timeout(300)]
+KILLS = int(os.environ.get("SGDFLOW_KILLS", "6"))
+pytestmark = [pytest.mark.xdist_group("resume"), pytest.mark.timeout(300 + 30 * KILLS)]
 
 SMALL = [
     "graph=tariff",
@@ -169,9 +170,6 @@ def whole(server: Server, zygote: Zygote, folder: Path) -> tuple[tuple[Any, ...]
     # One word from the model, which is not part of the run, comes first.
     assert len(stored(folder / "whole.db")) + 1 == len(server.asked) - before > 100
     return result(folder / "whole"), len(server.asked) - before
-
-
-KILLS = int(os.environ.get("SGDFLOW_KILLS", "6"))
 
 
 def test_a_run_that_is_killed_goes_on(
