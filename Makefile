@@ -7,7 +7,7 @@ export PYTHONDONTWRITEBYTECODE =
 export MLFLOW_DISABLE_TELEMETRY = true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test lint types tests lock clean
+.PHONY: help demo ui test lint types tests bench lock clean
 
 help: ## Show this help
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-7s %s\n", $$1, $$2}'
@@ -29,6 +29,13 @@ types: $(VENV)/.installed-dev ## Check types
 
 tests: $(VENV)/.installed-dev ## Run the tests
 	$(BIN)/python -m pytest -q
+
+bench: $(VENV)/.installed ## Measure speed (about three minutes; benchmarks/README.md)
+	@$(BIN)/python benchmarks/step.py
+	@$(BIN)/python benchmarks/calls.py cpu
+	@$(BIN)/python benchmarks/calls.py rate --times 2
+	@$(BIN)/python benchmarks/store.py
+	@$(BIN)/python benchmarks/tracking.py
 
 lock: ## Pin all dependencies anew (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \

@@ -6,20 +6,28 @@ what is set here holds for the process; doing it again changes nothing.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
 from sgdflow.llm import Message, Usage
 from sgdflow.llm.models import ModelSpec, estimated_tokens
 
-_SIMULATED = "simulated"
 _OWN_ENDPOINTS = ("openai", "hosted_vllm")
 _NO_KEY_NEEDED = "no-key-needed"
+_PRICES = (
+    "input_cost_per_token", "output_cost_per_token",
+    "cache_read_input_token_cost", "cache_creation_input_token_cost",
+)  # fmt: skip
+_NO_PRICE = dict.fromkeys(_PRICES, 1e-15)
+"""Stands for a price that nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +43,10 @@ class Answer:
 
 
 def load(specs: Iterable[ModelSpec]) -> None:
-    """Import litellm quietly and tell it about models that it cannot know."""
+    """Import litellm quietly, if it is needed, and tell it about models that it cannot know."""
+    asked = [spec for spec in specs if not spec.in_process]
+    if not asked:
+        return
     # The list of prices that comes with it will do; without this it asks the network for one.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     # With its 100, its bookkeeping falls behind a busy loop and keeps each reply in memory.
@@ -44,6 +55,7 @@ def load(specs: Iterable[ModelSpec]) -> None:
     # failures were compared, the organization's header is all that it leaves out.
     if "OPENAI_ORGANIZATION" not in os.environ:
         os.environ.setdefault("EXPERIMENTAL_OPENAI_BASE_LLM_HTTP_HANDLER", "True")
+    new = "litellm" not in sys.modules
     import litellm
 
     litellm.suppress_debug_info = True
@@ -53,19 +65,29 @@ def load(specs: Iterable[ModelSpec]) -> None:
     # A call that is cancelled in its first millisecond leaves litellm's coroutine unused.
     never = r"coroutine '\S*completion\S*' was never awaited"
     warnings.filterwarnings("ignore", message=never, category=RuntimeWarning)
-    if all(entry["provider"] != _SIMULATED for entry in litellm.custom_provider_map):
-        litellm.custom_provider_map.append(
-            {"provider": _SIMULATED, "custom_handler": _simulated(litellm)}
-        )
-    for spec in specs:
+    for spec in asked:
         _introduce(litellm, spec)
+    if new:
+        _import_the_rest(litellm)
+
+
+def _import_the_rest(litellm: Any) -> None:
+    """Have litellm import what it leaves to its first call, which many others may wait behind."""
+    # One that is answered by litellm itself.
+    litellm.completion(
+        model="openai/gpt-4o-mini", messages=[{"role": "user", "content": "?"}], mock_response="!"
+    )
+    litellm.encode(model="gpt-4o-mini", text="?")
+    # What was imported stays: the collector need not look through it again and again.
+    gc.freeze()
 
 
 def _introduce(litellm: Any, spec: ModelSpec) -> None:
-    # An unknown name sends litellm through about ten price look-ups in each call.
-    own = spec.in_process or (spec.api_base and spec.provider in _OWN_ENDPOINTS)
+    # An unknown name sends litellm through about ten price look-ups in each call, and a price of
+    # 0 through a search for its reason, which takes a third of a call's CPU time.
+    own = spec.api_base and spec.provider in _OWN_ENDPOINTS
     if own and _listed(litellm, spec) is None:
-        known = {"litellm_provider": spec.provider, "mode": "chat"}
+        known = {"litellm_provider": spec.provider, "mode": "chat", **_NO_PRICE}
         litellm.register_model({spec.model: known})
 
 
@@ -78,12 +100,14 @@ async def ask(
     spec: ModelSpec, messages: Sequence[Message], *, sample: int, key: str | None, seconds: float
 ) -> Answer:
     """Make one attempt; what it raises is litellm's, or the simulated models' own defect."""
+    if spec.in_process:
+        return _simulated(spec, messages, sample)
     import litellm
 
     if key is None and spec.api_base is not None:
         # Otherwise litellm takes a provider's key from the environment and sends it there.
         key = _NO_KEY_NEEDED
-    try:
+    with _unlogged(litellm):
         response = await litellm.acompletion(
             model=spec.model,
             messages=[{"role": said.role, "content": said.content} for said in messages],
@@ -94,11 +118,34 @@ async def ask(
             max_retries=0,
             **spec.parameters_of(sample),
         )
-    except litellm.exceptions.APIConnectionError as error:
-        if spec.in_process and error.__context__ is not None:
-            raise error.__context__ from None  # the defect that litellm takes for a connection's
-        raise
     return _read(litellm, spec, messages, response)
+
+
+@contextmanager
+def _unlogged(litellm: Any) -> Iterator[None]:
+    """Have litellm prepare no log entry for the call, where nobody has asked it for any.
+
+    An entry takes a fifth of a call's CPU time. What says that a call is litellm's own affair,
+    and needs none, is no part of its public interface: where it is gone, entries are made.
+    """
+    wanted = litellm.callbacks or litellm.success_callback or litellm.failure_callback
+    own_affair = None if wanted else _own_affair()
+    if own_affair is None:
+        yield
+        return
+    before = own_affair.set(True)
+    try:
+        yield
+    finally:
+        own_affair.reset(before)
+
+
+def _own_affair() -> ContextVar[bool] | None:
+    try:
+        from litellm._internal_context import is_internal_call
+    except ImportError:
+        return None
+    return is_internal_call if isinstance(is_internal_call, ContextVar) else None
 
 
 def _read(litellm: Any, spec: ModelSpec, messages: Sequence[Message], response: Any) -> Answer:
@@ -111,8 +158,7 @@ def _read(litellm: Any, spec: ModelSpec, messages: Sequence[Message], response: 
     usage = _usage(getattr(response, "usage", None))
     if usage is None:
         counted = Usage(estimated_tokens(*(m.content for m in messages)), estimated_tokens(text))
-        cost = 0.0 if spec.in_process else None
-        return Answer(text, finish, counted, cost, counted=False)
+        return Answer(text, finish, counted, None, counted=False)
     cost = _cost(litellm, spec, response) if spec.price is None else spec.price.of(usage)
     return Answer(text, finish, usage, cost)
 
@@ -140,40 +186,21 @@ def _cached(said: Any, prompt: int) -> int:
 
 
 def _cost(litellm: Any, spec: ModelSpec, response: Any) -> float | None:
-    if spec.in_process:
-        return 0.0
-    if "input_cost_per_token" not in (_listed(litellm, spec) or {"input_cost_per_token": 0}):
-        return None  # introduced without a price, which litellm takes for a price of 0
+    listed = _listed(litellm, spec) or {}
+    if (listed and _PRICES[0] not in listed) or _NO_PRICE.items() <= listed.items():
+        return None
     cost = response._hidden_params.get("response_cost")
     return float(cost) if isinstance(cost, int | float) else None
 
 
-def _simulated(litellm: Any) -> Any:
-    """Return a litellm provider that asks the simulated models."""
+def _simulated(spec: ModelSpec, messages: Sequence[Message], sample: int) -> Answer:
+    """Answer as a simulated model; through litellm it would take several times as long."""
+    # They are needed only where somebody uses them.
+    from sgdflow.simulation.worlds import reply
 
-    async def acompletion(
-        self: Any,
-        *args: Any,
-        messages: Any,
-        model_response: Any,
-        optional_params: Any,
-        **kwargs: Any,
-    ) -> Any:
-        # They are needed only where somebody uses them.
-        from sgdflow.simulation.worlds import reply
-
-        chat = [Message(said["role"], said["content"]) for said in messages]
-        text = reply(chat, optional_params.get("seed", 0))
-        prompt = estimated_tokens(*(said["content"] for said in messages))
-        completion = estimated_tokens(text)
-        model_response.choices[0].message.content = text
-        model_response.choices[0].finish_reason = "stop"
-        model_response.usage = litellm.Usage(
-            prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion
-        )
-        return model_response
-
-    return type("Simulated", (litellm.CustomLLM,), {"acompletion": acompletion})()
+    text = reply(messages, spec.parameters_of(sample).get("seed", 0))
+    prompt = estimated_tokens(*(said.content for said in messages))
+    return Answer(text, "stop", Usage(prompt, estimated_tokens(text)), 0.0)
 
 
 async def close() -> None:

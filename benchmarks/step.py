@@ -1,0 +1,107 @@
+"""Wall and CPU time of one small step, in a fresh process, through litellm over HTTP on loopback.
+
+Two hints and an answer: 32 examples forward, then one backward pass over 2 failures and one
+update of 3 parameters; 96 + 2 + 3 calls of 100 ms. The ideal is the critical path: hint, answer,
+gradient and new text one after the other, 4 x 100 ms. What is measured begins with everything
+imported and declared and no call made, and ends when the step is recorded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from measure import client, endpoint, said
+
+from sgdflow.app import compose
+from sgdflow.config.prepare import Prepared, prepare
+from sgdflow.descent import Descent, Scores, Step
+from sgdflow.paths import prompt_folders
+from sgdflow.prompts import Prompts
+
+_LATENCY, _PATH = 0.1, 4
+_CALLS = {"forward": 96, "backward": 2, "optimizer": 3}
+
+
+class _Watch:
+    """Notes when the step was recorded, and what it had taken."""
+
+    def __init__(self) -> None:
+        self.seconds = self.cpu = 0.0
+        self.calls: dict[str, int] = {}
+
+    def scored(self, initial: Scores) -> None:
+        """Do nothing."""
+
+    def stepped(self, step: Step) -> None:
+        """Look at the clock."""
+        self.seconds, self.cpu = time.perf_counter(), time.process_time()
+        self.calls = {role: spent.calls for role, spent in step.spent[1].items()}
+
+
+def _prepared(folder: Path) -> Prepared:
+    rows = [{"question": f"What is {n} + {n}?", "target": f"{2 * n}"} for n in range(100, 133)]
+    file = folder / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    words = [
+        "graph=hints",
+        "graph.nodes.hint_2.parameters.instruction=Say what to look out for.",  # no shared calls
+        "task=table",
+        f"task.path={file}",
+        "task.inputs=[question]",
+        "task.target=target",
+        "task.splits={train: 32, validation: 0, test: 1}",
+        "method=no_gate",
+        "method.batch=32",
+        "method.stop.steps=1",
+        "tracking=none",
+    ]
+    return prepare(compose(words), Prompts(prompt_folders(Path())), {})
+
+
+async def _measure(url: str) -> dict[str, Any]:
+    with TemporaryDirectory() as folder:
+        ready = _prepared(Path(folder))
+    async with client(url, 128) as llm:
+        watch = _Watch()
+        # No test example is scored first: that would be a path of its own.
+        problem = replace(ready.problem, splits=replace(ready.problem.splits, test=()))
+        descent = Descent(problem, ready.method, llm, watch)
+        seconds, cpu = time.perf_counter(), time.process_time()
+        await descent.run(ready.start)
+    assert watch.calls == _CALLS, watch.calls
+    return {"wall": watch.seconds - seconds, "cpu": watch.cpu - cpu}
+
+
+def main() -> None:
+    """Measure in fresh processes, and print a table."""
+    parser = argparse.ArgumentParser(description="One step.")
+    parser.add_argument("--times", type=int, default=5)
+    parser.add_argument("--url", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.url:
+        print(json.dumps(asyncio.run(_measure(arguments.url))))
+        return
+    measured = []
+    for _ in range(arguments.times):
+        with endpoint(_LATENCY) as url:
+            command = [sys.executable, __file__, "--url", url]
+            run = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+            measured.append(json.loads(run.stdout))
+    ideal, calls = _PATH * _LATENCY, sum(_CALLS.values())
+    print(f"one step, {calls} calls of {_LATENCY * 1000:g} ms, {arguments.times} fresh processes")
+    print(f"  wall s             {said([one['wall'] for one in measured])}")
+    print(f"  wall / ideal       {said([one['wall'] / ideal for one in measured])}")
+    print(f"  CPU ms a call      {said([1000 * one['cpu'] / calls for one in measured])}")
+
+
+if __name__ == "__main__":
+    main()
