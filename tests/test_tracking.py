@@ -140,8 +140,10 @@ def test_a_whole_run_is_read_back(store: str, tmp_path: Path) -> None:
 def versions(uri: str, name: str) -> dict[str, Any]:
     """Return the versions of a prompt by text."""
     store = client(uri)
-    numbers = range(1, 1 + int(store.get_latest_versions(name)[0].version))
-    every = [store.get_prompt_version(name, number) for number in numbers]
+    there = store.search_model_versions(
+        f"name = '{name}' and tags.`mlflow.prompt.is_prompt` = 'true'", order_by=["version_number"]
+    )
+    every = [store.get_prompt_version(name, one.version) for one in there]
     found = {version.template: version for version in every}
     assert len(found) == len(every)
     return found

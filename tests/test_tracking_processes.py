@@ -97,7 +97,8 @@ def main(config):
     tracker.finished(RESULT, Path("."))
 
 SCORE = {"mean": 0.5, "n": 4, "low": 0.2, "high": 0.8, "failed": 0}
-RESULT = {"scores": {"test": {"initial": SCORE, "final": SCORE}}, "calls": {}, "tokens": {}, "steps": 0, "accepted": 0, "seconds": 0}
+RESULT = {"scores": {"test": {"initial": SCORE, "final": SCORE}}}
+RESULT |= {"calls": {}, "tokens": {}, "steps": 0, "accepted": 0, "seconds": 0}
 RESULT["stop_reason"] = "done"
 try:
     main()
@@ -165,7 +166,7 @@ def test_a_multirun_is_a_parent_with_its_jobs(
     assert tags["mlflow.note.content"].startswith(
         f"# Multirun 'multirun over n' ({parent.info.run_id[:8]})"
     )
-    assert "0.500 (0.20 to 0.80)" in tags["mlflow.note.content"]
+    assert "| 0.500 n=1 |" in tags["mlflow.note.content"]
     files = {one.path for one in client(store).list_artifacts(parent.info.run_id)}
     assert files >= {"compare.md", "compare.svg", "cells.csv", "runs.csv"}
 
