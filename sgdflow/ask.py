@@ -72,7 +72,7 @@ class Ask:
                 accept(texts)
             except ReplyError as error:
                 call = replace(call, malformed=(*call.malformed, str(error)))
-                conversation = self._again(messages, reply, str(error))
+                conversation = self._again(conversation, reply, str(error))
                 continue
             return Answered(texts, call)
         raise NodeFailed(
@@ -100,7 +100,8 @@ class Ask:
         return self.reply.read(reply.text, names)
 
     def _again(
-        self, messages: tuple[Message, ...], reply: Reply, reason: str
+        self, conversation: tuple[Message, ...], reply: Reply, reason: str
     ) -> tuple[Message, ...]:
-        more = self.prompts.text(AGAIN, {"reason": reason})
-        return (*messages, Message("assistant", reply.text or "(empty)"), Message("user", more))
+        """Go on with a conversation; it grows, as the same request would get the same reply."""
+        more = Message("user", self.prompts.text(AGAIN, {"reason": reason}), again=True)
+        return (*conversation, Message("assistant", reply.text or "(empty)"), more)

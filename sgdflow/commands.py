@@ -8,11 +8,12 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from sgdflow.budget import forward_roles
 from sgdflow.config.prepare import Prepared, prepare, validated
 from sgdflow.config.schema import StoreConf
 from sgdflow.errors import ConfigError
@@ -45,7 +46,7 @@ def optimize(raw: Mapping[str, Any]) -> float | None:
         return await optimise(prepared, raw, llm, tracker, folder)
 
     try:
-        record = run(_with_models(prepared, folder, job))
+        record = run(_with_models(prepared, folder, job, prepared.roles))
     except ConfigError:  # found before anything began
         raise
     except BaseException:
@@ -75,7 +76,8 @@ def evaluate(raw: Mapping[str, Any]) -> float | None:
     async def job(llm: Metered) -> dict[str, Any]:
         return await score(prepared, llm, folder)
 
-    record = run(_with_models(prepared, folder, job))
+    roles = forward_roles(prepared.problem.graph)
+    record = run(_with_models(prepared, folder, job, roles))
     sys.stdout.write(f"{folder.path}\n")
     return float(record["score"]["mean"]) if record["score"] else None
 
@@ -165,12 +167,15 @@ def compare(words: Sequence[str]) -> int:
     return 0
 
 
-async def _with_models(prepared: Prepared, folder: RunFolder, job: Any) -> Any:
+async def _with_models(
+    prepared: Prepared, folder: RunFolder, job: Any, roles: Collection[str]
+) -> Any:
     from sgdflow.llm.client import LiteLLM
 
-    seed = prepared.config.seed
-    with _store(prepared.config.llm.store, folder) as store:
-        async with LiteLLM(prepared.models, prepared.limits, os.environ, store, seed) as llm:
+    conf, seed = prepared.config.llm, prepared.config.seed
+    check = roles if conf.check else ()
+    with _store(conf.store, folder) as store:
+        async with LiteLLM(prepared.models, prepared.limits, os.environ, store, seed, check) as llm:
             try:
                 return await job(llm)
             finally:

@@ -55,6 +55,7 @@ def step_record(step: Step) -> dict[str, Any]:
             role: asdict(spent.usage - _of(before, role).usage)
             for role, spent in sorted(after.items())
         },
+        "cost": {role: (spent - _of(before, role)).cost for role, spent in sorted(after.items())},
         "malformed": _malformed(step),
     }
 
@@ -98,6 +99,7 @@ def result_record(
         "scores": scores_record(result.initial, result.final),
         **spent_record(result.spent, nodes),
         "gate": _gate_record(result),
+        "faults": dict(sum(result.spent.values(), Spent()).faults),
         "steps": result.steps,
         "accepted": result.accepted,
         "stop_reason": result.stop_reason,
@@ -162,6 +164,11 @@ class RunFolder:
 def as_yaml(data: Mapping[str, Any]) -> str:
     """Return YAML that reads back as the same data, texts of several lines as blocks."""
     return yaml.dump(_plain(data), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
+def read_yaml(file: Path) -> Any:
+    """Return the data of a file that as_yaml wrote."""
+    return yaml.safe_load(file.read_text(encoding="utf-8"))
 
 
 _OTHER_LINE_ENDS = "\x85\u2028\u2029"

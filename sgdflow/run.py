@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from asyncio import CancelledError
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sgdflow import __version__, report
@@ -43,7 +44,9 @@ async def optimise(
     folder.begin(raw, prepared.start)
     with _tracked(tracker, prepared, raw):
         with _reported(prepared, folder):
-            descent = Descent(prepared.problem, prepared.method, llm, _Recorder(tracker, folder))
+            descent = Descent(
+                prepared.problem, prepared.method, llm, _Recorder(tracker, folder, llm)
+            )
             result = await descent.run(prepared.start)
             seconds = time.monotonic() - began
             record = result_record(result, about(prepared), seconds, llm.by_node())
@@ -134,6 +137,9 @@ class _Recorder:
 
     tracker: Tracker
     folder: RunFolder
+    llm: Metered
+    answered: Counter[str] = field(default_factory=Counter)
+    """Calls whose latencies the tracker has, by role."""
 
     def scored(self, initial: Scores) -> None:
         scores = scores_record(initial, initial)
@@ -143,14 +149,21 @@ class _Recorder:
             for split in SPLITS
             if scores[split]["initial"] is not None
         ]
+        self._latencies()  # those of the start belong to no step
         log.info("before: %s", "; ".join(words) or "nothing could be scored")
 
     def stepped(self, step: Step) -> None:
         record, calls = step_record(step), calls_record(step)
         self.folder.append(record, calls)
         self.folder.save(step.best)
-        self.tracker.stepped(record, calls)
+        self.tracker.stepped(record, calls, self._latencies())
         log.info("%s", _step_words(record))
+
+    def _latencies(self) -> Mapping[str, Sequence[float]]:
+        """Return how long the calls since the last step took."""
+        new = {role: took[self.answered[role] :] for role, took in self.llm.latencies().items()}
+        self.answered.update({role: len(took) for role, took in new.items()})
+        return new
 
 
 def _step_words(record: Mapping[str, Any]) -> str:
@@ -180,7 +193,9 @@ def _tracked(tracker: Tracker, prepared: Prepared, raw: Mapping[str, Any]) -> It
     names = about(prepared)
     tags = {f"sgdflow.{key}": str(value) for key, value in names.items()}
     name = f"{names['method']}-{names['graph']}-{names['task']}-{names['seed']}"
-    tracker.started(name, raw, tags, prepared.start)
+    graph = prepared.problem.graph
+    nodes = {name: graph.nodes[name].predecessors for name in graph.order}
+    tracker.started(name, raw, tags, prepared.start, nodes)
     try:
         yield
     except (CancelledError, KeyboardInterrupt):

@@ -13,7 +13,8 @@ import pytest
 
 from sgdflow.commands import compare
 from sgdflow.errors import ConfigError
-from sgdflow.tracking.client import end_parent, prepare, start_run
+from sgdflow.tracking.client import prepare, start_run
+from sgdflow.tracking.family import end_parent
 from sgdflow.tracking.mlflow import MlflowTracker
 from sgdflow.tracking.reading import RunReader, Selection
 from sgdflow.tracking.store import sqlite_uri

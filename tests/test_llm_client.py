@@ -258,7 +258,8 @@ def test_a_cost_that_nobody_knows_is_unknown(fault: str) -> None:
             reply = await llm.complete("forward", ASK, node="hint_1")
             assert reply.usage == Usage(9, 7)
             assert reply.cost is None
-            assert llm.spent()["forward"] == Spent(1, Usage(9, 7), None)
+            faults = {fault: 1} if fault else {}
+            assert llm.spent()["forward"] == Spent(1, Usage(9, 7), None, faults)
 
     run(use)
 

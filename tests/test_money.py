@@ -130,12 +130,12 @@ def test_a_shared_call_counts_for_the_first_node_by_name(order: Sequence[str]) -
 
     spent, by_node = serve(use, lambda messages, sample: "done")
     # Two attempts each, the first of which brought nothing; 1 prompt token, 1 completion token.
-    twice = Spent(2, Usage(1, 1), 2e-6)
+    twice = Spent(2, Usage(1, 1), 2e-6, {"server": 1})
     assert by_node == {
         "forward": {"a": twice, "b": twice},
         "optimizer": {"a.instruction": Spent(1, Usage(2, 1), 3e-6)},
     }
-    assert spent["forward"] == Spent(4, Usage(2, 2), 4e-6)
+    assert spent["forward"] == Spent(4, Usage(2, 2), 4e-6, {"server": 2})
 
 
 @dataclass

@@ -39,10 +39,12 @@ class Echo:
             self.numbers["asked"] += 1
             sent = request.headers.get("Authorization", "")
             self.numbers["with the key"] += KEY in sent
+            said = f"Your headers were {dict(request.headers)}: {sent}"
             which = self.numbers["asked"] % 10
+            if b"no-such-model" in await request.read():
+                return web.json_response({"error": {"message": said}}, status=401)
             if which == 1:
                 self.numbers["echoed"] += 1
-                said = f"Your headers were {dict(request.headers)}: {sent}"
                 return web.json_response(
                     {"error": {"message": said}}, status=(429, 500, 400)[which % 3]
                 )
@@ -113,11 +115,18 @@ def test_no_key_is_left_behind(tmp_path: Path, echo: tuple[Echo, str]) -> None:
     refused = sgdflow(
         tmp_path, "optimize", *words, "llm.store.mode=replay", "seed=1", "hydra.run.dir=refused"
     )
-    assert (again.returncode, refused.returncode) == (0, 1)
+    # A wrong name of a model that only a later step asks; the 401 repeats the key.
+    named = ["llm.models.optimizer=openai/no-such-model", "hydra.run.dir=named", "seed=2"]
+    wrong = sgdflow(tmp_path, "optimize", *words, *named)
+    assert (again.returncode, refused.returncode, wrong.returncode) == (0, 1, 1)
+    told = wrong.stderr.decode()
+    assert "openai/no-such-model at api_base=" in told
+    assert "[key]" in told
+    assert "Check the key in OWN_KEY." in told
     assert seen.numbers["asked"] == seen.numbers["with the key"] > 50
     assert seen.numbers["echoed"] > 8
     files = dict(left(tmp_path))
-    for done in (good, again, refused):
+    for done in (good, again, refused, wrong):
         files |= {f"stdout of {done.args}": done.stdout, f"stderr of {done.args}": done.stderr}
     names = {Path(name).name for name in files}
     assert {"mlflow.db", "replies.db", "config.yaml", "hydra.yaml", "sgdflow.log"} <= names

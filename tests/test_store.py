@@ -154,7 +154,7 @@ def test_a_call_that_failed_is_made_again_but_fails_again_in_a_replay(tmp_path: 
         return str(failed.value), failed.value.kind, llm.spent()["forward"]
 
     first = session(fail, file, asked, parameters=refusing)
-    assert first[1:] == ("content_filter", Spent(1))
+    assert first[1:] == ("content_filter", Spent(1, faults={"content_filter": 1}))
     assert session(fail, file, asked, parameters=refusing, mode="replay") == first
 
     async def sent(llm: LiteLLM) -> str:
@@ -256,10 +256,12 @@ def unusable(kind: str, folder: Path) -> Path:
             made.commit()
     elif kind == "full":
         return Path("/dev/full/r.db")
+    elif kind == "read-only":
+        return Path("/proc/r.db")  # even for root
     return file
 
 
-@pytest.mark.parametrize("kind", ["text", "folder", "other", "full"])
+@pytest.mark.parametrize("kind", ["text", "folder", "other", "full", "read-only"])
 def test_a_store_that_cannot_be_used_is_told_at_the_start(tmp_path: Path, kind: str) -> None:
     with pytest.raises(ConfigError) as told:
         Store(unusable(kind, tmp_path))
@@ -301,15 +303,22 @@ def test_a_store_that_fails_later_is_told_once_and_catches_up(
     assert said[2:] == [f"{blocker} takes replies again; none is missing."]
 
 
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("max_page_count = {pages}", "database or disk is full"),
+        ("query_only = 1", "attempt to write a readonly database"),
+    ],
+)
 def test_a_full_disk_loses_nothing_that_the_run_has(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, fault: str, says: str
 ) -> None:
     asked = Asked()
 
     async def use(llm: LiteLLM) -> None:
         connection = llm._store._writer._replies._connection  # type: ignore[union-attr]
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
-        connection.execute(f"PRAGMA max_page_count = {pages}")
+        connection.execute(f"PRAGMA {fault.format(pages=pages)}")
         for _ in range(2):
             texts = [await llm.complete("forward", long(n), node="n") for n in range(9)]
             assert [reply.text for reply in texts] == [
@@ -323,7 +332,7 @@ def test_a_full_disk_loses_nothing_that_the_run_has(
     session(use, tmp_path / "r.db", asked)
     assert asked.times == 9
     said = [record.getMessage() for record in caplog.records]
-    assert len([words for words in said if "database or disk is full" in words]) == 1
+    assert len([words for words in said if says in words]) == 1
     assert said[-1] == "9 replies were not stored."
 
 

@@ -14,8 +14,10 @@ import pytest
 import yaml
 
 from sgdflow.errors import ConfigError
+from sgdflow.records import as_yaml
 from sgdflow.tracking import NullTracker, Settings, Tracker, entries, open_tracker, store_uri
 from sgdflow.tracking.client import STOP_REASON, client, prepare
+from sgdflow.tracking.memory import Logged
 from sgdflow.tracking.mlflow import MlflowTracker
 from sgdflow.tracking.store import sqlite_file
 
@@ -45,6 +47,7 @@ def step(number: int, accepted: bool, text: str) -> dict[str, Any]:
         "skipped": {},
         "calls": {role: 2 for role in roles},
         "tokens": {role: {"prompt": 10, "completion": 5} for role in roles},
+        "cost": {"forward": 0.25, "optimizer": None},
         "malformed": 1,
     }
 
@@ -95,7 +98,8 @@ def test_a_whole_run_is_read_back(store: str, tmp_path: Path) -> None:
     tracker.started("name", {"seed": 1}, {"sgdflow.graph": "hints"}, start)
     run = run_of(store, tracker)
     tracker.scored("initial", {"train": score(0.5), "validation": None, "test": score(0.3)})
-    tracker.stepped(step(1, True, TEXT), {})
+    took = {"forward": [float(i) for i in range(1, 101)], "optimizer": []}
+    tracker.stepped(step(1, True, TEXT), {}, took)
     tracker.stepped(step(2, False, "rejected"), {})
     (tmp_path / "result.json").write_text("{}", encoding="utf-8")
     tracker.finished(result(cost=None), tmp_path)
@@ -105,9 +109,15 @@ def test_a_whole_run_is_read_back(store: str, tmp_path: Path) -> None:
     assert history(store, run.info.run_id, "calls/backward") == [(1, 2), (2, 4)]
     assert history(store, run.info.run_id, "tokens/forward_prompt") == [(1, 10), (2, 20)]
     assert history(store, run.info.run_id, "step/accepted") == [(1, 1), (2, 0)]
+    assert history(store, run.info.run_id, "cost/forward") == [(1, 0.25), (2, 0.5)]
+    assert history(store, run.info.run_id, "latency/forward_p95") == [(1, 95.0)]
     run = client(store).get_run(run.info.run_id)
     assert (run.info.status, run.info.run_name) == ("FINISHED", "name")
     assert run.data.tags["sgdflow.graph"] == "hints"
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    )
+    assert run.data.tags.get("mlflow.source.git.commit", "") == commit.stdout.strip()
     assert run.data.tags[STOP_REASON] == "steps: all 2 were taken"
     metrics = run.data.metrics
     shown = [metrics[key] for key in ("initial/test", "final/test", "final/test_low")]
@@ -125,6 +135,172 @@ def test_a_whole_run_is_read_back(store: str, tmp_path: Path) -> None:
     assert (learned["sampled"][0]["feedback"], learned["reason"]) == (TEXT, "not better")
     assert artifact(run, "result.json") == "{}"
     assert not Path("mlruns").exists()
+
+
+def versions(uri: str, name: str) -> dict[str, Any]:
+    """Return the versions of a prompt by text."""
+    store = client(uri)
+    there = store.search_model_versions(
+        f"name = '{name}' and tags.`mlflow.prompt.is_prompt` = 'true'", order_by=["version_number"]
+    )
+    every = [store.get_prompt_version(name, one.version) for one in there]
+    found = {version.template: version for version in every}
+    assert len(found) == len(every)
+    return found
+
+
+def best_of(uri: str, name: str) -> str:
+    return str(client(uri).get_prompt_version_by_alias(name, "best").template)
+
+
+def finish(tracker: MlflowTracker, folder: Path, parameters: dict[str, Any], mean: float) -> None:
+    (folder / "parameters.yaml").write_text(as_yaml(parameters), encoding="utf-8")
+    whole = result(cost=None)
+    whole["scores"]["validation"]["final"] = score(mean)
+    tracker.finished(whole, folder)
+
+
+def test_accepted_texts_are_versions_of_prompts(
+    store: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = "des_k.hint.instruction"
+    start = {"hint.instruction": "start", "weights": [1, 2], "long.instruction": "x" * 100_001}
+    about = {"sgdflow.graph": "des/k", "sgdflow.task": "tariff", "sgdflow.method": "semantic"}
+
+    def tracker() -> MlflowTracker:
+        made = MlflowTracker(store, "prompts", None, tmp_path / "mlflow.json")
+        made.started("n", {}, about, start)
+        return made
+
+    first = tracker()
+    run_id = run_of(store, first).info.run_id
+    first.stepped(step(1, True, TEXT), {})
+    first.stepped(step(2, False, "rejected"), {})
+    first.stopped("interrupted")
+    again = tracker()
+    assert again.run_id == run_id
+    again.stepped(step(1, True, TEXT), {})
+    again.stepped(step(2, False, "rejected"), {})
+    again.stepped(step(3, True, "last"), {})
+    finish(again, tmp_path, {"hint.instruction": TEXT}, 0.8)
+
+    assert list(versions(store, name)) == ["start", TEXT, "last"]
+    kept = versions(store, name)[TEXT]
+    assert kept.commit_message == "step 1: better; validation 0.4"
+    tags = {key: kept.tags[f"sgdflow.{key}"] for key in ("run_id", "step", "task", "method")}
+    assert tags == {"run_id": run_id, "step": "1", "task": "tariff", "method": "semantic"}
+    assert best_of(store, name) == TEXT
+    assert "no room for long.instruction (100001 characters, at most 100000)" in caplog.text
+    assert [one.name for one in client(store).search_prompts("name LIKE 'des_k.%'")] == [name]
+
+    # Other runs on the graph: a worse one, a better one, one on another task.
+    for task, mean, text, best in (
+        ("tariff", 0.7, "last", TEXT),
+        ("tariff", 0.9, "last", "last"),
+        ("other", 0.1, "start", "start"),
+    ):
+        other = MlflowTracker(store, "prompts", None)
+        other.started("n", {}, about | {"sgdflow.task": task}, {"hint.instruction": "start"})
+        other.stepped(step(1, True, text), {})
+        finish(other, tmp_path, {"hint.instruction": text}, mean)
+        assert best_of(store, name) == best
+    linked = {
+        text: one.tags["mlflow.prompt.run_ids"] for text, one in versions(store, name).items()
+    }
+    assert {text: len(ids.split(",")) for text, ids in linked.items()} == {
+        "start": 4,
+        TEXT: 1,
+        "last": 3,
+    }
+
+
+def traced_step() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a step with a right, a wrong and a failed example, in this order."""
+    record = step(4, False, "new")
+    names = ("right", "wrong", "failed")
+    record["sampled"] = [
+        {
+            "example": name,
+            "score": float(name == "right"),
+            "values": {"question": TEXT, "sum": 3, "answer": f"{name} {TEXT}"},
+            "feedback": "It is wrong.",
+            "gradients": {"answer": [{"source": "loss", "value": "It is wrong."}]}
+            | ({} if name == "failed" else {"sum": [{"source": "answer", "value": TEXT}]}),
+            "failures": {"sum": "answer: no tag <sum>"} if name == "failed" else {},
+        }
+        for name in names
+    ]
+
+    def call(role: str, reply: str | None) -> dict[str, Any]:
+        messages = [{"role": "system", "content": "s"}, {"role": "user", "content": TEXT * 50}]
+        tokens = {"prompt": 7, "completion": 3, "cached": 0}
+        made = {"node": "answer", "role": role, "messages": messages, "reply": reply}
+        return made | {"tokens": tokens, "malformed": ["no tag"] if role == "backward" else []}
+
+    calls = {
+        "step": 4,
+        "examples": [
+            {
+                "example": name,
+                "forward": {"answer": [call("forward", TEXT)]},
+                "loss": [],
+                "backward": {"answer": [call("backward", None if name == "failed" else TEXT)]},
+            }
+            for name in names
+        ],
+    }
+    return record, calls
+
+
+def test_sampled_examples_are_traced(store: str, tmp_path: Path) -> None:
+    from mlflow.tracing.client import TracingClient
+
+    memory, nodes = tmp_path / "mlflow.json", {"sum": ["question"], "answer": ["question", "sum"]}
+    run_id = ""
+    for _ in range(2):  # the second time as after a kill, when the step's end had not been logged
+        tracker = MlflowTracker(store, "traces", None, memory, prompts=False)
+        tracker.started("n", {}, {"sgdflow.method": "semantic"}, {}, nodes)
+        run_id = run_of(store, tracker).info.run_id
+        tracker._logged = Logged()
+        tracker.stepped(*traced_step())
+        tracker.stopped("interrupted")
+    found = TracingClient(store).search_traces(
+        locations=[prepare(store, "traces")],
+        filter_string=f"metadata.`mlflow.sourceRun` = '{run_id}'",
+    )
+    traces = {one.info.tags["sgdflow.example"]: one for one in found}
+    assert (len(found), set(traces)) == (2, {"wrong", "failed"})
+    wrong, failed = traces["wrong"], traces["failed"]
+    assert (wrong.info.state.value, failed.info.state.value) == ("OK", "ERROR")
+    tags = {"step": "4", "score": "0.0", "accepted": "false", "method": "semantic"}
+    assert {key: wrong.info.tags[f"sgdflow.{key}"] for key in tags} == tags
+    names = ["step 4: wrong", "forward", "sum", "answer", "forward model", "loss"]
+    names += ["backward", "answer", "backward model"]
+    spans = sorted(wrong.data.spans, key=lambda span: span.start_time_ns)
+    assert [span.name for span in spans] == names
+    assert [span.span_type for span in spans[2:5]] == ["TOOL", "AGENT", "CHAT_MODEL"]
+    assert (spans[2].inputs, spans[2].outputs) == ({"question": TEXT}, 3)
+    model, backward = spans[4], spans[7]
+    assert model.inputs["messages"][1]["content"] == TEXT * 50
+    assert model.outputs["choices"][0]["message"]["content"] == TEXT
+    assert model.attributes["mlflow.chat.tokenUsage"]["total_tokens"] == 10
+    assert backward.outputs == {"sum": TEXT}
+    assert spans[8].attributes["sgdflow.malformed"] == ["no tag"]
+    parents = {span.span_id: span.name for span in spans}
+    assert [parents.get(span.parent_id or "") for span in spans[:4]] == [
+        None,
+        names[0],
+        "forward",
+        "forward",
+    ]
+    bad = [
+        (s.name, s.status.description) for s in failed.data.spans if s.status.status_code == "ERROR"
+    ]
+    assert sorted(bad) == [
+        ("answer", "no tag <sum>"),
+        ("backward model", "there is no reply"),
+        ("step 4: failed", "answer: no tag <sum>"),
+    ]
 
 
 def test_configuration_is_logged_without_secrets_and_never_cut(store: str) -> None:
@@ -239,7 +415,7 @@ def test_addresses(tmp_path: Path) -> None:
 
 def test_trackers_by_configuration(store: str) -> None:
     class Chosen:
-        kind, uri, experiment = "none", store, "chosen"
+        kind, uri, experiment, prompts, traces = "none", store, "chosen", True, 2
 
     settings: Settings = Chosen()
     silent: Tracker = open_tracker(settings, {})

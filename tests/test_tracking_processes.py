@@ -74,14 +74,16 @@ def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 APP = """
-import os, signal, hydra
+import os, signal, sys, hydra
 from pathlib import Path
 from sgdflow.tracking import open_tracker
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(config):
+    if config.n == 7:
+        raise ValueError("a mistake in the configuration")
     tracker = open_tracker(config.tracking, os.environ)
-    tracker.started(f"n={config.n}", {"n": config.n}, {}, {})
+    tracker.started("a run's own name", {"n": config.n}, {"sgdflow.graph": "tiny"}, {})
     try:
         if config.n == 9:
             os.kill(os.getpid(), signal.SIGINT)
@@ -94,9 +96,14 @@ def main(config):
         raise
     tracker.finished(RESULT, Path("."))
 
-RESULT = {"scores": {}, "calls": {}, "tokens": {}, "steps": 0, "accepted": 0, "seconds": 0}
+SCORE = {"mean": 0.5, "n": 4, "low": 0.2, "high": 0.8, "failed": 0}
+RESULT = {"scores": {"test": {"initial": SCORE, "final": SCORE}}}
+RESULT |= {"calls": {}, "tokens": {}, "steps": 0, "accepted": 0, "seconds": 0}
 RESULT["stop_reason"] = "done"
-main()
+try:
+    main()
+except KeyboardInterrupt:
+    sys.exit(130)
 """
 CONFIG = """
 defaults: [{tracking: mlflow}, _self_]
@@ -130,7 +137,7 @@ def family(uri: str, experiment: str) -> tuple[Any, dict[str, str]]:
     [
         ("1,2", 0, "FINISHED", {"n=1": "FINISHED", "n=2": "FINISHED"}),
         ("0,2", 1, "FAILED", {"n=0": "FAILED", "n=2": "FINISHED"}),
-        ("2,9,1", -signal.SIGINT, "KILLED", {"n=2": "FINISHED", "n=9": "KILLED"}),
+        ("2,9,1", 130, "KILLED", {"n=2": "FINISHED", "n=9": "KILLED"}),
     ],
 )
 def test_a_multirun_is_a_parent_with_its_jobs(
@@ -154,7 +161,22 @@ def test_a_multirun_is_a_parent_with_its_jobs(
     assert jobs == statuses
     assert parent.info.status == parent_status
     assert parent.info.run_name == "multirun over n"
-    assert f"n={numbers}" in parent.data.tags["sgdflow.overrides"]
+    tags = parent.data.tags
+    assert f"n={numbers}" in tags["sgdflow.overrides"]
+    assert tags["mlflow.note.content"].startswith(
+        f"# Multirun 'multirun over n' ({parent.info.run_id[:8]})"
+    )
+    assert "| 0.500 n=1 |" in tags["mlflow.note.content"]
+    files = {one.path for one in client(store).list_artifacts(parent.info.run_id)}
+    assert files >= {"compare.md", "compare.svg", "cells.csv", "runs.csv"}
+
+
+def test_a_multirun_none_of_whose_jobs_began_leaves_no_run(store: str, tmp_path: Path) -> None:
+    words = (f"tracking.uri='{store}'", "tracking.experiment=mistaken")
+    assert sweep(tmp_path, "-m", "n=7,7", *words).returncode == 1
+    found = client(store).get_experiment_by_name("mistaken")
+    assert found is not None
+    assert list(client(store).search_runs([found.experiment_id])) == []
 
 
 def test_a_multirun_without_mlflow_leaves_nothing(tmp_path: Path) -> None:

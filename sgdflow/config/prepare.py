@@ -33,6 +33,8 @@ class Prepared:
     start: Parameters
     models: Mapping[str, ModelSpec]
     limits: Limits
+    roles: frozenset[str]
+    """Those that the run asks something."""
 
 
 def prepare(
@@ -82,6 +84,7 @@ def prepare(
         start,
         models,
         build_limits(config.llm.limits),
+        frozenset({*_asked(config).values()}),
     )
 
 
@@ -202,13 +205,15 @@ def starting_parameters(graph: Graph, path: str | None) -> Parameters:
     return {name: read[name] for name in graph.parameters}
 
 
-def _role_problems(config: schema.Config) -> list[str]:
-    roles = {"graph.forward.role": config.graph.forward.role}
+def _asked(config: schema.Config) -> Mapping[str, str]:
+    """Return the roles that are asked something, by the key that names them."""
+    roles = {}
+    if any(_has_graphs_role(node.forward) for node in config.graph.nodes.values()):
+        roles["graph.forward.role"] = config.graph.forward.role
     for name, node in config.graph.nodes.items():
         for side in ("forward", "backward"):
             conf = getattr(node, side)
-            # A forward function without a role of its own has the graph's.
-            own = side == "backward" or "role" in getattr(conf, "model_fields_set", ())
+            own = side == "backward" or not _has_graphs_role(conf)
             if isinstance(conf, schema.Exchange) and own:
                 roles[f"graph.nodes.{name}.{side}.role"] = conf.role
     if isinstance(config.method.backward, schema.Backward):
@@ -219,6 +224,18 @@ def _role_problems(config: schema.Config) -> list[str]:
             found = getattr(found, key, None)
         if isinstance(role := getattr(found, "role", None), str):
             roles[f"method.{part}.role"] = role
+    return roles
+
+
+def _has_graphs_role(forward: object) -> bool:
+    """Say whether a forward function is a model that names no role of its own."""
+    if isinstance(forward, schema.Forward):
+        return "role" not in forward.model_fields_set
+    return forward is None
+
+
+def _role_problems(config: schema.Config) -> list[str]:
+    roles = {"graph.forward.role": config.graph.forward.role, **_asked(config)}
     roles |= {f"llm.fallbacks.{role}": role for role in config.llm.fallbacks}
     roles |= {f"llm.limits.roles.{role}": role for role in config.llm.limits.roles}
     budget = config.method.stop.budget

@@ -210,6 +210,8 @@ class LLMConf(Conf):
     """By role: who is asked, in this order, where its model gives no reply."""
     prices: dict[str, PriceConf] = Field(default_factory=dict)
     """By model name: instead of what litellm knows."""
+    check: bool = True
+    """Ask every model for one word before the first call."""
     limits: LimitsConf = LimitsConf()
     store: StoreConf = StoreConf()
     assumed: AssumedConf = AssumedConf()
@@ -221,6 +223,10 @@ class Tracking(Conf):
     kind: Literal["mlflow", "none"]
     uri: str | None = None
     experiment: Text = "sgdflow"
+    prompts: bool = True
+    """Accepted texts become versions in MLflow's Prompt Registry."""
+    traces: Annotated[int, Field(ge=0)] = 2
+    """Examples of each step that are traced."""
 
 
 class Config(Conf):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -13,6 +14,8 @@ class Message:
 
     role: Literal["system", "user", "assistant"]
     content: str
+    again: bool = field(default=False, compare=False)
+    """It says why the last reply could not be used; a conversation that ends so is counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +62,16 @@ class Spent:
     usage: Usage = field(default_factory=Usage)
     cost: float | None = 0.0
     """US dollars; None once a call without a known price is part of it."""
+    faults: Mapping[str, int] = field(default_factory=dict)
+    """What went wrong on the way, by kind."""
 
     def __add__(self, other: Spent) -> Spent:
         unknown = self.cost is None or other.cost is None
         cost = None if unknown else (self.cost or 0.0) + (other.cost or 0.0)
-        return Spent(self.calls + other.calls, self.usage + other.usage, cost)
+        faults = self.faults
+        if other.faults:
+            faults = dict(sorted((Counter(faults) + Counter(other.faults)).items()))
+        return Spent(self.calls + other.calls, self.usage + other.usage, cost, faults)
 
     def __sub__(self, other: Spent) -> Spent:
         unknown = self.cost is None or other.cost is None
@@ -98,3 +106,6 @@ class Metered(LLM, Protocol):
         The sums over a role are those of `spent`. What several nodes asked alike, and was asked
         once, counts for the first of them by name.
         """
+
+    def latencies(self) -> Mapping[str, Sequence[float]]:
+        """Return the seconds that calls really made and answered took, by role, in order."""

@@ -20,7 +20,6 @@ from typing import Any
 from sgdflow.llm import Message, Usage
 from sgdflow.llm.models import ModelSpec, Price, estimated_tokens
 
-_SIMULATED = "simulated"
 _OWN_ENDPOINTS = ("openai", "hosted_vllm")
 _NO_KEY_NEEDED = "no-key-needed"
 _PRICES = (
@@ -39,11 +38,13 @@ class Answer:
     finish: str
     usage: Usage
     cost: float | None
+    counted: bool = True
+    """Whether the provider said how many tokens these were; otherwise they are estimated."""
 
 
 def load(specs: Iterable[ModelSpec]) -> None:
     """Import litellm quietly, if it is needed, and tell it about models that it cannot know."""
-    asked = [spec for spec in specs if spec.provider != _SIMULATED]
+    asked = [spec for spec in specs if not spec.in_process]
     if not asked:
         return
     # The list of prices that comes with it will do; without this it asks the network for one.
@@ -99,7 +100,7 @@ async def ask(
     spec: ModelSpec, messages: Sequence[Message], *, sample: int, key: str | None, seconds: float
 ) -> Answer:
     """Make one attempt; what it raises is litellm's, or the simulated models' own defect."""
-    if spec.provider == _SIMULATED:
+    if spec.in_process:
         return _simulated(spec, messages, sample)
     import litellm
 
@@ -152,12 +153,20 @@ def _read(litellm: Any, spec: ModelSpec, messages: Sequence[Message], response: 
     content = choice.message.content if choice is not None else None
     text = content if isinstance(content, str) else ""
     finish = str(choice.finish_reason) if choice is not None else "stop"
+    if not text and _refusal(choice):
+        finish = "content_filter"
     usage = _usage(getattr(response, "usage", None))
     if usage is None:
         counted = Usage(estimated_tokens(*(m.content for m in messages)), estimated_tokens(text))
-        return Answer(text, finish, counted, None)
+        return Answer(text, finish, counted, None, counted=False)
     cost = _cost(litellm, spec, response) if spec.price is None else spec.price.of(usage)
     return Answer(text, finish, usage, cost)
+
+
+def _refusal(choice: Any) -> Any:
+    """Return the words of a model that would not answer, which stand beside the content."""
+    message = getattr(choice, "message", None)
+    return (getattr(message, "provider_specific_fields", None) or {}).get("refusal")
 
 
 def _usage(said: Any) -> Usage | None:
@@ -188,7 +197,7 @@ def price_of(spec: ModelSpec) -> Price | None:
     """Return what the model's tokens cost, None where nobody knows; nothing is called."""
     if spec.price is not None:
         return spec.price
-    if spec.provider == _SIMULATED:
+    if spec.in_process:
         return Price(0.0, 0.0)
     load([spec])
     import litellm

@@ -35,6 +35,8 @@ class Call:
     sample: int
     bill: Ledger = field(default_factory=lambda: Ledger(["call"]))
     """What all attempts took."""
+    counts: bool = True
+    """Whether it is one of the run's own."""
 
 
 class Caller:
@@ -49,8 +51,8 @@ class Caller:
         redact: Redactor,
         session: Session,
     ) -> None:
-        self.line, self.cap = line, cap
-        self._limits, self._keys, self._redact, self._session = limits, keys, redact, session
+        self.line, self.cap, self.redact = line, cap, redact
+        self._limits, self._keys, self._session = limits, keys, session
         self._random = random.Random()
         self._refused: set[int] = set()
 
@@ -60,6 +62,8 @@ class Caller:
         Raises what the last of them raised; CallFailed rather than ProviderRefused, where one
         of them may still answer other calls.
         """
+        if call.messages[-1].again:
+            self._count(call, Spent(faults={"malformed": 1}))
         errors: list[LLMError] = []
         for number, spec in enumerate(call.spec.line):
             if id(spec) in self._refused and number + 1 < len(call.spec.line):
@@ -74,22 +78,34 @@ class Caller:
 
     def _say(self, error: LLMError, spec: ModelSpec, following: ModelSpec) -> None:
         if isinstance(error, ProviderRefused):
-            self._refused.add(id(spec))
+            self.pass_over(spec)
             log.warning("%s From here on, %s is asked instead.", error, following.model)
         else:
             log.debug("%s Now %s is asked.", error, following.model)
 
     async def _of_one(self, call: Call, spec: ModelSpec) -> Reply:
+        found, attempts = await self.ask(call, spec)
+        if isinstance(found, Reply):
+            return found
+        # Raised out here, it does not drag along the provider's error with its request.
+        raise error_of(found, call.role, spec, call.node, attempts, self.redact)
+
+    async def ask(self, call: Call, spec: ModelSpec) -> tuple[Reply | Failure, int]:
+        """Return a model's reply, or why there is none, and the number of attempts."""
         attempts = 0
         while True:
             found = await self._in_turn(call, spec)
             attempts += 1
             if isinstance(found, Reply):
-                return found
+                return found, attempts
+            self._count(call, Spent(faults={found.kind: 1}))
             if attempts > min(self._limits.retries, KINDS[found.kind].retries):
-                # Raised out here, it does not drag along the provider's error with its request.
-                raise error_of(found, call.role, spec, call.node, attempts, self._redact)
+                return found, attempts
             await asyncio.sleep(self._wait(attempts, found.after))
+
+    def pass_over(self, spec: ModelSpec) -> None:
+        """Ask a model no more, unless no other is left."""
+        self._refused.add(id(spec))
 
     async def _in_turn(self, call: Call, spec: ModelSpec) -> Reply | Failure:
         texts = (message.content for message in call.messages)
@@ -123,7 +139,8 @@ class Caller:
                 raise
             return failure, None
         self._session.answered(call.role, time.monotonic() - began)
-        self._count(call, Spent(usage=answer.usage, cost=answer.cost))
+        faults = {} if answer.counted else {"usage": 1}
+        self._count(call, Spent(usage=answer.usage, cost=answer.cost, faults=faults))
         return self._judge(answer), answer.usage.prompt + answer.usage.completion
 
     def _judge(self, answer: backend.Answer) -> Reply | Failure:
@@ -134,7 +151,7 @@ class Caller:
             return Failure("truncated" if truncated else "empty")
         # Half a character, which JSON can carry, could be written to no file.
         text = answer.text.encode("utf-8", "replace").decode()
-        return Reply(self._redact.own(text), answer.usage, truncated, answer.cost)
+        return Reply(self.redact.own(text), answer.usage, truncated, answer.cost)
 
     def _wait(self, attempts: int, asked: float | None) -> float:
         longest = min(_LONGEST_WAIT, self._limits.backoff * 2.0 ** (attempts - 1))
@@ -146,7 +163,8 @@ class Caller:
     def _count(self, call: Call, more: Spent) -> None:
         call.bill.add("call", more)
         self._session.sent.add(call.role, more)
-        self.cap.add(more)
+        if call.counts:
+            self.cap.add(more)
 
 
 def _joined(errors: list[LLMError]) -> LLMError:

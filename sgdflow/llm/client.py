@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -13,6 +13,7 @@ from sgdflow.errors import CallFailed, ConfigError, NotStored, did_you_mean, lis
 from sgdflow.llm import Message, Reply, Spent, backend
 from sgdflow.llm.allowance import Cap
 from sgdflow.llm.caller import Call, Caller
+from sgdflow.llm.check import Check
 from sgdflow.llm.failures import Redactor
 from sgdflow.llm.ledger import Accounts
 from sgdflow.llm.line import Line
@@ -52,10 +53,12 @@ class LiteLLM:
         keys: Mapping[str, str],
         store: Store | None = None,
         seed: int = 0,
+        check: Collection[str] = (),
     ) -> None:
         """Declare the models by role; `keys` is the environment that holds their keys.
 
-        `seed` tells runs apart whose models answer at random.
+        `seed` tells runs apart whose models answer at random. The models of the roles in
+        `check` are asked for one word before the first call.
         """
         replays = store is not None and store.replays
         if not replays and (missing := check_keys(models, keys)):
@@ -67,6 +70,7 @@ class LiteLLM:
         others = (v for k, v in keys.items() if k.upper().endswith(_SECRETIVE) and len(v) > 7)
         self._redact = Redactor([*self._keys.values(), *others])
         self._accounts, self._session = Accounts(models), Session(models)
+        self._check = Check({role: spec for role, spec in self._models.items() if role in check})
         self._loaded = False
         self._answered: dict[str, Reply] = {}
         self._asked: Counter[str] = Counter()
@@ -176,8 +180,10 @@ class LiteLLM:
         if not self._loaded:
             backend.load(spec for declared in self._models.values() for spec in declared.line)
             self._loaded = True
+        caller = self._here().caller
+        await self._check.passed(caller)
         try:
-            reply, number = await self._here().caller.reply(call)
+            reply, number = await caller.reply(call)
         except CallFailed as error:
             if self._store is not None:
                 failed = Failed(str(error), error.kind, call.bill.total())

@@ -123,6 +123,16 @@ def error_of(
     failure: Failure, role: str, spec: ModelSpec, node: str, attempts: int, redact: Redactor
 ) -> LLMError:
     """Return what to raise when a call failed for good."""
+    why = reason(failure, role, spec)
+    if KINDS[failure.kind].refuses:
+        return ProviderRefused(redact(f"{spec.model} (llm.models.{role}) answers no call: {why}"))
+    tried = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+    message = f"{spec.model} (llm.models.{role}) gave no reply to node {node} in {tried}: {why}"
+    return CallFailed(redact(message), failure.kind)
+
+
+def reason(failure: Failure, role: str, spec: ModelSpec) -> str:
+    """Say why a call failed and what to do, which may hold a key until it is redacted."""
     kind = KINDS[failure.kind]
     names = {
         "at": f"api_base={spec.api_base}" if spec.api_base else "the provider's address",
@@ -130,9 +140,4 @@ def error_of(
         "role": role,
     }
     said = f' ("{failure.said}")' if failure.said else ""
-    why = f"{kind.means.format(**names)}{said}. {kind.advice.format(**names)}"
-    if kind.refuses:
-        return ProviderRefused(redact(f"{spec.model} (llm.models.{role}) answers no call: {why}"))
-    tried = "1 attempt" if attempts == 1 else f"{attempts} attempts"
-    message = f"{spec.model} (llm.models.{role}) gave no reply to node {node} in {tried}: {why}"
-    return CallFailed(redact(message), failure.kind)
+    return f"{kind.means.format(**names)}{said}. {kind.advice.format(**names)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from sgdflow.llm import Spent
@@ -36,9 +36,7 @@ class Ledger:
 
     def _sum(self, role: str) -> Spent:
         cost = self._costs[role]
-        return Spent(
-            self._sums[role].calls, self._sums[role].usage, None if cost is None else float(cost)
-        )
+        return replace(self._sums[role], cost=None if cost is None else float(cost))
 
 
 @dataclass

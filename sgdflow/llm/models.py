@@ -65,6 +65,11 @@ class ModelSpec:
         return self.model.partition("/")[0]
 
     @property
+    def in_process(self) -> bool:
+        """Whether it is one of the simulated models, which need no network."""
+        return self.provider == "simulated"
+
+    @property
     def deterministic(self) -> bool:
         """Whether the same request is meant to get the same reply."""
         return self.parameters.get("temperature") == 0

@@ -62,6 +62,10 @@ class ScriptedLLM:
         """Return what has been used so far, by role and node."""
         return {role: dict(sorted(nodes.items())) for role, nodes in self._spent.items()}
 
+    def latencies(self) -> Mapping[str, Sequence[float]]:
+        """Return nothing: no call was really made."""
+        return {}
+
     def _next(self, role: str, node: str, messages: Sequence[Message]) -> Said:
         if callable(self._script):
             return self._script(role, node, messages)

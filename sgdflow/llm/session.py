@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from math import ceil
 
+from sgdflow.errors import listed
 from sgdflow.llm.ledger import Ledger
 
 
@@ -37,6 +38,8 @@ class Session:
         if took := list(chain.from_iterable(self._latencies.values())):
             half, most = percentile(took, 50), percentile(took, 95)
             words += f"; half of them within {half:.2g} s, 95 % within {most:.2g} s"
+        if sent.faults:
+            words += f"; faults: {listed(f'{n} {kind}' for kind, n in sent.faults.items())}"
         return words
 
 

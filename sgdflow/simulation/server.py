@@ -1,66 +1,30 @@
-"""The simulated models over HTTP, OpenAI-compatible, with faults on request.
-
-Faults, each drawn for a share of the calls (`Faults.parse`) or asked for by one call in its
-header x-simulate ("429", or "429,500,ok" for successive attempts; the last one stays):
-
-    429 500 503 401 404   that status              429-after  429 with Retry-After: 1
-    quota context filter  what providers say when a quota is used up, when a prompt does not
-                          fit the context window, when a content filter refuses
-    reset hang slow       connection reset, no answer at all, an answer drop by drop
-    nonjson emptybody     a body that is no reply
-    empty length untagged no content, half of it, without its tags
-    twice huge usage      the content twice, 5 MB of it, wrong token counts
-"""
+"""The simulated models over HTTP, OpenAI-compatible, with faults on request (faults.py)."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import json
-import random
-import re
 import signal
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Literal
 
 from aiohttp import web
 
-from sgdflow.errors import ConfigError, did_you_mean, listed
+from sgdflow.errors import ConfigError, listed
 from sgdflow.llm import Message
 from sgdflow.llm.models import estimated_tokens
+from sgdflow.simulation.faults import BODIES, KINDS, REFUSALS, TEXTS, Faults, spoil
+
+__all__ = ["Answer", "Faults", "create_app", "main", "running"]
 
 Answer = Callable[[Sequence[Message], int], str]
 """(messages, seed) -> the text of the reply."""
 
-_REFUSALS: Mapping[str, tuple[int, str, str]] = {
-    "401": (401, "invalid_api_key", "Incorrect API key provided."),
-    "404": (404, "model_not_found", "The model does not exist or you do not have access to it."),
-    "429": (429, "rate_limit_exceeded", "Rate limit reached for requests."),
-    "429-after": (429, "rate_limit_exceeded", "Rate limit reached for requests."),
-    "500": (500, "server_error", "The server had an error while processing your request."),
-    "503": (503, "overloaded", "The server is overloaded."),
-    "quota": (429, "insufficient_quota", "You exceeded your current quota, check your plan."),
-    "context": (
-        400,
-        "context_length_exceeded",
-        "This model's maximum context length is 4096 tokens; your messages resulted in 5000.",
-    ),
-    "filter": (400, "content_filter", "The response was filtered by the content policy."),
-}
-_CONTENTS: Mapping[str, Callable[[str], str]] = {
-    "empty": lambda text: "",
-    "length": lambda text: text[: len(text) // 2],
-    "untagged": lambda text: re.sub(r"</?\w[^<>]*>", "", text),
-    "twice": lambda text: f"{text}\n{text}",
-    "huge": lambda text: f"{text}\n{'and so on ' * (5 * 2**20 // 10)}",
-}
-_BODIES = {"nonjson": "<html><body>Bad gateway</body></html>", "emptybody": ""}
-_KINDS = frozenset({*_REFUSALS, *_CONTENTS, *_BODIES, "reset", "hang", "slow", "usage"})
 _PIECES, _PAUSE = 50, 0.1  # a slow answer: so many pieces, so long between them
 _ROLES: Mapping[str, Literal["system", "user", "assistant"]] = {
     "system": "system",
@@ -68,54 +32,6 @@ _ROLES: Mapping[str, Literal["system", "user", "assistant"]] = {
     "user": "user",
     "assistant": "assistant",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Faults:
-    """The share of calls that each kind of fault strikes; the same calls for the same seed."""
-
-    rates: Mapping[str, float] = field(default_factory=dict)
-    seed: int = 0
-
-    @classmethod
-    def parse(cls, spec: str, seed: int = 0) -> Faults:
-        """Read "429=0.1,length=0.02"."""
-        rates: dict[str, float] = {}
-        for part in filter(None, (part.strip() for part in spec.split(","))):
-            kind, _, share = (word.strip() for word in part.partition("="))
-            rates[_known(kind)] = _share(part, share)
-        if sum(rates.values()) > 1 + 1e-9:
-            raise ConfigError(f"The shares of the faults in '{spec}' add up to more than 1.")
-        return cls(rates, seed)
-
-    def draw(self, body: bytes, attempt: int) -> str | None:
-        """Return the fault that strikes this attempt of a request, if any."""
-        if not self.rates:
-            return None
-        key = sha256(f"{self.seed}/{attempt}/".encode() + body).digest()
-        point = random.Random(key).random()
-        for kind, share in self.rates.items():
-            if point < share:
-                return kind
-            point -= share
-        return None
-
-
-def _known(kind: str) -> str:
-    if kind not in _KINDS:
-        hint = did_you_mean(kind, _KINDS) or f" Known: {listed(sorted(_KINDS))}."
-        raise ConfigError(f"There is no fault '{kind}'.{hint}")
-    return kind
-
-
-def _share(part: str, text: str) -> float:
-    try:
-        share = float(text)
-    except ValueError:
-        share = -1.0
-    if not 0 <= share <= 1:
-        raise ConfigError(f"'{part}' is no fault with its share of the calls; write e.g. 429=0.1.")
-    return share
 
 
 class _Refused(Exception):
@@ -148,8 +64,8 @@ class _Models:
         found = _completion(asked, messages, self._reply(messages, _seed(asked)), fault)
         if asked.get("stream"):
             return await _stream(request, asked, found)
-        if fault == "slow":
-            return await _drip(request, json.dumps(found).encode())
+        if fault in ("slow", "cut"):
+            return await _drip(request, json.dumps(found).encode(), cut=fault == "cut")
         return web.json_response(found)
 
     def _fault(self, wanted: str, body: bytes) -> str:
@@ -161,22 +77,22 @@ class _Models:
             return self._faults.draw(body, attempt) or "ok"
         kinds = [kind.strip() for kind in wanted.split(",")]
         kind = kinds[min(attempt, len(kinds) - 1)]
-        if kind not in {*_KINDS, "ok"}:
+        if kind not in {*KINDS, "ok"}:
             raise _Refused(400, "invalid_fault", f"There is no fault '{kind}' to simulate.")
         return kind
 
 
 async def _fail(request: web.Request, fault: str) -> web.Response | None:
     """Do what a fault does instead of a reply; None for those that change a reply."""
-    if fault in _REFUSALS:
+    if fault in REFUSALS:
         after = {"Retry-After": "1"} if fault == "429-after" else {}
-        return _refuse(*_REFUSALS[fault], after)
+        return _refuse(*REFUSALS[fault], after)
     if fault == "hang":
         await asyncio.sleep(3600)
     if fault == "reset" and request.transport is not None:
         request.transport.abort()
-    if fault in _BODIES:
-        return web.Response(text=_BODIES[fault], content_type="text/html")
+    if fault in BODIES:
+        return web.Response(text=BODIES[fault], content_type="text/html")
     return None
 
 
@@ -214,7 +130,7 @@ def _seed(asked: Mapping[str, Any]) -> int:
 def _completion(
     asked: Mapping[str, Any], messages: Sequence[Message], text: str, fault: str
 ) -> dict[str, Any]:
-    text = _CONTENTS[fault](text) if fault in _CONTENTS else text
+    text = TEXTS[fault](text) if fault in TEXTS else text
     prompt = estimated_tokens(*(message.content for message in messages))
     completion = estimated_tokens(text)
     usage = {
@@ -222,14 +138,12 @@ def _completion(
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
     }
-    if fault == "usage":
-        usage = {"prompt_tokens": -7, "completion_tokens": 10**12, "total_tokens": 3}
     choice = {
         "index": 0,
         "message": {"role": "assistant", "content": text},
-        "finish_reason": "length" if fault == "length" else "stop",
+        "finish_reason": "stop",
     }
-    return {
+    found = {
         "id": "chatcmpl-" + sha256(f"{messages}{text}".encode()).hexdigest()[:24],
         "object": "chat.completion",
         "created": 0,  # the same request gets the same reply, byte for byte
@@ -237,6 +151,8 @@ def _completion(
         "choices": [choice],
         "usage": usage,
     }
+    spoil(found, fault)
+    return found
 
 
 def _refuse(
@@ -267,12 +183,16 @@ async def _stream(
     return response
 
 
-async def _drip(request: web.Request, body: bytes) -> web.StreamResponse:
+async def _drip(request: web.Request, body: bytes, *, cut: bool) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    response.content_length = len(body)
     await response.prepare(request)
     size = -(-len(body) // _PIECES)
     for start in range(0, len(body), size):
         await response.write(body[start : start + size])
+        if cut and request.transport is not None:
+            request.transport.abort()
+            return response
         await asyncio.sleep(_PAUSE)
     await response.write_eof()
     return response
@@ -333,7 +253,7 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000, help="0: a free one")
     parser.add_argument("--latency", type=float, default=0.0, metavar="SECONDS")
-    spec = f"KIND=SHARE,...; kinds: {listed(sorted(_KINDS))}"
+    spec = f"KIND=SHARE,...; kinds: {listed(sorted(KINDS))}"
     parser.add_argument("--faults", default="", metavar="SPEC", help=spec)
     parser.add_argument("--seed", type=int, default=0, help="of the faults")
     return parser.parse_args(argv)

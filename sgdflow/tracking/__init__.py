@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from sgdflow.tracking.store import store_uri
+from sgdflow.tracking.traces import Nodes
 
 __all__ = [
     "MEMORY",
+    "NO_CALLS",
+    "NO_NODES",
     "PARENT_RUN",
+    "RUN_NAME",
     "NullTracker",
     "Settings",
     "Tracker",
@@ -20,6 +25,10 @@ __all__ = [
 
 PARENT_RUN = "SGDFLOW_PARENT_RUN"
 """Environment variable with the id of the run that the jobs of a multirun belong to."""
+RUN_NAME = "SGDFLOW_RUN_NAME"
+"""Environment variable with what sets such a job apart from the others."""
+NO_NODES: Nodes = MappingProxyType({})
+NO_CALLS: Mapping[str, Sequence[float]] = MappingProxyType({})
 MEMORY = "mlflow.json"
 """File of a run or sweep directory that says which MLflow run it is recorded in."""
 
@@ -33,8 +42,9 @@ class Tracker(Protocol):
         params: Mapping[str, Any],
         tags: Mapping[str, str],
         parameters: Mapping[str, Any],
+        nodes: Nodes = NO_NODES,
     ) -> None:
-        """See the resolved configuration and the parameters that the run starts from.
+        """See the resolved configuration, the parameters that the run starts from and its graph.
 
         Raises ConfigError where nothing can be recorded: nothing has been spent yet. What fails
         later is a warning, as the run directory holds the same records.
@@ -43,8 +53,16 @@ class Tracker(Protocol):
     def scored(self, when: str, scores: Mapping[str, Mapping[str, Any] | None]) -> None:
         """See the scores by split; `when` is "initial" before the first step."""
 
-    def stepped(self, record: Mapping[str, Any], calls: Mapping[str, Any]) -> None:
-        """See a step's lines of steps.jsonl and calls.jsonl."""
+    def stepped(
+        self,
+        record: Mapping[str, Any],
+        calls: Mapping[str, Any],
+        seconds: Mapping[str, Sequence[float]] = NO_CALLS,
+    ) -> None:
+        """See a step's lines of steps.jsonl and calls.jsonl.
+
+        `seconds` are what calls really made in the step took, by role.
+        """
 
     def finished(self, result: Mapping[str, Any], folder: Path) -> None:
         """See result.json and the run directory it stands in."""
@@ -65,13 +83,19 @@ class NullTracker:
         params: Mapping[str, Any],
         tags: Mapping[str, str],
         parameters: Mapping[str, Any],
+        nodes: Nodes = NO_NODES,
     ) -> None:
         """Record nothing."""
 
     def scored(self, when: str, scores: Mapping[str, Mapping[str, Any] | None]) -> None:
         """Record nothing."""
 
-    def stepped(self, record: Mapping[str, Any], calls: Mapping[str, Any]) -> None:
+    def stepped(
+        self,
+        record: Mapping[str, Any],
+        calls: Mapping[str, Any],
+        seconds: Mapping[str, Sequence[float]] = NO_CALLS,
+    ) -> None:
         """Record nothing."""
 
     def finished(self, result: Mapping[str, Any], folder: Path) -> None:
@@ -99,6 +123,14 @@ class Settings(Protocol):
     def experiment(self) -> str:
         """Return the name that runs are filed under."""
 
+    @property
+    def prompts(self) -> bool:
+        """Return whether accepted texts become versions in the Prompt Registry."""
+
+    @property
+    def traces(self) -> int:
+        """Return how many examples of each step are traced."""
+
 
 def open_tracker(
     settings: Settings, environ: Mapping[str, str], folder: Path | None = None
@@ -112,4 +144,12 @@ def open_tracker(
     from sgdflow.tracking.mlflow import MlflowTracker
 
     memory = folder / MEMORY if folder else None
-    return MlflowTracker(settings.uri, settings.experiment, environ.get(PARENT_RUN), memory)
+    return MlflowTracker(
+        settings.uri,
+        settings.experiment,
+        environ.get(PARENT_RUN),
+        memory,
+        name=environ.get(RUN_NAME) or None,
+        prompts=settings.prompts,
+        traces=settings.traces,
+    )

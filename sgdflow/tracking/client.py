@@ -16,7 +16,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sgdflow.errors import ConfigError
-from sgdflow.tracking.store import alone, artifact_root, is_server, masked, sqlite_file, sqlite_uri
+from sgdflow.tracking.commit import commit
+from sgdflow.tracking.store import (
+    alone,
+    artifact_root,
+    chosen_experiment,
+    is_server,
+    masked,
+    sqlite_file,
+    sqlite_uri,
+    working_directory,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -26,6 +36,7 @@ PARENT = "mlflow.parentRunId"
 TAG_LIMIT = 8000
 _KEY = re.compile(r"[\w.\- :]+(/[\w.\- :]+)*")
 _KEY_LIMIT, _PARAM_LIMIT, _BATCH = 250, 6000, 100
+_ADVICE = "(raised as a result of Query-invoked autoflush"
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -44,8 +55,8 @@ _LOUD = {
 class Run:
     """One run in the store; every method may raise what MLflow raises."""
 
-    def __init__(self, uri: str, run_id: str) -> None:
-        self.id = run_id
+    def __init__(self, uri: str, experiment_id: str, run_id: str) -> None:
+        self.id, self.experiment_id = run_id, experiment_id
         self._client = client(uri)
 
     def log_params(self, values: Iterable[tuple[str, str]]) -> None:
@@ -98,30 +109,13 @@ def prepare(uri: str, experiment: str) -> str:
 def start_run(uri: str, experiment_id: str, name: str, tags: Mapping[str, str]) -> Run:
     """Make a run in a prepared store; a tag that MLflow has no room for is left out."""
     about = {"mlflow.source.name": "sgdflow", "mlflow.source.type": "LOCAL"}
+    if found := commit(working_directory()):
+        about["mlflow.source.git.commit"] = found
+    if chosen := chosen_experiment():
+        about["sgdflow.experiment"] = chosen
     about |= {key: value for key, value in tags.items() if len(value) <= TAG_LIMIT}
     made = client(uri).create_run(experiment_id, run_name=name, tags=about)
-    return Run(uri, made.info.run_id)
-
-
-def end_parent(uri: str, run_id: str, ended: bool) -> None:
-    """End the run of a multirun as its jobs ended; `ended`: Hydra reported no failure.
-
-    A job that is still running by then was killed.
-    """
-    store = client(uri)
-    experiment = store.get_run(run_id).info.experiment_id
-    statuses = set()
-    for job in _jobs(store, experiment, run_id):
-        if (status := job.info.status) == "RUNNING":
-            status = "KILLED"
-            store.set_tag(job.info.run_id, STOP_REASON, "the multirun ended before this job did")
-            store.set_terminated(job.info.run_id, status)
-        statuses.add(status)
-    if ended and statuses <= {"FINISHED"}:
-        status = "FINISHED"
-    else:
-        status = "KILLED" if "KILLED" in statuses and not ended else "FAILED"
-    store.set_terminated(run_id, status)
+    return Run(uri, experiment_id, made.info.run_id)
 
 
 def client(uri: str) -> MlflowClient:
@@ -129,7 +123,8 @@ def client(uri: str) -> MlflowClient:
     quieten()
     from mlflow import MlflowClient
 
-    return MlflowClient(uri)
+    # Prompts are kept where runs are, whatever the environment says of registries.
+    return MlflowClient(uri, registry_uri=uri)
 
 
 def probe(uri: str) -> list[str]:
@@ -175,6 +170,8 @@ def explained(uri: str) -> Iterator[None]:
 def reason_of(error: Exception) -> str:
     """Return the first line of what a store raised, without passwords."""
     lines = masked(str(error)).strip().splitlines()
+    # SQLAlchemy may begin with advice to programmers.
+    lines = [line for line in lines if not line.startswith(_ADVICE)]
     return lines[0].rstrip(".") if lines else type(error).__name__
 
 
@@ -227,15 +224,6 @@ def _artifacts(uri: str, experiment: str) -> str | None:
     root = artifact_root(uri)
     folder = re.sub(r"[^\w.\-]+", "_", experiment).lstrip(".") or "_"
     return None if root is None else f"{root}/{folder}"
-
-
-def _jobs(store: MlflowClient, experiment: str, run_id: str) -> Iterator[Any]:
-    token = None
-    while True:
-        found = store.search_runs([experiment], f"tags.`{PARENT}` = '{run_id}'", page_token=token)
-        yield from found
-        if not (token := found.token):
-            return
 
 
 def _is_key(text: str) -> bool:

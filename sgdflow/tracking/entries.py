@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from sgdflow.llm.session import percentile
 from sgdflow.tracking.store import masked
 
 NOT_LOGGED = "(not logged)"
@@ -98,6 +99,22 @@ def spending(record: Mapping[str, Any]) -> dict[str, float]:
     return calls | tokens
 
 
+def step_costs(record: Mapping[str, Any]) -> dict[str, float]:
+    """Return the cost of a step by role; an unknown price is absent."""
+    costs = {role: _number(cost) for role, cost in record.get("cost", {}).items()}
+    return {f"cost/{role}": cost for role, cost in costs.items() if cost is not None}
+
+
+def latencies(seconds: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Return how long half and how long 95 % of the calls took at most, by role."""
+    return {
+        f"latency/{role}_p{share}": percentile(took, share)
+        for role, took in seconds.items()
+        for share in (50, 95)
+        if took
+    }
+
+
 def result_metrics(result: Mapping[str, Any]) -> dict[str, float]:
     """Return the scores before and after, and totals over everything a run has done."""
     metrics: dict[str, float] = {}
@@ -107,6 +124,7 @@ def result_metrics(result: Mapping[str, Any]) -> dict[str, float]:
     gate: Mapping[str, Any] = result.get("gate", {})
     totals |= {f"gate_{key}": float(gate[key]) for key in ("calls", "share", "spared") if gate}
     totals |= {key: float(result[key]) for key in ("steps", "accepted", "seconds")}
+    totals |= {f"faults_{kind}": float(n) for kind, n in result.get("faults", {}).items()}
     # An unknown price is absent, and so is a sum it belongs to.
     costs = {role: _number(cost) for role, cost in result.get("cost", {}).items()}
     totals |= {f"cost_{role}": cost for role, cost in costs.items() if cost is not None}
@@ -126,6 +144,28 @@ def _by_node(nodes: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, 
         for what, value in used.items()
         if (number := _number(value)) is not None
     }
+
+
+def lengths(parameters: Mapping[str, Any]) -> dict[str, float]:
+    """Return how long the parameters are, all texts together."""
+    texts = [text for text in parameters.values() if isinstance(text, str)]
+    return {"parameters/characters": float(sum(map(len, texts)))}
+
+
+def commit_message(record: Mapping[str, Any]) -> str:
+    """Say where an accepted text comes from: its step and the scores."""
+    validation = record["scores"].get("validation")
+    more = f"; validation {validation['mean']:.4g}" if validation else ""
+    return f"step {record['step']}: {record['reason']}{more}"
+
+
+def best_score(result: Mapping[str, Any]) -> tuple[str, float] | None:
+    """Return the split and the score that the final parameters were chosen by."""
+    for split in ("validation", "train"):
+        score = result["scores"].get(split, {}).get("final")
+        if score and (mean := _number(score["mean"])) is not None:
+            return split, mean
+    return None
 
 
 def gradients_record(record: Mapping[str, Any]) -> dict[str, Any]:

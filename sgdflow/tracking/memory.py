@@ -46,7 +46,7 @@ def reopened(uri: str, experiment_id: str, file: Path, *, finished: bool = False
     if info.experiment_id != experiment_id or info.lifecycle_stage != "active":
         return None
     store.update_run(info.run_id, status="RUNNING")
-    return Run(uri, info.run_id)
+    return Run(uri, experiment_id, info.run_id)
 
 
 def logged(uri: str, run: Run) -> Logged:

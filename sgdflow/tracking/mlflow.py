@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sgdflow.errors import ConfigError
-from sgdflow.records import as_yaml
-from sgdflow.tracking import entries
+from sgdflow.records import as_yaml, read_yaml
+from sgdflow.tracking import NO_CALLS, NO_NODES, entries
 from sgdflow.tracking.client import (
     PARENT,
     STOP_REASON,
@@ -19,13 +18,14 @@ from sgdflow.tracking.client import (
     Run,
     explained,
     prepare,
-    reason_of,
     start_run,
 )
 from sgdflow.tracking.memory import Logged, logged, remember, reopened
+from sgdflow.tracking.prompts import PromptBook, Standing
+from sgdflow.tracking.spans import log_traces
 from sgdflow.tracking.store import store_uri
-
-log = logging.getLogger(__name__)
+from sgdflow.tracking.traces import Nodes, traces
+from sgdflow.tracking.writer import Writer
 
 # config.yaml is logged at the start, without secrets; the run directory's own may hold some.
 _RUN_FILES = (
@@ -42,13 +42,29 @@ class MlflowTracker:
     """Records one run."""
 
     def __init__(
-        self, uri: str | None, experiment: str, parent_run: str | None, memory: Path | None = None
+        self,
+        uri: str | None,
+        experiment: str,
+        parent_run: str | None,
+        memory: Path | None = None,
+        *,
+        name: str | None = None,
+        prompts: bool = True,
+        traces: int = 2,
     ) -> None:
-        """Prepare to record; `memory` is a file to keep the run's id in, for a later start."""
+        """Prepare to record.
+
+        `memory` is a file to keep the run's id in, for a later start; `name` goes before the one
+        that the run itself gives.
+        """
         self._uri, self._experiment, self._parent = store_uri(uri), experiment, parent_run
-        self._memory = memory
+        self._memory, self._name, self._with_prompts, self._traces = memory, name, prompts, traces
         self._logged = Logged()
         self._run: Run | None = None
+        self._writer: Writer | None = None
+        self._prompts: PromptBook | None = None
+        self._tags: dict[str, str] = {}
+        self._nodes: Nodes = NO_NODES
         self._parameters: dict[str, Any] = {}
         self._spent: Counter[str] = Counter()
 
@@ -63,15 +79,18 @@ class MlflowTracker:
         params: Mapping[str, Any],
         tags: Mapping[str, str],
         parameters: Mapping[str, Any],
+        nodes: Nodes = NO_NODES,
     ) -> None:
         """Make the run; log the configuration as params and, whole, as config.yaml."""
         experiment = prepare(self._uri, self._experiment)
-        kept = {k: v for k, v in tags.items() if not entries.looks_secret(k.split(".")[-1])}
-        if self._parent:
-            kept[PARENT] = self._parent
-        self._parameters = dict(parameters)
+        self._tags = {k: v for k, v in tags.items() if not entries.looks_secret(k.split(".")[-1])}
+        parent = {PARENT: self._parent} if self._parent else {}
+        self._parameters, self._nodes = dict(parameters), nodes
         with explained(self._uri):
-            self._run = run = self._open(experiment, name, kept)
+            self._run = run = self._open(experiment, self._name or name, self._tags | parent)
+        self._writer = Writer()
+        if self._with_prompts:
+            self._prompts = PromptBook(self._uri, run, self._tags.get("sgdflow.graph", "graph"))
         try:
             with explained(self._uri):
                 flat = entries.flattened(params)
@@ -81,36 +100,42 @@ class MlflowTracker:
         except ConfigError as error:
             self.failed(str(error))
             raise
+        self._keep(0, self._parameters, "the text that a run started from")
 
     def scored(self, when: str, scores: Mapping[str, Mapping[str, Any] | None]) -> None:
         """Log scores by split; the initial ones also begin the charts, as step 0."""
+        metrics = entries.split_scores(when, scores)
+        if when == "initial":
+            metrics |= entries.standing_scores(scores) | entries.lengths(self._parameters)
+        if not metrics.keys() <= self._logged.metrics:
+            self._write(f"the {when} scores", lambda run: run.log_metrics(metrics, 0))
 
-        def write(run: Run) -> None:
-            metrics = entries.split_scores(when, scores)
-            if when == "initial":
-                metrics |= entries.standing_scores(scores) | self._length()
-            if not metrics.keys() <= self._logged.metrics:
-                run.log_metrics(metrics, 0)
-
-        self._write(f"the {when} scores", write)
-
-    def stepped(self, record: Mapping[str, Any], calls: Mapping[str, Any]) -> None:
-        """Log a step; calls and tokens are running totals over the steps so far."""
+    def stepped(
+        self,
+        record: Mapping[str, Any],
+        calls: Mapping[str, Any],
+        seconds: Mapping[str, Sequence[float]] = NO_CALLS,
+    ) -> None:
+        """Log a step; calls, tokens and cost are running totals over the steps so far."""
         number = int(record["step"])
-        self._spent.update(entries.spending(record))
+        self._spent.update(entries.spending(record) | entries.step_costs(record))
         if record["accepted"]:
             self._parameters |= record["proposal"]
-
-        def write(run: Run) -> None:
-            if number not in self._logged.steps:
-                run.log_metrics(entries.step_metrics(record) | self._spent | self._length(), number)
-            learned = entries.gradients_record(record)
-            text = json.dumps(learned, indent=2, ensure_ascii=False, default=str)
-            run.log_text(text, f"gradients/step_{number:03d}.json")
-            if record["accepted"]:
-                run.log_text(as_yaml(self._parameters), f"parameters/step_{number:03d}.yaml")
-
-        self._write(f"step {number}", write)
+        if number in self._logged.steps:
+            return
+        metrics = entries.step_metrics(record) | self._spent
+        metrics |= entries.latencies(seconds) | entries.lengths(self._parameters)
+        self._write_details(number, record)
+        if record["accepted"]:
+            self._keep(number, record["proposal"], entries.commit_message(record))
+        if chosen := list(traces(record, calls, self._nodes, self._traces)):
+            about = self._tags | {"sgdflow.accepted": str(record["accepted"]).lower()}
+            self._write(
+                f"the traces of step {number}",
+                lambda run: log_traces(self._uri, run, chosen, number, about),
+            )
+        # Last: a step that has metrics is there as a whole, should the run be gone on with.
+        self._write(f"step {number}", lambda run: run.log_metrics(metrics, number))
 
     def finished(self, result: Mapping[str, Any], folder: Path) -> None:
         """Log scores and totals, the files of the run directory, and the end.
@@ -125,6 +150,7 @@ class MlflowTracker:
                     run.log_file(path)
 
         self._write("the result", write)
+        self._crown(result, folder)
         self._end("FINISHED", str(result["stop_reason"]))
 
     def failed(self, reason: str) -> None:
@@ -135,7 +161,36 @@ class MlflowTracker:
         """End the run, unless it has ended, as one that someone stopped."""
         self._end("KILLED", reason)
 
+    def _write_details(self, number: int, record: Mapping[str, Any]) -> None:
+        parameters = dict(self._parameters)
+
+        def write(run: Run) -> None:
+            learned = entries.gradients_record(record)
+            text = json.dumps(learned, indent=2, ensure_ascii=False, default=str)
+            run.log_text(text, f"gradients/step_{number:03d}.json")
+            if record["accepted"]:
+                run.log_text(as_yaml(parameters), f"parameters/step_{number:03d}.yaml")
+
+        self._write(f"the gradients of step {number}", write)
+
+    def _keep(self, step: int, texts: Mapping[str, Any], message: str) -> None:
+        book, texts = self._prompts, dict(texts)
+        if book is not None:
+            tags = self._tags | {"sgdflow.step": str(step)}
+            self._write(f"the prompts of step {step}", lambda _: book.keep(texts, message, tags))
+
+    def _crown(self, result: Mapping[str, Any], folder: Path) -> None:
+        book, best = self._prompts, entries.best_score(result)
+        file = folder / "parameters.yaml"
+        if book is not None and best is not None and file.is_file():
+            split, score = best
+            standing = Standing(score, f"{split} of {self._tags.get('sgdflow.task', '')}")
+            self._write("the best prompts", lambda _: book.crown(read_yaml(file), standing))
+
     def _end(self, status: str, reason: str) -> None:
+        if self._writer is None:
+            return
+
         def say_why(run: Run) -> None:
             if len(reason) > TAG_LIMIT:
                 run.log_text(reason, "stop_reason.txt")
@@ -143,7 +198,8 @@ class MlflowTracker:
 
         self._write("why the run ended", say_why)
         self._write("the end of the run", lambda run: self._close(run, status))
-        self._run = None
+        writer, self._run, self._writer = self._writer, None, None
+        writer.close()
 
     def _open(self, experiment: str, name: str, tags: Mapping[str, str]) -> Run:
         """Return the run that the memory names, or a new one."""
@@ -159,17 +215,6 @@ class MlflowTracker:
         run.end(status)
         remember(self._memory, run.id, status)
 
-    def _write(self, what: str, write: Callable[[Run], None]) -> None:
-        """Write, and go on when the store fails: the replies that records hold were paid for."""
-        if self._run is None:
-            return
-        try:
-            write(self._run)
-        except Exception as error:
-            log.warning(
-                "MLflow has not recorded %s (%s); the run directory has it.", what, reason_of(error)
-            )
-
-    def _length(self) -> dict[str, float]:
-        texts = [text for text in self._parameters.values() if isinstance(text, str)]
-        return {"parameters/characters": float(sum(map(len, texts)))}
+    def _write(self, what: str, write: Callable[[Run], object]) -> None:
+        if (run := self._run) is not None and self._writer is not None:
+            self._writer.put(what, lambda: write(run))

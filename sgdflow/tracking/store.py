@@ -22,7 +22,7 @@ def store_uri(uri: str | None, base: Path | None = None) -> str:
 
     `base` is what a relative path starts from: the directory in which the command was given.
     """
-    base = base or _working_directory()
+    base = base or working_directory()
     if uri is None:
         return sqlite_uri(base / DATABASE)
     if "://" not in uri:
@@ -69,7 +69,7 @@ def artifact_root(uri: str) -> str | None:
     if is_server(uri):
         return None
     file = sqlite_file(uri)
-    folder = file.parent if file else _working_directory()
+    folder = file.parent if file else working_directory()
     return (folder / "mlartifacts").absolute().as_uri()
 
 
@@ -104,7 +104,16 @@ def _lock(opened: IO[bytes]) -> None:
         fcntl.flock(opened, fcntl.LOCK_EX)
 
 
-def _working_directory() -> Path:
+def chosen_experiment() -> str | None:
+    """Return the name of the experiment file (experiments=NAME) that the command chose."""
+    from hydra.core.hydra_config import HydraConfig
+
+    if not HydraConfig.initialized():
+        return None
+    return HydraConfig.get().runtime.choices.get("experiments")
+
+
+def working_directory() -> Path:
     """Return where the command was given: hydra.job.chdir may have moved the job since."""
     from hydra.core.hydra_config import HydraConfig
 

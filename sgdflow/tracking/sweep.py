@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sgdflow import __version__
 from sgdflow.errors import ConfigError
-from sgdflow.tracking import MEMORY, PARENT_RUN
+from sgdflow.tracking import MEMORY, PARENT_RUN, RUN_NAME
 from sgdflow.tracking.entries import looks_secret
 from sgdflow.tracking.store import masked, store_uri
 
@@ -34,6 +34,7 @@ class Sweep(Callback):
     def __init__(self) -> None:
         self._place: Place | None = None
         self._parent: str | None = None
+        self._keys: tuple[str, ...] = ()
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Make the store and the parent run, in the launching process, before any job starts."""
@@ -41,8 +42,9 @@ class Sweep(Callback):
             with hydra_config(config):
                 place = _place(config)
                 folder = Path(str(config.hydra.sweep.dir))
-            if place is not None:
-                self._place, self._parent = place, _start(place, config, folder)
+                if place is not None:
+                    self._keys = tuple(_swept(config))
+                    self._place, self._parent = place, _start(place, config, folder)
         except ConfigError as error:
             # Hydra turns exceptions of callbacks into warnings and would start the jobs.
             raise SystemExit(str(error)) from None
@@ -53,6 +55,7 @@ class Sweep(Callback):
         """Tell the job its parent, in the process that runs the job."""
         if self._parent is None:
             return
+        os.environ[RUN_NAME] = _job_name(config, self._keys)
         if _place(config) == self._place:
             os.environ[PARENT_RUN] = self._parent
         else:
@@ -63,6 +66,7 @@ class Sweep(Callback):
         """Forget the parent: a worker may go on to other jobs."""
         if self._parent is not None:
             os.environ.pop(PARENT_RUN, None)
+            os.environ.pop(RUN_NAME, None)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """End the parent run as its jobs ended."""
@@ -72,7 +76,7 @@ class Sweep(Callback):
         # A forked worker inherits what its launching process does at its exit.
         if self._place is None or self._parent is None or process != os.getpid():
             return
-        from sgdflow.tracking.client import end_parent
+        from sgdflow.tracking.family import end_parent
 
         (uri, _), parent = self._place, self._parent
         self._place = self._parent = None
@@ -124,6 +128,14 @@ def _name(config: DictConfig) -> str:
     return f"{base} over {', '.join(swept)}" if swept else base
 
 
+def _job_name(config: DictConfig, keys: tuple[str, ...]) -> str:
+    """Return what sets a job apart from the others: "method=semantic, seed=1"."""
+    words = (word.partition("=") for word in config.hydra.overrides.task)
+    given = {key.lstrip("+"): value for key, _, value in words}
+    shown = (key for key in keys if key in given and not any(map(looks_secret, key.split("."))))
+    return ", ".join(f"{key}={given[key]}" for key in shown)
+
+
 def _swept(config: DictConfig) -> list[str]:
     parsed = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
     keys = [override.key_or_group for override in parsed if override.is_sweep_override()]
@@ -135,8 +147,19 @@ def _swept(config: DictConfig) -> list[str]:
 def _tags(config: DictConfig) -> dict[str, str]:
     words = [str(word) for word in config.hydra.overrides.task]
     shown = [masked(w) for w in words if not any(map(looks_secret, w.split("=")[0].split(".")))]
+    swept = {key.split(".")[0] for key in _swept(config)}
+    fixed = (
+        {}
+        if "experiments" in swept
+        else {
+            f"sgdflow.{group}": str(name)
+            for group in ("graph", "task", "method", "llm")
+            if group not in swept and (name := OmegaConf.select(config, f"{group}.name"))
+        }
+    )
     return {
         "sgdflow.kind": "multirun",
         "sgdflow.version": __version__,
         "sgdflow.overrides": " ".join(shown),
+        **fixed,
     }
