@@ -15,6 +15,9 @@ usage: sgdflow COMMAND [KEY=VALUE ...] [-m]
   evaluate   score a graph: sgdflow evaluate parameters=RUN_DIRECTORY split=test
   graph      print a graph: its nodes, prompts and parameters, as text and Mermaid
   compare    print a table of recorded runs: sgdflow compare rows=method cols=task
+  show       print what a run made of its parameters: sgdflow show RUN [--step N]
+  export     write all that a run's graph needs into a folder: sgdflow export RUN --to DIR
+  predict    answer JSON lines: sgdflow predict RUN_OR_DIR < in.jsonl > out.jsonl
   ui         open the MLflow UI on the recorded runs      [--port N]
   simulate   serve the simulated models over HTTP         [--port N] [--latency S]
   cache      the store of replies: info, export FILE, import FILE, prune, show KEY
@@ -64,6 +67,9 @@ def _commands() -> Mapping[str, Callable[[Sequence[str]], int]]:
         "evaluate": _evaluate,
         "graph": _graph,
         "compare": _compare,
+        "show": _show,
+        "export": _export,
+        "predict": _predict,
         "ui": _ui,
         "simulate": _simulate,
         "cache": _cache,
@@ -115,6 +121,24 @@ def _compare(words: Sequence[str]) -> int:
     from sgdflow.commands import compare
 
     return compare(words)
+
+
+def _show(words: Sequence[str]) -> int:
+    from sgdflow.show import main as show
+
+    return show(words)
+
+
+def _export(words: Sequence[str]) -> int:
+    from sgdflow.takeaway import export
+
+    return export(words)
+
+
+def _predict(words: Sequence[str]) -> int:
+    from sgdflow.takeaway import predict
+
+    return predict(words)
 
 
 def _ui(words: Sequence[str]) -> int:

@@ -8,16 +8,13 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sgdflow.config.prepare import Prepared, prepare, validated
-from sgdflow.config.schema import StoreConf
 from sgdflow.errors import ConfigError
 from sgdflow.llm import LLM
-from sgdflow.llm.store import DEFAULT, Store
 from sgdflow.paths import prompt_folders
 from sgdflow.prompts import Prompts
 from sgdflow.records import RunFolder
@@ -135,29 +132,15 @@ def compare(words: Sequence[str]) -> int:
 
 
 async def _with_models(prepared: Prepared, folder: RunFolder, job: Any) -> Any:
-    from sgdflow.llm.client import LiteLLM
-
-    seed = prepared.config.seed
-    with _store(prepared.config.llm.store, folder) as store:
-        async with LiteLLM(prepared.models, prepared.limits, os.environ, store, seed) as llm:
-            try:
-                return await job(llm)
-            finally:
-                log.info("  sent        %s", llm.session())
-
-
-@contextmanager
-def _store(conf: StoreConf, folder: RunFolder) -> Iterator[Store | None]:
-    """Open the declared store of replies."""
-    if conf.mode == "off":
-        yield None
-        return
     from sgdflow.app import working_directory
 
-    file = Path(working_directory()) / Path(conf.path or DEFAULT).expanduser()
     # What a killed run had refreshed is not asked for again.
-    with closing(Store(file, conf.mode, folder.began() or time.time())) as store:
-        yield store
+    since = folder.began() or time.time()
+    async with prepared.calling.opened(Path(working_directory()), os.environ, since) as models:
+        try:
+            return await job(models)
+        finally:
+            log.info("  sent        %s", models.session())
 
 
 def _say_where(prepared: Prepared, folder: RunFolder) -> None:

@@ -119,6 +119,7 @@ class RunFolder:
         if began is not None:
             os.utime(self.path / "config.yaml", (began, began))
         self._write("steps.jsonl", "")
+        self._write("initial.yaml", as_yaml(parameters))
         self.save(parameters)
 
     def append(self, record: Mapping[str, Any]) -> None:

@@ -27,6 +27,7 @@ from sgdflow.records import (
     summary_record,
 )
 from sgdflow.tracking import Tracker
+from sgdflow.words import score_words, step_words
 
 log = logging.getLogger(__name__)
 
@@ -86,15 +87,6 @@ def about(prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def score_words(score: Mapping[str, Any] | None) -> str:
-    """Say a score: "0.967 (0.91 to 0.99, 60 examples)"."""
-    if score is None:
-        return "not scored"
-    failed = f", {score['failed']} failed" if score["failed"] else ""
-    interval = f"{score['low']:.2f} to {score['high']:.2f}"
-    return f"{score['mean']:.3f} ({interval}, {score['n']} examples{failed})"
-
-
 def closing_words(record: Mapping[str, Any]) -> str:
     """Say how a run ended, in a small table."""
     rows = [
@@ -136,15 +128,7 @@ class _Recorder:
         self.folder.append(record)
         self.folder.save(step.best)
         self.tracker.stepped(record)
-        log.info("%s", _step_words(record))
-
-
-def _step_words(record: Mapping[str, Any]) -> str:
-    verdict = "accepted" if record["accepted"] else "rejected"
-    words = f"step {record['step']}: {verdict}, {record['reason']}"
-    if record["scores"]["validation"]:
-        words += f"; validation {record['scores']['validation']['mean']:.3f}"
-    return words
+        log.info("%s", step_words(record))
 
 
 @contextmanager

@@ -28,6 +28,7 @@ _KEY = re.compile(r"[\w.\- :]+(/[\w.\- :]+)*")
 _KEY_LIMIT, _PARAM_LIMIT, _BATCH = 250, 6000, 100
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     # MLflow may import litellm, which would look for prices on the network.
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
