@@ -175,13 +175,14 @@ class Descent:
         try:
             feedback = await self._method.loss.feedback(example, output, outcome.score, self._llm)
         except NodeFailed as error:
-            return replace(learned, failure=f"loss: {error}")
+            return replace(learned, failure=f"loss: {error}", calls=error.calls)
+        learned = replace(learned, feedback=feedback.value, calls=feedback.calls)
         if how is None:
-            return replace(learned, feedback=feedback)
+            return learned
         backward = await backward_pass(
-            graph, parameters, outcome.passed, feedback, names, how, self._llm
+            graph, parameters, outcome.passed, feedback.value, names, how, self._llm
         )
-        return replace(learned, feedback=feedback, backward=backward)
+        return replace(learned, backward=backward)
 
     def _evidence(
         self, learned: Sequence[Learned], names: Collection[str], random: Random
@@ -200,11 +201,11 @@ class Descent:
         """Score all splits; what no step goes by is not held against the budget."""
         splits = self._problem.splits
         with self._meter.reporting() if self._method.batch is not None else nullcontext():
-            train = await self._summary(parameters, splits.train)
-        validation = await self._summary(parameters, splits.validation)
+            train = await self._evaluate(parameters, splits.train)
+        validation = await self._evaluate(parameters, splits.validation)
         with self._meter.reporting():
-            test = await self._summary(parameters, splits.test)
-        return Scores(train, validation, test)
+            test = await self._evaluate(parameters, splits.test)
+        return Scores({"train": train, "validation": validation, "test": test})
 
     async def _summary(self, parameters: Parameters, examples: Sequence[Example]) -> Summary | None:
         return (await self._evaluate(parameters, examples)).summary()

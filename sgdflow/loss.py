@@ -11,6 +11,7 @@ from sgdflow.data import Example
 from sgdflow.errors import NodeFailed, PromptError
 from sgdflow.functions import Function
 from sgdflow.gradients import LOSS
+from sgdflow.graph import Computed
 from sgdflow.llm import LLM
 from sgdflow.prompts import Prompts
 
@@ -34,7 +35,7 @@ class Loss(Protocol):
 
     async def feedback(
         self, example: Example, output: Any, score: float, llm: LLM | None = None
-    ) -> Any:
+    ) -> Computed:
         """Return the semantic gradient of the output; raises NodeFailed."""
 
     def problems(self, inputs: Sequence[str]) -> Iterator[str]:
@@ -50,10 +51,10 @@ class PromptLoss:
 
     async def feedback(
         self, example: Example, output: Any, score: float, llm: LLM | None = None
-    ) -> Any:
+    ) -> Computed:
         """Return the rendered template."""
         try:
-            return self.prompts.text(self.prompt, _variables(example, output, score))
+            return Computed(self.prompts.text(self.prompt, _variables(example, output, score)))
         except PromptError as error:
             raise NodeFailed(str(error)) from error
 
@@ -71,11 +72,11 @@ class AskedLoss:
 
     async def feedback(
         self, example: Example, output: Any, score: float, llm: LLM | None = None
-    ) -> Any:
+    ) -> Computed:
         """Return the model's feedback; its call is counted for the node `loss`."""
         assert llm is not None
         answered = await self.ask.send(llm, LOSS, _variables(example, output, score))
-        return answered.texts[""]
+        return Computed(answered.texts[""], (answered.call,))
 
     def problems(self, inputs: Sequence[str]) -> Iterator[str]:
         """Yield what is wrong with the template."""
@@ -91,9 +92,9 @@ class CallableLoss:
 
     async def feedback(
         self, example: Example, output: Any, score: float, llm: LLM | None = None
-    ) -> Any:
+    ) -> Computed:
         """Return what the function returns."""
-        return await self.function(output, example.target)
+        return Computed(await self.function(output, example.target))
 
     def problems(self, inputs: Sequence[str]) -> Iterator[str]:
         """Yield why the function cannot be called."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -119,18 +119,23 @@ class RunFolder:
         if began is not None:
             os.utime(self.path / "config.yaml", (began, began))
         self._write("steps.jsonl", "")
+        self._write("calls.jsonl", "")
         self._write("initial.yaml", as_yaml(parameters))
         self.save(parameters)
 
-    def append(self, record: Mapping[str, Any]) -> None:
-        """Add a step."""
-        line = json.dumps(record, ensure_ascii=False, default=str)
-        with (self.path / "steps.jsonl").open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+    def append(self, step: Mapping[str, Any], calls: Mapping[str, Any]) -> None:
+        """Add a step and the calls it learned from."""
+        for name, record in (("steps.jsonl", step), ("calls.jsonl", calls)):
+            with (self.path / name).open("a", encoding="utf-8") as file:
+                file.write(_line(record))
 
     def save(self, parameters: Parameters) -> None:
         """Write the best parameters so far."""
         self._write("parameters.yaml", as_yaml(parameters))
+
+    def keep_examples(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """Write what became of each example."""
+        self._write("examples.jsonl", "".join(map(_line, records)))
 
     def finish(self, result: Mapping[str, Any], name: str = "result.json") -> None:
         """Write the result."""
@@ -175,6 +180,10 @@ def _plain(data: Any) -> Any:
 def summary_record(summary: Summary | None) -> dict[str, Any] | None:
     """Return a score as the records hold it."""
     return None if summary is None else asdict(summary)
+
+
+def _line(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, ensure_ascii=False, default=str) + "\n"
 
 
 def _of(spent: Mapping[str, Spent], role: str) -> Spent:

@@ -13,6 +13,7 @@ from typing import Any
 from sgdflow import __version__
 from sgdflow.config.prepare import Prepared
 from sgdflow.descent import Descent, Scores, Step
+from sgdflow.details import calls_record, example_records
 from sgdflow.estimate import shortage
 from sgdflow.evaluation import Evaluator
 from sgdflow.llm import LLM
@@ -45,6 +46,7 @@ async def optimise(
         result = await descent.run(prepared.start)
         record = result_record(result, about(prepared), time.monotonic() - began)
         folder.save(result.parameters)
+        folder.keep_examples(example_records(result))
         folder.finish(record)
         tracker.finished(record, folder.path)
     log.info("%s", closing_words(record))
@@ -124,10 +126,10 @@ class _Recorder:
         log.info("before: %s", "; ".join(words) or "nothing could be scored")
 
     def stepped(self, step: Step) -> None:
-        record = step_record(step)
-        self.folder.append(record)
+        record, calls = step_record(step), calls_record(step)
+        self.folder.append(record, calls)
         self.folder.save(step.best)
-        self.tracker.stepped(record)
+        self.tracker.stepped(record, calls)
         log.info("%s", step_words(record))
 
 

@@ -48,11 +48,24 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Scores of one set of parameters on the three splits; None for an empty split."""
+    """Outcomes of one set of parameters, by split, and their scores; None for an empty split."""
 
-    train: Summary | None
-    validation: Summary | None
-    test: Summary | None
+    evaluations: Mapping[str, Evaluation]
+
+    @property
+    def train(self) -> Summary | None:
+        """Return the score on the training examples."""
+        return self.evaluations["train"].summary()
+
+    @property
+    def validation(self) -> Summary | None:
+        """Return the score on the validation examples."""
+        return self.evaluations["validation"].summary()
+
+    @property
+    def test(self) -> Summary | None:
+        """Return the score on the test examples."""
+        return self.evaluations["test"].summary()
 
 
 @dataclass(frozen=True, slots=True)

@@ -300,7 +300,9 @@ async def _passes(
     assert not forward.failures
     output = forward.values[graph.output]
     feedback = await LOSS_FUNCTION.feedback(one, output, 0.0)
-    return forward, await backward_pass(graph, parameters, forward, feedback, optimised, HOW, llm)
+    return forward, await backward_pass(
+        graph, parameters, forward, feedback.value, optimised, HOW, llm
+    )
 
 
 def examples_for(drawn: Drawn, count: int) -> list[Example]:

@@ -66,11 +66,11 @@ def record(uri: str, parent: str | None, method: str, seed: int, test: float | N
     config |= {"task": {"name": "tariff"}, "graph": {"name": "tariff"}, "llm": {"name": "none"}}
     tracker.started(f"{method}-{seed}", config, {"sgdflow.method": method}, {})
     tracker.scored("initial", {"train": summary(0.1)})
-    tracker.stepped(step(1, 0.4))
+    tracker.stepped(step(1, 0.4), {})
     if test is None:
         tracker.failed("CallFailed: no answer\nfrom the model")
         return
-    tracker.stepped(step(2, 0.4 + test / 2))
+    tracker.stepped(step(2, 0.4 + test / 2), {})
     tracker.finished(result(test), Path("nowhere"))
 
 

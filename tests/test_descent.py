@@ -834,8 +834,8 @@ def test_parameters_read_back_as_they_were(tmp_path: Path) -> None:
     folder.save(parameters)
     saved = (tmp_path / "run" / "parameters.yaml").read_text(encoding="utf-8")
     assert yaml.safe_load(saved) == parameters
-    folder.append({"step": 1, "proposal": parameters})
-    folder.append({"step": 2})
+    folder.append({"step": 1, "proposal": parameters}, {})
+    folder.append({"step": 2}, {})
     lines = (tmp_path / "run" / "steps.jsonl").read_bytes().split(b"\n")
     assert [json.loads(line) for line in lines[:-1]] == [
         {"step": 1, "proposal": parameters},

@@ -127,7 +127,8 @@ async def _play(say: Say, folders: tuple[Path, ...], **method: Any) -> Played:
     start = {name: say(name) for name in graph.parameters}
     passed = await forward_pass(graph, start, example.id, example.inputs, llm)
     output = passed.values["answer"]
-    feedback = {score: await how.loss.feedback(example, output, score) for score in (0.0, 1.0)}
+    loss = {score: await how.loss.feedback(example, output, score) for score in (0.0, 1.0)}
+    feedback = {score: computed.value for score, computed in loss.items()}
     optimised = graph.optimisable
     back = await backward_pass(
         graph, start, passed, feedback[0.0], optimised, how.differentiation, llm

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -83,7 +84,27 @@ def test_evaluate_reads_parameters_back_and_gives_the_same_score(tmp_path: Path)
         subprocess.run([*SGDFLOW, *words], cwd=tmp_path, check=True, capture_output=True)
     test = json.loads((run / "result.json").read_text())["scores"]["test"]
     assert test["final"]["mean"] > test["initial"]["mean"]
-    assert json.loads((again / "evaluation.json").read_text())["score"] == test["final"]
+    evaluation = json.loads((again / "evaluation.json").read_text())
+    assert evaluation["score"] == test["final"]
+
+    finals = {
+        one["example"]: one["final"] for one in lines(run, "examples") if one["split"] == "test"
+    }
+    assert finals == evaluation["examples"]
+    (step,), (calls,) = lines(run, "steps"), lines(run, "calls")
+    assert [one["example"] for one in calls["examples"]] == [e["example"] for e in step["sampled"]]
+    assert calls["updates"].keys() >= step["proposal"].keys()
+    made = [exchanges for one in calls["examples"] for exchanges in one["backward"].values()]
+    for role, exchanges in (("backward", made), ("optimizer", calls["updates"].values())):
+        distinct = {json.dumps(call): call for calls in exchanges for call in calls}.values()
+        assert {call["role"] for call in distinct} == {role}
+        assert len(distinct) == step["calls"][role]
+        prompt = sum(call["tokens"]["prompt"] for call in distinct)
+        assert prompt == step["tokens"][role]["prompt"]
+
+
+def lines(run: Path, name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / f"{name}.jsonl").read_text().splitlines()]
 
 
 @pytest.fixture

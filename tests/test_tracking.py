@@ -95,8 +95,8 @@ def test_a_whole_run_is_read_back(store: str, tmp_path: Path) -> None:
     tracker.started("name", {"seed": 1}, {"sgdflow.graph": "hints"}, start)
     run = run_of(store, tracker)
     tracker.scored("initial", {"train": score(0.5), "validation": None, "test": score(0.3)})
-    tracker.stepped(step(1, True, TEXT))
-    tracker.stepped(step(2, False, "rejected"))
+    tracker.stepped(step(1, True, TEXT), {})
+    tracker.stepped(step(2, False, "rejected"), {})
     (tmp_path / "result.json").write_text("{}", encoding="utf-8")
     tracker.finished(result(cost=None), tmp_path)
 
@@ -194,7 +194,7 @@ def test_a_store_that_fails_later_costs_no_run(
         raise OSError("disk full")
 
     monkeypatch.setattr("mlflow.MlflowClient.log_batch", refuse)
-    tracker.stepped(step(1, True, TEXT))
+    tracker.stepped(step(1, True, TEXT), {})
     tracker.finished(result(cost=None), tmp_path)
     assert "MLflow has not recorded step 1 (disk full)" in caplog.text
 

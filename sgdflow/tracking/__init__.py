@@ -43,8 +43,8 @@ class Tracker(Protocol):
     def scored(self, when: str, scores: Mapping[str, Mapping[str, Any] | None]) -> None:
         """See the scores by split; `when` is "initial" before the first step."""
 
-    def stepped(self, record: Mapping[str, Any]) -> None:
-        """See a line of steps.jsonl."""
+    def stepped(self, record: Mapping[str, Any], calls: Mapping[str, Any]) -> None:
+        """See a step's lines of steps.jsonl and calls.jsonl."""
 
     def finished(self, result: Mapping[str, Any], folder: Path) -> None:
         """See result.json and the run directory it stands in."""
@@ -71,7 +71,7 @@ class NullTracker:
     def scored(self, when: str, scores: Mapping[str, Mapping[str, Any] | None]) -> None:
         """Record nothing."""
 
-    def stepped(self, record: Mapping[str, Any]) -> None:
+    def stepped(self, record: Mapping[str, Any], calls: Mapping[str, Any]) -> None:
         """Record nothing."""
 
     def finished(self, result: Mapping[str, Any], folder: Path) -> None:

@@ -28,7 +28,13 @@ from sgdflow.tracking.store import store_uri
 log = logging.getLogger(__name__)
 
 # config.yaml is logged at the start, without secrets; the run directory's own may hold some.
-_RUN_FILES = ("result.json", "parameters.yaml", "steps.jsonl")
+_RUN_FILES = (
+    "result.json",
+    "parameters.yaml",
+    "steps.jsonl",
+    "calls.jsonl",
+    "examples.jsonl",
+)
 
 
 class MlflowTracker:
@@ -87,7 +93,7 @@ class MlflowTracker:
 
         self._write(f"the {when} scores", write)
 
-    def stepped(self, record: Mapping[str, Any]) -> None:
+    def stepped(self, record: Mapping[str, Any], calls: Mapping[str, Any]) -> None:
         """Log a step; calls and tokens are running totals over the steps so far."""
         number = int(record["step"])
         self._spent.update(entries.spending(record))

@@ -10,7 +10,7 @@ from typing import Any
 from sgdflow.backward import BackwardPass
 from sgdflow.forward import ForwardPass
 from sgdflow.gradients import Gradients
-from sgdflow.graph import Graph
+from sgdflow.graph import Call, Graph
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,8 @@ class Learned:
     backward: BackwardPass | None = None
     failure: str | None = None
     """Why there is no feedback."""
+    calls: tuple[Call, ...] = ()
+    """Those that wrote the feedback."""
 
 
 @dataclass(frozen=True, slots=True)

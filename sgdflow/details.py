@@ -1,0 +1,77 @@
+"""What a run leaves behind in detail: the calls a step learned from, and every example's fate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sgdflow.backward import BackwardPass
+from sgdflow.descent import Result, Step
+from sgdflow.evaluation import Outcome
+from sgdflow.forward import ForwardPass
+from sgdflow.graph import Call
+from sgdflow.records import FORMAT, SPLITS
+
+
+def calls_record(step: Step) -> dict[str, Any]:
+    """Return one line of calls.jsonl: prompts and replies of sampled examples and of updates."""
+    learned = step.tried.learned
+    return {
+        "format": FORMAT,
+        "step": step.number,
+        "examples": [
+            {
+                "example": one.forward.example,
+                "forward": _by_node(one.forward),
+                "loss": _calls(one.calls),
+                "backward": _by_node(one.backward) if one.backward else {},
+            }
+            for one in learned
+        ],
+        "updates": {name: _calls(made) for name, made in step.tried.proposal.calls.items()},
+    }
+
+
+def example_records(result: Result) -> Iterator[dict[str, Any]]:
+    """Yield the lines of examples.jsonl: each example's scores before and after, and its values."""
+    for split in SPLITS:
+        before = result.initial.evaluations[split]
+        for example, outcome in result.final.evaluations[split].outcomes.items():
+            yield {
+                "format": FORMAT,
+                "split": split,
+                "example": example,
+                "initial": before.outcomes[example].score,
+                "final": outcome.score,
+                "values": dict(outcome.passed.values),
+                "failures": _failures(outcome),
+            }
+
+
+def _by_node(passed: ForwardPass | BackwardPass) -> dict[str, Any]:
+    """Return the calls of a pass, those made in vain included."""
+    in_vain = {name: f.calls for name, f in passed.failures.items() if f.origin == name}
+    made: Mapping[str, Sequence[Call]] = {**passed.calls, **in_vain}
+    return {node: _calls(calls) for node, calls in made.items() if calls}
+
+
+def _calls(calls: Sequence[Call]) -> list[dict[str, Any]]:
+    return [
+        {
+            "node": call.node,
+            "role": call.role,
+            "messages": [asdict(message) for message in call.messages],
+            "reply": call.reply,
+            "tokens": asdict(call.usage),
+            "malformed": list(call.malformed),
+        }
+        for call in calls
+    ]
+
+
+def _failures(outcome: Outcome) -> dict[str, str]:
+    failures = {v: f"{f.origin}: {f.reason}" for v, f in outcome.passed.failures.items()}
+    if outcome.failure and not failures:
+        failures["score"] = outcome.failure
+    return failures
