@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sgdflow.forward import PromptForward
 from sgdflow.graph import Graph
 from sgdflow.llm import LLM, Spent
+from sgdflow.llm.allowance import Allowance
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,22 +22,20 @@ class Budget:
     tokens: int | None = None
     cost: float | None = None
     """US dollars."""
+    roles: Mapping[str, Allowance] = field(default_factory=dict)
+    """What a role may use."""
 
-    def reached(self, forward: int, spent: Spent) -> str:
+    def reached(self, forward: int, spent: Mapping[str, Spent]) -> str:
         """Return why the run has to end; an empty string while it may go on."""
-        tokens = spent.usage.prompt + spent.usage.completion
-        for used, most, what in (
-            (forward, self.forward, "forward calls"),
-            (spent.calls, self.calls, "calls"),
-            (tokens, self.tokens, "tokens"),
-        ):
-            if most is not None and used >= most:
-                return f"budget: {used} {what} of {most}"
-        if self.cost is None:
-            return ""
-        if spent.cost is None:
-            return f"budget: the cost is not known, so that ${self.cost:g} cannot be kept to"
-        return f"budget: ${spent.cost:.4f} of ${self.cost:g}" if spent.cost >= self.cost else ""
+        if self.forward is not None and forward >= self.forward:
+            return f"budget: {forward} forward calls of {self.forward}"
+        whole = Allowance(self.calls, self.tokens, self.cost)
+        if used_up := whole.used_up(sum(spent.values(), Spent())):
+            return f"budget: {used_up}"
+        for role, allowed in self.roles.items():
+            if used_up := allowed.used_up(spent.get(role, Spent())):
+                return f"budget: {used_up} for the role {role}"
+        return ""
 
 
 class Meter:
@@ -53,30 +52,20 @@ class Meter:
         before = self._llm.spent()
         yield
         for role, after in self._llm.spent().items():
-            used = _less(after, before.get(role, Spent()))
+            used = after - before.get(role, Spent())
             self._reported[role] = self._reported.get(role, Spent()) + used
 
     def reached(self, budget: Budget) -> str:
         """Return why the run has to end; an empty string while it may go on."""
         spent = {
-            role: _less(all_of_it, self._reported.get(role, Spent()))
+            role: all_of_it - self._reported.get(role, Spent())
             for role, all_of_it in self._llm.spent().items()
         }
         forward = sum(used.calls for role, used in spent.items() if role in self._forward)
-        return budget.reached(forward, sum(spent.values(), Spent()))
+        return budget.reached(forward, spent)
 
 
 def forward_roles(graph: Graph) -> Collection[str]:
     """Return the roles of models that compute the graph's nodes."""
     functions = (node.forward for node in graph.nodes.values())
     return {f.ask.role for f in functions if isinstance(f, PromptForward)}
-
-
-def _less(all_of_it: Spent, part: Spent) -> Spent:
-    usage, other = all_of_it.usage, part.usage
-    unknown = all_of_it.cost is None or part.cost is None
-    return Spent(
-        all_of_it.calls - part.calls,
-        type(usage)(usage.prompt - other.prompt, usage.completion - other.completion),
-        None if unknown else (all_of_it.cost or 0.0) - (part.cost or 0.0),
-    )

@@ -14,7 +14,7 @@ from typing import Any
 
 from sgdflow.config.prepare import Prepared, prepare, validated
 from sgdflow.errors import ConfigError
-from sgdflow.llm import LLM
+from sgdflow.llm import Metered
 from sgdflow.paths import prompt_folders
 from sgdflow.prompts import Prompts
 from sgdflow.records import RunFolder
@@ -38,7 +38,7 @@ def optimize(raw: Mapping[str, Any]) -> float | None:
     folder = RunFolder(path)
     tracker = open_tracker(prepared.config.tracking, os.environ, path)
 
-    async def job(llm: LLM) -> dict[str, Any]:
+    async def job(llm: Metered) -> dict[str, Any]:
         return await optimise(prepared, raw, llm, tracker, folder)
 
     try:
@@ -69,7 +69,7 @@ def evaluate(raw: Mapping[str, Any]) -> float | None:
         raise ConfigError(f"split: the {split} split has no examples (task.splits.{split}).")
     folder = RunFolder(Path(_run_directory()))
 
-    async def job(llm: LLM) -> dict[str, Any]:
+    async def job(llm: Metered) -> dict[str, Any]:
         return await score(prepared, llm, folder)
 
     record = run(_with_models(prepared, folder, job))

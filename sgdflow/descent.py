@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from random import Random
 
 from sgdflow.backward import backward_pass
 from sgdflow.budget import Meter
 from sgdflow.data import Example
-from sgdflow.errors import NodeFailed
+from sgdflow.errors import BudgetSpent, NodeFailed
 from sgdflow.evaluation import Evaluation, Evaluator, Outcome, Summary
 from sgdflow.graph import Parameters
 from sgdflow.llm import LLM
@@ -32,6 +32,18 @@ from sgdflow.walk import together
 __all__ = ["Descent", "Observer", "Result", "Scores", "Step", "Tried"]
 
 
+@dataclass
+class _Course:
+    """How far a descent has come; a step that was not decided is no part of it."""
+
+    best: Parameters
+    initial: Scores | None = None
+    final: Scores | None = None
+    steps: int = 0
+    accepted: int = 0
+    reason: str = ""
+
+
 class Descent:
     """Runs a method on a problem."""
 
@@ -43,9 +55,30 @@ class Descent:
 
     async def run(self, start: Parameters) -> Result:
         """Descend from these parameters and return the best that were found."""
-        initial = await self._scores(start)
-        self._observer.scored(initial)
-        current = best = start
+        course = _Course(start)
+        try:
+            await self._descend(course)
+            if course.best != start:
+                course.final = await self._scores(course.best)
+        except BudgetSpent as error:
+            course.reason, course.final = str(error), self._known_scores(course.best)
+            course.initial = course.initial or self._known_scores(start)
+        assert course.initial is not None
+        return Result(
+            course.initial,
+            course.final or course.initial,
+            course.best,
+            course.steps,
+            course.accepted,
+            course.reason,
+            self._llm.spent(),
+        )
+
+    async def _descend(self, course: _Course) -> None:
+        """Take steps until there is a reason to stop."""
+        course.initial = await self._scores(course.best)
+        self._observer.scored(course.initial)
+        current = best = course.best
         accepted = unaccepted = 0
         history: tuple[Past, ...] = ()
         while not (reason := await self._reason_to_stop(current, len(history), unaccepted)):
@@ -63,8 +96,8 @@ class Descent:
             self._evaluate.keep(current, best)
             spent = (before, self._llm.spent())
             self._observer.stepped(Step(len(history), tried, validation, best, spent))
-        final = await self._scores(best) if best != start else initial
-        return Result(initial, final, best, len(history), accepted, reason, self._llm.spent())
+            course.best, course.steps, course.accepted = best, len(history), accepted
+        course.reason = reason
 
     async def _reason_to_stop(self, current: Parameters, number: int, unaccepted: int) -> str:
         stop = self._method.stop
@@ -206,6 +239,16 @@ class Descent:
         with self._meter.reporting():
             test = await self._evaluate(parameters, splits.test)
         return Scores({"train": train, "validation": validation, "test": test})
+
+    def _known_scores(self, parameters: Parameters) -> Scores:
+        """Return the scores of the splits that were scored whole."""
+        splits = self._problem.splits
+        return Scores(
+            {
+                name: self._evaluate.known(parameters, getattr(splits, name)) or Evaluation({})
+                for name in ("train", "validation", "test")
+            }
+        )
 
     async def _summary(self, parameters: Parameters, examples: Sequence[Example]) -> Summary | None:
         return (await self._evaluate(parameters, examples)).summary()

@@ -10,6 +10,7 @@ SgdflowError
 └── LLMError
     ├── CallFailed       one call, after its retries; others may still succeed
     ├── ProviderRefused  no call can succeed (key, model name, endpoint); the run stops
+    ├── BudgetSpent      no call is made any more; the run ends with what it has
     └── NotStored        a reply that only the store could give is not there; the run stops
 """
 
@@ -67,6 +68,10 @@ class CallFailed(LLMError):
 
 class ProviderRefused(LLMError):
     """Report that the provider will answer no call, with advice."""
+
+
+class BudgetSpent(LLMError):
+    """Report that the declared hard limit lets no further call be made."""
 
 
 class NotStored(LLMError):

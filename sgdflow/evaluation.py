@@ -95,6 +95,13 @@ class Evaluator:
         known.update({example.id: o for example, o in zip(todo, outcomes, strict=True)})
         return Evaluation({example.id: known[example.id] for example in examples})
 
+    def known(self, parameters: Parameters, examples: Sequence[Example]) -> Evaluation | None:
+        """Return the outcomes that are known, None where one of them is not."""
+        known = self._known.get(_key(parameters), {})
+        if any(example.id not in known for example in examples):
+            return None
+        return Evaluation({example.id: known[example.id] for example in examples})
+
     def keep(self, *parameters: Parameters) -> None:
         """Forget the outcomes of all other parameters."""
         keys = {_key(p) for p in parameters}

@@ -23,6 +23,8 @@ from sgdflow.llm import Spent
 from sgdflow.update import Learned
 
 FORMAT = 1
+ByNode = Mapping[str, Mapping[str, Spent]]
+"""What was used, by role and what the calls were made for."""
 SPLITS = ("train", "validation", "test")
 
 
@@ -49,10 +51,7 @@ def step_record(step: Step) -> dict[str, Any]:
         "tried": [{"changes": dict(c.changes), "score": c.score} for c in tried.proposal.tried],
         "calls": {r: s.calls - _of(before, r).calls for r, s in sorted(after.items())},
         "tokens": {
-            role: {
-                "prompt": spent.usage.prompt - _of(before, role).usage.prompt,
-                "completion": spent.usage.completion - _of(before, role).usage.completion,
-            }
+            role: asdict(spent.usage - _of(before, role).usage)
             for role, spent in sorted(after.items())
         },
         "malformed": _malformed(step),
@@ -70,29 +69,33 @@ def scores_record(initial: Scores, final: Scores) -> dict[str, Any]:
     }
 
 
-def spent_record(spent: Mapping[str, Spent]) -> dict[str, Any]:
-    """Return calls, tokens and cost by role."""
+def spent_record(spent: Mapping[str, Spent], nodes: ByNode) -> dict[str, Any]:
+    """Return calls, tokens and cost by role, and by role and node."""
     roles = sorted({"forward", "backward", "optimizer", *spent})
     return {
         "calls": {role: _of(spent, role).calls for role in roles},
-        "tokens": {
-            role: {
-                "prompt": _of(spent, role).usage.prompt,
-                "completion": _of(spent, role).usage.completion,
-            }
-            for role in roles
-        },
+        "tokens": {role: asdict(_of(spent, role).usage) for role in roles},
         "cost": {role: _of(spent, role).cost for role in roles},
+        "nodes": {
+            role: {
+                node: {"calls": one.calls, **asdict(one.usage), "cost": one.cost}
+                for node, one in nodes[role].items()
+            }
+            for role in sorted(nodes)
+            if nodes[role]
+        },
     }
 
 
-def result_record(result: Result, about: Mapping[str, Any], seconds: float) -> dict[str, Any]:
-    """Return result.json; `about` names what was run."""
+def result_record(
+    result: Result, about: Mapping[str, Any], seconds: float, nodes: ByNode
+) -> dict[str, Any]:
+    """Return result.json; `about` names what was run, `nodes` is what each of them used."""
     return {
         "format": FORMAT,
         **about,
         "scores": scores_record(result.initial, result.final),
-        **spent_record(result.spent),
+        **spent_record(result.spent, nodes),
         "steps": result.steps,
         "accepted": result.accepted,
         "stop_reason": result.stop_reason,

@@ -16,7 +16,7 @@ from sgdflow.descent import Descent, Scores, Step
 from sgdflow.details import calls_record, example_records
 from sgdflow.estimate import shortage
 from sgdflow.evaluation import Evaluator
-from sgdflow.llm import LLM
+from sgdflow.llm import Metered
 from sgdflow.records import (
     FORMAT,
     SPLITS,
@@ -27,6 +27,7 @@ from sgdflow.records import (
     step_record,
     summary_record,
 )
+from sgdflow.spending import spending_table
 from sgdflow.tracking import Tracker
 from sgdflow.words import score_words, step_words
 
@@ -34,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 async def optimise(
-    prepared: Prepared, raw: Mapping[str, Any], llm: LLM, tracker: Tracker, folder: RunFolder
+    prepared: Prepared, raw: Mapping[str, Any], llm: Metered, tracker: Tracker, folder: RunFolder
 ) -> dict[str, Any]:
     """Descend, write the records as they come, and return the result record."""
     began = time.monotonic()
@@ -44,7 +45,8 @@ async def optimise(
     with _tracked(tracker, prepared, raw):
         descent = Descent(prepared.problem, prepared.method, llm, _Recorder(tracker, folder))
         result = await descent.run(prepared.start)
-        record = result_record(result, about(prepared), time.monotonic() - began)
+        seconds = time.monotonic() - began
+        record = result_record(result, about(prepared), seconds, llm.by_node())
         folder.save(result.parameters)
         folder.keep_examples(example_records(result))
         folder.finish(record)
@@ -53,7 +55,7 @@ async def optimise(
     return record
 
 
-async def evaluate(prepared: Prepared, llm: LLM, folder: RunFolder) -> dict[str, Any]:
+async def evaluate(prepared: Prepared, llm: Metered, folder: RunFolder) -> dict[str, Any]:
     """Score the starting parameters on the declared split and return the record."""
     began = time.monotonic()
     problem, split = prepared.problem, prepared.config.split
@@ -66,7 +68,7 @@ async def evaluate(prepared: Prepared, llm: LLM, folder: RunFolder) -> dict[str,
         "score": summary_record(evaluation.summary()),
         "failures": dict(evaluation.failures),
         "examples": dict(evaluation.scores),
-        **spent_record(llm.spent()),
+        **spent_record(llm.spent(), llm.by_node()),
         "seconds": round(time.monotonic() - began, 3),
     }
     folder.finish(record, "evaluation.json")
@@ -96,14 +98,13 @@ def closing_words(record: Mapping[str, Any]) -> str:
         for split in SPLITS
         if (scores := record["scores"][split])["initial"] is not None
     ]
-    calls = ", ".join(f"{number} {role}" for role, number in record["calls"].items())
     return "\n".join(
         [
             f"Stopped after {record['steps']} steps, {record['accepted']} accepted. "
             f"{record['stop_reason'][:1].upper()}{record['stop_reason'][1:]}.",
             *rows,
-            f"  calls       {calls}",
             f"  seconds     {record['seconds']:.1f}",
+            *spending_table(record),
         ]
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from sgdflow.config.prepare import Prepared, prepare
 from sgdflow.descent import Descent, Result, Scores, Step
 from sgdflow.estimate import shortage, step_estimate
 from sgdflow.llm import Message, Reply, Spent, Usage
+from sgdflow.llm.allowance import Allowance
 from sgdflow.llm.scripted import ScriptedLLM
 from sgdflow.method import Method, Problem
 from sgdflow.paths import prompt_folders
@@ -123,7 +124,7 @@ def test_an_unknown_price_is_not_taken_for_none() -> None:
 
 def test_the_reason_is_part_of_the_result() -> None:
     result, _ = run(ready("method.stop.budget.calls=61", "method.stop.steps=9"))
-    assert result_record(result, {}, 0.0)["stop_reason"].startswith("budget: ")
+    assert result_record(result, {}, 0.0, {})["stop_reason"].startswith("budget: ")
 
 
 @pytest.mark.parametrize(
@@ -137,10 +138,14 @@ def test_the_reason_is_part_of_the_result() -> None:
     ],
 )
 def test_limits(spent: Spent, reason: str) -> None:
-    budget = Budget(forward=3, calls=5, tokens=11, cost=1.0)
+    budget = Budget(3, 5, 11, 1.0, {"optimizer": Allowance(cost=0.6)})
     forward = 3 if reason.startswith("budget: 3") else 2
-    assert budget.reached(forward, spent) == reason
-    assert Budget().reached(10**9, spent) == ""
+    assert budget.reached(forward, {"forward": spent}) == reason
+    assert Budget().reached(10**9, {"forward": spent}) == ""
+    if not reason:
+        for_a_role = {"forward": Spent(), "optimizer": replace(spent, cost=0.75)}
+        reason = "budget: $0.7500 of $0.6 for the role optimizer"
+        assert budget.reached(forward, for_a_role) == reason
 
 
 def test_a_budget_below_the_first_step_is_told_with_the_arithmetic() -> None:

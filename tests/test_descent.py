@@ -734,6 +734,7 @@ def test_a_step_is_recorded_whole() -> None:
         "malformed": 0,
     }
     assert list(tokens) == ["backward", "forward", "optimizer"]
+    assert all(count.pop("cached") == 0 for count in tokens.values())
     assert all(count > 0 for role in tokens.values() for count in role.values())
     spent = made.result.spent
     assert {role: one.calls for role, one in spent.items()} == Counter(

@@ -28,8 +28,8 @@ from sgdflow.simulation.server import create_app, running
 ASK = [Message("system", "Be brief."), Message("user", "What is six times seven?")]
 LIMITS = Limits(concurrency=8, timeout=5.0, retries=3, backoff=0.001)
 GIVEN = Answered(
-    Reply("é \ud800 {{ 7*7 }}\u2028", Usage(3, 4), True, 0.1),
-    Spent(2, Usage(6, 4), 0.30000000000000004),
+    Reply("é \ud800 {{ 7*7 }}\u2028", Usage(3, 4, 2), True, 0.1),
+    Spent(2, Usage(6, 4, 2), 0.30000000000000004),
     "m",
 )
 

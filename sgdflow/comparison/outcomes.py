@@ -9,6 +9,7 @@ from sgdflow.tracking.reading import RecordedRun
 
 CALLS = "total/calls_"
 _TOKENS = "total/tokens_"
+_PART = "_cached"  # of the prompt's
 _CLOSE = 1e-9
 """A score that misses the goal by less has reached it."""
 
@@ -84,7 +85,11 @@ def roles(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
 
 
 def _outcome(run: RecordedRun, score: float, goal: Goal | None) -> Outcome:
-    tokens = [value for key, value in run.metrics.items() if key.startswith(_TOKENS)]
+    tokens = [
+        value
+        for key, value in run.metrics.items()
+        if key.startswith(_TOKENS) and not key.endswith(_PART)
+    ]
     calls = {
         key.removeprefix(CALLS): value
         for key, value in run.metrics.items()

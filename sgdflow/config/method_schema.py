@@ -163,15 +163,22 @@ class GateConf(Conf):
     tolerance: Annotated[float, Field(ge=0)] = 0.0
 
 
-class BudgetConf(Conf):
-    """How much a run may use; whichever is reached first ends it after the step."""
+class AllowanceConf(Conf):
+    """How much calls may take."""
 
-    forward: Count | None = None
-    """Calls of the roles that the graph's nodes name."""
     calls: Count | None = None
     tokens: Count | None = None
     cost: Annotated[float, Field(gt=0)] | None = None
     """US dollars."""
+
+
+class BudgetConf(AllowanceConf):
+    """How much a run may use; whichever is reached first ends it after the step."""
+
+    forward: Count | None = None
+    """Calls of the roles that the graph's nodes name."""
+    roles: dict[str, AllowanceConf] = Field(default_factory=dict)
+    """What a role may use."""
 
 
 class StopConf(Conf):

@@ -16,6 +16,7 @@ from sgdflow.errors import ConfigError, did_you_mean, listed
 from sgdflow.functions import Function
 from sgdflow.gradients import AGGREGATIONS
 from sgdflow.graph import BackwardFunction, Graph
+from sgdflow.llm.allowance import Allowance
 from sgdflow.loss import AskedLoss, CallableLoss, Loss, PromptLoss
 from sgdflow.method import Method, Sample, Stop
 from sgdflow.prompts import Prompts
@@ -103,11 +104,12 @@ def _stop(conf: schema.MethodConf, graph: Graph) -> Stop:
     stop, budget, steps = conf.stop, conf.stop.budget, conf.stop.steps
     if isinstance(conf.update, schema.SearchConf):
         steps = min(steps, conf.update.depth * len(named(conf, graph)))
+    roles = {role: Allowance(**allowed.model_dump()) for role, allowed in budget.roles.items()}
     return Stop(
         steps,
         stop.patience,
         stop.score,
-        Budget(budget.forward, budget.calls, budget.tokens, budget.cost),
+        Budget(budget.forward, budget.calls, budget.tokens, budget.cost, roles),
     )
 
 

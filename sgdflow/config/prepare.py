@@ -17,6 +17,7 @@ from sgdflow.config.targets import resolve
 from sgdflow.data import Pools, Splits, draw
 from sgdflow.errors import ConfigError, DataError, did_you_mean, listed
 from sgdflow.graph import Graph, Parameters
+from sgdflow.llm.allowance import Allowance
 from sgdflow.llm.models import Limits, ModelSpec, Price, Share, check_keys
 from sgdflow.loss import Score
 from sgdflow.method import Method, Problem
@@ -124,7 +125,7 @@ def _model(
         api_base=model.api_base or conf.api_base,
         api_key_env=model.api_key_env or conf.api_key_env,
         parameters={**conf.parameters, **model.parameters},
-        price=Price(price.prompt, price.completion) if price else None,
+        price=Price(**price.model_dump()) if price else None,
         fallbacks=tuple(fallbacks),
     )
 
@@ -132,7 +133,8 @@ def _model(
 def build_limits(conf: schema.LimitsConf) -> Limits:
     """Return the limits."""
     roles = {role: Share(**share.model_dump()) for role, share in conf.roles.items()}
-    return Limits(**{**conf.model_dump(), "roles": roles})
+    budget = Allowance(**conf.budget.model_dump())
+    return Limits(**{**conf.model_dump(), "roles": roles, "budget": budget})
 
 
 def load_splits(task: schema.Task, seed: int, inputs: list[str]) -> Splits:
@@ -218,6 +220,8 @@ def _role_problems(config: schema.Config) -> list[str]:
             roles[f"method.{part}.role"] = role
     roles |= {f"llm.fallbacks.{role}": role for role in config.llm.fallbacks}
     roles |= {f"llm.limits.roles.{role}": role for role in config.llm.limits.roles}
+    budget = config.method.stop.budget
+    roles |= {f"method.stop.budget.roles.{role}": role for role in budget.roles}
     return [
         f"{where}: llm.models has no '{role}'.{did_you_mean(role, config.llm.models)} "
         f"It has: {listed(config.llm.models)}."

@@ -17,7 +17,7 @@ from sgdflow.config.fields import (
     form_of,
     validate,
 )
-from sgdflow.config.method_schema import AnyBackward, Backward, Loss, MethodConf
+from sgdflow.config.method_schema import AllowanceConf, AnyBackward, Backward, Loss, MethodConf
 
 __all__ = [
     "Backward",
@@ -154,6 +154,8 @@ class LimitsConf(Conf):
     """Seconds before the first retry; doubled for each further one."""
     roles: dict[str, ShareConf] = Field(default_factory=dict)
     """What a role may use of it."""
+    budget: AllowanceConf = AllowanceConf()
+    """What all calls of the run may take; then none is made any more."""
 
 
 StoreMode = Literal["use", "refresh", "off", "replay"]
@@ -177,6 +179,8 @@ class PriceConf(Conf):
 
     prompt: Annotated[float, Field(ge=0)]
     completion: Annotated[float, Field(ge=0)]
+    cached: Annotated[float, Field(ge=0)] | None = None
+    """For tokens of the prompt that the provider had in its cache; null: as all others."""
 
 
 class LLMConf(Conf):

@@ -21,9 +21,22 @@ class Usage:
 
     prompt: int = 0
     completion: int = 0
+    cached: int = 0
+    """Those of the prompt that the provider had in its cache."""
 
     def __add__(self, other: Usage) -> Usage:
-        return Usage(self.prompt + other.prompt, self.completion + other.completion)
+        return Usage(
+            self.prompt + other.prompt,
+            self.completion + other.completion,
+            self.cached + other.cached,
+        )
+
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt - other.prompt,
+            self.completion - other.completion,
+            self.cached - other.cached,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +53,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What one role has used so far, retries included."""
+    """What calls have used, retries included."""
 
     calls: int = 0
     usage: Usage = field(default_factory=Usage)
@@ -52,6 +65,11 @@ class Spent:
         cost = None if unknown else (self.cost or 0.0) + (other.cost or 0.0)
         return Spent(self.calls + other.calls, self.usage + other.usage, cost)
 
+    def __sub__(self, other: Spent) -> Spent:
+        unknown = self.cost is None or other.cost is None
+        cost = None if unknown else (self.cost or 0.0) - (other.cost or 0.0)
+        return Spent(self.calls - other.calls, self.usage - other.usage, cost)
+
 
 class LLM(Protocol):
     """Answers chat requests; limits, retries and counting are its own business."""
@@ -61,9 +79,22 @@ class LLM(Protocol):
     ) -> Reply:
         """Return the reply of the model that plays `role` (forward, backward, optimizer, ...).
 
-        `node` is the node the call is made for, for accounting. `sample` tells apart
-        several replies to the same messages. Raises CallFailed or ProviderRefused.
+        `node` is what the call is made for, for accounting: a node, `loss` for a feedback, or,
+        where new texts are written, the parameter (`graph` for all of them together). `sample`
+        tells apart several replies to the same messages. Raises CallFailed; ProviderRefused
+        or BudgetSpent where no other call can succeed either.
         """
 
     def spent(self) -> Mapping[str, Spent]:
         """Return what has been used so far, by role."""
+
+
+class Metered(LLM, Protocol):
+    """Models that also tell for what they were called."""
+
+    def by_node(self) -> Mapping[str, Mapping[str, Spent]]:
+        """Return what has been used so far, by role and what the calls were made for.
+
+        The sums over a role are those of `spent`. What several nodes asked alike, and was asked
+        once, counts for the first of them by name.
+        """

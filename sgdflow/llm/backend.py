@@ -118,8 +118,14 @@ def _usage(said: Any) -> Usage | None:
     match numbers:
         case [int(prompt), int(completion), int(total)]:
             plausible = prompt > 0 and completion >= 0 and total >= max(prompt, completion)
-            return Usage(prompt, completion) if plausible else None
+            return Usage(prompt, completion, _cached(said, prompt)) if plausible else None
     return None
+
+
+def _cached(said: Any, prompt: int) -> int:
+    """Return how many tokens of the prompt were cached; litellm has one name for all providers."""
+    cached = getattr(getattr(said, "prompt_tokens_details", None), "cached_tokens", None)
+    return min(cached, prompt) if isinstance(cached, int) and cached > 0 else 0
 
 
 def _cost(litellm: Any, spec: ModelSpec, response: Any) -> float | None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sgdflow.errors import CallFailed, LLMError, ProviderRefused
 from sgdflow.llm import Message, Reply, Spent, backend
+from sgdflow.llm.allowance import Cap
 from sgdflow.llm.classify import classify
 from sgdflow.llm.failures import KINDS, Failure, Redactor, error_of
 from sgdflow.llm.ledger import Ledger
 from sgdflow.llm.line import Line
 from sgdflow.llm.models import Limits, ModelSpec, estimated_tokens
+from sgdflow.llm.session import Session
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +41,16 @@ class Caller:
     """Gets replies from providers; belongs to one event loop."""
 
     def __init__(
-        self, line: Line, limits: Limits, keys: Mapping[str, str], redact: Redactor, sent: Ledger
+        self,
+        line: Line,
+        cap: Cap,
+        limits: Limits,
+        keys: Mapping[str, str],
+        redact: Redactor,
+        session: Session,
     ) -> None:
-        self.line = line
-        self._limits, self._keys, self._redact, self._sent = limits, keys, redact, sent
+        self.line, self.cap = line, cap
+        self._limits, self._keys, self._redact, self._session = limits, keys, redact, session
         self._random = random.Random()
         self._refused: set[int] = set()
 
@@ -90,7 +99,9 @@ class Caller:
         found: Reply | Failure | None = None
         used = None
         try:
-            found, used = await self._attempt(call, spec)
+            await self.cap.enter()
+            with self.cap.passed():
+                found, used = await self._attempt(call, spec)
             return found
         finally:
             full = isinstance(found, Failure) and found.kind == "rate_limit"
@@ -98,7 +109,7 @@ class Caller:
 
     async def _attempt(self, call: Call, spec: ModelSpec) -> tuple[Reply | Failure, int | None]:
         self._count(call, Spent(calls=1))
-        timeout = self._limits.timeout
+        timeout, began = self._limits.timeout, time.monotonic()
         key = self._keys.get(spec.api_key_env or "")
         try:
             # litellm enforces a timeout for some providers only.
@@ -111,6 +122,7 @@ class Caller:
             if failure is None:
                 raise
             return failure, None
+        self._session.answered(call.role, time.monotonic() - began)
         self._count(call, Spent(usage=answer.usage, cost=answer.cost))
         return self._judge(answer), answer.usage.prompt + answer.usage.completion
 
@@ -133,7 +145,8 @@ class Caller:
 
     def _count(self, call: Call, more: Spent) -> None:
         call.bill.add("call", more)
-        self._sent.add(call.role, more)
+        self._session.sent.add(call.role, more)
+        self.cap.add(more)
 
 
 def _joined(errors: list[LLMError]) -> LLMError:

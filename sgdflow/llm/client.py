@@ -11,11 +11,13 @@ from typing import Any, Self
 
 from sgdflow.errors import CallFailed, ConfigError, NotStored, did_you_mean, listed
 from sgdflow.llm import Message, Reply, Spent, backend
+from sgdflow.llm.allowance import Cap
 from sgdflow.llm.caller import Call, Caller
 from sgdflow.llm.failures import Redactor
-from sgdflow.llm.ledger import Ledger
+from sgdflow.llm.ledger import Accounts
 from sgdflow.llm.line import Line
 from sgdflow.llm.models import Limits, ModelSpec, Request, check_keys
+from sgdflow.llm.session import Session
 from sgdflow.llm.sharing import InFlight
 from sgdflow.llm.store import Answered, Failed, Store
 
@@ -64,8 +66,7 @@ class LiteLLM:
         self._keys = {name: keys[name] for name in wanted if name in keys}
         others = (v for k, v in keys.items() if k.upper().endswith(_SECRETIVE) and len(v) > 7)
         self._redact = Redactor([*self._keys.values(), *others])
-        self._spent, self._sent = Ledger(models), Ledger(models)
-        self._stored = 0
+        self._accounts, self._session = Accounts(models), Session(models)
         self._loaded = False
         self._answered: dict[str, Reply] = {}
         self._asked: Counter[str] = Counter()
@@ -84,6 +85,7 @@ class LiteLLM:
         call = Call(role, spec, tuple(messages), node, sample)
         requests = tuple(spec.requests(messages, self._which(call)))
         key = requests[0].key
+        self._accounts.asked(key, role, node)
         if key in self._answered:
             return self._answered[key]
         flights = self._here().in_flight
@@ -98,14 +100,20 @@ class LiteLLM:
 
         A request whose reply was stored counts as what it took when it was answered.
         """
-        return self._spent.spent()
+        return self._accounts.spent()
+
+    def by_node(self) -> Mapping[str, Mapping[str, Spent]]:
+        """Return the same by role and what the calls were made for."""
+        return self._accounts.by_node()
+
+    def latencies(self) -> Mapping[str, Sequence[float]]:
+        """Return the seconds that calls really made and answered took, by role, in order."""
+        return self._session.latencies
 
     def session(self) -> str:
         """Say what was really sent, and how many calls could be made at once in the end."""
-        sent = self._sent.total()
-        cost = "cost unknown" if sent.cost is None else f"${sent.cost:.4g}"
-        words = f"{sent.calls} calls ({cost}), {self._stored} replies from the store"
-        if self._bound is not None and sent.calls:
+        words = self._session.words()
+        if self._bound is not None and self._session.sent.total().calls:
             words += f"; {_at_once(self._bound.caller.line.concurrency())}"
         return words
 
@@ -137,7 +145,8 @@ class LiteLLM:
         loop = asyncio.get_running_loop()
         if self._bound is None or self._bound.loop is not loop:
             line = Line(self._limits, self._models)
-            caller = Caller(line, self._limits, self._keys, self._redact, self._sent)
+            cap = Cap(self._limits.budget, self._accounts.total())
+            caller = Caller(line, cap, self._limits, self._keys, self._redact, self._session)
             self._bound = _Here(loop, caller)
         return self._bound
 
@@ -147,10 +156,15 @@ class LiteLLM:
         if found is None:
             if self._store is not None and self._store.replays:
                 raise self._not_stored(call, requests[0])
-            found = await self._ask(call, requests)
+            try:
+                found = await self._ask(call, requests)
+            except BaseException:
+                self._accounts.add(requests[0].key, call.bill.total())
+                raise
         else:
-            self._stored += 1
-        self._spent.add(call.role, found.spent)
+            self._session.stored += 1
+            self._here().caller.cap.add(found.spent)
+        self._accounts.add(requests[0].key, found.spent)
         if isinstance(found, Failed):
             raise CallFailed(found.message, found.kind)
         self._answered[requests[0].key] = found.reply
@@ -168,9 +182,8 @@ class LiteLLM:
             self._loaded = True
         try:
             reply, number = await self._here().caller.reply(call)
-        except BaseException as error:
-            self._spent.add(call.role, call.bill.total())
-            if self._store is not None and isinstance(error, CallFailed):
+        except CallFailed as error:
+            if self._store is not None:
                 failed = Failed(str(error), error.kind, call.bill.total())
                 text = self._redact.own(requests[0].text)
                 await self._store.note(requests[0].key, text, call.spec.model, failed)

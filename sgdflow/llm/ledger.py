@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from sgdflow.llm import Spent
@@ -38,3 +39,51 @@ class Ledger:
         return Spent(
             self._sums[role].calls, self._sums[role].usage, None if cost is None else float(cost)
         )
+
+
+@dataclass
+class _Bill:
+    role: str
+    node: str
+    took: list[Spent] = field(default_factory=list)
+
+
+class Accounts:
+    """What requests took, by role and by node, whatever the order in which they were made."""
+
+    def __init__(self, roles: Iterable[str]) -> None:
+        self._by_role = Ledger(roles)
+        self._bills: dict[str, _Bill] = {}
+
+    def asked(self, key: str, role: str, node: str) -> None:
+        """See a request, each time that somebody makes it."""
+        bill = self._bills.setdefault(key, _Bill(role, node))
+        # Who of several comes first depends on the clock, who of them all has which name does not.
+        if bill.role == role and node < bill.node:
+            bill.node = node
+
+    def add(self, key: str, spent: Spent) -> None:
+        """Add what the request took, or one more attempt at it."""
+        bill = self._bills[key]
+        bill.took.append(spent)
+        self._by_role.add(bill.role, spent)
+
+    def spent(self) -> Mapping[str, Spent]:
+        """Return the sums by role."""
+        return self._by_role.spent()
+
+    def total(self) -> Spent:
+        """Return the sum over all roles."""
+        return self._by_role.total()
+
+    def by_node(self) -> Mapping[str, Mapping[str, Spent]]:
+        """Return the sums by role and node, the nodes by name."""
+        bills = sorted(self._bills.values(), key=lambda bill: bill.node)
+        sums = {
+            role: Ledger(dict.fromkeys(bill.node for bill in bills if bill.role == role))
+            for role in self._by_role.spent()
+        }
+        for bill in bills:
+            for took in bill.took:
+                sums[bill.role].add(bill.node, took)
+        return {role: ledger.spent() for role, ledger in sums.items()}

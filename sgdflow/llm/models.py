@@ -10,6 +10,7 @@ from typing import Any
 
 from sgdflow.errors import ConfigError
 from sgdflow.llm import Message, Usage
+from sgdflow.llm.allowance import Allowance
 
 _OURS = frozenset(
     {"api_base", "base_url", "max_retries", "messages", "model", "n", "num_retries"}
@@ -23,10 +24,14 @@ class Price:
 
     prompt: float
     completion: float
+    cached: float | None = None
+    """For tokens of the prompt that the provider had in its cache; None: as all others."""
 
     def of(self, usage: Usage) -> float:
         """Return what these tokens cost."""
-        return (usage.prompt * self.prompt + usage.completion * self.completion) / 1e6
+        cached = self.prompt if self.cached is None else self.cached
+        prompt = (usage.prompt - usage.cached) * self.prompt + usage.cached * cached
+        return (prompt + usage.completion * self.completion) / 1e6
 
 
 @dataclass(frozen=True)
@@ -129,6 +134,8 @@ class Limits:
     tokens_per_minute: int | None = None
     roles: Mapping[str, Share] = field(default_factory=dict)
     """What a role may use of it."""
+    budget: Allowance = field(default_factory=Allowance)
+    """What all calls of a run may take; then none is made any more."""
 
     def __post_init__(self) -> None:
         if self.concurrency < 1 or self.timeout <= 0 or self.retries < 0 or self.backoff < 0:

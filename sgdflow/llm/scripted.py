@@ -37,7 +37,7 @@ class ScriptedLLM:
         self._left: dict[str, Iterator[Said]] = {}
         if not callable(script):
             self._left = {role: iter(replies) for role, replies in script.items()}
-        self._spent: dict[str, Spent] = {}
+        self._spent: dict[str, dict[str, Spent]] = {}
 
     async def complete(
         self, role: str, messages: Sequence[Message], *, node: str, sample: int = 0
@@ -46,17 +46,21 @@ class ScriptedLLM:
         self.requests.append(Request(role, node, tuple(messages), sample))
         said = self._next(role, node, messages)
         await asyncio.sleep(0)  # other tasks run meanwhile, as with a real model
-        spent = self._spent.get(role, Spent()) + Spent(calls=1)
-        self._spent[role] = spent
+        spent = self._spent.setdefault(role, {})
+        spent[node] = spent.get(node, Spent()) + Spent(calls=1)
         if isinstance(said, Exception):
             raise said
         reply = said if isinstance(said, Reply) else _reply(messages, said)
-        self._spent[role] = spent + Spent(usage=reply.usage, cost=reply.cost)
+        spent[node] += Spent(usage=reply.usage, cost=reply.cost)
         return reply
 
     def spent(self) -> Mapping[str, Spent]:
         """Return what has been used so far, by role."""
-        return dict(self._spent)
+        return {role: sum(nodes.values(), Spent()) for role, nodes in self._spent.items()}
+
+    def by_node(self) -> Mapping[str, Mapping[str, Spent]]:
+        """Return what has been used so far, by role and node."""
+        return {role: dict(sorted(nodes.items())) for role, nodes in self._spent.items()}
 
     def _next(self, role: str, node: str, messages: Sequence[Message]) -> Said:
         if callable(self._script):

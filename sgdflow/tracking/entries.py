@@ -113,7 +113,19 @@ def result_metrics(result: Mapping[str, Any]) -> dict[str, float]:
     known = [cost for cost in costs.values() if cost is not None]
     if known and len(known) == len(costs):
         totals["cost"] = sum(known)
-    return metrics | {f"total/{key}": value for key, value in totals.items()}
+    metrics |= {f"total/{key}": value for key, value in totals.items()}
+    return metrics | _by_node(result.get("nodes", {}))
+
+
+def _by_node(nodes: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, float]:
+    """Return what each node used, as `nodes/forward.hint_1.calls`."""
+    return {
+        f"nodes/{role}.{node}.{what}": number
+        for role, used_by in nodes.items()
+        for node, used in used_by.items()
+        for what, value in used.items()
+        if (number := _number(value)) is not None
+    }
 
 
 def gradients_record(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,37 @@
+"""What a run has used, as a table for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+_COLUMNS = ("calls", "prompt", "cached", "completion")
+
+
+def spending_table(record: Mapping[str, Any]) -> Sequence[str]:
+    """Return calls, tokens and cost by role and node, in lines; `record` is result.json."""
+    rows = [("used", *_COLUMNS, "cost"), *_rows(record)]
+    name = max(len(row[0]) for row in rows)
+    return [
+        f"  {row[0]:<{name}}" + "".join(f"{cell:>12}" for cell in row[1:]).rstrip() for row in rows
+    ]
+
+
+def _rows(record: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    roles = [
+        (role, {"calls": calls, **record["tokens"][role], "cost": record["cost"][role]})
+        for role, calls in record["calls"].items()
+        if calls
+    ]
+    for role, used in roles:
+        yield _row(role, used)
+        for node, part in record["nodes"].get(role, {}).items():
+            yield _row(f"  {node}", part)
+    costs = [used["cost"] for _, used in roles]
+    total = {column: sum(used[column] for _, used in roles) for column in _COLUMNS}
+    yield _row("in all", {**total, "cost": None if None in costs else sum(costs)})
+
+
+def _row(name: str, used: Mapping[str, Any]) -> tuple[str, ...]:
+    cost = "unknown" if used["cost"] is None else f"${used['cost']:.4f}"
+    return (name, *(f"{used[column]:,}" for column in _COLUMNS), cost)
