@@ -43,7 +43,7 @@ def run_hydra(command: Command, words: Sequence[str]) -> int:
             with _explained(debugging):
                 return command(plain(config))
         except SgdflowError as error:
-            if HydraConfig.get().mode == RunMode.MULTIRUN:  # the other jobs go on
+            if in_multirun():  # the other jobs go on
                 log.error("%s", error)
                 raise
             # Past Hydra, which would add words of its own.
@@ -148,6 +148,11 @@ def same_directory() -> str:
     if config.mode == RunMode.MULTIRUN:
         return f"hydra.sweep.dir={config.sweep.dir}"
     return f"hydra.run.dir={config.run.dir}"
+
+
+def in_multirun() -> bool:
+    """Say whether the running job is one of several."""
+    return HydraConfig.get().mode == RunMode.MULTIRUN
 
 
 def working_directory() -> str:

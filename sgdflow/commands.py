@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import shlex
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from sgdflow.prompts import Prompts
 from sgdflow.records import RunFolder
 from sgdflow.resume import check, finished
 from sgdflow.stopping import run
+from sgdflow.terminal import Watch, watching
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +40,11 @@ def optimize(raw: Mapping[str, Any]) -> float | None:
     folder = RunFolder(path)
     tracker = open_tracker(prepared.config.tracking, os.environ, path)
 
-    async def job(llm: Metered) -> dict[str, Any]:
-        return await optimise(prepared, raw, llm, tracker, folder)
+    async def job(llm: Metered, watch: Watch) -> dict[str, Any]:
+        return await optimise(prepared, raw, llm, tracker, folder, watch)
 
     try:
-        record = run(_with_models(prepared, folder, job))
+        record = _run(prepared, folder, job)
     except ConfigError:  # found before anything began
         raise
     except BaseException:
@@ -69,10 +71,10 @@ def evaluate(raw: Mapping[str, Any]) -> float | None:
         raise ConfigError(f"split: the {split} split has no examples (task.splits.{split}).")
     folder = RunFolder(Path(_run_directory()))
 
-    async def job(llm: Metered) -> dict[str, Any]:
-        return await score(prepared, llm, folder)
+    async def job(llm: Metered, watch: Watch) -> dict[str, Any]:
+        return await score(prepared, llm, folder, watch)
 
-    record = run(_with_models(prepared, folder, job))
+    record = _run(prepared, folder, job)
     sys.stdout.write(f"{folder.path}\n")
     return float(record["score"]["mean"]) if record["score"] else None
 
@@ -131,25 +133,51 @@ def compare(words: Sequence[str]) -> int:
     return 0
 
 
-async def _with_models(prepared: Prepared, folder: RunFolder, job: Any) -> Any:
+Job = Callable[[Metered, Watch], Coroutine[Any, Any, dict[str, Any]]]
+
+
+def _run(prepared: Prepared, folder: RunFolder, job: Job) -> dict[str, Any]:
+    """Do the job with its models, and show on a terminal how far it has come."""
+    from sgdflow.app import in_multirun
+
+    wanted = log.isEnabledFor(logging.INFO) and not in_multirun()
+    with watching(sys.stdout, sys.stderr, wanted=wanted) as watch:
+        return run(_with_models(prepared, folder, job, watch))
+
+
+async def _with_models(
+    prepared: Prepared, folder: RunFolder, job: Job, watch: Watch
+) -> dict[str, Any]:
     from sgdflow.app import working_directory
 
     # What a killed run had refreshed is not asked for again.
     since = folder.began() or time.time()
     async with prepared.calling.opened(Path(working_directory()), os.environ, since) as models:
         try:
-            return await job(models)
+            async with watch.following(models.spent):
+                return await job(models, watch)
         finally:
             log.info("  sent        %s", models.session())
 
 
 def _say_where(prepared: Prepared, folder: RunFolder) -> None:
     """Say where the results are; the run directory's path is the last line."""
-    lines = []
+    from sgdflow.app import in_multirun
+
+    program = _this_program()
+    lines = [] if in_multirun() else [f"Read it:   {program} show {_shown(folder.path)}"]
     if prepared.config.tracking.kind == "mlflow":
         uri = prepared.config.tracking.uri
-        lines.append(f"Browse it: {_this_program()} ui{f' tracking.uri={uri}' if uri else ''}")
+        lines.append(f"Browse it: {program} ui{f' tracking.uri={uri}' if uri else ''}")
     sys.stdout.write("\n".join([*lines, str(folder.path)]) + "\n")
+
+
+def _shown(path: Path) -> str:
+    """Return a path as it is typed where the command was given."""
+    from sgdflow.app import working_directory
+
+    here = Path(working_directory())
+    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
 
 
 def _this_program() -> str:

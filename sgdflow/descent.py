@@ -15,6 +15,7 @@ from sgdflow.evaluation import Evaluation, Evaluator, Outcome, Summary
 from sgdflow.graph import Parameters
 from sgdflow.llm import LLM
 from sgdflow.method import Method, Problem
+from sgdflow.progress import Progress, Unwatched, counted
 from sgdflow.steps import Observer, Result, Scores, Step, Tried
 from sgdflow.update import (
     Decision,
@@ -47,9 +48,17 @@ class _Course:
 class Descent:
     """Runs a method on a problem."""
 
-    def __init__(self, problem: Problem, method: Method, llm: LLM, observer: Observer) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        method: Method,
+        llm: LLM,
+        observer: Observer,
+        progress: Progress | None = None,
+    ) -> None:
         self._problem, self._method, self._llm = problem, method, llm
-        self._evaluate = Evaluator(problem.graph, problem.score, llm)
+        self._progress = progress or Unwatched()
+        self._evaluate = Evaluator(problem.graph, problem.score, llm, self._progress)
         self._observer = observer
         self._meter = Meter(llm, problem.graph)
 
@@ -124,13 +133,15 @@ class Descent:
     async def _try(self, parameters: Parameters, history: tuple[Past, ...]) -> tuple[Tried, Past]:
         """Take one step up to the gate's decision."""
         method = self._method
+        self._progress.step(len(history) + 1, method.stop.steps)
         random = Random(f"{self._problem.seed}/step/{len(history) + 1}")
         batch = self._batch(random)
         current = await self._evaluate(parameters, batch)
         sampled = set(method.sample.draw(current, random))
         names = method.select.before(self._problem.optimised, random)
+        done = self._progress.expect("learning", len(sampled))
         learned = await together(
-            self._learn(example, current.outcomes[example.id], parameters, names)
+            counted(self._learn(example, current.outcomes[example.id], parameters, names), done)
             for example in batch
             if example.id in sampled
         )
@@ -146,6 +157,7 @@ class Descent:
             lambda proposed: self._evaluate(proposed, batch),
             random,
         )
+        self._progress.expect("rewriting", 0)
         proposal = await method.update.propose(situation, self._llm)
         return await self._decide(situation, proposal, current, batch)
 

@@ -17,6 +17,7 @@ from sgdflow.details import calls_record, example_records
 from sgdflow.estimate import shortage
 from sgdflow.evaluation import Evaluator
 from sgdflow.llm import Metered
+from sgdflow.progress import Progress
 from sgdflow.records import (
     FORMAT,
     SPLITS,
@@ -35,7 +36,12 @@ log = logging.getLogger(__name__)
 
 
 async def optimise(
-    prepared: Prepared, raw: Mapping[str, Any], llm: Metered, tracker: Tracker, folder: RunFolder
+    prepared: Prepared,
+    raw: Mapping[str, Any],
+    llm: Metered,
+    tracker: Tracker,
+    folder: RunFolder,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Descend, write the records as they come, and return the result record."""
     began = time.monotonic()
@@ -43,7 +49,8 @@ async def optimise(
         log.warning("%s", warning)
     folder.begin(raw, prepared.start)
     with _tracked(tracker, prepared, raw):
-        descent = Descent(prepared.problem, prepared.method, llm, _Recorder(tracker, folder))
+        recorder = _Recorder(tracker, folder)
+        descent = Descent(prepared.problem, prepared.method, llm, recorder, progress)
         result = await descent.run(prepared.start)
         seconds = time.monotonic() - began
         record = result_record(result, about(prepared), seconds, llm.by_node())
@@ -55,11 +62,13 @@ async def optimise(
     return record
 
 
-async def evaluate(prepared: Prepared, llm: Metered, folder: RunFolder) -> dict[str, Any]:
+async def evaluate(
+    prepared: Prepared, llm: Metered, folder: RunFolder, progress: Progress | None = None
+) -> dict[str, Any]:
     """Score the starting parameters on the declared split and return the record."""
     began = time.monotonic()
     problem, split = prepared.problem, prepared.config.split
-    evaluator = Evaluator(problem.graph, problem.score, llm)
+    evaluator = Evaluator(problem.graph, problem.score, llm, progress)
     evaluation = await evaluator(prepared.start, getattr(problem.splits, split))
     record = {
         "format": FORMAT,
@@ -132,6 +141,12 @@ class _Recorder:
         self.folder.save(step.best)
         self.tracker.stepped(record, calls)
         log.info("%s", step_words(record))
+        for name, text in record["proposal"].items():
+            log.debug("  %s: %s", name, text)
+        for name, reason in record["skipped"].items():
+            log.debug("  %s: no new text: %s", name, reason)
+        for one in record["sampled"]:
+            log.debug("  %s scored %.3g: %s", one["example"], one["score"], one["feedback"])
 
 
 @contextmanager

@@ -9,17 +9,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sgdflow import diff
 from sgdflow.config.build import build_graph, expand_graph
-from sgdflow.differences import differences
 from sgdflow.errors import ConfigError
 from sgdflow.prompts import Prompts
 from sgdflow.recorded import directory_of
 from sgdflow.records import SPLITS
 from sgdflow.source import EXPORT, Source, read_mapping, read_source, read_steps
-from sgdflow.terminal import Part, write
+from sgdflow.terminal import Part, Style, write
 from sgdflow.words import score_words, step_words
 
 _INDENT = "    "
+_STYLES: Mapping[diff.Op, Style] = {"equal": "plain", "delete": "removed", "insert": "added"}
 
 
 def main(words: Sequence[str]) -> int:
@@ -136,9 +137,8 @@ def _changed(old: Any, new: Any) -> Iterator[Part]:
         yield Part(_indented(str(new)) + "\n")
         return
     yield Part("\n" + _INDENT)
-    for piece in differences(str(old), str(new)):
-        text = piece.text.replace("\n", "\n" + _INDENT)
-        yield Part(text, "plain" if piece.kind == "kept" else piece.kind)
+    for change, text in diff.words(str(old), str(new)):
+        yield Part(text.replace("\n", "\n" + _INDENT), _STYLES[change])
     yield Part("\n")
 
 

@@ -13,13 +13,10 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
 
 import sgdflow
 from sgdflow.api import Flow
 from sgdflow.cli import main
-from sgdflow.differences import differences
 from sgdflow.errors import ConfigError, DataError, NodeFailed, SgdflowError
 from sgdflow.predict import Prediction, predict
 from sgdflow.records import RunFolder, as_yaml
@@ -334,7 +331,7 @@ def stepped(recorded: Path) -> Path:
             "proposal": {"desk.instruction": text},
             "skipped": {"zone.instruction": "it was empty"},
         }
-        RunFolder(recorded).append(record)
+        RunFolder(recorded).append(record, {"format": 1, "step": number})
     return recorded
 
 
@@ -349,7 +346,7 @@ def test_show_prints_parameters_as_they_were_and_are(
     )
     assert (
         "\ndesk.instruction\n"
-        "    Add [-up the prices of the parts.-]{+{{ 7*7 }} up, and ${zone}.+}\n"
+        "    Add{+ {{ 7*7 }}+} up[- the prices of the parts.-]{+, and ${zone}.+}\n"
     ) in said
     assert "zone.instruction  unchanged\n    Price the zone of the order.\n" in said
     assert "  step 2: rejected, worse\n" in said
@@ -362,7 +359,7 @@ def test_show_prints_a_step_against_the_parameters_as_they_stood(
     assert capsys.readouterr().out == (
         "step 2: rejected, worse\n"
         "  train       0.500 (0.20 to 0.80, 8 examples)\n"
-        "\ndesk.instruction\n    Add [-all parts up.-]{+the parts.+}\n"
+        "\ndesk.instruction\n    Add[- all-]{+ the+} parts[- up.-]{+.+}\n"
         "\nzone.instruction  no new text: it was empty\n"
         "\nexample tariff/1, score 0\n"
         "  order =\n    An order.\n"
@@ -372,11 +369,3 @@ def test_show_prints_a_step_against_the_parameters_as_they_stood(
     )
     assert command("show", "run", "--step", "3", monkeypatch=monkeypatch) == 1
     assert capsys.readouterr().err == "--step 3: run has steps 1 to 2.\n"
-
-
-@given(st.text("ab \n.", max_size=12), st.text("ab \n.", max_size=12))
-def test_pieces_of_a_difference_make_up_both_texts(old: str, new: str) -> None:
-    pieces = differences(old, new)
-    assert "".join(piece.text for piece in pieces if piece.kind != "added") == old
-    assert "".join(piece.text for piece in pieces if piece.kind != "removed") == new
-    assert old != new or all(piece.kind == "kept" for piece in pieces)
