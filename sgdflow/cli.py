@@ -92,6 +92,10 @@ def _guarded(command: Callable[[Sequence[str]], int], words: Sequence[str]) -> i
         if error.code == 2:
             return 1
         raise
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; Python would complain again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         return _complain("Interrupted.", 130)
 

@@ -20,6 +20,7 @@ from sgdflow.paths import prompt_folders
 from sgdflow.prompts import Prompts
 from sgdflow.records import RunFolder
 from sgdflow.resume import check, finished
+from sgdflow.serving import keep_model
 from sgdflow.stopping import run
 from sgdflow.terminal import Watch, watching
 
@@ -50,6 +51,7 @@ def optimize(raw: Mapping[str, Any]) -> float | None:
     except BaseException:
         log.info("To go on where it stopped: the same command with %s", _same_directory())
         raise
+    keep_model(prepared, raw, _prompts(), path)
     _say_where(prepared, folder)
     return _objective(record)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -66,12 +65,7 @@ def _answer(flow: Flow, lines: Iterator[str], output: TextIO) -> int:
         output.write(prediction.as_json() + "\n")
         output.flush()
 
-    try:
-        run(flow.apredict_lines(lines, write))
-    except BrokenPipeError:
-        # Whoever read the output has seen enough; Python would complain again at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    run(flow.apredict_lines(lines, write))
     if failed:
         sys.stderr.write(f"{failed} of {rows} rows have no output; each says why.\n")
     return FAILED if failed else 0

@@ -207,6 +207,8 @@ class Tracking(Conf):
     kind: Literal["mlflow", "none"]
     uri: str | None = None
     experiment: Text = "sgdflow"
+    model: bool = True
+    """Whether the best graph is logged as an MLflow model."""
 
 
 class Config(Conf):

@@ -39,6 +39,7 @@ _LOUD = {
     "alembic": logging.WARNING,
     "mlflow.store.db.utils": logging.CRITICAL,  # errors reach the user in our own words
     "mlflow.tracking.fluent": logging.WARNING,
+    "mlflow.pyfunc": logging.WARNING,
 }
 
 
