@@ -18,6 +18,7 @@ usage: sgdflow COMMAND [KEY=VALUE ...] [-m]
   show       print what a run made of its parameters: sgdflow show RUN [--step N]
   export     write all that a run's graph needs into a folder: sgdflow export RUN --to DIR
   predict    answer JSON lines: sgdflow predict RUN_OR_DIR < in.jsonl > out.jsonl
+  report     write a run's report.html anew: sgdflow report RUN_DIRECTORY [--out FILE]
   ui         open the MLflow UI on the recorded runs      [--port N]
   simulate   serve the simulated models over HTTP         [--port N] [--latency S]
   cache      the store of replies: info, export FILE, import FILE, prune, show KEY
@@ -70,6 +71,7 @@ def _commands() -> Mapping[str, Callable[[Sequence[str]], int]]:
         "show": _show,
         "export": _export,
         "predict": _predict,
+        "report": _report,
         "ui": _ui,
         "simulate": _simulate,
         "cache": _cache,
@@ -143,6 +145,12 @@ def _predict(words: Sequence[str]) -> int:
     from sgdflow.takeaway import predict
 
     return predict(words)
+
+
+def _report(words: Sequence[str]) -> int:
+    from sgdflow.commands import report
+
+    return report(words)
 
 
 def _ui(words: Sequence[str]) -> int:

@@ -94,6 +94,23 @@ def graph(raw: Mapping[str, Any]) -> None:
     sys.stdout.write(as_text(built, parameters, names, config) + "\n\n" + as_mermaid(built, names))
 
 
+def report(words: Sequence[str]) -> int:
+    """Write the report of a run directory anew."""
+    from sgdflow.config.build import expand_graph
+    from sgdflow.report import NAME, write
+
+    parser = argparse.ArgumentParser("sgdflow report", description=report.__doc__)
+    parser.add_argument("directory", type=Path, help="what sgdflow optimize printed as last line")
+    parser.add_argument("--out", type=Path, help=f"the file to write, if not its {NAME}")
+    options = parser.parse_args(words)
+
+    def expand(declared: Any) -> Mapping[str, Any]:
+        return expand_graph(declared).model_dump(by_alias=True)
+
+    sys.stdout.write(f"{write(options.directory, expand, options.out)}\n")
+    return 0
+
+
 def ui(words: Sequence[str]) -> int:
     """Open the MLflow UI on the store that the configuration names."""
     from sgdflow.app import compose
@@ -124,12 +141,15 @@ def compare(words: Sequence[str]) -> int:
         raise ConfigError("tracking=none names no store: there is nothing to compare.")
     reader = RunReader(store_uri(settings.uri))
     group = reader.group(request.selection)
-    goal = None
-    if request.reach is not None:
+    goal, progress = None, {}
+    if request.reach is not None or request.out is not None:
         progress = {run.id: reader.progress(run, request.on) for run in group.runs}
+    if request.reach is not None:
         goal = comparison.Goal(request.reach, request.on, progress)
     table = comparison.compare(group, request, goal)
-    written = comparison.write_folder(table, request.out) if request.out else ()
+    written = (
+        comparison.write_folder(table, request.out, progress, request.on) if request.out else ()
+    )
     sys.stdout.write(comparison.as_text(table))
     sys.stdout.write("".join(f"{path}\n" for path in written))
     return 0

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sgdflow import __version__
+from sgdflow import __version__, report
 from sgdflow.config.prepare import Prepared
 from sgdflow.descent import Descent, Scores, Step
 from sgdflow.details import calls_record, example_records
@@ -49,14 +49,15 @@ async def optimise(
         log.warning("%s", warning)
     folder.begin(raw, prepared.start)
     with _tracked(tracker, prepared, raw):
-        recorder = _Recorder(tracker, folder)
-        descent = Descent(prepared.problem, prepared.method, llm, recorder, progress)
-        result = await descent.run(prepared.start)
-        seconds = time.monotonic() - began
-        record = result_record(result, about(prepared), seconds, llm.by_node())
-        folder.save(result.parameters)
-        folder.keep_examples(example_records(result))
-        folder.finish(record)
+        with _reported(prepared, folder):
+            recorder = _Recorder(tracker, folder)
+            descent = Descent(prepared.problem, prepared.method, llm, recorder, progress)
+            result = await descent.run(prepared.start)
+            seconds = time.monotonic() - began
+            record = result_record(result, about(prepared), seconds, llm.by_node())
+            folder.save(result.parameters)
+            folder.keep_examples(example_records(result))
+            folder.finish(record)
         tracker.finished(record, folder.path)
     log.info("%s", closing_words(record))
     return record
@@ -147,6 +148,19 @@ class _Recorder:
             log.debug("  %s: no new text: %s", name, reason)
         for one in record["sampled"]:
             log.debug("  %s scored %.3g: %s", one["example"], one["score"], one["feedback"])
+
+
+@contextmanager
+def _reported(prepared: Prepared, folder: RunFolder) -> Iterator[None]:
+    """Write the report at the end, however the run ended; a run never fails for its report."""
+    try:
+        yield
+    finally:
+        declaration = prepared.config.graph.model_dump(by_alias=True)
+        try:
+            report.write(folder.path, lambda _: declaration)
+        except Exception as error:
+            log.warning("%s is not written: %s: %s", report.NAME, type(error).__name__, error)
 
 
 @contextmanager

@@ -160,7 +160,7 @@ def _placed(
         across |= {s: o - offsets[-1] / 2 for s, o in zip(row, offsets, strict=True)}
     for _ in range(_SWEEPS):
         for row in (*rows, *rows[::-1]):
-            linked = [[*upward[s], *downward[s]] for s in row]
+            linked = [_pulling([*upward[s], *downward[s]], widths) for s in row]
             wanted = [
                 fmean(across[o] for o in others) if others else across[s]
                 for s, others in zip(row, linked, strict=True)
@@ -169,6 +169,11 @@ def _placed(
             free = _rising([w - o for w, o in zip(wanted, offsets, strict=True)])
             across |= {s: f + o for s, f, o in zip(row, free, offsets, strict=True)}
     return across
+
+
+def _pulling(linked: Sequence[Spot], widths: Mapping[Spot, float]) -> Sequence[Spot]:
+    """Leave out the bends where there are boxes: they would pull all to their side."""
+    return [spot for spot in linked if widths[spot]] or linked
 
 
 def _offsets(row: Sequence[Spot], widths: Mapping[Spot, float]) -> list[float]:
