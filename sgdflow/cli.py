@@ -14,6 +14,7 @@ usage: sgdflow COMMAND [KEY=VALUE ...] [-m]
   optimize   optimise the parameters of a graph
   evaluate   score a graph: sgdflow evaluate parameters=RUN_DIRECTORY split=test
   graph      print a graph: its nodes, prompts and parameters, as text and Mermaid
+             [--picture FILE.svg or FILE.html]
   compare    print a table of recorded runs: sgdflow compare rows=method cols=task
   show       print what a run made of its parameters: sgdflow show RUN [--step N]
   export     write all that a run's graph needs into a folder: sgdflow export RUN --to DIR
@@ -117,10 +118,22 @@ def _evaluate(words: Sequence[str]) -> int:
 
 
 def _graph(words: Sequence[str]) -> int:
+    import argparse
+    from functools import partial
+    from pathlib import Path
+
     from sgdflow.app import run_hydra
     from sgdflow.commands import graph
 
-    return run_hydra(graph, [*words, *_NO_TRACE])
+    # The rest, --help too, is Hydra's.
+    parser = argparse.ArgumentParser("sgdflow graph", add_help=False, allow_abbrev=False)
+    parser.add_argument("--picture", type=Path, metavar="FILE")
+    asked, others = parser.parse_known_args(words)
+    if asked.picture is not None:
+        from sgdflow.picture import check_kind
+
+        check_kind(asked.picture)
+    return run_hydra(partial(graph, picture=asked.picture), [*others, *_NO_TRACE])
 
 
 def _compare(words: Sequence[str]) -> int:

@@ -81,8 +81,8 @@ def evaluate(raw: Mapping[str, Any]) -> float | None:
     return float(record["score"]["mean"]) if record["score"] else None
 
 
-def graph(raw: Mapping[str, Any]) -> None:
-    """Print the graph."""
+def graph(raw: Mapping[str, Any], picture: Path | None = None) -> None:
+    """Print the graph; draw it, too, where a file is named."""
     from sgdflow.config.build import build_graph, named
     from sgdflow.config.prepare import starting_parameters
     from sgdflow.describe import as_mermaid, as_text
@@ -91,6 +91,10 @@ def graph(raw: Mapping[str, Any]) -> None:
     built = build_graph(config.graph, _prompts())
     parameters = starting_parameters(built, config.parameters)
     names = named(config.method, built)
+    if picture is not None:
+        from sgdflow.picture import write_picture
+
+        write_picture(built, parameters, names, picture)
     sys.stdout.write(as_text(built, parameters, names, config) + "\n\n" + as_mermaid(built, names))
 
 

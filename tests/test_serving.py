@@ -40,6 +40,7 @@ def model_of(folder: Path) -> Any:
     run = json.loads((folder / "run/mlflow.json").read_text())["run_id"]
     store = client(store_uri(None, folder))
     found = store.get_run(run)
+    assert found.outputs is not None
     (output,) = found.outputs.model_outputs
     return store.get_logged_model(output.model_id)
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -346,7 +347,7 @@ def test_show_prints_parameters_as_they_were_and_are(
     )
     assert (
         "\ndesk.instruction\n"
-        "    Add{+ {{ 7*7 }}+} up[- the prices of the parts.-]{+, and ${zone}.+}\n"
+        "    Add[- up the prices of the parts.-]{+ {{ 7*7 }} up, and ${zone}.+}\n"
     ) in said
     assert "zone.instruction  unchanged\n    Price the zone of the order.\n" in said
     assert "  step 2: rejected, worse\n" in said
@@ -359,7 +360,7 @@ def test_show_prints_a_step_against_the_parameters_as_they_stood(
     assert capsys.readouterr().out == (
         "step 2: rejected, worse\n"
         "  train       0.500 (0.20 to 0.80, 8 examples)\n"
-        "\ndesk.instruction\n    Add[- all-]{+ the+} parts[- up.-]{+.+}\n"
+        "\ndesk.instruction\n    Add[- all parts up.-]{+ the parts.+}\n"
         "\nzone.instruction  no new text: it was empty\n"
         "\nexample tariff/1, score 0\n"
         "  order =\n    An order.\n"
@@ -369,3 +370,21 @@ def test_show_prints_a_step_against_the_parameters_as_they_stood(
     )
     assert command("show", "run", "--step", "3", monkeypatch=monkeypatch) == 1
     assert capsys.readouterr().err == "--step 3: run has steps 1 to 2.\n"
+
+
+@pytest.mark.parametrize("kind", ["svg", "html"])
+def test_graph_is_drawn_with_what_its_nodes_are_told(
+    kind: str, here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    hostile = "graph.nodes.desk.parameters.instruction='<script>{{x}}</script>'"
+    words = ["graph", "graph=tariff", hostile, "--picture", f"g.{kind}"]
+    assert command(*words, monkeypatch=monkeypatch) == 0
+    drawn = (here / f"g.{kind}").read_text()
+    assert "&lt;script&gt;{{x}}&lt;/script&gt;" in drawn
+    assert "<script" not in drawn
+    svg = drawn[drawn.index("<svg") : drawn.index("</svg>") + 6]
+    texts = {text for one in ElementTree.fromstring(svg).iter() for text in one.itertext()}
+    assert {"order", "weight", "zone", "service", "desk"} <= texts
+    assert command("graph", "--picture", "g.png", monkeypatch=monkeypatch) == 1
+    said = capfd.readouterr().err
+    assert said == "--picture g.png: the name of a picture ends with .svg or .html.\n"

@@ -7,6 +7,7 @@ import io
 import logging
 import os
 import pty
+import select
 import sys
 from collections.abc import Iterator
 from typing import TextIO
@@ -34,7 +35,10 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[TextIO]:
 
 def shown(terminal: TextIO) -> str:
     terminal.flush()
-    return os.read(int(terminal.mode), 1_000_000).decode()
+    said = b""
+    while select.select([int(terminal.mode)], [], [], 0.1)[0]:
+        said += os.read(int(terminal.mode), 65536)
+    return said.decode()
 
 
 PARTS = [Part("Add "), Part("the", "removed"), Part("all", "added"), Part(" up\x1b[2J.\n")]
@@ -102,7 +106,7 @@ def test_log_lines_stand_above_the_line_which_is_gone_in_the_end(
             await asyncio.sleep(0.01)
             log.info("step 1: accepted")
             done(1.0)
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.6)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt), watching(terminal) as watch:

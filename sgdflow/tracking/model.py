@@ -57,8 +57,14 @@ def _signature(inputs: Mapping[str, Any]) -> Any:
     from mlflow.types import ColSpec, DataType, Schema
     from mlflow.types.schema import AnyType
 
+    anything: Any = AnyType
     kinds = {str: DataType.string, bool: DataType.boolean, int: DataType.long}
     kinds[float] = DataType.double
-    columns = [ColSpec(kinds.get(type(value), AnyType()), name) for name, value in inputs.items()]
-    told = [ColSpec(AnyType(), "output"), ColSpec(DataType.string, "error", required=False)]
+    columns: list[Any] = [
+        ColSpec(kinds.get(type(value), anything()), name) for name, value in inputs.items()
+    ]
+    told: list[Any] = [
+        ColSpec(anything(), "output"),
+        ColSpec(DataType.string, "error", required=False),
+    ]
     return ModelSignature(inputs=Schema(columns), outputs=Schema(told))
