@@ -126,7 +126,8 @@ def ui(words: Sequence[str]) -> int:
     parser.add_argument("overrides", nargs="*", help="such as tracking.uri=sqlite:///runs.db")
     options = parser.parse_args(words)
     config = validated(compose(options.overrides))
-    return serve(store_uri(config.tracking.uri), options.port)
+    settings = config.tracking
+    return serve(store_uri(settings.uri), options.port, experiment=settings.experiment)
 
 
 def compare(words: Sequence[str]) -> int:
