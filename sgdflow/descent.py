@@ -16,6 +16,7 @@ from sgdflow.forward import PromptForward
 from sgdflow.graph import Parameters
 from sgdflow.llm import LLM
 from sgdflow.method import Method, Problem
+from sgdflow.progress import Progress, Unwatched, counted
 from sgdflow.steps import Gating, Observer, Result, Scores, Step, Tried
 from sgdflow.trial import Trial, put_to_the_first_gate, put_to_the_gate
 from sgdflow.update import (
@@ -50,9 +51,17 @@ class _Course:
 class Descent:
     """Runs a method on a problem."""
 
-    def __init__(self, problem: Problem, method: Method, llm: LLM, observer: Observer) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        method: Method,
+        llm: LLM,
+        observer: Observer,
+        progress: Progress | None = None,
+    ) -> None:
         self._problem, self._method, self._llm = problem, method, llm
-        self._evaluate = Evaluator(problem.graph, problem.score, llm)
+        self._progress = progress or Unwatched()
+        self._evaluate = Evaluator(problem.graph, problem.score, llm, self._progress)
         self._observer = observer
         self._meter = Meter(llm, problem.graph)
 
@@ -129,13 +138,15 @@ class Descent:
     async def _try(self, parameters: Parameters, history: tuple[Past, ...]) -> tuple[Tried, Past]:
         """Take one step up to the gate's decision."""
         method = self._method
+        self._progress.step(len(history) + 1, method.stop.steps)
         random = Random(f"{self._problem.seed}/step/{len(history) + 1}")
         batch = self._batch(random)
         current = await self._evaluate(parameters, batch)
         sampled = set(method.sample.draw(current, random))
         names = method.select.before(self._problem.optimised, random)
+        done = self._progress.expect("learning", len(sampled))
         learned = await together(
-            self._learn(example, current.outcomes[example.id], parameters, names)
+            counted(self._learn(example, current.outcomes[example.id], parameters, names), done)
             for example in batch
             if example.id in sampled
         )
@@ -152,6 +163,7 @@ class Descent:
             random,
         )
         scored = self._meter.gate_calls
+        self._progress.expect("rewriting", 0)
         proposal = await method.update.propose(situation, self._llm)
         trial = await self._decide(situation, proposal, current, batch)
         gating = self._gating(trial, proposal, self._meter.gate_calls - scored)

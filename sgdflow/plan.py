@@ -53,7 +53,7 @@ def make_plan(prepared: Prepared, prices: Mapping[str, Price | None]) -> Plan:
     steps = method.stop.steps
     rehearsed = _rehearsed_steps(prepared)
     assumed = Assumed(conf.seconds, conf.tokens)
-    llm = partial(StandIn, prepared.models, prepared.limits, assumed, prices)
+    llm = partial(StandIn, prepared.calling.models, prepared.calling.limits, assumed, prices)
     go = partial(rehearse, problem, method, prepared.start, llm)
     open_gate = method.gate.rule == "always"
     few = Scenario(float(open_gate), 1 / max(1, len(problem.optimised)), at_once=not open_gate)
@@ -98,7 +98,7 @@ def _rehearsed_steps(prepared: Prepared) -> int:
 def _notes(
     prepared: Prepared, prices: Mapping[str, Price | None], conf: AssumedConf, rehearsed: int
 ) -> Iterator[str]:
-    models, method = prepared.models, prepared.method
+    models, method = prepared.calling.models, prepared.method
     tokens = ", ".join(f"{conf.tokens.get(role, 100)} {role}" for role in models)
     yield f"Assumed (llm.assumed): {conf.seconds:g} seconds a call, tokens of a reply: {tokens}."
     yield "Prompts are rendered, their tokens estimated at a quarter of the characters."

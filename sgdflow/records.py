@@ -133,6 +133,7 @@ class RunFolder:
             os.utime(self.path / "config.yaml", (began, began))
         self._write("steps.jsonl", "")
         self._write("calls.jsonl", "")
+        self._write("initial.yaml", as_yaml(parameters))
         self.save(parameters)
 
     def append(self, step: Mapping[str, Any], calls: Mapping[str, Any]) -> None:

@@ -18,6 +18,7 @@ from sgdflow.details import calls_record, example_records
 from sgdflow.estimate import shortage
 from sgdflow.evaluation import Evaluator
 from sgdflow.llm import Metered
+from sgdflow.progress import Progress
 from sgdflow.records import (
     FORMAT,
     SPLITS,
@@ -30,12 +31,18 @@ from sgdflow.records import (
 )
 from sgdflow.spending import spending_table
 from sgdflow.tracking import Tracker
+from sgdflow.words import score_words, step_words
 
 log = logging.getLogger(__name__)
 
 
 async def optimise(
-    prepared: Prepared, raw: Mapping[str, Any], llm: Metered, tracker: Tracker, folder: RunFolder
+    prepared: Prepared,
+    raw: Mapping[str, Any],
+    llm: Metered,
+    tracker: Tracker,
+    folder: RunFolder,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Descend, write the records as they come, and return the result record."""
     began = time.monotonic()
@@ -44,9 +51,8 @@ async def optimise(
     folder.begin(raw, prepared.start)
     with _tracked(tracker, prepared, raw):
         with _reported(prepared, folder):
-            descent = Descent(
-                prepared.problem, prepared.method, llm, _Recorder(tracker, folder, llm)
-            )
+            recorder = _Recorder(tracker, folder, llm)
+            descent = Descent(prepared.problem, prepared.method, llm, recorder, progress)
             result = await descent.run(prepared.start)
             seconds = time.monotonic() - began
             record = result_record(result, about(prepared), seconds, llm.by_node())
@@ -58,11 +64,13 @@ async def optimise(
     return record
 
 
-async def evaluate(prepared: Prepared, llm: Metered, folder: RunFolder) -> dict[str, Any]:
+async def evaluate(
+    prepared: Prepared, llm: Metered, folder: RunFolder, progress: Progress | None = None
+) -> dict[str, Any]:
     """Score the starting parameters on the declared split and return the record."""
     began = time.monotonic()
     problem, split = prepared.problem, prepared.config.split
-    evaluator = Evaluator(problem.graph, problem.score, llm)
+    evaluator = Evaluator(problem.graph, problem.score, llm, progress)
     evaluation = await evaluator(prepared.start, getattr(problem.splits, split))
     record = {
         "format": FORMAT,
@@ -92,15 +100,6 @@ def about(prepared: Prepared) -> dict[str, Any]:
         "llm": config.llm.name,
         "seed": config.seed,
     }
-
-
-def score_words(score: Mapping[str, Any] | None) -> str:
-    """Say a score: "0.967 (0.91 to 0.99, 60 examples)"."""
-    if score is None:
-        return "not scored"
-    failed = f", {score['failed']} failed" if score["failed"] else ""
-    interval = f"{score['low']:.2f} to {score['high']:.2f}"
-    return f"{score['mean']:.3f} ({interval}, {score['n']} examples{failed})"
 
 
 def closing_words(record: Mapping[str, Any]) -> str:
@@ -157,21 +156,19 @@ class _Recorder:
         self.folder.append(record, calls)
         self.folder.save(step.best)
         self.tracker.stepped(record, calls, self._latencies())
-        log.info("%s", _step_words(record))
+        log.info("%s", step_words(record))
+        for name, text in record["proposal"].items():
+            log.debug("  %s: %s", name, text)
+        for name, reason in record["skipped"].items():
+            log.debug("  %s: no new text: %s", name, reason)
+        for one in record["sampled"]:
+            log.debug("  %s scored %.3g: %s", one["example"], one["score"], one["feedback"])
 
     def _latencies(self) -> Mapping[str, Sequence[float]]:
         """Return how long the calls since the last step took."""
         new = {role: took[self.answered[role] :] for role, took in self.llm.latencies().items()}
         self.answered.update({role: len(took) for role, took in new.items()})
         return new
-
-
-def _step_words(record: Mapping[str, Any]) -> str:
-    verdict = "accepted" if record["accepted"] else "rejected"
-    words = f"step {record['step']}: {verdict}, {record['reason']}"
-    if record["scores"]["validation"]:
-        words += f"; validation {record['scores']['validation']['mean']:.3f}"
-    return words
 
 
 @contextmanager

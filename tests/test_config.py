@@ -126,7 +126,7 @@ def test_shipped_choice_is_ready_to_run_with_the_default_graph(choice: str, tmp_
     ready = prepared([choice], tmp_path, "")
     conf = getattr(ready.config, group)
     assert getattr(conf, "kind" if group == "tracking" else "name") == name
-    assert set(ready.models) >= {"forward", "backward", "optimizer"}
+    assert set(ready.calling.models) >= {"forward", "backward", "optimizer"}
 
 
 @pytest.mark.parametrize("name", options("task"))

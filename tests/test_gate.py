@@ -268,7 +268,7 @@ def test_unchanged_nodes_with_unchanged_inputs_are_not_called_again(changed: str
     }
 
     async def calls() -> list[int]:
-        async with LiteLLM(prepared.models, prepared.limits, {}) as llm:
+        async with LiteLLM(prepared.calling.models, prepared.calling.limits, {}) as llm:
             evaluate = Evaluator(graph, prepared.problem.score, llm)
             counts = []
             for parameters in (start, others, start):

@@ -71,7 +71,7 @@ def ran(*words: str) -> tuple[Result, list[Step]]:
 
 def planned(*words: str) -> Plan:
     prepared = ready(*words)
-    return make_plan(prepared, dict.fromkeys(prepared.models, Price(1.0, 2.0)))
+    return make_plan(prepared, dict.fromkeys(prepared.calling.models, Price(1.0, 2.0)))
 
 
 def calls(taken: Mapping[str, Spent]) -> dict[str, int]:
@@ -226,7 +226,9 @@ def test_cost_is_that_of_the_tokens() -> None:
         usage = row.total.usage
         assert row.total.cost == pytest.approx((usage.prompt + 2 * usage.completion) / 1e6)
     prepared = ready("method.stop.steps=1")
-    prices = {role: None if role == "optimizer" else Price(1, 1) for role in prepared.models}
+    prices = {
+        role: None if role == "optimizer" else Price(1, 1) for role in prepared.calling.models
+    }
     plan = make_plan(prepared, prices)
     assert plan.totals[0].total.cost is not None  # no optimizer is asked there
     assert plan.totals[-1].total.cost is None
@@ -272,7 +274,7 @@ def test_python_functions_of_the_user_are_not_called(tmp_path: Path) -> None:
     for node in graph.nodes.values():
         if isinstance(node.forward, CallableForward):
             object.__setattr__(node.forward.function, "call", refuse)
-    plan = make_plan(prepared, dict.fromkeys(prepared.models, None))
+    plan = make_plan(prepared, dict.fromkeys(prepared.calling.models, None))
     assert plan.warnings == ()
     asked = sum(isinstance(node.forward, PromptForward) for node in graph.nodes.values())
     assert 0 < asked < len(graph.nodes)

@@ -227,6 +227,8 @@ class Tracking(Conf):
     """Accepted texts become versions in MLflow's Prompt Registry."""
     traces: Annotated[int, Field(ge=0)] = 2
     """Examples of each step that are traced."""
+    model: bool = True
+    """Whether the best graph is logged as an MLflow model."""
 
 
 class Config(Conf):

@@ -32,7 +32,9 @@ def without_secrets(data: Any) -> Any:
     """Return nested data with every value below a secret-looking key replaced."""
     if isinstance(data, Mapping):
         return {
-            key: NOT_LOGGED if looks_secret(str(key)) else without_secrets(value)
+            key: NOT_LOGGED
+            if value is not None and looks_secret(str(key))
+            else without_secrets(value)
             for key, value in data.items()
         }
     if isinstance(data, list | tuple):
