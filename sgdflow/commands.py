@@ -162,9 +162,11 @@ def _store(conf: StoreConf, folder: RunFolder) -> Iterator[Store | None]:
 
 def _say_where(prepared: Prepared, folder: RunFolder) -> None:
     """Say where the results are; the run directory's path is the last line."""
+    from sgdflow.tracking.store import masked
+
     lines = []
     if prepared.config.tracking.kind == "mlflow":
-        uri = prepared.config.tracking.uri
+        uri = masked(prepared.config.tracking.uri or "")
         lines.append(f"Browse it: {_this_program()} ui{f' tracking.uri={uri}' if uri else ''}")
     sys.stdout.write("\n".join([*lines, str(folder.path)]) + "\n")
 
