@@ -12,7 +12,7 @@ from sgdflow.tracking.reading import Group, RecordedRun
 
 def run(score: float | None, seed: int = 0, status: str = "FINISHED", **params: str) -> RecordedRun:
     """Make a run; `method="x"` sets method.name, `a__b="x"` sets a.b."""
-    full = {"method": "semantic", "task": "tariff", "graph": "tariff", "llm": "simulated"} | params
+    full = {"method": "semantic", "task": "tariff", "graph": "tariff", "llm": "openai"} | params
     named = {k if "__" in k else f"{k}.name": v for k, v in full.items()}
     config = {key.replace("__", "."): value for key, value in named.items()}
     config |= {"seed": str(seed), "task.data.seed": str(seed), "tracking.experiment": str(score)}

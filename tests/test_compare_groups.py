@@ -94,3 +94,10 @@ def test_many_columns_stand_below_each_other() -> None:
         "task_1     0.100 (all equal) n=2  -",
     ]
     assert "Final test score by task.name" in as_text(table(runs[:10]))
+
+
+def test_scores_of_simulated_models_are_called_that() -> None:
+    some = [run(0.5, 0, llm="simulated"), run(0.6, 1, llm="simulated")]
+    said = "asked simulated models: the scores say nothing about any language model."
+    assert table(some, "rows=method").notes == (f"All runs {said}",)
+    assert f"2 of 3 runs {said}" in table([*some, run(0.7, 2)], "rows=method").notes

@@ -145,9 +145,7 @@ def test_shipped_task_is_ready_to_run(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", options("experiments"))
 def test_shipped_experiment_is_ready_to_run(name: str, tmp_path: Path) -> None:
     text = (ROOT / "experiments" / f"{name}.yaml").read_text(encoding="utf-8")
-    chosen = re.search(r"override /task: (\w+)", text)
-    task = chosen[1] if chosen else "tariff"
-    reader = yaml.safe_load((conf_folder() / f"task/{task}.yaml").read_text())["data"]["_target_"]
+    reader = compose([f"experiments={name}"])["task"]["data"]["_target_"]
     ready = prepared([f"experiments={name}"], tmp_path, reader)
     assert ready.problem.optimised
     # An experiment is an overlay: what it says is what is run.

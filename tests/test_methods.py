@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sgdflow.app import compose
 from sgdflow.config.build import build_graph, build_method, expand_graph
@@ -338,6 +341,23 @@ def test_shuffled_gradients_go_to_other_examples_and_none_is_lost() -> None:
         assert all(new.gradients != old.gradients for new, old in zip(dealt, items, strict=True))
         assert sorted(one.gradients[0].value for one in dealt) == [str(i) for i in range(7)]
     assert shuffled({"p": items[:1]}, Random(0)) == {}
+
+
+@given(st.lists(st.integers(0, 3), max_size=12), st.integers(0, 99))
+def test_no_gradient_is_dealt_to_the_output_it_was_written_for(
+    outputs: list[int], seed: int
+) -> None:
+    """One more of a kind than of all others together has nobody to exchange with."""
+    items = tuple(
+        Item(str(i), "n", {}, f"out {o}", (Gradient("s", f"{i} about {o}"),))
+        for i, o in enumerate(outputs)
+    )
+    dealt = shuffled({"p": items}, Random(seed)).get("p", ())
+    for item in dealt:
+        assert item.gradients[0].value.split(" about ")[1] != item.output.removeprefix("out ")
+    most = max(Counter(outputs).values(), default=0)
+    assert len(dealt) == len(outputs) - max(0, 2 * most - len(outputs))
+    assert len({item.gradients for item in dealt}) == len(dealt)
 
 
 def test_a_whole_reply_may_change_some_parameters() -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,19 +104,6 @@ def test_evaluate_reads_parameters_back_and_gives_the_same_score(tmp_path: Path)
 
 def lines(run: Path, name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run / f"{name}.jsonl").read_text().splitlines()]
-
-
-@pytest.fixture
-def endpoint() -> Iterator[str]:
-    served = subprocess.Popen(
-        [*SGDFLOW, "simulate", "--port", "0"], stdout=subprocess.PIPE, text=True
-    )
-    assert served.stdout is not None
-    found = re.search(r"http://\S+", served.stdout.readline())
-    assert found is not None
-    yield found[0]
-    served.terminate()
-    served.communicate(timeout=20)
 
 
 def optimise(folder: Path, *words: str, environ: Mapping[str, str] | None = None) -> Path:

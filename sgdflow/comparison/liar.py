@@ -21,6 +21,7 @@ _NAMED = {
     "no_gate": "no gate",
 }
 VARIANTS = (*_NAMED.values(), *(f"only {node}" for node in _NODES))
+_METHODS = _NAMED | {f"only_{node}": _FULL for node in _NODES}  # their parameters say which
 # Of the ablation in arXiv 2412.03624 nothing else was available to us.
 PUBLISHED = {_FULL: 0.712}
 CAVEAT = (
@@ -60,7 +61,7 @@ def ablations(outcomes: Sequence[Outcome]) -> tuple[Ablation, ...]:
 def variant_of(outcome: Outcome) -> str | None:
     """Say which of the paper's variants a run is, by its method and what the method switches."""
     params = outcome.run.params
-    named = _NAMED.get(params.get("method.name", ""))
+    named = _METHODS.get(params.get("method.name", ""))
     if named is None:
         return None
     switched = [] if named == _FULL else [named]

@@ -19,13 +19,20 @@ def notes_on(
 ) -> tuple[str, ...]:
     """Return warnings: averages over other keys, uneven seeds, missing tasks."""
     runs = [outcome.run for outcome in outcomes]
-    notes = [*_key_notes(arranged, runs)]
+    notes = [*_model_notes(runs), *_key_notes(arranged, runs)]
     for (row, column), cell in cells.items():
         # All of BIG-Bench Hard says what its halves would say again.
         if not arranged.halves or column == ("all",):
             where = ", ".join(label(values) for values in (row, column) if values)
             notes += spread_notes(where, cell.spread)
     return tuple([*notes, *_bbh_notes(arranged)] if arranged.halves else notes)
+
+
+def _model_notes(runs: Sequence[RecordedRun]) -> Iterator[str]:
+    simulated = sum(run.params.get("llm.name") == "simulated" for run in runs)
+    if simulated:
+        which = "All runs" if simulated == len(runs) else f"{simulated} of {len(runs)} runs"
+        yield f"{which} asked simulated models: the scores say nothing about any language model."
 
 
 def _key_notes(arranged: Arrangement, runs: Sequence[RecordedRun]) -> Iterator[str]:

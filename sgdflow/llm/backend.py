@@ -33,7 +33,10 @@ class Answer:
 
 
 def load(specs: Iterable[ModelSpec]) -> None:
-    """Import litellm quietly and tell it about models that it cannot know."""
+    """Import litellm quietly, if it is needed, and tell it about models that it cannot know."""
+    asked = [spec for spec in specs if spec.provider != _SIMULATED]
+    if not asked:
+        return
     # The list of prices that comes with it will do; without this it asks the network for one.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     # With its 100, its bookkeeping falls behind a busy loop and keeps each reply in memory.
@@ -51,17 +54,13 @@ def load(specs: Iterable[ModelSpec]) -> None:
     # A call that is cancelled in its first millisecond leaves litellm's coroutine unused.
     never = r"coroutine '\S*completion\S*' was never awaited"
     warnings.filterwarnings("ignore", message=never, category=RuntimeWarning)
-    if all(entry["provider"] != _SIMULATED for entry in litellm.custom_provider_map):
-        litellm.custom_provider_map.append(
-            {"provider": _SIMULATED, "custom_handler": _simulated(litellm)}
-        )
-    for spec in specs:
+    for spec in asked:
         _introduce(litellm, spec)
 
 
 def _introduce(litellm: Any, spec: ModelSpec) -> None:
     # An unknown name sends litellm through about ten price look-ups in each call.
-    own = spec.provider == _SIMULATED or (spec.api_base and spec.provider in _OWN_ENDPOINTS)
+    own = spec.api_base and spec.provider in _OWN_ENDPOINTS
     if own and _listed(litellm, spec) is None:
         known = {"litellm_provider": spec.provider, "mode": "chat"}
         litellm.register_model({spec.model: known})
@@ -76,26 +75,23 @@ async def ask(
     spec: ModelSpec, messages: Sequence[Message], *, sample: int, key: str | None, seconds: float
 ) -> Answer:
     """Make one attempt; what it raises is litellm's, or the simulated models' own defect."""
+    if spec.provider == _SIMULATED:
+        return _simulated(spec, messages, sample)
     import litellm
 
     if key is None and spec.api_base is not None:
         # Otherwise litellm takes a provider's key from the environment and sends it there.
         key = _NO_KEY_NEEDED
-    try:
-        response = await litellm.acompletion(
-            model=spec.model,
-            messages=[{"role": said.role, "content": said.content} for said in messages],
-            api_base=spec.api_base,
-            api_key=key,
-            timeout=seconds,
-            num_retries=0,
-            max_retries=0,
-            **spec.parameters_of(sample),
-        )
-    except litellm.exceptions.APIConnectionError as error:
-        if spec.provider == _SIMULATED and error.__context__ is not None:
-            raise error.__context__ from None  # the defect that litellm takes for a connection's
-        raise
+    response = await litellm.acompletion(
+        model=spec.model,
+        messages=[{"role": said.role, "content": said.content} for said in messages],
+        api_base=spec.api_base,
+        api_key=key,
+        timeout=seconds,
+        num_retries=0,
+        max_retries=0,
+        **spec.parameters_of(sample),
+    )
     return _read(litellm, spec, messages, response)
 
 
@@ -107,7 +103,7 @@ def _read(litellm: Any, spec: ModelSpec, messages: Sequence[Message], response: 
     usage = _usage(getattr(response, "usage", None))
     if usage is None:
         counted = Usage(estimated_tokens(*(m.content for m in messages)), estimated_tokens(text))
-        return Answer(text, finish, counted, 0.0 if spec.provider == _SIMULATED else None)
+        return Answer(text, finish, counted, None)
     cost = _cost(litellm, spec, response) if spec.price is None else spec.price.of(usage)
     return Answer(text, finish, usage, cost)
 
@@ -129,40 +125,20 @@ def _cached(said: Any, prompt: int) -> int:
 
 
 def _cost(litellm: Any, spec: ModelSpec, response: Any) -> float | None:
-    if spec.provider == _SIMULATED:
-        return 0.0
     if "input_cost_per_token" not in (_listed(litellm, spec) or {"input_cost_per_token": 0}):
         return None  # introduced without a price, which litellm takes for a price of 0
     cost = response._hidden_params.get("response_cost")
     return float(cost) if isinstance(cost, int | float) else None
 
 
-def _simulated(litellm: Any) -> Any:
-    """Return a litellm provider that asks the simulated models."""
+def _simulated(spec: ModelSpec, messages: Sequence[Message], sample: int) -> Answer:
+    """Answer as a simulated model; through litellm it would take several times as long."""
+    # They are needed only where somebody uses them.
+    from sgdflow.simulation.worlds import reply
 
-    async def acompletion(
-        self: Any,
-        *args: Any,
-        messages: Any,
-        model_response: Any,
-        optional_params: Any,
-        **kwargs: Any,
-    ) -> Any:
-        # They are needed only where somebody uses them.
-        from sgdflow.simulation.worlds import reply
-
-        chat = [Message(said["role"], said["content"]) for said in messages]
-        text = reply(chat, optional_params.get("seed", 0))
-        prompt = estimated_tokens(*(said["content"] for said in messages))
-        completion = estimated_tokens(text)
-        model_response.choices[0].message.content = text
-        model_response.choices[0].finish_reason = "stop"
-        model_response.usage = litellm.Usage(
-            prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion
-        )
-        return model_response
-
-    return type("Simulated", (litellm.CustomLLM,), {"acompletion": acompletion})()
+    text = reply(messages, spec.parameters_of(sample).get("seed", 0))
+    prompt = estimated_tokens(*(said.content for said in messages))
+    return Answer(text, "stop", Usage(prompt, estimated_tokens(text)), 0.0)
 
 
 async def close() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
@@ -89,32 +89,36 @@ def gather_evidence(
 
 
 def shuffled(evidence: Evidence, random: Random) -> Evidence:
-    """Deal the gradients of each node to the wrong examples: none keeps its own.
+    """Deal the gradients of each node to examples on which it produced something else.
 
-    A node that only one example gave evidence of is left out, for there is no other.
+    A gradient dealt to the same output would not be wrong. Items that no such gradient is
+    left for are left out.
     """
     dealt = {name: _dealt(items, random) for name, items in evidence.items()}
     return {name: items for name, items in dealt.items() if items}
 
 
 def _dealt(items: tuple[Item, ...], random: Random) -> tuple[Item, ...]:
-    found = list(items)
+    found: dict[int, Item] = {}
     for node in dict.fromkeys(item.node for item in items):
         places = [place for place, item in enumerate(items) if item.node == node]
-        for place, other in zip(places, _derangement(places, random), strict=True):
+        for place, other in _exchanged(places, lambda place: repr(items[place].output), random):
             found[place] = replace(items[place], gradients=items[other].gradients)
-    counts = [item.node for item in items]
-    return tuple(item for item in found if counts.count(item.node) > 1)
+    return tuple(found[place] for place in sorted(found))
 
 
-def _derangement(places: Sequence[int], random: Random) -> Sequence[int]:
-    """Return the places in an order in which none stands where it stood."""
-    order = list(places)
-    # Sattolo's shuffle: one cycle through all places, so none is left alone.
-    for last in range(len(order) - 1, 0, -1):
-        other = random.randrange(last)
-        order[last], order[other] = order[other], order[last]
-    return order
+def _exchanged(
+    places: Sequence[int], alike: Callable[[int], str], random: Random
+) -> Iterable[tuple[int, int]]:
+    """Pair places with others, each once, so that no two of a pair are alike."""
+    groups: dict[str, list[int]] = {}
+    for place in random.sample(places, len(places)):
+        groups.setdefault(alike(place), []).append(place)
+    largest = max(groups.values(), key=len)
+    del largest[len(places) - len(largest) :]  # at most half of all may be alike
+    order = [place for group in groups.values() for place in group]
+    # Groups stand together: whoever is as far away as the largest is long stands in another.
+    return zip(order, order[len(largest) :] + order[: len(largest)], strict=True)
 
 
 def _item(

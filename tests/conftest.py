@@ -1,0 +1,26 @@
+"""What several test files share."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture
+def endpoint() -> Iterator[str]:
+    """Serve the simulated models over HTTP."""
+    served = subprocess.Popen(
+        [sys.executable, "-m", "sgdflow", "simulate", "--port", "0"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert served.stdout is not None
+    found = re.search(r"http://\S+", served.stdout.readline())
+    assert found is not None
+    yield found[0]
+    served.terminate()
+    served.communicate(timeout=20)
