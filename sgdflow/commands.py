@@ -203,11 +203,12 @@ async def _with_models(
 def _say_where(prepared: Prepared, folder: RunFolder) -> None:
     """Say where the results are; the run directory's path is the last line."""
     from sgdflow.app import in_multirun
+    from sgdflow.tracking.store import masked
 
     program = _this_program()
     lines = [] if in_multirun() else [f"Read it:   {program} show {_shown(folder.path)}"]
     if prepared.config.tracking.kind == "mlflow":
-        uri = prepared.config.tracking.uri
+        uri = masked(prepared.config.tracking.uri or "")
         lines.append(f"Browse it: {program} ui{f' tracking.uri={uri}' if uri else ''}")
     sys.stdout.write("\n".join([*lines, str(folder.path)]) + "\n")
 

@@ -163,9 +163,7 @@ def test_a_multirun_is_a_parent_with_its_jobs(
     assert parent.info.run_name == "multirun over n"
     tags = parent.data.tags
     assert f"n={numbers}" in tags["sgdflow.overrides"]
-    assert tags["mlflow.note.content"].startswith(
-        f"# Multirun 'multirun over n' ({parent.info.run_id[:8]})"
-    )
+    assert tags["mlflow.note.content"].startswith("## Scores and spending")
     assert "| 0.500 n=1 |" in tags["mlflow.note.content"]
     files = {one.path for one in client(store).list_artifacts(parent.info.run_id)}
     assert files >= {"compare.md", "compare.svg", "cells.csv", "runs.csv"}
