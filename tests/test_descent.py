@@ -732,6 +732,7 @@ def test_a_step_is_recorded_whole() -> None:
         "tried": [],
         "gate": {"at_most": None, "calls": 2 * 2, "examples": 2, "evaluated": 2, "spared": 0},
         "calls": {"backward": 1, "forward": 2 * (2 + 1), "optimizer": 2},
+        "cost": {"backward": 0.0, "forward": 0.0, "optimizer": 0.0},
         "malformed": 0,
     }
     assert list(tokens) == ["backward", "forward", "optimizer"]

@@ -197,7 +197,7 @@ def decisions(folder: Path) -> list[dict[str, Any]]:
     lines = (folder / "steps.jsonl").read_text().splitlines()
     steps = [json.loads(line) for line in lines]
     return [
-        {k: v for k, v in step.items() if k not in ("calls", "tokens", "malformed")}
+        {k: v for k, v in step.items() if k not in ("calls", "tokens", "cost", "malformed", "gate")}
         for step in steps
     ]
 
