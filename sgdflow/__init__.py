@@ -1,3 +1,19 @@
 """Semantic backpropagation and semantic gradient descent for declared agent graphs."""
 
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from sgdflow.api import Flow, load, load_parameters, save_parameters
+
+__all__ = ["Flow", "__version__", "load", "load_parameters", "save_parameters"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the Python API when it is first used: it takes what a short command must not pay."""
+    if name in __all__:
+        from sgdflow import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'sgdflow' has no attribute '{name}'")

@@ -12,12 +12,14 @@ from typing import Any
 import hydra
 import yaml
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import CompactHydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sgdflow.errors import ConfigError, SgdflowError
+from sgdflow.errors import ConfigError, SgdflowError, did_you_mean
 from sgdflow.paths import conf_folder
 
 log = logging.getLogger(__name__)
@@ -41,7 +43,7 @@ def run_hydra(command: Command, words: Sequence[str]) -> int:
             with _explained(debugging):
                 return command(plain(config))
         except SgdflowError as error:
-            if HydraConfig.get().mode == RunMode.MULTIRUN:  # the other jobs go on
+            if in_multirun():  # the other jobs go on
                 log.error("%s", error)
                 raise
             # Past Hydra, which would add words of its own.
@@ -95,6 +97,46 @@ def compose(overrides: Sequence[str]) -> Mapping[str, Any]:
         return plain(hydra.compose("config", list(overrides)))
 
 
+def changed(raw: Mapping[str, Any], overrides: Sequence[str]) -> Mapping[str, Any]:
+    """Return a composed configuration with overrides of values, and of whole groups.
+
+    It does not pass through OmegaConf again: what stands in it is no longer interpolated.
+    """
+    found = dict(raw)
+    with _explained(_debugging()):
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    chosen = [one for one in parsed if _is_group(one, raw)]
+    if chosen:
+        about = {one.key_or_group for one in chosen}
+        words = [str(o.input_line) for o in parsed if o.key_or_group.split(".")[0] in about]
+        composed = compose(words)
+        found |= {group: composed[group] for group in about}
+    for one in parsed:
+        if one.key_or_group.split(".")[0] not in {o.key_or_group for o in chosen}:
+            found = _replaced(found, one.key_or_group.split("."), one)
+    return found
+
+
+def _is_group(override: Override, raw: Mapping[str, Any]) -> bool:
+    key = override.key_or_group
+    return isinstance(override.value(), str) and isinstance(raw.get(key), Mapping)
+
+
+def _replaced(tree: Mapping[str, Any], path: Sequence[str], override: Override) -> dict[str, Any]:
+    """Return the tree with one value in it changed."""
+    if override.is_sweep_override() or override.is_delete():
+        raise ConfigError(f"{override.input_line}: only KEY=VALUE can be said here.")
+    if len(path) == 1:
+        return {**tree, path[0]: override.value()}
+    below = tree.get(path[0])
+    if not isinstance(below, Mapping):
+        raise ConfigError(
+            f"{override.input_line}: there is no {override.key_or_group}."
+            f"{did_you_mean(path[0], tree)}"
+        )
+    return {**tree, path[0]: _replaced(below, path[1:], override)}
+
+
 def run_directory() -> str:
     """Return the output directory of the running job."""
     return str(HydraConfig.get().runtime.output_dir)
@@ -106,6 +148,19 @@ def same_directory() -> str:
     if config.mode == RunMode.MULTIRUN:
         return f"hydra.sweep.dir={config.sweep.dir}"
     return f"hydra.run.dir={config.run.dir}"
+
+
+def sweep_words() -> str:
+    """Return a heading that names the job of a multirun; empty for a single run."""
+    config = HydraConfig.get()
+    if config.mode != RunMode.MULTIRUN:
+        return ""
+    return f"\njob {config.job.num}: {config.job.override_dirname}\n"
+
+
+def in_multirun() -> bool:
+    """Say whether the running job is one of several."""
+    return HydraConfig.get().mode == RunMode.MULTIRUN
 
 
 def working_directory() -> str:

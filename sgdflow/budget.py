@@ -45,6 +45,9 @@ class Meter:
         self._llm = llm
         self._forward = forward_roles(graph)
         self._reported: dict[str, Spent] = {}
+        self._gating = False
+        self.gate_calls = 0
+        """Forward calls for scores of proposals."""
 
     @contextmanager
     def reporting(self) -> Iterator[None]:
@@ -54,6 +57,22 @@ class Meter:
         for role, after in self._llm.spent().items():
             used = after - before.get(role, Spent())
             self._reported[role] = self._reported.get(role, Spent()) + used
+
+    @contextmanager
+    def gating(self) -> Iterator[None]:
+        """Count the forward calls made inside as calls for scores of proposals."""
+        if self._gating:  # an update rule may score several at once
+            yield
+            return
+        self._gating, before = True, self._forward_calls()
+        try:
+            yield
+        finally:
+            self._gating = False
+            self.gate_calls += self._forward_calls() - before
+
+    def _forward_calls(self) -> int:
+        return sum(used.calls for role, used in self._llm.spent().items() if role in self._forward)
 
     def reached(self, budget: Budget) -> str:
         """Return why the run has to end; an empty string while it may go on."""

@@ -13,8 +13,14 @@ usage: sgdflow COMMAND [KEY=VALUE ...] [-m]
 
   optimize   optimise the parameters of a graph
   evaluate   score a graph: sgdflow evaluate parameters=RUN_DIRECTORY split=test
+  plan       print what optimize would take: calls, tokens, cost, time; nothing is sent
   graph      print a graph: its nodes, prompts and parameters, as text and Mermaid
+             [--picture FILE.svg or FILE.html]
   compare    print a table of recorded runs: sgdflow compare rows=method cols=task
+  show       print what a run made of its parameters: sgdflow show RUN [--step N]
+  export     write all that a run's graph needs into a folder: sgdflow export RUN --to DIR
+  predict    answer JSON lines: sgdflow predict RUN_OR_DIR < in.jsonl > out.jsonl
+  report     write a run's report.html anew: sgdflow report RUN_DIRECTORY [--out FILE]
   ui         open the MLflow UI on the recorded runs      [--port N]
   simulate   serve the simulated models over HTTP         [--port N] [--latency S]
   cache      the store of replies: info, export FILE, import FILE, prune, show KEY
@@ -62,8 +68,13 @@ def _commands() -> Mapping[str, Callable[[Sequence[str]], int]]:
     return {
         "optimize": _optimize,
         "evaluate": _evaluate,
+        "plan": _plan,
         "graph": _graph,
         "compare": _compare,
+        "show": _show,
+        "export": _export,
+        "predict": _predict,
+        "report": _report,
         "ui": _ui,
         "simulate": _simulate,
         "cache": _cache,
@@ -86,6 +97,10 @@ def _guarded(command: Callable[[Sequence[str]], int], words: Sequence[str]) -> i
         if error.code == 2:
             return 1
         raise
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; Python would complain again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         return _complain("Interrupted.", 130)
 
@@ -105,16 +120,63 @@ def _evaluate(words: Sequence[str]) -> int:
 
 
 def _graph(words: Sequence[str]) -> int:
+    import argparse
+    from functools import partial
+    from pathlib import Path
+
     from sgdflow.app import run_hydra
     from sgdflow.commands import graph
 
-    return run_hydra(graph, [*words, *_NO_TRACE])
+    # The rest, --help too, is Hydra's.
+    parser = argparse.ArgumentParser("sgdflow graph", add_help=False, allow_abbrev=False)
+    parser.add_argument("--picture", type=Path, metavar="FILE")
+    asked, others = parser.parse_known_args(words)
+    if asked.picture is not None:
+        from sgdflow.picture import check_kind
+
+        check_kind(asked.picture)
+    return run_hydra(partial(graph, picture=asked.picture), [*others, *_NO_TRACE])
+
+
+def _plan(words: Sequence[str]) -> int:
+    from tempfile import TemporaryDirectory
+
+    from sgdflow.app import run_hydra
+    from sgdflow.commands import plan
+
+    with TemporaryDirectory() as folder:  # Hydra notes each sweep somewhere
+        no_trace = [*_NO_TRACE, f"hydra.sweep.dir={folder}", "~hydra.callbacks.sweep"]
+        return run_hydra(plan, [*words, *no_trace])
 
 
 def _compare(words: Sequence[str]) -> int:
     from sgdflow.commands import compare
 
     return compare(words)
+
+
+def _show(words: Sequence[str]) -> int:
+    from sgdflow.show import main as show
+
+    return show(words)
+
+
+def _export(words: Sequence[str]) -> int:
+    from sgdflow.takeaway import export
+
+    return export(words)
+
+
+def _predict(words: Sequence[str]) -> int:
+    from sgdflow.takeaway import predict
+
+    return predict(words)
+
+
+def _report(words: Sequence[str]) -> int:
+    from sgdflow.commands import report
+
+    return report(words)
 
 
 def _ui(words: Sequence[str]) -> int:

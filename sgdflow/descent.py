@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from sgdflow.backward import backward_pass
@@ -12,10 +12,13 @@ from sgdflow.budget import Meter
 from sgdflow.data import Example
 from sgdflow.errors import BudgetSpent, NodeFailed
 from sgdflow.evaluation import Evaluation, Evaluator, Outcome, Summary
+from sgdflow.forward import PromptForward
 from sgdflow.graph import Parameters
 from sgdflow.llm import LLM
 from sgdflow.method import Method, Problem
-from sgdflow.steps import Observer, Result, Scores, Step, Tried
+from sgdflow.progress import Progress, Unwatched, counted
+from sgdflow.steps import Gating, Observer, Result, Scores, Step, Tried
+from sgdflow.trial import Trial, put_to_the_first_gate, put_to_the_gate
 from sgdflow.update import (
     Decision,
     Evidence,
@@ -42,14 +45,23 @@ class _Course:
     steps: int = 0
     accepted: int = 0
     reason: str = ""
+    gating: Gating = field(default_factory=Gating)
 
 
 class Descent:
     """Runs a method on a problem."""
 
-    def __init__(self, problem: Problem, method: Method, llm: LLM, observer: Observer) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        method: Method,
+        llm: LLM,
+        observer: Observer,
+        progress: Progress | None = None,
+    ) -> None:
         self._problem, self._method, self._llm = problem, method, llm
-        self._evaluate = Evaluator(problem.graph, problem.score, llm)
+        self._progress = progress or Unwatched()
+        self._evaluate = Evaluator(problem.graph, problem.score, llm, self._progress)
         self._observer = observer
         self._meter = Meter(llm, problem.graph)
 
@@ -72,6 +84,7 @@ class Descent:
             course.accepted,
             course.reason,
             self._llm.spent(),
+            course.gating,
         )
 
     async def _descend(self, course: _Course) -> None:
@@ -97,6 +110,7 @@ class Descent:
             spent = (before, self._llm.spent())
             self._observer.stepped(Step(len(history), tried, validation, best, spent))
             course.best, course.steps, course.accepted = best, len(history), accepted
+            course.gating += tried.gating
         course.reason = reason
 
     async def _reason_to_stop(self, current: Parameters, number: int, unaccepted: int) -> str:
@@ -124,13 +138,15 @@ class Descent:
     async def _try(self, parameters: Parameters, history: tuple[Past, ...]) -> tuple[Tried, Past]:
         """Take one step up to the gate's decision."""
         method = self._method
+        self._progress.step(len(history) + 1, method.stop.steps)
         random = Random(f"{self._problem.seed}/step/{len(history) + 1}")
         batch = self._batch(random)
         current = await self._evaluate(parameters, batch)
         sampled = set(method.sample.draw(current, random))
         names = method.select.before(self._problem.optimised, random)
+        done = self._progress.expect("learning", len(sampled))
         learned = await together(
-            self._learn(example, current.outcomes[example.id], parameters, names)
+            counted(self._learn(example, current.outcomes[example.id], parameters, names), done)
             for example in batch
             if example.id in sampled
         )
@@ -143,11 +159,25 @@ class Descent:
             names,
             learned,
             history,
-            lambda proposed: self._evaluate(proposed, batch),
+            lambda proposed: self._candidate(proposed, batch),
             random,
         )
+        scored = self._meter.gate_calls
+        self._progress.expect("rewriting", 0)
         proposal = await method.update.propose(situation, self._llm)
-        return await self._decide(situation, proposal, current, batch)
+        trial = await self._decide(situation, proposal, current, batch)
+        gating = self._gating(trial, proposal, self._meter.gate_calls - scored)
+        proposed = {**parameters, **proposal.changes}
+        tried = Tried(current, learned, evidence, parameters, proposed, proposal, trial, gating)
+        return tried, Past(
+            situation.step,
+            parameters,
+            evidence,
+            proposal,
+            trial.decision,
+            _mean(trial.current),
+            _mean(trial.candidate),
+        )
 
     async def _decide(
         self,
@@ -155,41 +185,42 @@ class Descent:
         proposal: Proposal,
         current: Evaluation,
         batch: Sequence[Example],
-    ) -> tuple[Tried, Past]:
+    ) -> Trial:
         """Ask the gate about a proposal, if there is one."""
-        gate, stood = self._method.gate, situation.parameters
-        proposed = {**stood, **proposal.changes}
-        examples = self._problem.splits.validation if gate.examples == "validation" else batch
-        compared = candidate = None
+        gate, update = self._method.gate, self._method.update
         if not proposal.changes:
-            decision = Decision(False, _why_nothing(self._method, situation, proposal))
-        elif gate.rule == "always" and self._method.batch is not None:
-            # No later step scores this batch, and this one need not.
-            decision = Decision(True, "the gate is always open")
-        else:
-            compared = await self._evaluate(stood, examples)
-            candidate = await self._evaluate(proposed, examples)
-            decision = gate.decide(compared, candidate)
-        tried = Tried(
-            current,
-            situation.learned,
-            situation.evidence,
-            stood,
-            proposed,
-            proposal,
-            candidate,
-            decision,
-        )
-        past = Past(
-            situation.step,
-            stood,
-            situation.evidence,
-            proposal,
-            decision,
-            _mean(compared),
-            _mean(candidate),
-        )
-        return tried, past
+            return Trial(Decision(False, _why_nothing(self._method, situation, proposal)))
+        proposed = {**situation.parameters, **proposal.changes}
+        unscored = gate.rule == "always" and self._method.batch is not None
+        splits = self._problem.splits
+        examples = splits.validation if gate.examples == "validation" and not unscored else batch
+        known = {example.id: example for example in (*batch, *examples)}
+
+        async def score(ids: Collection[str]) -> Evaluation:
+            return await self._candidate(proposed, [known[i] for i in ids])
+
+        compared = await self._evaluate(situation.parameters, examples)
+        if gate.first is not None:
+            failures = {one.forward.example: one.score for one in situation.learned}
+            failures = {i: score for i, score in failures.items() if score < 1}
+            if turned_down := await put_to_the_first_gate(failures, compared, score):
+                return turned_down
+        if unscored:  # no later step scores this batch, and this one need not
+            return Trial(Decision(True, "the gate is always open"))
+        return await put_to_the_gate(gate, compared, score, to_the_end=update.goes_by_scores)
+
+    async def _candidate(self, proposed: Parameters, examples: Sequence[Example]) -> Evaluation:
+        with self._meter.gating():
+            return await self._evaluate(proposed, examples)
+
+    def _gating(self, trial: Trial, proposal: Proposal, calls: int) -> Gating:
+        if trial.current is None or trial.seen is None:
+            return Gating(calls)
+        graph = self._problem.graph
+        reached = graph.reach(proposal.changes)
+        nodes = sum(isinstance(graph.nodes[name].forward, PromptForward) for name in reached)
+        total, evaluated = len(trial.current.outcomes), len(trial.seen.outcomes)
+        return Gating(calls, total, evaluated, trial.spared * nodes)
 
     def _batch(self, random: Random) -> tuple[Example, ...]:
         train, size = self._problem.splits.train, self._method.batch

@@ -14,6 +14,7 @@ from sgdflow.forward import ForwardPass, forward_pass
 from sgdflow.graph import Graph, Parameters
 from sgdflow.llm import LLM
 from sgdflow.loss import Score
+from sgdflow.progress import Advance, Progress, Unwatched
 from sgdflow.walk import together
 
 _Z95 = NormalDist().inv_cdf(0.975)
@@ -83,15 +84,21 @@ def summarise(scores: Sequence[float], failed: int = 0) -> Summary | None:
 class Evaluator:
     """Runs and scores examples, and remembers outcomes for the parameters it is told to keep."""
 
-    def __init__(self, graph: Graph, score: Score, llm: LLM) -> None:
+    def __init__(
+        self, graph: Graph, score: Score, llm: LLM, progress: Progress | None = None
+    ) -> None:
         self._graph, self._score, self._llm = graph, score, llm
+        self._progress = progress or Unwatched()
         self._known: dict[str, dict[str, Outcome]] = {}
 
     async def __call__(self, parameters: Parameters, examples: Sequence[Example]) -> Evaluation:
         """Return an outcome for each example; known outcomes are not computed again."""
         known = self._known.setdefault(_key(parameters), {})
         todo = [example for example in examples if example.id not in known]
-        outcomes = await together(self._one(parameters, example) for example in todo)
+        if not todo:
+            return Evaluation({example.id: known[example.id] for example in examples})
+        done = self._progress.expect("scoring", len(todo))
+        outcomes = await together(self._one(parameters, example, done) for example in todo)
         known.update({example.id: o for example, o in zip(todo, outcomes, strict=True)})
         return Evaluation({example.id: known[example.id] for example in examples})
 
@@ -107,7 +114,12 @@ class Evaluator:
         keys = {_key(p) for p in parameters}
         self._known = {key: known for key, known in self._known.items() if key in keys}
 
-    async def _one(self, parameters: Parameters, example: Example) -> Outcome:
+    async def _one(self, parameters: Parameters, example: Example, done: Advance) -> Outcome:
+        outcome = await self._outcome(parameters, example)
+        done(outcome.score)
+        return outcome
+
+    async def _outcome(self, parameters: Parameters, example: Example) -> Outcome:
         passed = await forward_pass(self._graph, parameters, example.id, example.inputs, self._llm)
         if self._graph.output in passed.failures:
             failure = passed.failures[self._graph.output]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -130,6 +130,23 @@ class Prompts:
         own = self._environment.list_templates(extensions=["jinja"])
         return tuple(n for n in own if not n.startswith(f"{SHIPPED_PREFIX}/"))
 
+    def closure(self, names: Iterable[str]) -> Mapping[str, str]:
+        """Return the texts of these templates and of all that they may include or extend."""
+        found: dict[str, str] = {}
+        wanted = list(names)
+        while wanted:
+            if (name := wanted.pop(0)) in found:
+                continue
+            try:
+                found[name] = self._source(name)
+            except TemplateNotFound:  # `include ... ignore missing`
+                continue
+            tree = self._environment.parse(found[name])
+            wanted += [other for other in meta.find_referenced_templates(tree) if other]
+            if any(_computed(tree)):
+                wanted += self.names()
+        return dict(sorted(found.items()))
+
     def _load(self, name: str) -> Template:
         try:
             return self._environment.get_template(name)
@@ -191,6 +208,18 @@ def _references(tree: nodes.Template) -> Iterator[tuple[str, int]]:
         match getattr(node, "template", None):
             case nodes.Const(value=str() as name):
                 yield name, node.lineno
+
+
+def _computed(tree: nodes.Template) -> Iterator[bool]:
+    """Yield for each reference by an expression; reply.template is known without it."""
+    for node in tree.find_all((nodes.Include, nodes.Extends, nodes.Import, nodes.FromImport)):
+        match getattr(node, "template", None):
+            case nodes.Const() | nodes.Tuple() | nodes.List():
+                pass
+            case nodes.Getattr(node=nodes.Name(name="reply"), attr="template"):
+                pass
+            case _:
+                yield True
 
 
 @dataclass(frozen=True, slots=True)

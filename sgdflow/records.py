@@ -45,6 +45,7 @@ def step_record(step: Step) -> dict[str, Any]:
         },
         "accepted": tried.decision.accepted,
         "reason": tried.decision.reason,
+        "gate": {"at_most": tried.decision.most, **asdict(tried.gating)},
         "sampled": [_learned(one) for one in tried.learned],
         "proposal": dict(tried.proposal.changes),
         "skipped": dict(tried.proposal.skipped),
@@ -97,12 +98,19 @@ def result_record(
         **about,
         "scores": scores_record(result.initial, result.final),
         **spent_record(result.spent, nodes),
+        "gate": _gate_record(result),
         "faults": dict(sum(result.spent.values(), Spent()).faults),
         "steps": result.steps,
         "accepted": result.accepted,
         "stop_reason": result.stop_reason,
         "seconds": round(seconds, 3),
     }
+
+
+def _gate_record(result: Result) -> dict[str, Any]:
+    calls = sum(spent.calls for spent in result.spent.values())
+    share = result.gating.calls / calls if calls else 0.0
+    return {**asdict(result.gating), "share": round(share, 4)}
 
 
 class RunFolder:
@@ -125,6 +133,7 @@ class RunFolder:
             os.utime(self.path / "config.yaml", (began, began))
         self._write("steps.jsonl", "")
         self._write("calls.jsonl", "")
+        self._write("initial.yaml", as_yaml(parameters))
         self.save(parameters)
 
     def append(self, step: Mapping[str, Any], calls: Mapping[str, Any]) -> None:
@@ -224,8 +233,8 @@ def _malformed(step: Step) -> int:
     passes: list[ForwardPass | BackwardPass] = [
         one.backward for one in tried.learned if one.backward
     ]
-    if tried.candidate:
-        passes += [outcome.passed for outcome in tried.candidate.outcomes.values()]
+    if tried.trial.seen:
+        passes += [outcome.passed for outcome in tried.trial.seen.outcomes.values()]
     exchanges = [*tried.proposal.calls.values()]
     for one in passes:
         exchanges += one.calls.values()

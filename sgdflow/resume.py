@@ -13,7 +13,8 @@ from sgdflow.errors import ConfigError
 from sgdflow.records import FORMAT, as_yaml
 
 _FREE = (
-    "tracking", "llm.store", "llm.limits", "llm.check", "llm.api_base", "llm.api_key_env",
+    "tracking", "llm.store", "llm.limits", "llm.check", "llm.assumed", "llm.api_base",
+    "llm.api_key_env",
 )  # fmt: skip
 """What has no influence on the result, and may be another when a run goes on."""
 _SHOWN = 5

@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from sgdflow import __version__
+from sgdflow import __version__, report
 from sgdflow.config.prepare import Prepared
 from sgdflow.descent import Descent, Scores, Step
 from sgdflow.details import calls_record, example_records
 from sgdflow.estimate import shortage
 from sgdflow.evaluation import Evaluator
 from sgdflow.llm import Metered
+from sgdflow.progress import Progress
 from sgdflow.records import (
     FORMAT,
     SPLITS,
@@ -30,12 +31,18 @@ from sgdflow.records import (
 )
 from sgdflow.spending import spending_table
 from sgdflow.tracking import Tracker
+from sgdflow.words import score_words, step_words
 
 log = logging.getLogger(__name__)
 
 
 async def optimise(
-    prepared: Prepared, raw: Mapping[str, Any], llm: Metered, tracker: Tracker, folder: RunFolder
+    prepared: Prepared,
+    raw: Mapping[str, Any],
+    llm: Metered,
+    tracker: Tracker,
+    folder: RunFolder,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Descend, write the records as they come, and return the result record."""
     began = time.monotonic()
@@ -43,23 +50,27 @@ async def optimise(
         log.warning("%s", warning)
     folder.begin(raw, prepared.start)
     with _tracked(tracker, prepared, raw):
-        descent = Descent(prepared.problem, prepared.method, llm, _Recorder(tracker, folder, llm))
-        result = await descent.run(prepared.start)
-        seconds = time.monotonic() - began
-        record = result_record(result, about(prepared), seconds, llm.by_node())
-        folder.save(result.parameters)
-        folder.keep_examples(example_records(result))
-        folder.finish(record)
+        with _reported(prepared, folder):
+            recorder = _Recorder(tracker, folder, llm)
+            descent = Descent(prepared.problem, prepared.method, llm, recorder, progress)
+            result = await descent.run(prepared.start)
+            seconds = time.monotonic() - began
+            record = result_record(result, about(prepared), seconds, llm.by_node())
+            folder.save(result.parameters)
+            folder.keep_examples(example_records(result))
+            folder.finish(record)
         tracker.finished(record, folder.path)
     log.info("%s", closing_words(record))
     return record
 
 
-async def evaluate(prepared: Prepared, llm: Metered, folder: RunFolder) -> dict[str, Any]:
+async def evaluate(
+    prepared: Prepared, llm: Metered, folder: RunFolder, progress: Progress | None = None
+) -> dict[str, Any]:
     """Score the starting parameters on the declared split and return the record."""
     began = time.monotonic()
     problem, split = prepared.problem, prepared.config.split
-    evaluator = Evaluator(problem.graph, problem.score, llm)
+    evaluator = Evaluator(problem.graph, problem.score, llm, progress)
     evaluation = await evaluator(prepared.start, getattr(problem.splits, split))
     record = {
         "format": FORMAT,
@@ -91,15 +102,6 @@ def about(prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def score_words(score: Mapping[str, Any] | None) -> str:
-    """Say a score: "0.967 (0.91 to 0.99, 60 examples)"."""
-    if score is None:
-        return "not scored"
-    failed = f", {score['failed']} failed" if score["failed"] else ""
-    interval = f"{score['low']:.2f} to {score['high']:.2f}"
-    return f"{score['mean']:.3f} ({interval}, {score['n']} examples{failed})"
-
-
 def closing_words(record: Mapping[str, Any]) -> str:
     """Say how a run ended, in a small table."""
     rows = [
@@ -112,10 +114,20 @@ def closing_words(record: Mapping[str, Any]) -> str:
             f"Stopped after {record['steps']} steps, {record['accepted']} accepted. "
             f"{record['stop_reason'][:1].upper()}{record['stop_reason'][1:]}.",
             *rows,
+            f"  gate        {gate_words(record)}",
             f"  seconds     {record['seconds']:.1f}",
             *spending_table(record),
         ]
     )
+
+
+def gate_words(record: Mapping[str, Any]) -> str:
+    """Say what the gate took, and what early rejections spared."""
+    gate = record["gate"]
+    words = f"{gate['calls']} of all calls ({gate['share']:.0%})"
+    left = gate["examples"] - gate["evaluated"]
+    spared = f"; {left} of {gate['examples']} examples not scored, at most {gate['spared']} calls"
+    return words + spared if left else words
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +156,13 @@ class _Recorder:
         self.folder.append(record, calls)
         self.folder.save(step.best)
         self.tracker.stepped(record, calls, self._latencies())
-        log.info("%s", _step_words(record))
+        log.info("%s", step_words(record))
+        for name, text in record["proposal"].items():
+            log.debug("  %s: %s", name, text)
+        for name, reason in record["skipped"].items():
+            log.debug("  %s: no new text: %s", name, reason)
+        for one in record["sampled"]:
+            log.debug("  %s scored %.3g: %s", one["example"], one["score"], one["feedback"])
 
     def _latencies(self) -> Mapping[str, Sequence[float]]:
         """Return how long the calls since the last step took."""
@@ -153,12 +171,17 @@ class _Recorder:
         return new
 
 
-def _step_words(record: Mapping[str, Any]) -> str:
-    verdict = "accepted" if record["accepted"] else "rejected"
-    words = f"step {record['step']}: {verdict}, {record['reason']}"
-    if record["scores"]["validation"]:
-        words += f"; validation {record['scores']['validation']['mean']:.3f}"
-    return words
+@contextmanager
+def _reported(prepared: Prepared, folder: RunFolder) -> Iterator[None]:
+    """Write the report at the end, however the run ended; a run never fails for its report."""
+    try:
+        yield
+    finally:
+        declaration = prepared.config.graph.model_dump(by_alias=True)
+        try:
+            report.write(folder.path, lambda _: declaration)
+        except Exception as error:
+            log.warning("%s is not written: %s: %s", report.NAME, type(error).__name__, error)
 
 
 @contextmanager

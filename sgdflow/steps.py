@@ -9,7 +9,30 @@ from typing import Protocol
 from sgdflow.evaluation import Evaluation, Summary
 from sgdflow.graph import Parameters
 from sgdflow.llm import Spent
+from sgdflow.trial import Trial
 from sgdflow.update import Decision, Evidence, Learned, Proposal
+
+
+@dataclass(frozen=True, slots=True)
+class Gating:
+    """What it took to decide on proposals."""
+
+    calls: int = 0
+    """Forward calls for scores of proposals, those that the update rule asked for included."""
+    examples: int = 0
+    """That the gate decides by."""
+    evaluated: int = 0
+    """Those of them that were scored before the decision was certain."""
+    spared: int = 0
+    """Calls for the others at most: one for each node that the proposal reaches."""
+
+    def __add__(self, other: Gating) -> Gating:
+        return Gating(
+            self.calls + other.calls,
+            self.examples + other.examples,
+            self.evaluated + other.evaluated,
+            self.spared + other.spared,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +46,18 @@ class Tried:
     parameters: Parameters
     proposed: Parameters
     proposal: Proposal
-    candidate: Evaluation | None
-    """Of the gate's examples with the proposed parameters; None where nothing was scored."""
-    decision: Decision
+    trial: Trial
+    gating: Gating
+
+    @property
+    def candidate(self) -> Evaluation | None:
+        """Return that of the gate's examples with the proposal; None where not all were scored."""
+        return self.trial.candidate
+
+    @property
+    def decision(self) -> Decision:
+        """Return the gate's decision."""
+        return self.trial.decision
 
     @property
     def malformed(self) -> bool:
@@ -79,6 +111,7 @@ class Result:
     accepted: int
     stop_reason: str
     spent: Mapping[str, Spent]
+    gating: Gating
 
 
 class Observer(Protocol):

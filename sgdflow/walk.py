@@ -63,7 +63,7 @@ async def walk(
         except NodeFailed as error:
             failures[name] = Failure(name, str(error), error.calls)
 
-    async with _tasks() as group:
+    async with task_group() as group:
         for name in upstream:
             tasks[name] = group.create_task(run(name))
     return Walked(
@@ -74,13 +74,13 @@ async def walk(
 
 async def together(coroutines: Iterable[Coroutine[Any, Any, T]]) -> tuple[T, ...]:
     """Run all at once and return their results in order; the first exception cancels the rest."""
-    async with _tasks() as group:
+    async with task_group() as group:
         tasks = [group.create_task(coroutine) for coroutine in coroutines]
     return tuple(task.result() for task in tasks)
 
 
 @asynccontextmanager
-async def _tasks() -> AsyncIterator[asyncio.TaskGroup]:
+async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
     """Open a task group that raises its first exception itself, not a group around it."""
     try:
         async with asyncio.TaskGroup() as group:

@@ -66,8 +66,15 @@ def test_the_papers_ablation_beside_ours() -> None:
 def test_what_is_written_to_a_folder(tmp_path: Path) -> None:
     odd = run(0.5, 3, method="a|b $x$ <i>*c*\n{{ 7*7 }}")
     found = table([*TWO, odd], "against=semantic", "cols=task")
-    names = [path.name for path in write_folder(found, tmp_path / "new" / "folder")]
-    assert names == ["compare.md", "cells.csv", "runs.csv", "differences.csv", "compare.svg"]
+    progress = {odd.id: {"score/train": ((0, 0.1), (1, 0.5)), "calls/forward": ((1, 9.0),)}}
+    paths = write_folder(found, tmp_path / "new" / "folder", progress, "train")
+    names = [path.name for path in paths]
+    assert names[:3] == ["compare.md", "cells.csv", "runs.csv"]
+    assert names[3:] == ["differences.csv", "compare.svg", "compare.html"]
+    page = paths[-1].read_text(encoding="utf-8")
+    assert "<td>a|b $x$ &lt;i&gt;*c* {{ 7*7 }}</td>" in page
+    assert page.count('class="dot row-2"') == 2
+    assert "<i>*c*" not in page
     assert "a\\|b \\$x\\$ &lt;i>\\*c\\* {{ 7\\*7 }}" in as_markdown(found)
     lines = list(csv.DictReader(io.StringIO(cells_csv(found))))
     assert lines[0]["test_score"] == "0.9"
@@ -75,11 +82,11 @@ def test_what_is_written_to_a_folder(tmp_path: Path) -> None:
     svg = (tmp_path / "new" / "folder" / "compare.svg").read_text(encoding="utf-8")
     drawn = "".join(ElementTree.fromstring(svg).itertext())
     assert "a|b $x$ <i>*c* {{ 7*7 }}" in drawn
-    write_folder(found, tmp_path / "again")
+    write_folder(found, tmp_path / "again", {}, "train")
     assert (tmp_path / "again" / "compare.svg").read_text(encoding="utf-8") == svg
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot be written"):
-        write_folder(found, tmp_path / "file")
+        write_folder(found, tmp_path / "file", {}, "train")
 
 
 def test_many_columns_stand_below_each_other() -> None:

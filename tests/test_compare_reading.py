@@ -153,6 +153,7 @@ semantic     +0.350 (-0.29 to +0.99)  2      0         0.5000  0.5000
 {folder}/runs.csv
 {folder}/differences.csv
 {folder}/compare.svg
+{folder}/compare.html
 """  # noqa: E501
     assert text == expected
 

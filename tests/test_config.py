@@ -126,7 +126,7 @@ def test_shipped_choice_is_ready_to_run_with_the_default_graph(choice: str, tmp_
     ready = prepared([choice], tmp_path, "")
     conf = getattr(ready.config, group)
     assert getattr(conf, "kind" if group == "tracking" else "name") == name
-    assert set(ready.models) >= {"forward", "backward", "optimizer"}
+    assert set(ready.calling.models) >= {"forward", "backward", "optimizer"}
 
 
 @pytest.mark.parametrize("name", options("task"))
@@ -457,8 +457,10 @@ COMPLETIONS: Mapping[str, Sequence[str]] = {
     "sgdflow optimize graph=h": ["graph=hints"],
     "sgdflow  graph  graph=hints method.gate.": [
         "method.gate.examples=",
+        "method.gate.first=",
         "method.gate.rule=",
         "method.gate.tolerance=",
+        "method.gate.wave=",
     ],
     "bin/sgdflow evaluate experiments=q": ["experiments=quickstart"],
     "sgdflow optimize graph=zzz": [],

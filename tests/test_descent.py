@@ -730,6 +730,7 @@ def test_a_step_is_recorded_whole() -> None:
         "proposal": {RECALL: f"Recall. Know {letter}."},
         "skipped": {},
         "tried": [],
+        "gate": {"at_most": None, "calls": 2 * 2, "examples": 2, "evaluated": 2, "spared": 0},
         "calls": {"backward": 1, "forward": 2 * (2 + 1), "optimizer": 2},
         "malformed": 0,
     }

@@ -184,7 +184,7 @@ def optimised(folder: Path, faults: Faults, *words: str) -> tuple[Path, str]:
     async def use(url: str, stack: AsyncExitStack) -> str:
         ready, raw = prepared(f"llm.api_base={url}", *words)
         check = ready.roles if ready.config.llm.check else ()
-        client = LiteLLM(ready.models, ready.limits, {}, check=check)
+        client = LiteLLM(ready.calling.models, ready.calling.limits, {}, check=check)
         llm = await stack.enter_async_context(client)
         await optimise(ready, raw, llm, NullTracker(), RunFolder(folder))
         return llm.session()

@@ -31,6 +31,7 @@ from sgdflow.records import result_record
 from sgdflow.simulation.server import create_app, running
 from sgdflow.simulation.worlds import reply
 from sgdflow.spending import spending_table
+from sgdflow.steps import Gating
 from sgdflow.tracking.entries import result_metrics
 
 NOTHING = Scores({split: Evaluation({}) for split in ("train", "validation", "test")})
@@ -244,7 +245,7 @@ def test_the_table_and_the_metrics_tell_roles_and_nodes() -> None:
         "optimizer": {"a.instruction": Spent(2, Usage(5, 5), None)},
     }
     spent = {role: sum(used.values(), Spent()) for role, used in nodes.items()}
-    result = Result(NOTHING, NOTHING, {}, 0, 0, "steps: all 0 were taken", spent)
+    result = Result(NOTHING, NOTHING, {}, 0, 0, "steps: all 0 were taken", spent, Gating())
     record = result_record(result, {}, 1.0, nodes)
     assert [line.split() for line in spending_table(record)] == [
         ["used", "calls", "prompt", "cached", "completion", "cost"],

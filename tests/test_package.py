@@ -44,7 +44,8 @@ def test_wheel_holds_every_file_that_the_checkout_has(wheel: Path) -> None:
     wanted |= {f"sgdflow/_conf/experiments/{p.name}" for p in (ROOT / "experiments").glob("*.yaml")}
     wanted |= {
         path.relative_to(ROOT).as_posix()
-        for path in (ROOT / "sgdflow").rglob("*.py")
+        for kind in ("py", "html", "css", "js")
+        for path in (ROOT / "sgdflow").rglob(f"*.{kind}")
         if not any(
             part.startswith("_") and part != "__init__.py" and part != "__main__.py"
             for part in path.relative_to(ROOT).parts
@@ -85,6 +86,7 @@ def test_installed_wheel_runs_the_demo_from_an_empty_directory(wheel: Path, tmp_
     assert scores["initial"]["mean"] <= 0.3
     assert scores["final"]["mean"] >= 0.95
     assert (empty / "mlflow.db").is_file()
+    assert "</html>" in (empty / "run" / "report.html").read_text(encoding="utf-8")
 
 
 def test_locks_pin_hashes_and_name_no_host() -> None:

@@ -163,9 +163,7 @@ def test_a_multirun_is_a_parent_with_its_jobs(
     assert parent.info.run_name == "multirun over n"
     tags = parent.data.tags
     assert f"n={numbers}" in tags["sgdflow.overrides"]
-    assert tags["mlflow.note.content"].startswith(
-        f"# Multirun 'multirun over n' ({parent.info.run_id[:8]})"
-    )
+    assert tags["mlflow.note.content"].startswith("## Scores and spending")
     assert "| 0.500 n=1 |" in tags["mlflow.note.content"]
     files = {one.path for one in client(store).list_artifacts(parent.info.run_id)}
     assert files >= {"compare.md", "compare.svg", "cells.csv", "runs.csv"}
@@ -202,7 +200,8 @@ def port() -> int:
 
 
 def start_ui(store: str, folder: Path, port: int) -> subprocess.Popen[str]:
-    code = f"from sgdflow.tracking.ui import serve; raise SystemExit(serve({store!r}, {port}))"
+    served = f"serve({store!r}, {port}, experiment='shown')"
+    code = f"from sgdflow.tracking.ui import serve; raise SystemExit({served})"
     command = [sys.executable, "-P", "-c", code]
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
 
@@ -213,8 +212,11 @@ def test_the_ui_comes_up_and_leaves_no_process(store: str, tmp_path: Path, port:
     (tmp_path / "mlflow").mkdir()  # must not be taken for the package
     with start_ui(store, tmp_path, port) as ui:
         assert ui.stdout is not None
-        assert ui.stdout.readline() == f"MLflow UI: http://127.0.0.1:{port} (Ctrl-C stops)\n"
+        shown = client(store).get_experiment_by_name("shown")
+        assert shown is not None
         address = f"http://127.0.0.1:{port}"
+        page = f"{address}/#/experiments/{shown.experiment_id}/runs"
+        assert ui.stdout.readline() == f"MLflow UI: {page} (Ctrl-C stops)\n"
         with urllib.request.urlopen(f"{address}/health") as answer:
             assert answer.read() == b"OK"
         wanted = f"get-artifact?path=parameters/initial.yaml&run_uuid={tracker.run_id}"

@@ -25,7 +25,7 @@ The table
   on=SPLIT             train (default) or validation: the score that has to reach it
   against=ROW          paired differences against this row
   groups=bbh           columns are the halves of BIG-Bench Hard
-  out=FOLDER           write it as CSV, Markdown and SVG, too
+  out=FOLDER           write it as CSV, Markdown, SVG and HTML, too
   tracking.uri=URI     the store (default: mlflow.db in the working directory)
 """
 _OPTIONS = (

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from textwrap import TextWrapper
 
 from sgdflow.comparison.blocks import Block, blocks_of
 from sgdflow.comparison.keys import label, values_of
-from sgdflow.comparison.outcomes import roles
+from sgdflow.comparison.outcomes import History, roles
 from sgdflow.comparison.table import Comparison
 from sgdflow.errors import ConfigError
 
@@ -101,9 +101,18 @@ def runs_csv(comparison: Comparison) -> str:
     return _csv(header, rows)
 
 
-def write_folder(comparison: Comparison, folder: Path) -> tuple[Path, ...]:
-    """Write every form of the comparison, over earlier ones; raises ConfigError."""
+def write_folder(
+    comparison: Comparison,
+    folder: Path,
+    progress: Mapping[str, Mapping[str, History]],
+    split: str,
+) -> tuple[Path, ...]:
+    """Write every form of the comparison, over earlier ones; raises ConfigError.
+
+    `progress` holds metrics by run, of which the page draws `score/<split>`.
+    """
     from sgdflow.comparison.figure import as_svg
+    from sgdflow.comparison.page import as_page
 
     texts = {
         "compare.md": f"{as_markdown(comparison)}\n![{_PICTURE}](compare.svg)\n",
@@ -113,6 +122,7 @@ def write_folder(comparison: Comparison, folder: Path) -> tuple[Path, ...]:
     if comparison.against is not None:
         texts["differences.csv"] = differences_csv(comparison)
     texts["compare.svg"] = as_svg(comparison)
+    texts["compare.html"] = as_page(comparison, texts["compare.svg"], progress, split)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():

@@ -161,6 +161,10 @@ class GateConf(Conf):
     examples: Literal["batch", "validation"] = "batch"
     """Which examples are scored for it."""
     tolerance: Annotated[float, Field(ge=0)] = 0.0
+    wave: Count | None = 16
+    """Examples scored at once; null: all, also where the proposal can no longer pass."""
+    first: Literal["sampled"] | None = None
+    """sampled: what repairs none of the sampled failures is turned down before."""
 
 
 class AllowanceConf(Conf):

@@ -63,7 +63,7 @@ def build_method(conf: schema.MethodConf, graph: Graph, prompts: Prompts) -> Met
         differentiation=differentiation,
         aggregate_examples=aggregate,
         update=update,
-        gate=Gate(conf.gate.rule, conf.gate.tolerance, conf.gate.examples),
+        gate=Gate(**conf.gate.model_dump()),
         stop=_stop(conf, graph),
         batch=conf.batch,
         select=_select(conf),

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from sgdflow.calling import Calling
 from sgdflow.config import schema
 from sgdflow.config.build import build_graph, build_method, expand_graph, optimised
 from sgdflow.config.parts import Problems
@@ -31,14 +32,18 @@ class Prepared:
     method: Method
     problem: Problem
     start: Parameters
-    models: Mapping[str, ModelSpec]
-    limits: Limits
+    calling: Calling
     roles: frozenset[str]
     """Those that the run asks something."""
 
 
-def prepare(raw: Mapping[str, Any], prompts: Prompts, environ: Mapping[str, str]) -> Prepared:
-    """Validate and build a run; raises ConfigError with all mistakes that can be told at once."""
+def prepare(
+    raw: Mapping[str, Any], prompts: Prompts, environ: Mapping[str, str] | None
+) -> Prepared:
+    """Validate and build a run; raises ConfigError with all mistakes that can be told at once.
+
+    `environ` holds the keys of the models; None: they are not going to be asked.
+    """
     config = validated(raw)
     problems = Problems()
     models: Mapping[str, ModelSpec] = {}
@@ -57,7 +62,7 @@ def prepare(raw: Mapping[str, Any], prompts: Prompts, environ: Mapping[str, str]
         with problems.collected():
             start = starting_parameters(graph, config.parameters)
     problems.extend(iter(_role_problems(config)))
-    if config.llm.store.mode != "replay":
+    if environ is not None and config.llm.store.mode != "replay":
         problems.extend(iter(check_keys(models, environ)))
     with problems.collected():
         scoring = resolve(config.task.score, "task.score")
@@ -77,8 +82,9 @@ def prepare(raw: Mapping[str, Any], prompts: Prompts, environ: Mapping[str, str]
         method,
         Problem(graph, score, splits, names, config.seed),
         start,
-        models,
-        build_limits(config.llm.limits),
+        Calling(
+            models, build_limits(config.llm.limits), config.llm.store, config.seed, config.llm.check
+        ),
         frozenset({*_asked(config).values()}),
     )
 
@@ -182,16 +188,21 @@ def starting_parameters(graph: Graph, path: str | None) -> Parameters:
         raise ConfigError(f"parameters: {file} cannot be read: {error}") from error
     if not isinstance(read, dict):
         raise ConfigError(f"parameters: {file} holds no mapping of names to texts.")
+    return read_parameters(read, graph, str(file))
+
+
+def read_parameters(read: Mapping[str, Any], graph: Graph, where: str) -> Parameters:
+    """Return parameters in the order of the graph; raises ConfigError where they do not fit it."""
     unknown = [name for name in read if name not in graph.parameters]
     missing = [name for name in graph.parameters if name not in read]
     lines = [
-        f"parameters: {file}: graph '{graph.name}' has no parameter '{name}'."
+        f"parameters: {where}: graph '{graph.name}' has no parameter '{name}'."
         f"{did_you_mean(str(name), graph.parameters)}"
         for name in unknown
     ]
-    lines += [f"parameters: {file}: '{name}' is missing." for name in missing]
+    lines += [f"parameters: {where}: '{name}' is missing." for name in missing]
     lines += [
-        f"parameters: {file}: '{name}' is {value!r}, not a text or a number."
+        f"parameters: {where}: '{name}' is {value!r}, not a text or a number."
         for name, value in read.items()
         if not isinstance(value, str | int | float)
     ]

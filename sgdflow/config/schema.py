@@ -183,6 +183,19 @@ class PriceConf(Conf):
     """For tokens of the prompt that the provider had in its cache; null: as all others."""
 
 
+class AssumedConf(Conf):
+    """What `sgdflow plan` takes for granted."""
+
+    seconds: Annotated[float, Field(ge=0)] = 2.0
+    """One call takes."""
+    tokens: dict[str, Count] = Field(default_factory=dict)
+    """Of one reply, by role; 100 where a role is not named."""
+    accepted: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Share of the proposals that are accepted, for what is expected."""
+    changed: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the parameters that a proposal changes, for what is expected."""
+
+
 class LLMConf(Conf):
     """Models by role."""
 
@@ -201,6 +214,7 @@ class LLMConf(Conf):
     """Ask every model for one word before the first call."""
     limits: LimitsConf = LimitsConf()
     store: StoreConf = StoreConf()
+    assumed: AssumedConf = AssumedConf()
 
 
 class Tracking(Conf):
@@ -213,6 +227,8 @@ class Tracking(Conf):
     """Accepted texts become versions in MLflow's Prompt Registry."""
     traces: Annotated[int, Field(ge=0)] = 2
     """Examples of each step that are traced."""
+    model: bool = True
+    """Whether the best graph is logged as an MLflow model."""
 
 
 class Config(Conf):

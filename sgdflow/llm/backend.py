@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sgdflow.llm import Message, Usage
-from sgdflow.llm.models import ModelSpec, estimated_tokens
+from sgdflow.llm.models import ModelSpec, Price, estimated_tokens
 
 _OWN_ENDPOINTS = ("openai", "hosted_vllm")
 _NO_KEY_NEEDED = "no-key-needed"
@@ -191,6 +191,23 @@ def _cost(litellm: Any, spec: ModelSpec, response: Any) -> float | None:
         return None
     cost = response._hidden_params.get("response_cost")
     return float(cost) if isinstance(cost, int | float) else None
+
+
+def price_of(spec: ModelSpec) -> Price | None:
+    """Return what the model's tokens cost, None where nobody knows; nothing is called."""
+    if spec.price is not None:
+        return spec.price
+    if spec.in_process:
+        return Price(0.0, 0.0)
+    load([spec])
+    import litellm
+
+    listed = _listed(litellm, spec) or {}
+    prices = [listed.get(f"{side}_cost_per_token") for side in ("input", "output")]
+    match prices:
+        case [int() | float() as prompt, int() | float() as completion]:
+            return Price(prompt * 1e6, completion * 1e6)
+    return None
 
 
 def _simulated(spec: ModelSpec, messages: Sequence[Message], sample: int) -> Answer:

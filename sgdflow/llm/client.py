@@ -90,10 +90,14 @@ class LiteLLM:
         requests = tuple(spec.requests(messages, self._which(call)))
         key = requests[0].key
         self._accounts.asked(key, role, node)
-        if key not in self._answered:
-            flights = self._here().in_flight
-            await flights.result(key.encode(), lambda: self._obtain(call, requests))
-        return self._answered[key]
+        if key in self._answered:
+            return self._answered[key]
+        flights = self._here().in_flight
+        return await flights.result(key.encode(), lambda: self._obtain(call, requests))
+
+    def forget(self) -> None:
+        """Drop the replies held in memory; the store, where there is one, keeps its own."""
+        self._answered.clear()
 
     def spent(self) -> Mapping[str, Spent]:
         """Return what the run's requests took so far, by role; every attempt counts as a call.

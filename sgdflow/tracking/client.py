@@ -39,6 +39,7 @@ _KEY_LIMIT, _PARAM_LIMIT, _BATCH = 250, 6000, 100
 _ADVICE = "(raised as a result of Query-invoked autoflush"
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     # MLflow may import litellm, which would look for prices on the network.
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
@@ -49,6 +50,7 @@ _LOUD = {
     "alembic": logging.WARNING,
     "mlflow.store.db.utils": logging.CRITICAL,  # errors reach the user in our own words
     "mlflow.tracking.fluent": logging.WARNING,
+    "mlflow.pyfunc": logging.WARNING,
 }
 
 

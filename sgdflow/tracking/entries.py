@@ -32,7 +32,9 @@ def without_secrets(data: Any) -> Any:
     """Return nested data with every value below a secret-looking key replaced."""
     if isinstance(data, Mapping):
         return {
-            key: NOT_LOGGED if looks_secret(str(key)) else without_secrets(value)
+            key: NOT_LOGGED
+            if value is not None and looks_secret(str(key))
+            else without_secrets(value)
             for key, value in data.items()
         }
     if isinstance(data, list | tuple):
@@ -121,6 +123,8 @@ def result_metrics(result: Mapping[str, Any]) -> dict[str, float]:
     for when in ("initial", "final"):
         metrics |= split_scores(when, {s: both[when] for s, both in result["scores"].items()})
     totals = {key.replace("/", "_"): value for key, value in spending(result).items()}
+    gate: Mapping[str, Any] = result.get("gate", {})
+    totals |= {f"gate_{key}": float(gate[key]) for key in ("calls", "share", "spared") if gate}
     totals |= {key: float(result[key]) for key in ("steps", "accepted", "seconds")}
     totals |= {f"faults_{kind}": float(n) for kind, n in result.get("faults", {}).items()}
     # An unknown price is absent, and so is a sum it belongs to.

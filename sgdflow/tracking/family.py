@@ -52,12 +52,15 @@ def _compare(uri: str, store: MlflowClient, run_id: str) -> None:
     from sgdflow import comparison
     from sgdflow.tracking.reading import RunReader, Selection
 
-    group = RunReader(uri).group(Selection(parent=run_id))
-    table = comparison.compare(group, comparison.Request(), None)
+    reader, request = RunReader(uri), comparison.Request()
+    group = reader.group(Selection(parent=run_id))
+    progress = {run.id: reader.progress(run, request.on) for run in group.runs}
+    table = comparison.compare(group, request, None)
     with tempfile.TemporaryDirectory() as folder:
-        for path in comparison.write_folder(table, Path(folder)):
+        for path in comparison.write_folder(table, Path(folder), progress, request.on):
             store.log_artifact(run_id, str(path))
-    text = comparison.as_markdown(table)
+    # The page has the title already, room for a few lines only, and shows a \\$ as it stands.
+    text = comparison.as_markdown(table).partition("\n")[2].strip().replace("\\$", "$")
     store.set_tag(run_id, _NOTE, text if len(text) <= TAG_LIMIT else "See compare.md.")
 
 

@@ -34,6 +34,7 @@ _RUN_FILES = (
     "steps.jsonl",
     "calls.jsonl",
     "examples.jsonl",
+    "report.html",
 )
 
 

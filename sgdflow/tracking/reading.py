@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sgdflow.errors import ConfigError, did_you_mean, listed
@@ -16,6 +17,7 @@ _KIND, _MULTIRUN = "sgdflow.kind", "multirun"
 _IS_MULTIRUN = f"tags.`{_KIND}` = '{_MULTIRUN}'"
 _ID = re.compile(r"[0-9a-f]{6,32}")
 _PAGE = 1000
+_FILES = ("config.yaml", "parameters.yaml", "result.json", "steps.jsonl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,38 @@ class RunReader:
         with self._readable():
             found = {key: self._client.get_metric_history(run.id, key) for key in keys}
         return {key: tuple(sorted((m.step, m.value) for m in found[key])) for key in keys}
+
+    def copy(self, run_id: str, folder: Path) -> None:
+        """Write what a run has recorded into a folder, as its run directory has it."""
+        with self._readable():
+            run = self._one(run_id)
+            there = {file.path for file in self._client.list_artifacts(run.info.run_id)}
+            wanted = {name: name for name in _FILES if name in there}
+            if "parameters" in there:
+                wanted["parameters/initial.yaml"] = "initial.yaml"
+            for name, local in wanted.items():
+                found = self._client.download_artifacts(run.info.run_id, name, str(folder))
+                Path(found).replace(folder / local)
+        if "parameters.yaml" not in wanted:
+            raise ConfigError(
+                f"The run {_called(run)} has no parameters.yaml: it is {run.info.status}. "
+                "Name its run directory, which has the best parameters so far."
+            )
+
+    def _one(self, run_id: str) -> Any:
+        runs = self._search(self._experiments(None), "")
+        found = [run for run in runs if run.info.run_id.startswith(run_id)]
+        if len(found) != 1:
+            why = f"{len(found)} runs begin so: {', '.join(map(_called, found[:5]))}"
+            if not found:
+                why = "there is no such run. The latest are: " if runs else "it has no runs"
+                why += "; ".join(_called(run) for run in reversed(runs[-5:]))
+            raise ConfigError(f"{run_id}: in {masked(self._uri)} {why}.")
+        if found[0].data.tags.get(_KIND) == _MULTIRUN:
+            raise ConfigError(
+                f"{_called(found[0])} is a multirun: name one of its jobs (see `sgdflow ui`)."
+            )
+        return found[0]
 
     def _experiments(self, name: str | None) -> list[str]:
         found: list[Any] = []

@@ -129,11 +129,13 @@ def _name(config: DictConfig) -> str:
 
 
 def _job_name(config: DictConfig, keys: tuple[str, ...]) -> str:
-    """Return what sets a job apart from the others: "method=semantic, seed=1"."""
+    """Return what sets a job apart from the others: "semantic, seed=1"."""
+    groups = config.hydra.runtime.choices
     words = (word.partition("=") for word in config.hydra.overrides.task)
     given = {key.lstrip("+"): value for key, _, value in words}
     shown = (key for key in keys if key in given and not any(map(looks_secret, key.split("."))))
-    return ", ".join(f"{key}={given[key]}" for key in shown)
+    # The run table has little room, and a choice of a group speaks for itself.
+    return ", ".join(given[key] if key in groups else f"{key}={given[key]}" for key in shown)
 
 
 def _swept(config: DictConfig) -> list[str]:

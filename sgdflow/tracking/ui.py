@@ -5,18 +5,26 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from types import FrameType
 from urllib.error import URLError
 
 from sgdflow.errors import ConfigError, SgdflowError
-from sgdflow.tracking.store import artifact_root, check_exists, is_server, masked, store_uri
+from sgdflow.tracking.store import (
+    artifact_root,
+    check_exists,
+    is_server,
+    masked,
+    sqlite_file,
+    store_uri,
+)
 
 _ENVIRONMENT = {
     # With either of these, MLflow's server imports litellm and never comes up without a network.
@@ -34,8 +42,13 @@ class UIError(SgdflowError):
     """Report that the MLflow UI did not come up or went down."""
 
 
-def serve(uri: str | None, port: int, host: str = "127.0.0.1") -> int:
-    """Serve the UI of a store until Ctrl-C or SIGTERM; return the exit code."""
+def serve(
+    uri: str | None, port: int, host: str = "127.0.0.1", experiment: str | None = None
+) -> int:
+    """Serve the UI of a store until Ctrl-C or SIGTERM; return the exit code.
+
+    The address it says is that of the experiment's runs, where the store can tell it at once.
+    """
     uri = store_uri(uri)
     _check_store(uri)
     _check_port(host, port)
@@ -47,7 +60,8 @@ def serve(uri: str | None, port: int, host: str = "127.0.0.1") -> int:
                 if stopped:
                     return 0
                 raise UIError(f"The MLflow UI did not come up:\n{_tail(noise.fileno())}")
-            sys.stdout.write(f"MLflow UI: {shown} (Ctrl-C stops)\n")
+            page = _runs_page(uri, experiment)
+            sys.stdout.write(f"MLflow UI: {shown}{page} (Ctrl-C stops)\n")
             sys.stdout.flush()
             while not stopped and server.poll() is None:
                 time.sleep(0.1)
@@ -56,6 +70,20 @@ def serve(uri: str | None, port: int, host: str = "127.0.0.1") -> int:
         finally:
             _stop(server)
     return 0
+
+
+def _runs_page(uri: str, experiment: str | None) -> str:
+    """Return where the UI shows an experiment; empty where the store is no sqlite file with it."""
+    file = sqlite_file(uri)
+    if experiment is None or file is None:
+        return ""
+    query = "SELECT experiment_id FROM experiments WHERE name = ? AND lifecycle_stage = 'active'"
+    try:
+        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as opened:
+            found = opened.execute(query, [experiment]).fetchone()
+    except sqlite3.Error:
+        return ""
+    return f"/#/experiments/{found[0]}/runs" if found else ""
 
 
 def _check_store(uri: str) -> None:

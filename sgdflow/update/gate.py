@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +16,8 @@ class Decision:
 
     accepted: bool
     reason: str
+    most: float | None = None
+    """The highest mean that the proposal could still have had, where not all was scored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,10 @@ class Gate:
     tolerance: float = 0.0
     examples: Literal["batch", "validation"] = "batch"
     """Which examples are scored for it."""
+    wave: int | None = 16
+    """Examples scored before it is asked whether the rest can matter; None: all of them."""
+    first: Literal["sampled"] | None = None
+    """sampled: a proposal has to repair one of the failures that it was written from."""
 
     def decide(self, current: Evaluation, candidate: Evaluation) -> Decision:
         """Return the decision over the examples that the current parameters could be scored on."""
@@ -52,6 +59,41 @@ class Gate:
         return Decision(
             accepted, f"{verdict}: {before:.4g} -> {after:.4g} on {len(common)} examples"
         )
+
+    def certain(self, current: Evaluation, candidate: Evaluation) -> Decision | None:
+        """Return the rejection that the candidate's missing outcomes cannot change; None: none yet.
+
+        It is what `decide` would come to: scores are at most 1, and sum, division and comparison
+        are monotone, rounding included.
+        """
+        common = current.scores
+        if self.rule == "always":
+            return None
+        if not common:
+            return Decision(False, "no example could be scored with the current parameters")
+        after = f"after {len(candidate.outcomes)} of {len(current.outcomes)} examples"
+        for i, reason in candidate.failures.items():
+            if i in common:
+                words = f"cannot pass: an example fails with the proposal ({reason}), {after}"
+                return Decision(False, words)
+        scores = candidate.scores
+        before = math.fsum(common.values()) / len(common)
+        most = math.fsum(scores.get(i, 1.0) for i in common) / len(common)
+        if self._passes(most - before):
+            return None
+        words = f"cannot pass: {before:.4g} -> at most {most:.4g}, {after}"
+        return Decision(False, words, most)
+
+    def waves(self, current: Evaluation) -> Iterator[Sequence[str]]:
+        """Yield ids in the order in which they are scored, the lowest current score first.
+
+        Examples without one say nothing about a proposal; they come last.
+        """
+        scores = current.scores
+        order = sorted(current.outcomes, key=lambda i: scores.get(i, math.inf))
+        size = self.wave or max(1, len(order))
+        for start in range(0, len(order), size):
+            yield order[start : start + size]
 
     def _passes(self, gain: float) -> bool:
         # Means of the same scores may differ in the last bit; a tolerance of 0.1 must

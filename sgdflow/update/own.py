@@ -44,6 +44,11 @@ class CallableUpdate:
         """Yield why the function cannot be called."""
         yield from self.function.problems("situation", "llm")
 
+    @property
+    def goes_by_scores(self) -> bool:
+        """Return True: the function is given the history."""
+        return True
+
     def calls(self, parameters: int) -> StepCalls:
         """Return nothing: it is not known what the function does."""
         return StepCalls()

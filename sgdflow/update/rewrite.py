@@ -81,6 +81,11 @@ class Rewrite:
         yield from self.ask.problems({**sample, "critique": "..."}, "the update rule")
         yield from not_texts(graph, optimised)
 
+    @property
+    def goes_by_scores(self) -> bool:
+        """Whether scores of rejected texts are shown."""
+        return self.memory > 0
+
     def calls(self, parameters: int) -> StepCalls:
         """Return what one step needs at most."""
         return StepCalls(optimizer=parameters * (1 if self.critique is None else 2))

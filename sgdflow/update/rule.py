@@ -91,6 +91,10 @@ class UpdateRule(Protocol):
     def calls(self, parameters: int) -> StepCalls:
         """Return what one step needs at most where so many parameters may change."""
 
+    @property
+    def goes_by_scores(self) -> bool:
+        """Whether proposals depend on the scores of earlier ones, also of those turned down."""
+
 
 @dataclass(frozen=True, slots=True)
 class StepCalls:

@@ -62,6 +62,11 @@ class Search:
             yield from self.ask.problems({**sample, "variant": 1}, "the update rule")
         yield from not_texts(graph, optimised)
 
+    @property
+    def goes_by_scores(self) -> bool:
+        """Return True: later rounds go by all scores."""
+        return True
+
     def calls(self, parameters: int) -> StepCalls:
         """Return what one step needs at most."""
         return StepCalls(optimizer=self.breadth, evaluations=self.breadth)

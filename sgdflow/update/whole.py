@@ -85,6 +85,11 @@ class Whole:
         yield from self.ask.problems(sample, "the update rule", names)
         yield from not_texts(graph, optimised)
 
+    @property
+    def goes_by_scores(self) -> bool:
+        """Whether scores of rejected texts are shown."""
+        return self.memory > 0
+
     def calls(self, parameters: int) -> StepCalls:
         """Return what one step needs at most."""
         return StepCalls(optimizer=1)

@@ -1,0 +1,83 @@
+"""A comparison as one self-contained HTML page."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from xml.etree.ElementTree import Element
+
+from sgdflow.comparison.blocks import Block, blocks_of
+from sgdflow.comparison.keys import label, values_of
+from sgdflow.comparison.outcomes import History, Outcome
+from sgdflow.comparison.table import Comparison
+from sgdflow.report.chart import Dot, Line, chart
+from sgdflow.report.markup import element
+from sgdflow.report.page import page, section, table
+
+_COLOURS = 7
+_NUMBERLESS = 1
+"""Columns of a table that hold names and stand to the left."""
+
+
+def as_page(
+    comparison: Comparison, picture: str, progress: Mapping[str, Mapping[str, History]], split: str
+) -> str:
+    """Return the tables, the picture (an SVG) and each run's `score/<split>` over its steps."""
+    first, *others = blocks_of(comparison)
+    source = base64.b64encode(picture.encode()).decode()
+    image = element("img", src=f"data:image/svg+xml;base64,{source}", alt="Scores with intervals")
+    header = element(
+        "header", element("p", "sgdflow comparison", class_="kicker"), element("h1", first.title)
+    )
+    body = element(
+        "main",
+        header,
+        section("Final scores", "picture", element("div", image, class_="scroll picture")),
+        _curves(comparison, progress, split),
+        *(_block(block, f"block-{i}") for i, block in enumerate(others)),
+    )
+    return page(first.title, [body])
+
+
+def _curves(
+    comparison: Comparison, progress: Mapping[str, Mapping[str, History]], split: str
+) -> Element | None:
+    lines = [
+        line
+        for outcome in comparison.outcomes
+        if (line := _line(comparison, outcome, progress.get(outcome.run.id, {}), split)).dots
+    ]
+    if not lines:
+        return None
+    keys = [
+        element("li", element("i", class_=f"key {_style(i)}"), label(row))
+        for i, row in enumerate(comparison.rows)
+    ]
+    title = f"{split.capitalize()} score over steps, one line a run"
+    return section(
+        title,
+        "curves",
+        element("div", chart(lines, (), title), class_="scroll picture"),
+        element("ul", *keys, class_="keys"),
+    )
+
+
+def _line(
+    comparison: Comparison, outcome: Outcome, progress: Mapping[str, History], split: str
+) -> Line:
+    row = values_of(outcome.run, comparison.row_keys)
+    dots = tuple(Dot(step, score) for step, score in progress.get(f"score/{split}", ()))
+    name = f"{label(row)} ({outcome.run.name})"
+    return Line(name, _style(comparison.rows.index(row)), dots)
+
+
+def _style(row: int) -> str:
+    return f"row-{row % _COLOURS}"
+
+
+def _block(block: Block, name: str) -> Element:
+    rows = None
+    if block.rows:
+        rows = table(block.header, block.rows, numbers=len(block.header) - _NUMBERLESS)
+    lines = (element("p", line, class_="legend") for line in block.lines)
+    return section(block.title, name, rows, *lines)

@@ -1,0 +1,80 @@
+"""What answers need: a graph, its parameters and the models of its roles; no task, no method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sgdflow.calling import Calling
+from sgdflow.config import schema
+from sgdflow.config.build import build_graph, expand_graph
+from sgdflow.config.parts import Problems
+from sgdflow.config.prepare import build_limits, build_models
+from sgdflow.errors import did_you_mean, listed
+from sgdflow.forward import PromptForward
+from sgdflow.graph import Graph
+from sgdflow.llm.models import ModelSpec, check_keys
+from sgdflow.prompts import Prompts
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A graph that can be run."""
+
+    conf: schema.GraphConf
+    graph: Graph
+    llm: schema.LLMConf
+    calling: Calling
+    """The models of the roles that its forward functions name."""
+
+
+def build_program(
+    raw: Mapping[str, Any], prompts: Prompts, environ: Mapping[str, str] | None = None
+) -> Program:
+    """Return what `graph`, `llm` and `seed` declare; raises ConfigError with all mistakes.
+
+    With `environ` the keys of the models are looked for, too.
+    """
+    problems = Problems()
+    conf = llm = graph = None
+    models: Mapping[str, ModelSpec] | None = None
+    with problems.collected():
+        conf = expand_graph(raw.get("graph"))
+    with problems.collected():
+        llm = schema.validate(schema.LLMConf, raw.get("llm"), "llm")
+    if conf is not None:
+        with problems.collected():
+            graph = build_graph(conf, prompts)
+    if llm is not None:
+        with problems.collected():
+            models = build_models(llm)
+    if graph is not None and models is not None:
+        roles = forward_roles(graph)
+        problems.extend(
+            f"graph.nodes.{node}.forward.role: llm.models has no '{role}'."
+            f"{did_you_mean(role, models)} It has: {listed(models)}."
+            for node, role in roles.items()
+            if role not in models
+        )
+        models = {role: models[role] for role in models if role in roles.values()}
+        if environ is not None and llm is not None and llm.store.mode != "replay":
+            problems.extend(iter(check_keys(models, environ)))
+    problems.check()
+    assert conf is not None
+    assert graph is not None
+    assert llm is not None
+    assert models is not None
+    seed = int(raw.get("seed") or 0)
+    return Program(
+        conf, graph, llm, Calling(models, build_limits(llm.limits), llm.store, seed, llm.check)
+    )
+
+
+def forward_roles(graph: Graph) -> Mapping[str, str]:
+    """Return the role that each language-model node names."""
+    return {
+        name: node.forward.ask.role
+        for name, node in graph.nodes.items()
+        if isinstance(node.forward, PromptForward)
+    }

@@ -1,0 +1,160 @@
+"""Writes a graph, with all that it needs to answer, into a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Any
+
+from sgdflow import __version__
+from sgdflow.ask import AGAIN
+from sgdflow.backward import PassThrough, PromptBackward
+from sgdflow.config import schema
+from sgdflow.config.program import Program
+from sgdflow.errors import ConfigError
+from sgdflow.forward import PromptForward
+from sgdflow.graph import Graph, Node
+from sgdflow.prompts import Prompts
+from sgdflow.records import FORMAT, as_yaml
+from sgdflow.source import EXPORT
+
+_IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
+
+
+def write_folder(
+    program: Program,
+    parameters: Mapping[str, Any],
+    prompts: Prompts,
+    folder: Path,
+    about: Mapping[str, Any],
+) -> None:
+    """Write the folder; raises ConfigError where something else stands there."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"{folder} exists already: export to a new folder, with --to FOLDER.")
+    files = {
+        "graph.yaml": as_yaml(_graph(program.conf)),
+        "llm.yaml": as_yaml(_portable(program.llm).model_dump(mode="json", by_alias=True)),
+        "parameters.yaml": as_yaml(parameters),
+        "requirements.txt": "".join(f"{line}\n" for line in requirements()),
+        EXPORT: json.dumps(
+            {"format": FORMAT, "version": __version__, "seed": program.calling.seed, **about},
+            indent=2,
+        )
+        + "\n",
+    }
+    used = prompts.closure(_templates(program.graph))
+    files |= {f"prompts/{name}": text for name, text in used.items()}
+    modules = dict(_own_modules(program.conf))
+    for name, text in {**files, "README.md": _readme(program, modules)}.items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    for name, path in modules.items():
+        if path.is_dir():
+            shutil.copytree(path, folder / "code" / name, ignore=_IGNORED)
+        else:
+            (folder / "code").mkdir(exist_ok=True)
+            shutil.copy(path, folder / "code" / path.name)
+
+
+def _graph(conf: schema.GraphConf) -> Mapping[str, Any]:
+    """Return the graph as it was declared: what a node leaves out comes from graph.forward."""
+    said = conf.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    return {**said, "forward": conf.forward.model_dump(mode="json")}
+
+
+def requirements() -> Iterator[str]:
+    """Yield sgdflow and the packages that it uses directly, with the versions installed."""
+    yield f"sgdflow=={__version__}"
+    try:
+        declared = requires("sgdflow") or []
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return
+    for one in declared:
+        if "extra ==" not in one:
+            name = _name(one)
+            yield f"{name}=={version(name)}"
+
+
+def _name(requirement: str) -> str:
+    end = next((i for i, c in enumerate(requirement) if not (c.isalnum() or c in "-_.")), None)
+    return requirement[:end]
+
+
+def _portable(conf: schema.LLMConf) -> schema.LLMConf:
+    """Return the models with a store that belongs to whoever runs them."""
+    return conf.model_copy(update={"store": conf.store.model_copy(update={"path": None})})
+
+
+def _templates(graph: Graph) -> Iterator[str]:
+    """Yield every template that the graph names; what these include is found from them."""
+    for node in graph.nodes.values():
+        for ask in _asks(node):
+            yield ask.prompt
+            yield ask.reply.asking([]).template
+            yield AGAIN
+        if isinstance(node.backward, PassThrough):
+            yield node.backward.prompt
+
+
+def _asks(node: Node) -> Iterator[Any]:
+    if isinstance(node.forward, PromptForward):
+        yield node.forward.ask
+    if isinstance(node.backward, PromptBackward):
+        yield node.backward.ask
+
+
+def _own_modules(conf: schema.GraphConf) -> Iterator[tuple[str, Path]]:
+    """Yield the user's own modules that the nodes name: those that no installed package has."""
+    named = {
+        side.target.split(".")[0]
+        for node in conf.nodes.values()
+        for side in (node.forward, node.backward)
+        if isinstance(side, schema.Target)
+    }
+    for name in sorted(named - {"sgdflow"}):
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if file is None or "site-packages" in Path(file).parts or name in sys.stdlib_module_names:
+            continue
+        path = Path(file).resolve()
+        yield name, path.parent if path.name == "__init__.py" else path
+
+
+def _readme(program: Program, modules: Mapping[str, Path]) -> str:
+    row = json.dumps({name: "..." for name in program.graph.inputs})
+    keys = sorted(
+        {
+            spec.api_key_env
+            for model in program.calling.models.values()
+            for spec in model.line
+            if spec.api_key_env
+        }
+    )
+    lines = [
+        f"# {program.graph.name}",
+        "",
+        f"A computational graph with its parameters, exported by sgdflow {__version__}.",
+        "",
+        "```sh",
+        "pip install -r requirements.txt",
+        *[f"export {key}=..." for key in keys],
+        f"echo '{row}' | sgdflow predict .",
+        "```",
+        "",
+        "Each line of input is a JSON object with the graph's inputs, each line of output an",
+        'object with `"output"`, or with `"error"` where there is none.',
+        "",
+        "- `graph.yaml`: the graph; `parameters.yaml`: its parameters, plain data",
+        "- `llm.yaml`: which model plays which role; another one: `sgdflow predict . llm=openai`",
+        "- `prompts/`: every template that the graph uses",
+        "- `requirements.txt`: the packages it was exported with",
+    ]
+    if modules:
+        lines.append(
+            "- `code/`: the Python modules that nodes name; what else they import is not here"
+        )
+    return "\n".join(lines) + "\n"

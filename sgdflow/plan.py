@@ -1,0 +1,223 @@
+"""What a run would take, from rehearsals of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from sgdflow.config.prepare import Prepared
+from sgdflow.config.schema import AssumedConf
+from sgdflow.estimate import shortage, step_estimate
+from sgdflow.llm import Spent, Usage
+from sgdflow.llm.models import Price
+from sgdflow.llm.standin import Assumed, StandIn
+from sgdflow.rehearsal import Moment, Rehearsal, Scenario, rehearse
+from sgdflow.update import CallableUpdate
+
+_CALLS = 3000
+"""About so many are rehearsed; further steps are taken to be like the last rehearsed one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What some part of a run takes."""
+
+    name: str
+    taken: Mapping[str, Spent]
+    """By role."""
+    seconds: float
+
+    @property
+    def total(self) -> Spent:
+        """Return the sum over the roles."""
+        return sum(self.taken.values(), Spent())
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run would take, without retries and malformed replies."""
+
+    title: str
+    parts: tuple[Row, ...]
+    """Before the first step, a step at least and at most, after the last step."""
+    totals: tuple[Row, ...]
+    """The least, all steps turned down at once, what is expected, the most."""
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def make_plan(prepared: Prepared, prices: Mapping[str, Price | None]) -> Plan:
+    """Rehearse the run in three ways: nothing, the assumed share, and everything is accepted."""
+    problem, method, conf = prepared.problem, prepared.method, prepared.config.llm.assumed
+    steps = method.stop.steps
+    rehearsed = _rehearsed_steps(prepared)
+    assumed = Assumed(conf.seconds, conf.tokens)
+    llm = partial(StandIn, prepared.calling.models, prepared.calling.limits, assumed, prices)
+    go = partial(rehearse, problem, method, prepared.start, llm)
+    open_gate = method.gate.rule == "always"
+    few = Scenario(float(open_gate), 1 / max(1, len(problem.optimised)), at_once=not open_gate)
+    patient = steps if open_gate else min(steps, method.stop.patience or steps)
+    least = go(few, min(rehearsed, patient))
+    most = go(Scenario(1.0), rehearsed)
+    share = 1.0 if open_gate else conf.accepted
+    expected = go(Scenario(share, conf.changed), rehearsed)
+    before = _row("before the first step", most.moments[0])
+    parts, totals = [before], [_row("at least: the start is good enough", before)]
+    if steps and not open_gate:
+        parts.append(_step("a step, turned down at once", least))
+        words = f"all {_taken(least, patient)} steps turned down at once"
+        totals.append(_row(words, _whole(least, patient)))
+    if steps:
+        parts.append(_step("a step, accepted", most))
+        parts.append(_row("after the last step", _difference(*most.moments[-2:])))
+        words = f"expected: {share:.0%} accepted, {conf.changed:.0%} of the texts changed"
+        totals.append(_row(words, _whole(expected, steps)))
+        totals.append(
+            _row(f"at most: all {_taken(most, steps)} steps accepted", _whole(most, steps))
+        )
+    splits = problem.splits
+    title = (
+        f"{method.name} on {problem.graph.name}: {len(splits.train)} training, "
+        f"{len(splits.validation)} validation, {len(splits.test)} test examples; "
+        f"at most {steps} steps"
+    )
+    warnings = [*shortage(problem, method), *_ended_early(most, steps), *_troubles(most)]
+    notes = _notes(prepared, prices, conf, rehearsed)
+    return Plan(title, tuple(parts), tuple(totals), tuple(notes), tuple(warnings))
+
+
+def _rehearsed_steps(prepared: Prepared) -> int:
+    stop, estimate = prepared.method.stop, step_estimate(prepared.problem, prepared.method)
+    budget = stop.budget
+    if any(most is not None for most in (budget.forward, budget.calls, budget.tokens, budget.cost)):
+        return stop.steps  # it ends the rehearsal, too
+    return min(stop.steps, max(2, _CALLS // max(1, estimate.calls)))
+
+
+def _notes(
+    prepared: Prepared, prices: Mapping[str, Price | None], conf: AssumedConf, rehearsed: int
+) -> Iterator[str]:
+    models, method = prepared.calling.models, prepared.method
+    tokens = ", ".join(f"{conf.tokens.get(role, 100)} {role}" for role in models)
+    yield f"Assumed (llm.assumed): {conf.seconds:g} seconds a call, tokens of a reply: {tokens}."
+    yield "Prompts are rendered, their tokens estimated at a quarter of the characters."
+    if any(spec.deterministic for spec in models.values()):
+        yield (
+            "At temperature 0 the same request counts once. This is exact for nodes that are given "
+            "inputs alone; others may share more, so that there the figures are upper bounds."
+        )
+    yield "Not counted: retries, malformed replies. What the store of replies holds costs nothing."
+    if isinstance(method.update, CallableUpdate):
+        yield f"Calls of {method.update.function.name} are not known, and not counted."
+    if rehearsed < method.stop.steps:
+        yield f"Steps after step {rehearsed} are taken to be like it."
+    unknown = [models[role].model for role, price in prices.items() if price is None]
+    if unknown:
+        yield f"No price is known for {', '.join(dict.fromkeys(unknown))} (llm.prices)."
+
+
+def _ended_early(most: Rehearsal, steps: int) -> Iterator[str]:
+    if (taken := _taken(most, steps)) < steps and most.stop_reason.startswith("budget"):
+        yield f"The budget may end the run after step {taken} of {steps} ({most.stop_reason})."
+
+
+def _troubles(most: Rehearsal) -> Iterator[str]:
+    if most.troubles:
+        yield (
+            f"With made-up values {len(most.troubles)} prompts could not be rendered, so that the "
+            f"figures are too low. The first: {most.troubles[0]}"
+        )
+
+
+def _taken(rehearsal: Rehearsal, steps: int) -> int:
+    """Return after how many steps the run ends: the budget may end it."""
+    return steps if rehearsal.stop_reason.startswith("steps") else len(rehearsal.moments) - 2
+
+
+def _whole(rehearsal: Rehearsal, steps: int) -> Moment:
+    """Return what the run takes in all, with the steps that were not rehearsed."""
+    moments = rehearsal.moments
+    missing = steps - (len(moments) - 2)
+    if _taken(rehearsal, steps) < steps or missing <= 0:
+        return moments[-1]
+    more = _difference(moments[-3], moments[-2])
+    return Moment(
+        {
+            role: spent + _times(more.taken[role], missing)
+            for role, spent in moments[-1].taken.items()
+        },
+        moments[-1].seconds + missing * more.seconds,
+    )
+
+
+def _step(name: str, rehearsal: Rehearsal) -> Row:
+    """Return the mean step."""
+    steps = max(1, len(rehearsal.moments) - 2)
+    all_of_them = _difference(rehearsal.moments[0], rehearsal.moments[-2])
+    mean = {role: _times(spent, 1 / steps) for role, spent in all_of_them.taken.items()}
+    return Row(name, mean, all_of_them.seconds / steps)
+
+
+def _row(name: str, moment: Moment | Row) -> Row:
+    return Row(name, moment.taken, moment.seconds)
+
+
+def _difference(before: Moment, after: Moment) -> Moment:
+    taken = {}
+    for role, spent in after.taken.items():
+        less = before.taken[role]
+        unknown = spent.cost is None or less.cost is None
+        taken[role] = Spent(
+            spent.calls - less.calls,
+            Usage(
+                spent.usage.prompt - less.usage.prompt,
+                spent.usage.completion - less.usage.completion,
+            ),
+            None if unknown else (spent.cost or 0.0) - (less.cost or 0.0),
+        )
+    return Moment(taken, after.seconds - before.seconds)
+
+
+def _times(spent: Spent, factor: float) -> Spent:
+    return Spent(
+        round(spent.calls * factor),
+        Usage(round(spent.usage.prompt * factor), round(spent.usage.completion * factor)),
+        None if spent.cost is None else spent.cost * factor,
+    )
+
+
+def as_text(plan: Plan) -> str:
+    """Return the plan as a table, with what it assumes."""
+    rows = (*plan.parts, *plan.totals)
+    roles = [role for role in rows[0].taken if any(row.taken[role].calls for row in rows)]
+    head = ["", *roles, "calls", "tokens in", "tokens out", "cost", "time"]
+    cells = [[row.name, *_cells(row, roles)] for row in rows]
+    widths = [max(len(line[i]) for line in (head, *cells)) for i in range(len(head))]
+    lines = [_line(line, widths) for line in (head, *cells)]
+    lines.insert(1 + len(plan.parts), "in all")
+    warnings = [f"Warning: {warning}" for warning in plan.warnings]
+    return "\n".join([plan.title, "", *lines, "", *plan.notes, *warnings])
+
+
+def _cells(row: Row, roles: Sequence[str]) -> Iterator[str]:
+    yield from (f"{row.taken[role].calls:,}" for role in roles)
+    total = row.total
+    yield f"{total.calls:,}"
+    yield f"{total.usage.prompt:,}"
+    yield f"{total.usage.completion:,}"
+    yield "unknown" if total.cost is None else f"${total.cost:,.4g}"
+    yield _duration(row.seconds)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    first, *others = zip(cells, widths, strict=True)
+    return "  ".join([first[0].ljust(first[1]), *(c.rjust(w) for c, w in others)]).rstrip()
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, left = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {left:02} s"

@@ -1,0 +1,215 @@
+"""The part of a run's report that stands there without a click: what ran and how it went."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from xml.etree.ElementTree import Element
+
+from sgdflow.records import SPLITS
+from sgdflow.report.blame import Blame
+from sgdflow.report.chart import chart
+from sgdflow.report.curves import flags, lines
+from sgdflow.report.drawing import Mark, drawing
+from sgdflow.report.markup import element
+from sgdflow.report.page import section, table
+from sgdflow.report.reading import Record, Run
+from sgdflow.report.shape import Shape
+
+_NAMES = ("graph", "task", "method", "llm")
+
+
+def title_of(run: Run, shape: Shape) -> str:
+    """Return the run's name."""
+    names = _names(run, shape)
+    return f"{names['graph']} on {names['task']}, by {names['method']}"
+
+
+def header(run: Run, shape: Shape) -> Element:
+    """Return what ran and how it ended."""
+    names = _names(run, shape)
+    facts = [
+        element("div", element("dt", key), element("dd", str(value)))
+        for key, value in names.items()
+    ]
+    return element(
+        "header",
+        element("p", "sgdflow report", class_="kicker"),
+        element("h1", title_of(run, shape)),
+        element("dl", *facts, class_="facts"),
+        element("p", _ending(run), class_="ending"),
+    )
+
+
+def scores(run: Run) -> Element | None:
+    """Return a card for each split that has examples."""
+    if run.result is None:
+        return None
+    found = {split: run.result["scores"][split] for split in SPLITS}
+    cards = [_card(split, both) for split, both in found.items() if both["initial"]]
+    return element("div", *cards, class_="cards") if cards else None
+
+
+def graph(shape: Shape, blames: Mapping[str, Blame], phrase: str) -> Element:
+    """Return the picture of the graph, coloured by blame."""
+    most = max((blame.blamed for blame in blames.values()), default=0)
+    marks = {name: Mark("input") for name in shape.inputs}
+    for name, member in shape.nodes.items():
+        blame = blames[name]
+        marks[name] = Mark(
+            "code" if member.code else "node",
+            f"{blame.blamed} of {blame.gradients}" if blame.gradients else "no gradients",
+            blame.blamed / most if most else 0.0,
+            f"blamed by {blame.blamed} of {blame.gradients} gradients; open its history",
+            name == shape.output,
+        )
+    picture = drawing(shape.predecessors, marks, f"Graph {shape.name}")
+    legend = (
+        "The deeper the colour, the more blame: how many of the node's gradients ask for a change "
+        f'(they do not say "{phrase}") and were not passed on to one of its predecessors, over all '
+        "steps and the examples learned from. Choose a node for its texts, gradients and prompts."
+    )
+    scale = element("span", class_="scale", aria_hidden="true")
+    return section(
+        "Graph",
+        "graph",
+        element("div", picture, class_="scroll picture"),
+        element("p", scale, legend, class_="legend"),
+    )
+
+
+def curve(run: Run) -> Element:
+    """Return the scores over the steps."""
+    shown = lines(run)
+    keys = [element("li", element("i", class_=f"key {line.style}"), line.name) for line in shown]
+    keys += [
+        element("li", element("i", class_="key accepted"), "accepted proposal"),
+        element("li", element("i", class_="key rejected"), "rejected proposal"),
+    ]
+    note = (
+        "Lines: the current parameters after each step, with 95 % intervals. Marks: the proposal, "
+        "as the gate scored it; point at one for the reason, or read the table below."
+    )
+    return section(
+        "Score over steps",
+        "scores",
+        element("div", chart(shown, flags(run), "Scores over steps"), class_="scroll picture"),
+        element("ul", *keys, class_="keys"),
+        element("p", note, class_="legend"),
+    )
+
+
+def steps(run: Run) -> Element:
+    """Return the table of steps."""
+    if not run.steps:
+        return section("Steps", "steps", element("p", "No step was taken."))
+    rows = [_step_row(step) for step in run.steps]
+    header = ["step", "gate", "reason", "train", "candidate", "validation", "calls", "malformed"]
+    return section("Steps", "steps", table(header, rows, numbers=5))
+
+
+def spent(run: Run) -> Element:
+    """Return calls, tokens and cost by role."""
+    found = run.result or _of_steps(run)
+    rows = [
+        (
+            role,
+            f"{calls:,}",
+            f"{found['tokens'][role]['prompt']:,}",
+            f"{found['tokens'][role]['completion']:,}",
+            _cost(found["cost"].get(role)),
+        )
+        for role, calls in found["calls"].items()
+    ]
+    note = None
+    if run.result is None:
+        note = element("p", "Of the steps alone: the run has no result yet.", class_="legend")
+    columns = ["role", "calls", "prompt tokens", "completion tokens", "cost"]
+    return section("Calls and cost", "spent", table(columns, rows, numbers=4), note)
+
+
+def _names(run: Run, shape: Shape) -> dict[str, Any]:
+    if run.result is not None:
+        keys = (*_NAMES, "seed", "version")
+        return {key: run.result[key] for key in keys}
+    named = {key: _name(run.config.get(key)) for key in _NAMES}
+    return {**named, "graph": shape.name, "seed": run.config.get("seed")}
+
+
+def _name(group: Any) -> Any:
+    return group.get("name", "?") if isinstance(group, Mapping) else "?"
+
+
+def _ending(run: Run) -> str:
+    if run.result is None:
+        steps = "1 step" if len(run.steps) == 1 else f"{len(run.steps)} steps"
+        words = f"Not finished: this is what {steps} left."
+    else:
+        reason = str(run.result["stop_reason"])
+        words = (
+            f"Stopped after {run.result['steps']} step"
+            f"{'' if run.result['steps'] == 1 else 's'}, {run.result['accepted']} accepted, "
+            f"{run.result['seconds']:.1f} s. {reason[:1].upper()}{reason[1:]}."
+        )
+    missing = [name for name in run.missing if run.result is not None or name != "examples.jsonl"]
+    return f"{words} Missing here: {', '.join(missing)}." if missing else words
+
+
+def _card(split: str, both: Record) -> Element:
+    first, last = both["initial"], both["final"]
+    small = f"{_interval(first)} → {_interval(last)}, {first['n']} examples"
+    failed = last["failed"] if last else 0
+    return element(
+        "div",
+        element("p", split, class_="label"),
+        element("p", f"{_score(first)} → {_score(last)}", class_="big"),
+        element("p", small + (f", {failed} failed" if failed else ""), class_="small"),
+        class_="card",
+    )
+
+
+def _step_row(step: Record) -> tuple[Element | str, ...]:
+    accepted = step["accepted"]
+    gate = element(
+        "span",
+        "accepted" if accepted else "rejected",
+        class_=f"gate {'accepted' if accepted else 'rejected'}",
+    )
+    scored = step["scores"]
+    return (
+        str(step["step"]),
+        gate,
+        str(step["reason"]),
+        *(_score(scored[name]) for name in ("train", "candidate", "validation")),
+        f"{sum(step['calls'].values()):,}",
+        str(step["malformed"]),
+    )
+
+
+def _score(score: Record | None) -> str:
+    return "–" if score is None else f"{score['mean']:.3f}"  # noqa: RUF001
+
+
+def _interval(score: Record | None) -> str:
+    return "not scored" if score is None else f"{score['low']:.2f} to {score['high']:.2f}"
+
+
+def _cost(cost: float | None) -> str:
+    if cost is None:
+        return "unknown"
+    return f"${cost:.4f}" if cost else "$0"
+
+
+def _of_steps(run: Run) -> Record:
+    roles = sorted({role for step in run.steps for role in step["calls"]})
+    return {
+        "calls": {role: sum(step["calls"].get(role, 0) for step in run.steps) for role in roles},
+        "tokens": {
+            role: {
+                kind: sum(step["tokens"].get(role, {}).get(kind, 0) for step in run.steps)
+                for kind in ("prompt", "completion")
+            }
+            for role in roles
+        },
+        "cost": {},
+    }

@@ -1,0 +1,66 @@
+"""One self-contained HTML page: everything it needs stands in it, nothing is fetched."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from importlib.resources import files
+from string import Template
+from typing import Any
+from xml.etree.ElementTree import Element
+
+from sgdflow.report.data import as_script
+from sgdflow.report.markup import as_html, element
+
+
+def page(title: str, body: Sequence[Element], data: Any = None, calls: Any = None) -> str:
+    """Return the page; its policy lets no script run and nothing be loaded but what it brings."""
+    style = shipped("drawing.css") + shipped("page.css")
+    script = shipped("page.js") if data is not None else ""
+    policy = (
+        "default-src 'none'; img-src data:; "
+        f"style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return Template(shipped("page.html")).substitute(
+        title=as_html(element("title", title))[len("<title>") : -len("</title>")],
+        policy=policy,
+        style=style,
+        body="\n".join(as_html(part) for part in body),
+        data=as_script(data),
+        calls=as_script(calls),
+        script=script,
+    )
+
+
+def shipped(name: str) -> str:
+    """Return a file that comes with the package."""
+    return (files("sgdflow.report") / name).read_text(encoding="utf-8")
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[Element | str]], numbers: int) -> Element:
+    """Return a table that scrolls by itself; the last `numbers` columns hold numbers."""
+    first = len(header) - numbers
+    kinds = [None if i < first else "number" for i in range(len(header))]
+    head = element(
+        "tr",
+        *(element("th", h, scope="col", class_=k) for h, k in zip(header, kinds, strict=True)),
+    )
+    body = [
+        element("tr", *(element("td", c, class_=k) for c, k in zip(row, kinds, strict=True)))
+        for row in rows
+    ]
+    made = element("table", element("thead", head), element("tbody", *body))
+    # Without a place in the tab order it could not be scrolled by keyboard.
+    return element("div", made, class_="scroll", tabindex=0, role="region", aria_label=header[0])
+
+
+def section(title: str, name: str, *content: Element | None) -> Element:
+    """Return a part of the page with a heading."""
+    heading = element("h2", title, id=f"{name}-title")
+    return element("section", heading, *content, id=name, aria_labelledby=f"{name}-title")
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

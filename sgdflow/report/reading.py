@@ -1,0 +1,109 @@
+"""A run directory, read back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sgdflow.errors import ConfigError
+from sgdflow.records import FORMAT
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What the files of a run directory hold (docs/files.md)."""
+
+    folder: Path
+    config: Record
+    parameters: Record
+    steps: tuple[Record, ...]
+    examples: tuple[Record, ...]
+    result: Record | None
+    """None: the run has not ended."""
+    missing: tuple[str, ...]
+    """Files that are not there, or end in the middle of a line."""
+
+    @property
+    def steps_size(self) -> int:
+        """Return the size of steps.jsonl in bytes."""
+        return _size(self.folder / "steps.jsonl")
+
+    @property
+    def calls_size(self) -> int:
+        """Return the size of calls.jsonl in bytes."""
+        return _size(self.folder / "calls.jsonl")
+
+    def calls(self) -> Iterator[Record]:
+        """Yield the lines of calls.jsonl one by one: together they can be larger than memory."""
+        yield from _lines(self.folder / "calls.jsonl", [])
+
+
+def read(folder: Path) -> Run:
+    """Read a run directory, also of a run that was stopped; raises ConfigError."""
+    if not (folder / "config.yaml").is_file():
+        raise ConfigError(
+            f"{folder} is not a run directory: it has no config.yaml. Give the directory that "
+            "sgdflow optimize printed as its last line."
+        )
+    missing: list[str] = []
+    config = _yaml(folder / "config.yaml", missing)
+    parameters = _yaml(folder / "parameters.yaml", missing)
+    steps = tuple(_lines(folder / "steps.jsonl", missing))
+    examples = tuple(_lines(folder / "examples.jsonl", missing))
+    result = _result(folder / "result.json")
+    return Run(folder, config, parameters, steps, examples, result, tuple(missing))
+
+
+def _yaml(file: Path, missing: list[str]) -> Record:
+    try:
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        missing.append(file.name)
+        return {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{file} cannot be read: {error}") from error
+    return found if isinstance(found, dict) else {}
+
+
+def _lines(file: Path, missing: list[str]) -> Iterator[Record]:
+    try:
+        with file.open(encoding="utf-8", newline="\n") as lines:
+            for number, line in enumerate(lines, start=1):
+                if not line.endswith("\n"):  # its writing was interrupted
+                    missing.append(f"the last line of {file.name}")
+                elif line.strip():
+                    yield _checked(json.loads(line), f"{file}, line {number}")
+    except FileNotFoundError:
+        missing.append(file.name)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{file} cannot be read: {error}") from error
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.is_file() else 0
+
+
+def _result(file: Path) -> Record | None:
+    try:
+        return _checked(json.loads(file.read_text(encoding="utf-8")), str(file))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{file} cannot be read: {error}") from error
+
+
+def _checked(record: Any, where: str) -> Record:
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        found = record.get("format") if isinstance(record, dict) else None
+        raise ConfigError(
+            f"{where}: its format is {found}, this version of sgdflow reads {FORMAT}. "
+            "Use the version that wrote it (result.json names it)."
+        )
+    return record

@@ -1,0 +1,48 @@
+"""Logs the best graph of a run as an MLflow model, which `mlflow models serve` answers with."""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sgdflow.config.prepare import Prepared
+from sgdflow.config.program import build_program
+from sgdflow.export import write_folder
+from sgdflow.prompts import Prompts
+from sgdflow.source import read_mapping
+from sgdflow.tracking import MEMORY, store_uri
+
+log = logging.getLogger(__name__)
+
+
+def keep_model(prepared: Prepared, raw: Mapping[str, Any], prompts: Prompts, folder: Path) -> None:
+    """Log the model where the configuration wants it; a store that fails is a warning."""
+    settings = prepared.config.tracking
+    splits = prepared.problem.splits
+    example = next(iter((*splits.train, *splits.validation, *splits.test)), None)
+    memory = folder / MEMORY
+    if settings.kind != "mlflow" or not settings.model or example is None or not memory.is_file():
+        return
+    from sgdflow.tracking.client import reason_of
+    from sgdflow.tracking.model import log_model
+
+    graph = prepared.problem.graph
+    try:
+        run_id = json.loads(memory.read_text(encoding="utf-8"))["run_id"]
+        with tempfile.TemporaryDirectory() as place:
+            exported = Path(place) / graph.name
+            program = build_program(raw, prompts)
+            parameters = read_mapping(folder / "parameters.yaml")
+            write_folder(program, parameters, prompts, exported, {"source": run_id})
+            inputs = {name: example.inputs[name] for name in graph.inputs}
+            log_model(store_uri(settings.uri), run_id, graph.name, exported, inputs)
+    except Exception as error:
+        log.warning(
+            "MLflow has not recorded the model (%s); `sgdflow export` takes it from the run "
+            "directory.",
+            reason_of(error),
+        )

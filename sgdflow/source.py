@@ -1,0 +1,129 @@
+"""Where a graph with its parameters is taken from: a run directory or an exported folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sgdflow import __version__
+from sgdflow.errors import ConfigError
+from sgdflow.paths import prompt_folders
+from sgdflow.records import FORMAT
+
+EXPORT = "export.json"
+"""File that makes a folder an exported one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is there."""
+
+    path: Path
+    config: Mapping[str, Any]
+    """Resolved; that of an exported folder has only graph, llm and seed."""
+    parameters: Mapping[str, Any]
+    prompts: tuple[Path, ...]
+    """Template folders."""
+    code: Path | None = None
+    """Folder of the Python modules that an exported graph brings along."""
+
+
+def read_source(path: Path, working: Path) -> Source:
+    """Return what a directory holds; raises ConfigError where it is neither of both."""
+    if (path / EXPORT).is_file():
+        about = read_mapping(path / EXPORT)
+        check_format(about, path, what="The folder")
+        config: Mapping[str, Any] = {
+            "graph": read_mapping(path / "graph.yaml"),
+            "llm": read_mapping(path / "llm.yaml"),
+            "seed": about.get("seed", 0),
+        }
+        code = path / "code"
+        return Source(
+            path,
+            config,
+            read_mapping(path / "parameters.yaml"),
+            (path / "prompts",),
+            code if code.is_dir() else None,
+        )
+    check_run(path)
+    config = read_mapping(path / "config.yaml")
+    parameters = read_mapping(path / "parameters.yaml")
+    return Source(path, config, parameters, prompt_folders(working))
+
+
+def check_run(path: Path) -> None:
+    """Raise ConfigError where a directory holds no run that can be read."""
+    if not path.is_dir():
+        raise ConfigError(f"There is no directory {path}.")
+    if not (path / "config.yaml").is_file():
+        jobs = sorted(
+            file.parent.name for file in path.glob("*/config.yaml") if not _hidden(file.parent)
+        )
+        if jobs:
+            some = ", ".join(str(path / job) for job in jobs[:3])
+            raise ConfigError(
+                f"{path} holds a multirun of {len(jobs)} jobs: name one of them, such as {some}."
+            )
+        raise ConfigError(f"{path} holds no run: it has no config.yaml.")
+    if (path / "result.json").is_file():
+        check_format(read_mapping(path / "result.json"), path)
+    elif (first := _first_step(path / "steps.jsonl")) is not None:
+        check_format(first, path)
+
+
+def check_format(record: Mapping[str, Any], path: Path | str, what: str = "The run") -> None:
+    """Raise ConfigError where a record was written in another format than this version's."""
+    found = record.get("format")
+    if found != FORMAT:
+        by = record.get("version") or "another version"
+        theirs = f"sgdflow {by}" if by != "another version" else by
+        get = f"pip install sgdflow=={by}" if by != "another version" else "that version"
+        raise ConfigError(
+            f"{what} {path} was written by {theirs} in format {found!r}; sgdflow {__version__} "
+            f"reads format {FORMAT}. Read it with {get}; its parameters.yaml is plain data that "
+            "parameters=FILE takes in any version."
+        )
+
+
+def read_mapping(file: Path) -> Mapping[str, Any]:
+    """Return what a YAML or JSON file holds; raises ConfigError."""
+    try:
+        text = file.read_text(encoding="utf-8")
+        found = json.loads(text) if file.suffix == ".json" else yaml.safe_load(text)
+    except FileNotFoundError as error:
+        raise ConfigError(f"There is no file {file}.") from error
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ConfigError(f"{file} cannot be read: {error}") from error
+    if not isinstance(found, dict):
+        raise ConfigError(f"{file} holds no mapping.")
+    return found
+
+
+def read_steps(file: Path) -> Sequence[Mapping[str, Any]]:
+    """Return the steps of a run in order; a line that a kill has cut off is left out."""
+    try:
+        with file.open(encoding="utf-8", newline="\n") as lines:
+            return [json.loads(line) for line in lines if line.endswith("\n")]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{file} cannot be read: {error}") from error
+
+
+def _first_step(file: Path) -> Mapping[str, Any] | None:
+    try:
+        with file.open(encoding="utf-8") as opened:
+            found = json.loads(opened.readline())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _hidden(folder: Path) -> bool:
+    return folder.name.startswith(".")

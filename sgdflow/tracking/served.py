@@ -1,0 +1,37 @@
+"""An exported graph as an MLflow model; MLflow copies this file into the model and runs it."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+from mlflow.models import set_model
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
+
+import sgdflow
+from sgdflow.predict import Prediction
+from sgdflow.tracking.model import FOLDER
+
+
+class Served(PythonModel):
+    """Answers rows of inputs, each with an output or with why there is none."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Load the graph with its parameters; the models' keys come from the environment."""
+        self._flow = sgdflow.load(context.artifacts[FOLDER])
+
+    # Without annotations: MLflow would take them for a schema.
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+        """Return {"output": ...} or {"error": ...} for each row."""
+        rows = [
+            json.dumps(row, ensure_ascii=False, default=str)
+            for row in model_input.to_dict("records")
+        ]
+        answers: list[Prediction] = []
+        # In a thread of its own: whoever calls may be in an event loop.
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(self._flow.predict_lines, rows, answers.append).result()
+        return [json.loads(answer.as_json()) for answer in answers]
+
+
+set_model(Served())

@@ -1,0 +1,68 @@
+"""A proposal on trial: scored for the gate, and no further than the decision needs."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
+
+from sgdflow.evaluation import Evaluation
+from sgdflow.update import Decision, Gate
+
+Score = Callable[[Collection[str]], Awaitable[Evaluation]]
+"""Scores the proposal on the examples with these ids."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What became of a proposal at the gate."""
+
+    decision: Decision
+    current: Evaluation | None = None
+    """Of the gate's examples with the parameters as they stood; None where none were scored."""
+    seen: Evaluation | None = None
+    """Of those that were scored with the proposal."""
+
+    @property
+    def candidate(self) -> Evaluation | None:
+        """Return the proposal's evaluation; None where it is not that of all examples."""
+        return None if self.spared else self.seen
+
+    @property
+    def spared(self) -> int:
+        """Return how many examples were not scored, the decision being certain."""
+        if self.current is None or self.seen is None:
+            return 0
+        return len(self.current.outcomes) - len(self.seen.outcomes)
+
+
+async def put_to_the_gate(
+    gate: Gate, current: Evaluation, score: Score, *, to_the_end: bool = False
+) -> Trial:
+    """Score wave by wave until all is scored or nothing more can make the proposal pass.
+
+    The decision is that of the full evaluation. Waves, and not cancelled calls, so that what
+    is called does not depend on who answers first.
+    """
+    scored: list[str] = []
+    for wave in () if to_the_end else gate.waves(current):
+        seen = await score(scored)
+        if certain := gate.certain(current, seen):
+            return Trial(certain, current, seen)
+        scored += wave
+        await score(scored)
+    seen = await score(current.outcomes)
+    return Trial(gate.decide(current, seen), current, seen)
+
+
+async def put_to_the_first_gate(
+    failures: Mapping[str, float], current: Evaluation, score: Score
+) -> Trial | None:
+    """Turn a proposal down that repairs none of these failures; None: it may go on.
+
+    A failure, given with its score, is repaired where it scores higher than before.
+    """
+    after = (await score(failures)).scores
+    if not failures or any(after.get(i, 0.0) > before for i, before in failures.items()):
+        return None
+    decision = Decision(False, f"repairs none of the {len(failures)} sampled failures")
+    return Trial(decision, current, await score([i for i in current.outcomes if i in failures]))

@@ -1,0 +1,24 @@
+"""Scores and steps in words, as logs and the terminal tell them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def score_words(score: Mapping[str, Any] | None) -> str:
+    """Say a score: "0.967 (0.91 to 0.99, 60 examples)"."""
+    if score is None:
+        return "not scored"
+    failed = f", {score['failed']} failed" if score["failed"] else ""
+    interval = f"{score['low']:.2f} to {score['high']:.2f}"
+    return f"{score['mean']:.3f} ({interval}, {score['n']} examples{failed})"
+
+
+def step_words(record: Mapping[str, Any]) -> str:
+    """Say a step: "step 2: accepted, better: 0.4 -> 0.6 on 60 examples; validation 0.550"."""
+    verdict = "accepted" if record["accepted"] else "rejected"
+    words = f"step {record['step']}: {verdict}, {record['reason']}"
+    if record["scores"]["validation"]:
+        words += f"; validation {record['scores']['validation']['mean']:.3f}"
+    return words
