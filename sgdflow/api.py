@@ -13,17 +13,17 @@ from typing import Any, TypeVar
 
 from sgdflow.config.prepare import Prepared, prepare, read_parameters
 from sgdflow.config.program import Program, build_program
+from sgdflow.deploy.export import write_folder
+from sgdflow.deploy.predict import Prediction, check_inputs, predict
 from sgdflow.descent import Descent, Observer, Result, Scores, Step
 from sgdflow.errors import ConfigError, DataError, NodeFailed, SgdflowError
 from sgdflow.evaluation import Evaluation, Evaluator
-from sgdflow.export import write_folder
 from sgdflow.forward import ForwardPass, forward_pass
 from sgdflow.graph import Graph, Parameters
 from sgdflow.paths import prompt_folders
-from sgdflow.predict import Prediction, check_inputs, predict
 from sgdflow.prompts import Prompts
 from sgdflow.records import as_yaml
-from sgdflow.source import read_source
+from sgdflow.records.source import read_source
 
 T = TypeVar("T")
 _FORGET_EVERY = 1000

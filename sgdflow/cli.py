@@ -107,14 +107,14 @@ def _guarded(command: Callable[[Sequence[str]], int], words: Sequence[str]) -> i
 
 def _optimize(words: Sequence[str]) -> int:
     from sgdflow.app import run_hydra
-    from sgdflow.commands import optimize
+    from sgdflow.commands.optimize import optimize
 
     return run_hydra(optimize, _guarding(words))
 
 
 def _evaluate(words: Sequence[str]) -> int:
     from sgdflow.app import run_hydra
-    from sgdflow.commands import evaluate
+    from sgdflow.commands.optimize import evaluate
 
     return run_hydra(evaluate, words)
 
@@ -125,14 +125,14 @@ def _graph(words: Sequence[str]) -> int:
     from pathlib import Path
 
     from sgdflow.app import run_hydra
-    from sgdflow.commands import graph
+    from sgdflow.commands.look import graph
 
     # The rest, --help too, is Hydra's.
     parser = argparse.ArgumentParser("sgdflow graph", add_help=False, allow_abbrev=False)
     parser.add_argument("--picture", type=Path, metavar="FILE")
     asked, others = parser.parse_known_args(words)
     if asked.picture is not None:
-        from sgdflow.picture import check_kind
+        from sgdflow.commands.picture import check_kind
 
         check_kind(asked.picture)
     return run_hydra(partial(graph, picture=asked.picture), [*others, *_NO_TRACE])
@@ -142,7 +142,7 @@ def _plan(words: Sequence[str]) -> int:
     from tempfile import TemporaryDirectory
 
     from sgdflow.app import run_hydra
-    from sgdflow.commands import plan
+    from sgdflow.commands.look import plan
 
     with TemporaryDirectory() as folder:  # Hydra notes each sweep somewhere
         no_trace = [*_NO_TRACE, f"hydra.sweep.dir={folder}", "~hydra.callbacks.sweep"]
@@ -150,37 +150,37 @@ def _plan(words: Sequence[str]) -> int:
 
 
 def _compare(words: Sequence[str]) -> int:
-    from sgdflow.commands import compare
+    from sgdflow.commands.look import compare
 
     return compare(words)
 
 
 def _show(words: Sequence[str]) -> int:
-    from sgdflow.show import main as show
+    from sgdflow.commands.show import main as show
 
     return show(words)
 
 
 def _export(words: Sequence[str]) -> int:
-    from sgdflow.takeaway import export
+    from sgdflow.commands.takeaway import export
 
     return export(words)
 
 
 def _predict(words: Sequence[str]) -> int:
-    from sgdflow.takeaway import predict
+    from sgdflow.commands.takeaway import predict
 
     return predict(words)
 
 
 def _report(words: Sequence[str]) -> int:
-    from sgdflow.commands import report
+    from sgdflow.commands.look import report
 
     return report(words)
 
 
 def _ui(words: Sequence[str]) -> int:
-    from sgdflow.commands import ui
+    from sgdflow.commands.look import ui
 
     return ui(words)
 
@@ -192,7 +192,7 @@ def _simulate(words: Sequence[str]) -> int:
 
 
 def _cache(words: Sequence[str]) -> int:
-    from sgdflow.cache import main as work
+    from sgdflow.commands.cache import main as work
 
     return work(words)
 
@@ -213,7 +213,7 @@ def _complete(words: Sequence[str]) -> int:
             return _say("\n".join(name for name in _commands() if name.startswith(start)) + "\n")
         os.environ["COMP_LINE"] = line.replace(f" {typed[1]}", "", 1)
     from sgdflow.app import run_hydra
-    from sgdflow.commands import optimize
+    from sgdflow.commands.optimize import optimize
 
     return run_hydra(optimize, words)
 

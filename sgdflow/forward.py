@@ -96,3 +96,12 @@ def _variables(node: View, operands: Operands) -> Mapping[str, Any]:
         "predecessors": shown(operands.predecessors),
         "parameters": dict(operands.parameters),
     }
+
+
+def forward_roles(graph: Graph) -> Mapping[str, str]:
+    """Return the role that each language-model node names."""
+    return {
+        name: node.forward.ask.role
+        for name, node in graph.nodes.items()
+        if isinstance(node.forward, PromptForward)
+    }

@@ -14,10 +14,9 @@ from typing import Any
 from sgdflow import __version__, report
 from sgdflow.config.prepare import Prepared
 from sgdflow.descent import Descent, Scores, Step
-from sgdflow.details import calls_record, example_records
-from sgdflow.estimate import shortage
 from sgdflow.evaluation import Evaluator
 from sgdflow.llm import Metered
+from sgdflow.plan.estimate import shortage
 from sgdflow.progress import Progress
 from sgdflow.records import (
     FORMAT,
@@ -29,9 +28,10 @@ from sgdflow.records import (
     step_record,
     summary_record,
 )
-from sgdflow.spending import spending_table
+from sgdflow.records.details import calls_record, example_records
+from sgdflow.records.spending import spending_table
+from sgdflow.records.words import score_words, step_words
 from sgdflow.tracking import Tracker
-from sgdflow.words import score_words, step_words
 
 log = logging.getLogger(__name__)
 

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from sgdflow.app import compose
-from sgdflow.budget import Budget
 from sgdflow.config.prepare import Prepared, prepare
 from sgdflow.descent import Descent, Result, Scores, Step
-from sgdflow.estimate import shortage, step_estimate
+from sgdflow.descent.budget import Budget
+from sgdflow.descent.method import Method, Problem
 from sgdflow.llm import Message, Reply, Spent, Usage
 from sgdflow.llm.allowance import Allowance
 from sgdflow.llm.scripted import ScriptedLLM
-from sgdflow.method import Method, Problem
 from sgdflow.paths import prompt_folders
+from sgdflow.plan.estimate import shortage, step_estimate
 from sgdflow.prompts import Prompts
 from sgdflow.records import result_record
 from sgdflow.simulation.worlds import reply

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sgdflow.commands import compare
+from sgdflow.commands.look import compare
 from sgdflow.errors import ConfigError
 from sgdflow.tracking.client import prepare, start_run
 from sgdflow.tracking.family import end_parent

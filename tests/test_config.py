@@ -21,9 +21,9 @@ import yaml
 from sgdflow.app import compose
 from sgdflow.backward import PromptBackward, backward_pass
 from sgdflow.cli import USAGE
+from sgdflow.commands.describe import as_mermaid, as_text
 from sgdflow.config.build import build_graph, build_method
 from sgdflow.config.prepare import Prepared, prepare, validated
-from sgdflow.describe import as_mermaid, as_text
 from sgdflow.forward import forward_pass
 from sgdflow.graph import Graph
 from sgdflow.llm.scripted import ScriptedLLM

@@ -29,6 +29,7 @@ from sgdflow.ask import Ask
 from sgdflow.backward import BackwardPass, Differentiation, PromptBackward
 from sgdflow.data import Example, Splits
 from sgdflow.descent import Descent, Result, Scores, Step
+from sgdflow.descent.method import Method, Problem, Sample, Stop
 from sgdflow.errors import CallFailed
 from sgdflow.evaluation import Evaluation, Outcome, summarise
 from sgdflow.forward import ForwardPass, PromptForward
@@ -38,7 +39,6 @@ from sgdflow.graph import Graph, Node, Parameter, Parameters
 from sgdflow.llm import Message, Reply
 from sgdflow.llm.scripted import Request, Said, ScriptedLLM
 from sgdflow.loss import CallableLoss, PromptLoss, Score
-from sgdflow.method import Method, Problem, Sample, Stop
 from sgdflow.paths import prompt_folders
 from sgdflow.prompts import Prompts
 from sgdflow.records import FORMAT, RunFolder, as_yaml, step_record

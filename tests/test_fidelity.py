@@ -16,11 +16,11 @@ from sgdflow.config.schema import MethodConf
 from sgdflow.data import Example, Splits
 from sgdflow.data.scoring import number
 from sgdflow.descent import Descent, Result, Scores, Step
+from sgdflow.descent.method import Problem
 from sgdflow.functions import Function
 from sgdflow.llm import Message
 from sgdflow.llm.scripted import Request, ScriptedLLM
 from sgdflow.loss import Score
-from sgdflow.method import Problem
 from sgdflow.paths import prompt_folders
 from sgdflow.prompts import Prompts
 

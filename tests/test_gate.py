@@ -15,6 +15,7 @@ import pytest
 from sgdflow.app import compose
 from sgdflow.config.prepare import Prepared, prepare
 from sgdflow.descent import Descent, Result, Scores, Step
+from sgdflow.descent.trial import Trial, put_to_the_first_gate, put_to_the_gate
 from sgdflow.evaluation import Evaluation, Evaluator, Outcome
 from sgdflow.forward import ForwardPass
 from sgdflow.llm import Message, Reply
@@ -25,7 +26,6 @@ from sgdflow.prompts import Prompts
 from sgdflow.records import result_record, step_record
 from sgdflow.run import closing_words
 from sgdflow.simulation.worlds import reply
-from sgdflow.trial import Trial, put_to_the_first_gate, put_to_the_gate
 from sgdflow.update import Gate
 
 PROMPTS = Prompts(prompt_folders(Path(__file__).parent))

@@ -22,13 +22,13 @@ from sgdflow.config.prepare import Prepared, prepare, validated
 from sgdflow.config.schema import MethodConf
 from sgdflow.data import Example, Splits
 from sgdflow.descent import Descent, Result, Scores, Step
+from sgdflow.descent.method import Problem
 from sgdflow.errors import ConfigError
 from sgdflow.functions import Function
 from sgdflow.gradients import Gradient
 from sgdflow.llm import LLM, Message, Reply, Spent
 from sgdflow.llm.scripted import Request, ScriptedLLM
 from sgdflow.loss import Score
-from sgdflow.method import Problem
 from sgdflow.paths import prompt_folders
 from sgdflow.prompts import Prompts
 from sgdflow.simulation.worlds import reply

@@ -18,6 +18,7 @@ from aiohttp import web
 from sgdflow.app import compose
 from sgdflow.config.prepare import prepare
 from sgdflow.descent import Descent, Result, Scores, Step
+from sgdflow.descent.steps import Gating
 from sgdflow.evaluation import Evaluation
 from sgdflow.llm import Message, Reply, Spent, Usage
 from sgdflow.llm.allowance import Allowance
@@ -28,10 +29,9 @@ from sgdflow.llm.store import Store
 from sgdflow.paths import prompt_folders
 from sgdflow.prompts import Prompts
 from sgdflow.records import result_record
+from sgdflow.records.spending import spending_table
 from sgdflow.simulation.server import create_app, running
 from sgdflow.simulation.worlds import reply
-from sgdflow.spending import spending_table
-from sgdflow.steps import Gating
 from sgdflow.tracking.entries import result_metrics
 
 NOTHING = Scores({split: Evaluation({}) for split in ("train", "validation", "test")})

@@ -22,7 +22,8 @@ from sgdflow.llm import Message, Reply, Spent
 from sgdflow.llm.models import Price
 from sgdflow.llm.scripted import ScriptedLLM
 from sgdflow.paths import prompt_folders
-from sgdflow.plan import Plan, as_text, make_plan
+from sgdflow.plan.table import as_text
+from sgdflow.plan.totals import Plan, make_plan
 from sgdflow.prompts import Prompts
 from sgdflow.simulation.worlds import reply
 

@@ -11,7 +11,7 @@ import pytest
 
 from sgdflow import report
 from sgdflow.app import compose
-from sgdflow.commands import report as report_command
+from sgdflow.commands.look import report as report_command
 from sgdflow.config.prepare import prepare
 from sgdflow.llm import Message
 from sgdflow.llm.scripted import ScriptedLLM

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from sgdflow import cache
+from sgdflow.commands import cache
 from sgdflow.errors import CallFailed, ConfigError, NotStored
 from sgdflow.llm import Message, Reply, Spent, Usage
 from sgdflow.llm.client import Limits, LiteLLM, ModelSpec

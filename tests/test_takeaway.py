@@ -18,8 +18,8 @@ import yaml
 import sgdflow
 from sgdflow.api import Flow
 from sgdflow.cli import main
+from sgdflow.deploy.predict import Prediction, predict
 from sgdflow.errors import ConfigError, DataError, NodeFailed, SgdflowError
-from sgdflow.predict import Prediction, predict
 from sgdflow.records import RunFolder, as_yaml
 
 SMALL = ("experiments=quickstart", "tracking=none", "method.stop.steps=1", "task.splits.train=8")

@@ -35,7 +35,7 @@ def run(words: Sequence[str], output: Path) -> None:
 
 def serve() -> None:
     import sgdflow.app
-    import sgdflow.commands
+    import sgdflow.commands.optimize
     import sgdflow.run
     import sgdflow.tracking.mlflow  # noqa: F401
     from sgdflow.llm import backend

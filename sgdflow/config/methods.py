@@ -7,18 +7,18 @@ from typing import Any
 
 from sgdflow.ask import Ask
 from sgdflow.backward import Differentiation
-from sgdflow.budget import Budget
 from sgdflow.config import method_schema as schema
 from sgdflow.config.fields import Target
 from sgdflow.config.parts import Problems, ask, build_backward
 from sgdflow.config.targets import resolve
+from sgdflow.descent.budget import Budget
+from sgdflow.descent.method import Method, Sample, Stop
 from sgdflow.errors import ConfigError, did_you_mean, listed
 from sgdflow.functions import Function
 from sgdflow.gradients import AGGREGATIONS
 from sgdflow.graph import BackwardFunction, Graph
 from sgdflow.llm.allowance import Allowance
 from sgdflow.loss import AskedLoss, CallableLoss, Loss, PromptLoss
-from sgdflow.method import Method, Sample, Stop
 from sgdflow.prompts import Prompts
 from sgdflow.replies import ReplyFormat
 from sgdflow.update import CallableUpdate, Gate, Rewrite, Search, Select, UpdateRule, Whole

@@ -15,12 +15,12 @@ from sgdflow.config.build import build_graph, build_method, expand_graph, optimi
 from sgdflow.config.parts import Problems
 from sgdflow.config.targets import resolve
 from sgdflow.data import Pools, Splits, draw
+from sgdflow.descent.method import Method, Problem
 from sgdflow.errors import ConfigError, DataError, did_you_mean, listed
 from sgdflow.graph import Graph, Parameters
 from sgdflow.llm.allowance import Allowance
 from sgdflow.llm.models import Limits, ModelSpec, Price, Share, check_keys
 from sgdflow.loss import Score
-from sgdflow.method import Method, Problem
 from sgdflow.prompts import Prompts
 
 

@@ -12,7 +12,7 @@ from sgdflow.config.build import build_graph, expand_graph
 from sgdflow.config.parts import Problems
 from sgdflow.config.prepare import build_limits, build_models
 from sgdflow.errors import did_you_mean, listed
-from sgdflow.forward import PromptForward
+from sgdflow.forward import forward_roles
 from sgdflow.graph import Graph
 from sgdflow.llm.models import ModelSpec, check_keys
 from sgdflow.prompts import Prompts
@@ -69,12 +69,3 @@ def build_program(
     return Program(
         conf, graph, llm, Calling(models, build_limits(llm.limits), llm.store, seed, llm.check)
     )
-
-
-def forward_roles(graph: Graph) -> Mapping[str, str]:
-    """Return the role that each language-model node names."""
-    return {
-        name: node.forward.ask.role
-        for name, node in graph.nodes.items()
-        if isinstance(node.forward, PromptForward)
-    }

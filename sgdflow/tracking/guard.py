@@ -9,7 +9,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from sgdflow.errors import ConfigError
-from sgdflow.resume import check
+from sgdflow.records.resume import check
 from sgdflow.tracking.sweep import hydra_config
 
 

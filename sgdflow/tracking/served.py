@@ -9,7 +9,7 @@ from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 import sgdflow
-from sgdflow.predict import Prediction
+from sgdflow.api import Prediction
 from sgdflow.tracking.model import FOLDER
 
 

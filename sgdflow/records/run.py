@@ -1,31 +1,21 @@
-"""What a run leaves behind: plain records, and the files they are kept in.
-
-The formats are described in docs/files.md; `FORMAT` changes with them.
-"""
+"""What a run leaves behind, as plain records (docs/files.md)."""
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from sgdflow.backward import BackwardPass
 from sgdflow.descent import Result, Scores, Step
 from sgdflow.evaluation import Summary
 from sgdflow.forward import ForwardPass
-from sgdflow.graph import Parameters
 from sgdflow.llm import Spent
+from sgdflow.records.folder import FORMAT, SPLITS
 from sgdflow.update import Learned
 
-FORMAT = 1
 ByNode = Mapping[str, Mapping[str, Spent]]
 """What was used, by role and what the calls were made for."""
-SPLITS = ("train", "validation", "test")
 
 
 def step_record(step: Step) -> dict[str, Any]:
@@ -113,95 +103,9 @@ def _gate_record(result: Result) -> dict[str, Any]:
     return {**asdict(result.gating), "share": round(share, 4)}
 
 
-class RunFolder:
-    """The run directory."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        path.mkdir(parents=True, exist_ok=True)
-
-    def began(self) -> float | None:
-        """Return when the run that the directory holds began, in seconds since 1970."""
-        file = self.path / "config.yaml"
-        return file.stat().st_mtime if file.is_file() else None
-
-    def begin(self, config: Mapping[str, Any], parameters: Parameters) -> None:
-        """Write the resolved configuration and the parameters the run starts from."""
-        began = self.began()
-        self._write("config.yaml", as_yaml(config))
-        if began is not None:
-            os.utime(self.path / "config.yaml", (began, began))
-        self._write("steps.jsonl", "")
-        self._write("calls.jsonl", "")
-        self._write("initial.yaml", as_yaml(parameters))
-        self.save(parameters)
-
-    def append(self, step: Mapping[str, Any], calls: Mapping[str, Any]) -> None:
-        """Add a step and the calls it learned from."""
-        for name, record in (("steps.jsonl", step), ("calls.jsonl", calls)):
-            with (self.path / name).open("a", encoding="utf-8") as file:
-                file.write(_line(record))
-
-    def save(self, parameters: Parameters) -> None:
-        """Write the best parameters so far."""
-        self._write("parameters.yaml", as_yaml(parameters))
-
-    def keep_examples(self, records: Iterable[Mapping[str, Any]]) -> None:
-        """Write what became of each example."""
-        self._write("examples.jsonl", "".join(map(_line, records)))
-
-    def finish(self, result: Mapping[str, Any], name: str = "result.json") -> None:
-        """Write the result."""
-        text = json.dumps(result, indent=2, ensure_ascii=False, default=str)
-        self._write(name, text + "\n")
-
-    def _write(self, name: str, text: str) -> None:
-        """Write a file; neither a reader nor a kill sees half of it."""
-        new = self.path / f"{name}.new"
-        new.write_text(text, encoding="utf-8")
-        new.replace(self.path / name)
-
-
-def as_yaml(data: Mapping[str, Any]) -> str:
-    """Return YAML that reads back as the same data, texts of several lines as blocks."""
-    return yaml.dump(_plain(data), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
-
-
-def read_yaml(file: Path) -> Any:
-    """Return the data of a file that as_yaml wrote."""
-    return yaml.safe_load(file.read_text(encoding="utf-8"))
-
-
-_OTHER_LINE_ENDS = "\x85\u2028\u2029"
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes texts of several lines in block style."""
-
-
-def _write_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in text else None
-    if any(character in text for character in _OTHER_LINE_ENDS):
-        style = '"'  # plain and block style would read them back as newlines
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-_Dumper.add_representer(str, _write_text)
-
-
-def _plain(data: Any) -> Any:
-    if isinstance(data, Mapping):
-        return {key: _plain(value) for key, value in data.items()}
-    return [_plain(value) for value in data] if isinstance(data, list | tuple) else data
-
-
 def summary_record(summary: Summary | None) -> dict[str, Any] | None:
     """Return a score as the records hold it."""
     return None if summary is None else asdict(summary)
-
-
-def _line(record: Mapping[str, Any]) -> str:
-    return json.dumps(record, ensure_ascii=False, default=str) + "\n"
 
 
 def _of(spent: Mapping[str, Spent], role: str) -> Spent:

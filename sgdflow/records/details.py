@@ -11,7 +11,7 @@ from sgdflow.descent import Result, Step
 from sgdflow.evaluation import Outcome
 from sgdflow.forward import ForwardPass
 from sgdflow.graph import Call
-from sgdflow.records import FORMAT, SPLITS
+from sgdflow.records.folder import FORMAT, SPLITS
 
 
 def calls_record(step: Step) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from random import Random
 from typing import Literal
 
 from sgdflow.backward import Differentiation
-from sgdflow.budget import Budget
 from sgdflow.data import Splits
+from sgdflow.descent.budget import Budget
 from sgdflow.evaluation import Evaluation
 from sgdflow.graph import Graph
 from sgdflow.loss import Loss, Score

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from sgdflow.ask import Ask
 from sgdflow.backward import CallableBackward
 from sgdflow.descent import Descent, Scores, Step
+from sgdflow.descent.method import Method, Problem
 from sgdflow.evaluation import Evaluation
 from sgdflow.forward import CallableForward
 from sgdflow.functions import Function
@@ -19,7 +20,6 @@ from sgdflow.graph import Computed, Graph, Node, Operands, Parameters, View
 from sgdflow.llm import LLM, Spent
 from sgdflow.llm.standin import NoWaiting, StandIn, made_up
 from sgdflow.loss import CallableLoss, Score
-from sgdflow.method import Method, Problem
 from sgdflow.replies import ReplyFormat
 from sgdflow.samples import Anything
 from sgdflow.update import CallableUpdate, Decision, Gate, Proposal, Situation, StepCalls

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TextIO
 
 from sgdflow.api import Flow, load
+from sgdflow.deploy.predict import Prediction, check_rows
 from sgdflow.errors import ConfigError
-from sgdflow.predict import Prediction, check_rows
 from sgdflow.stopping import run
 
 _SOURCE = "a run directory, an exported folder, or the id of a run in MLflow"

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sgdflow.backward import PromptBackward
+from sgdflow.descent.method import Method, Problem
 from sgdflow.forward import PromptForward
 from sgdflow.graph import Graph
 from sgdflow.loss import AskedLoss
-from sgdflow.method import Method, Problem
 
 
 @dataclass(frozen=True, slots=True)

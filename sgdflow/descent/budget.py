@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from sgdflow.forward import PromptForward
+from sgdflow.forward import forward_roles
 from sgdflow.graph import Graph
 from sgdflow.llm import LLM, Spent
 from sgdflow.llm.allowance import Allowance
@@ -43,7 +43,7 @@ class Meter:
 
     def __init__(self, llm: LLM, graph: Graph) -> None:
         self._llm = llm
-        self._forward = forward_roles(graph)
+        self._forward = frozenset(forward_roles(graph).values())
         self._reported: dict[str, Spent] = {}
         self._gating = False
         self.gate_calls = 0
@@ -82,9 +82,3 @@ class Meter:
         }
         forward = sum(used.calls for role, used in spent.items() if role in self._forward)
         return budget.reached(forward, spent)
-
-
-def forward_roles(graph: Graph) -> Collection[str]:
-    """Return the roles of models that compute the graph's nodes."""
-    functions = (node.forward for node in graph.nodes.values())
-    return {f.ask.role for f in functions if isinstance(f, PromptForward)}

@@ -20,7 +20,7 @@ from sgdflow.forward import PromptForward
 from sgdflow.graph import Graph, Node
 from sgdflow.prompts import Prompts
 from sgdflow.records import FORMAT, as_yaml
-from sgdflow.source import EXPORT
+from sgdflow.records.source import EXPORT
 
 _IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 

@@ -15,9 +15,9 @@ from sgdflow.errors import ConfigError
 from sgdflow.prompts import Prompts
 from sgdflow.recorded import directory_of
 from sgdflow.records import SPLITS
-from sgdflow.source import EXPORT, Source, read_mapping, read_source, read_steps
+from sgdflow.records.source import EXPORT, Source, read_mapping, read_source, read_steps
+from sgdflow.records.words import score_words, step_words
 from sgdflow.terminal import Part, Style, write
-from sgdflow.words import score_words, step_words
 
 _INDENT = "    "
 _STYLES: Mapping[diff.Op, Style] = {"equal": "plain", "delete": "removed", "insert": "added"}

@@ -1,27 +1,26 @@
-"""What the commands do with a composed configuration."""
+"""`sgdflow optimize` and `sgdflow evaluate`."""
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
-from sgdflow.budget import forward_roles
-from sgdflow.config.prepare import Prepared, prepare, validated
+from sgdflow.config.prepare import Prepared, prepare
+from sgdflow.deploy.model import keep_model
 from sgdflow.errors import ConfigError
+from sgdflow.forward import forward_roles
 from sgdflow.llm import Metered
 from sgdflow.paths import prompt_folders
 from sgdflow.prompts import Prompts
 from sgdflow.records import RunFolder
-from sgdflow.resume import check, finished
-from sgdflow.serving import keep_model
+from sgdflow.records.resume import check, finished
 from sgdflow.stopping import run
 from sgdflow.terminal import Watch, watching
 
@@ -77,99 +76,9 @@ def evaluate(raw: Mapping[str, Any]) -> float | None:
     async def job(llm: Metered, watch: Watch) -> dict[str, Any]:
         return await score(prepared, llm, folder, watch)
 
-    record = _run(prepared, folder, job, forward_roles(prepared.problem.graph))
+    record = _run(prepared, folder, job, forward_roles(prepared.problem.graph).values())
     sys.stdout.write(f"{folder.path}\n")
     return float(record["score"]["mean"]) if record["score"] else None
-
-
-def graph(raw: Mapping[str, Any], picture: Path | None = None) -> None:
-    """Print the graph; draw it, too, where a file is named."""
-    from sgdflow.config.build import build_graph, named
-    from sgdflow.config.prepare import starting_parameters
-    from sgdflow.describe import as_mermaid, as_text
-
-    config = validated(raw)
-    built = build_graph(config.graph, _prompts())
-    parameters = starting_parameters(built, config.parameters)
-    names = named(config.method, built)
-    if picture is not None:
-        from sgdflow.picture import write_picture
-
-        write_picture(built, parameters, names, picture)
-    sys.stdout.write(as_text(built, parameters, names, config) + "\n\n" + as_mermaid(built, names))
-
-
-def plan(raw: Mapping[str, Any]) -> None:
-    """Print what optimising would take."""
-    from sgdflow.app import sweep_words
-    from sgdflow.llm.backend import price_of
-    from sgdflow.plan import as_text, make_plan
-
-    prepared = prepare(raw, _prompts(), None)
-    prices = {role: price_of(spec) for role, spec in prepared.calling.models.items()}
-    sys.stdout.write(f"{sweep_words()}{as_text(make_plan(prepared, prices))}\n")
-
-
-def report(words: Sequence[str]) -> int:
-    """Write the report of a run directory anew."""
-    from sgdflow.config.build import expand_graph
-    from sgdflow.report import NAME, write
-
-    parser = argparse.ArgumentParser("sgdflow report", description=report.__doc__)
-    parser.add_argument("directory", type=Path, help="what sgdflow optimize printed as last line")
-    parser.add_argument("--out", type=Path, help=f"the file to write, if not its {NAME}")
-    options = parser.parse_args(words)
-
-    def expand(declared: Any) -> Mapping[str, Any]:
-        return expand_graph(declared).model_dump(by_alias=True)
-
-    sys.stdout.write(f"{write(options.directory, expand, options.out)}\n")
-    return 0
-
-
-def ui(words: Sequence[str]) -> int:
-    """Open the MLflow UI on the store that the configuration names."""
-    from sgdflow.app import compose
-    from sgdflow.tracking import store_uri
-    from sgdflow.tracking.ui import serve
-
-    parser = argparse.ArgumentParser("sgdflow ui", description=ui.__doc__)
-    parser.add_argument("--port", type=int, default=5000)
-    parser.add_argument("overrides", nargs="*", help="such as tracking.uri=sqlite:///runs.db")
-    options = parser.parse_args(words)
-    config = validated(compose(options.overrides))
-    settings = config.tracking
-    return serve(store_uri(settings.uri), options.port, experiment=settings.experiment)
-
-
-def compare(words: Sequence[str]) -> int:
-    """Print a table of recorded runs."""
-    from sgdflow import comparison
-    from sgdflow.app import compose
-    from sgdflow.tracking import store_uri
-    from sgdflow.tracking.reading import RunReader
-
-    if {"-h", "--help"} & set(words):
-        sys.stdout.write(comparison.USAGE)
-        return 0
-    request = comparison.parse(words)
-    settings = validated(compose(request.overrides)).tracking
-    if settings.kind == "none":
-        raise ConfigError("tracking=none names no store: there is nothing to compare.")
-    reader = RunReader(store_uri(settings.uri))
-    group = reader.group(request.selection)
-    goal, progress = None, {}
-    if request.reach is not None or request.out is not None:
-        progress = {run.id: reader.progress(run, request.on) for run in group.runs}
-    if request.reach is not None:
-        goal = comparison.Goal(request.reach, request.on, progress)
-    table = comparison.compare(group, request, goal)
-    written = (
-        comparison.write_folder(table, request.out, progress, request.on) if request.out else ()
-    )
-    sys.stdout.write(comparison.as_text(table))
-    sys.stdout.write("".join(f"{path}\n" for path in written))
-    return 0
 
 
 Job = Callable[[Metered, Watch], Coroutine[Any, Any, dict[str, Any]]]

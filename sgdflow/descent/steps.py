@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from sgdflow.descent.trial import Trial
 from sgdflow.evaluation import Evaluation, Summary
 from sgdflow.graph import Parameters
 from sgdflow.llm import Spent
-from sgdflow.trial import Trial
 from sgdflow.update import Decision, Evidence, Learned, Proposal
 
 

@@ -13,7 +13,7 @@ import yaml
 from sgdflow import __version__
 from sgdflow.errors import ConfigError
 from sgdflow.paths import prompt_folders
-from sgdflow.records import FORMAT
+from sgdflow.records.folder import FORMAT
 
 EXPORT = "export.json"
 """File that makes a folder an exported one."""

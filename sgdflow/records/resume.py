@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from sgdflow.errors import ConfigError
-from sgdflow.records import FORMAT, as_yaml
+from sgdflow.records.folder import FORMAT, as_yaml
 
 _FREE = (
     "tracking", "llm.store", "llm.limits", "llm.check", "llm.assumed", "llm.api_base",

@@ -8,17 +8,17 @@ from dataclasses import dataclass, field, replace
 from random import Random
 
 from sgdflow.backward import backward_pass
-from sgdflow.budget import Meter
 from sgdflow.data import Example
+from sgdflow.descent.budget import Meter
+from sgdflow.descent.method import Method, Problem
+from sgdflow.descent.steps import Gating, Observer, Result, Scores, Step, Tried
+from sgdflow.descent.trial import Trial, put_to_the_first_gate, put_to_the_gate
 from sgdflow.errors import BudgetSpent, NodeFailed
 from sgdflow.evaluation import Evaluation, Evaluator, Outcome, Summary
 from sgdflow.forward import PromptForward
 from sgdflow.graph import Parameters
 from sgdflow.llm import LLM
-from sgdflow.method import Method, Problem
 from sgdflow.progress import Progress, Unwatched, counted
-from sgdflow.steps import Gating, Observer, Result, Scores, Step, Tried
-from sgdflow.trial import Trial, put_to_the_first_gate, put_to_the_gate
 from sgdflow.update import (
     Decision,
     Evidence,
@@ -31,8 +31,6 @@ from sgdflow.update import (
     shuffled,
 )
 from sgdflow.walk import together
-
-__all__ = ["Descent", "Observer", "Result", "Scores", "Step", "Tried"]
 
 
 @dataclass

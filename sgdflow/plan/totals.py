@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from sgdflow.config.prepare import Prepared
 from sgdflow.config.schema import AssumedConf
-from sgdflow.estimate import shortage, step_estimate
 from sgdflow.llm import Spent, Usage
 from sgdflow.llm.models import Price
 from sgdflow.llm.standin import Assumed, StandIn
-from sgdflow.rehearsal import Moment, Rehearsal, Scenario, rehearse
+from sgdflow.plan.estimate import shortage, step_estimate
+from sgdflow.plan.rehearsal import Moment, Rehearsal, Scenario, rehearse
 from sgdflow.update import CallableUpdate
 
 _CALLS = 3000
@@ -164,18 +164,7 @@ def _row(name: str, moment: Moment | Row) -> Row:
 
 
 def _difference(before: Moment, after: Moment) -> Moment:
-    taken = {}
-    for role, spent in after.taken.items():
-        less = before.taken[role]
-        unknown = spent.cost is None or less.cost is None
-        taken[role] = Spent(
-            spent.calls - less.calls,
-            Usage(
-                spent.usage.prompt - less.usage.prompt,
-                spent.usage.completion - less.usage.completion,
-            ),
-            None if unknown else (spent.cost or 0.0) - (less.cost or 0.0),
-        )
+    taken = {role: spent - before.taken[role] for role, spent in after.taken.items()}
     return Moment(taken, after.seconds - before.seconds)
 
 
@@ -185,39 +174,3 @@ def _times(spent: Spent, factor: float) -> Spent:
         Usage(round(spent.usage.prompt * factor), round(spent.usage.completion * factor)),
         None if spent.cost is None else spent.cost * factor,
     )
-
-
-def as_text(plan: Plan) -> str:
-    """Return the plan as a table, with what it assumes."""
-    rows = (*plan.parts, *plan.totals)
-    roles = [role for role in rows[0].taken if any(row.taken[role].calls for row in rows)]
-    head = ["", *roles, "calls", "tokens in", "tokens out", "cost", "time"]
-    cells = [[row.name, *_cells(row, roles)] for row in rows]
-    widths = [max(len(line[i]) for line in (head, *cells)) for i in range(len(head))]
-    lines = [_line(line, widths) for line in (head, *cells)]
-    lines.insert(1 + len(plan.parts), "in all")
-    warnings = [f"Warning: {warning}" for warning in plan.warnings]
-    return "\n".join([plan.title, "", *lines, "", *plan.notes, *warnings])
-
-
-def _cells(row: Row, roles: Sequence[str]) -> Iterator[str]:
-    yield from (f"{row.taken[role].calls:,}" for role in roles)
-    total = row.total
-    yield f"{total.calls:,}"
-    yield f"{total.usage.prompt:,}"
-    yield f"{total.usage.completion:,}"
-    yield "unknown" if total.cost is None else f"${total.cost:,.4g}"
-    yield _duration(row.seconds)
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    first, *others = zip(cells, widths, strict=True)
-    return "  ".join([first[0].ljust(first[1]), *(c.rjust(w) for c, w in others)]).rstrip()
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, left = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {left:02} s"

@@ -11,9 +11,9 @@ from typing import Any
 
 from sgdflow.config.prepare import Prepared
 from sgdflow.config.program import build_program
-from sgdflow.export import write_folder
+from sgdflow.deploy.export import write_folder
 from sgdflow.prompts import Prompts
-from sgdflow.source import read_mapping
+from sgdflow.records.source import read_mapping
 from sgdflow.tracking import MEMORY, store_uri
 
 log = logging.getLogger(__name__)

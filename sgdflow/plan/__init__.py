@@ -1,0 +1,1 @@
+"""What a run would take, from rehearsals of it."""

@@ -1,0 +1,23 @@
+"""What a run leaves behind, written and read back, and said in words."""
+
+from sgdflow.records.folder import FORMAT, SPLITS, RunFolder, as_yaml, read_yaml
+from sgdflow.records.run import (
+    result_record,
+    scores_record,
+    spent_record,
+    step_record,
+    summary_record,
+)
+
+__all__ = [
+    "FORMAT",
+    "SPLITS",
+    "RunFolder",
+    "as_yaml",
+    "read_yaml",
+    "result_record",
+    "scores_record",
+    "spent_record",
+    "step_record",
+    "summary_record",
+]
