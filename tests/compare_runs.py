@@ -20,7 +20,7 @@ def run(score: float | None, seed: int = 0, status: str = "FINISHED", **params: 
     metrics |= {"total/tokens_forward_prompt": 1000.0, "total/tokens_forward_completion": 500.0}
     metrics |= {"total/seconds": 2.5, "total/cost": 0.01}
     if score is not None:
-        metrics["final/test"] = score
+        metrics["score_final/test"] = score
     name = f"{full['method']}-{full['task']}-{seed}"
     number = hashlib.md5(repr((name, score, params)).encode(), usedforsecurity=False)
     return RecordedRun(number.hexdigest(), name, status, "", config, metrics)

@@ -16,7 +16,7 @@ from sgdflow.errors import ConfigError
 
 
 def test_the_printed_table_word_for_word() -> None:
-    history = {"score/train": ((0, 0.2), (2, 0.95)), "calls/forward": ((1, 40.0), (2, 70.0))}
+    history = {"score/train": ((0, 0.2), (2, 0.95)), "spent_calls/forward": ((1, 40.0), (2, 70.0))}
     goal = Goal(0.9, "train", {one.id: history for one in TWO[:4]})
     failed = run(None, 7, status="FAILED")
     printed = as_text(table([*TWO, failed], "against=no_gradient", goal=goal))
@@ -161,8 +161,8 @@ def test_corrected_for_the_rows_that_were_tested() -> None:
 def test_calls_until_a_score_is_first_reached() -> None:
     history = {
         "score/train": ((0, 0.1), (1, 0.5), (3, 0.9), (4, 0.7)),
-        "calls/forward": ((1, 60.0), (2, 90.0), (3, 120.0), (4, 180.0)),
-        "calls/backward": ((1, 2.0), (2, 4.0), (4, 8.0)),
+        "spent_calls/forward": ((1, 60.0), (2, 90.0), (3, 120.0), (4, 180.0)),
+        "spent_calls/backward": ((1, 2.0), (2, 4.0), (4, 8.0)),
     }
     assert calls_to_reach(Goal(0.9), history) == 124
     assert calls_to_reach(Goal(0.1), history) == 0

@@ -66,7 +66,7 @@ def test_the_papers_ablation_beside_ours() -> None:
 def test_what_is_written_to_a_folder(tmp_path: Path) -> None:
     odd = run(0.5, 3, method="a|b $x$ <i>*c*\n{{ 7*7 }}")
     found = table([*TWO, odd], "against=semantic", "cols=task")
-    progress = {odd.id: {"score/train": ((0, 0.1), (1, 0.5)), "calls/forward": ((1, 9.0),)}}
+    progress = {odd.id: {"score/train": ((0, 0.1), (1, 0.5)), "spent_calls/forward": ((1, 9.0),)}}
     paths = write_folder(found, tmp_path / "new" / "folder", progress, "train")
     names = [path.name for path in paths]
     assert names[:3] == ["compare.md", "cells.csv", "runs.csv"]

@@ -114,8 +114,8 @@ def test_which_runs_are_read(store: str) -> None:
     assert (failed.status, failed.params["method.name"]) == ("FAILED", "copro")
     assert reader.progress(latest.runs[0], "train") == {
         "score/train": ((0, 0.1), (1, 0.4), (2, 0.9)),
-        "calls/forward": ((1, 30.0), (2, 60.0)),
-        "calls/backward": ((1, 2.0), (2, 4.0)),
+        "spent_calls/forward": ((1, 30.0), (2, 60.0)),
+        "spent_calls/backward": ((1, 2.0), (2, 4.0)),
     }
 
 

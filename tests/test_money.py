@@ -258,7 +258,7 @@ def test_the_table_and_the_metrics_tell_roles_and_nodes() -> None:
     ]
     assert len({len(line) for line in spending_table(record)}) == 1
     metrics: Mapping[str, float] = result_metrics(record)
-    assert metrics["nodes/forward.a.cached"] == metrics["total/tokens_forward_cached"] == 40
-    assert metrics["nodes/forward.b.cost"] == 0.25
-    assert "nodes/optimizer.a.instruction.cost" not in metrics
+    assert metrics["total_by_node/forward.a.cached"] == metrics["total/tokens_forward_cached"] == 40
+    assert metrics["total_by_node/forward.b.cost"] == 0.25
+    assert "total_by_node/optimizer.a.instruction.cost" not in metrics
     assert Reply("x").usage.cached == 0

@@ -106,11 +106,11 @@ def test_a_whole_run_is_read_back(store: str, tmp_path: Path) -> None:
 
     assert history(store, run.info.run_id, "score/train") == [(0, 0.5), (1, 0.6), (2, 0.5)]
     assert history(store, run.info.run_id, "score/validation") == [(1, 0.4)]
-    assert history(store, run.info.run_id, "calls/backward") == [(1, 2), (2, 4)]
-    assert history(store, run.info.run_id, "tokens/forward_prompt") == [(1, 10), (2, 20)]
+    assert history(store, run.info.run_id, "spent_calls/backward") == [(1, 2), (2, 4)]
+    assert history(store, run.info.run_id, "spent_tokens/forward_prompt") == [(1, 10), (2, 20)]
     assert history(store, run.info.run_id, "step/accepted") == [(1, 1), (2, 0)]
-    assert history(store, run.info.run_id, "cost/forward") == [(1, 0.25), (2, 0.5)]
-    assert history(store, run.info.run_id, "latency/forward_p95") == [(1, 95.0)]
+    assert history(store, run.info.run_id, "spent_cost/forward") == [(1, 0.25), (2, 0.5)]
+    assert history(store, run.info.run_id, "spent_time/forward_p95") == [(1, 95.0)]
     run = client(store).get_run(run.info.run_id)
     assert (run.info.status, run.info.run_name) == ("FINISHED", "name")
     assert run.data.tags["sgdflow.graph"] == "hints"
@@ -120,10 +120,12 @@ def test_a_whole_run_is_read_back(store: str, tmp_path: Path) -> None:
     assert run.data.tags.get("mlflow.source.git.commit", "") == commit.stdout.strip()
     assert run.data.tags[STOP_REASON] == "steps: all 2 were taken"
     metrics = run.data.metrics
-    shown = [metrics[key] for key in ("initial/test", "final/test", "final/test_low")]
-    assert (shown, metrics["failures/examples"]) == ([0.3, 0.7, 0.6], 2)
+    shown = [
+        metrics[key] for key in ("score_initial/test", "score_final/test", "score_final/test_low")
+    ]
+    assert (shown, metrics["step/failed_examples"]) == ([0.3, 0.7, 0.6], 2)
     assert metrics["step/proposed_characters"] == len("rejected")
-    assert metrics["parameters/characters"] == 2 * len(TEXT)
+    assert metrics["step/parameters_characters"] == 2 * len(TEXT)
     assert (metrics["total/calls_forward"], metrics["total/cost_forward"]) == (40, 0.5)
     assert "total/cost" not in metrics
     assert yaml.safe_load(artifact(run, "parameters/initial.yaml")) == start

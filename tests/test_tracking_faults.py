@@ -120,7 +120,7 @@ def test_a_run_outlives_its_store(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     # Metrics and the end are recorded all the same.
     found = client(store_uri(None, tmp_path)).get_run(run)
     assert (status, found.info.status) == ("FINISHED", "FINISHED")
-    assert found.data.metrics["initial/train"] == 0.5
+    assert found.data.metrics["score_initial/train"] == 0.5
     artifacts.unlink()
     caplog.clear()
     _, status = record(tmp_path, "no database", file.unlink)

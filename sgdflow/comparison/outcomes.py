@@ -48,7 +48,7 @@ class Goal:
     score: float
     split: str = "train"
     histories: Mapping[str, Mapping[str, History]] = field(default_factory=dict)
-    """By run, by metric: `score/<split>` and `calls/<role>`."""
+    """By run, by metric: `score/<split>` and `spent_calls/<role>`."""
 
 
 def sorted_out(
@@ -57,7 +57,7 @@ def sorted_out(
     """Return the runs that ended with a score, and the others with the reason."""
     kept, left = [], []
     for run in runs:
-        score = run.metrics.get(f"final/{split}")
+        score = run.metrics.get(f"score_final/{split}")
         if run.status != "FINISHED":
             reason = " ".join(run.reason.split())
             words = run.status.lower() + (f": {reason}" if reason else "")
@@ -73,7 +73,9 @@ def calls_to_reach(goal: Goal, history: Mapping[str, History]) -> float | None:
     """Return the calls, over all roles, when the goal was first reached; None: never."""
     for step, score in history.get(f"score/{goal.split}", ()):
         if score >= goal.score - _CLOSE:
-            return sum(_until(step, h) for key, h in history.items() if key.startswith("calls/"))
+            return sum(
+                _until(step, h) for key, h in history.items() if key.startswith("spent_calls/")
+            )
     return None
 
 

@@ -1,6 +1,7 @@
 """What of a configuration, a record and a result is shown in MLflow, and under which name.
 
-The UI groups charts by the part of the name before the slash.
+The UI groups charts by the part of the name before the slash, in the order of the alphabet: the
+scores are to be the first thing that is seen.
 """
 
 from __future__ import annotations
@@ -62,12 +63,12 @@ def standing_scores(scores: Scores) -> dict[str, float]:
 
 
 def split_scores(when: str, scores: Scores) -> dict[str, float]:
-    """Return scores by split with their intervals, as `initial/test` and `initial/test_low`."""
+    """Return scores by split with their intervals: `score_initial/test`, `.../test_low`, ..."""
     found: dict[str, float] = {}
     for split, score in scores.items():
         for field, suffix in (("mean", ""), ("low", "_low"), ("high", "_high")):
             if score is not None and (value := _number(score.get(field))) is not None:
-                found[f"{when}/{split}{suffix}"] = value
+                found[f"score_{when}/{split}{suffix}"] = value
     return found
 
 
@@ -85,16 +86,16 @@ def step_metrics(record: Mapping[str, Any]) -> dict[str, float]:
         "step/accepted": float(record["accepted"]),
         "step/proposed_parameters": float(len(proposal)),
         "step/proposed_characters": float(sum(len(str(text)) for text in proposal.values())),
-        "failures/examples": float(sum(score["failed"] for score in scores.values() if score)),
-        "failures/malformed_replies": float(record["malformed"]),
+        "step/failed_examples": float(sum(score["failed"] for score in scores.values() if score)),
+        "step/malformed_replies": float(record["malformed"]),
     }
 
 
 def spending(record: Mapping[str, Any]) -> dict[str, float]:
     """Return calls and tokens by role, of a step or of a whole run."""
-    calls = {f"calls/{role}": float(count) for role, count in record["calls"].items()}
+    calls = {f"spent_calls/{role}": float(count) for role, count in record["calls"].items()}
     tokens = {
-        f"tokens/{role}_{kind}": float(count)
+        f"spent_tokens/{role}_{kind}": float(count)
         for role, counts in record["tokens"].items()
         for kind, count in counts.items()
     }
@@ -104,13 +105,13 @@ def spending(record: Mapping[str, Any]) -> dict[str, float]:
 def step_costs(record: Mapping[str, Any]) -> dict[str, float]:
     """Return the cost of a step by role; an unknown price is absent."""
     costs = {role: _number(cost) for role, cost in record.get("cost", {}).items()}
-    return {f"cost/{role}": cost for role, cost in costs.items() if cost is not None}
+    return {f"spent_cost/{role}": cost for role, cost in costs.items() if cost is not None}
 
 
 def latencies(seconds: Mapping[str, Sequence[float]]) -> dict[str, float]:
     """Return how long half and how long 95 % of the calls took at most, by role."""
     return {
-        f"latency/{role}_p{share}": percentile(took, share)
+        f"spent_time/{role}_p{share}": percentile(took, share)
         for role, took in seconds.items()
         for share in (50, 95)
         if took
@@ -122,7 +123,10 @@ def result_metrics(result: Mapping[str, Any]) -> dict[str, float]:
     metrics: dict[str, float] = {}
     for when in ("initial", "final"):
         metrics |= split_scores(when, {s: both[when] for s, both in result["scores"].items()})
-    totals = {key.replace("/", "_"): value for key, value in spending(result).items()}
+    totals = {
+        key.removeprefix("spent_").replace("/", "_"): value
+        for key, value in spending(result).items()
+    }
     gate: Mapping[str, Any] = result.get("gate", {})
     totals |= {f"gate_{key}": float(gate[key]) for key in ("calls", "share", "spared") if gate}
     totals |= {key: float(result[key]) for key in ("steps", "accepted", "seconds")}
@@ -138,9 +142,9 @@ def result_metrics(result: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _by_node(nodes: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, float]:
-    """Return what each node used, as `nodes/forward.hint_1.calls`."""
+    """Return what each node used, as `total_by_node/forward.hint_1.calls`."""
     return {
-        f"nodes/{role}.{node}.{what}": number
+        f"total_by_node/{role}.{node}.{what}": number
         for role, used_by in nodes.items()
         for node, used in used_by.items()
         for what, value in used.items()
@@ -151,7 +155,7 @@ def _by_node(nodes: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, 
 def lengths(parameters: Mapping[str, Any]) -> dict[str, float]:
     """Return how long the parameters are, all texts together."""
     texts = [text for text in parameters.values() if isinstance(text, str)]
-    return {"parameters/characters": float(sum(map(len, texts)))}
+    return {"step/parameters_characters": float(sum(map(len, texts)))}
 
 
 def commit_message(record: Mapping[str, Any]) -> str:

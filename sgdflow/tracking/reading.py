@@ -89,8 +89,10 @@ class RunReader:
         return Group(title[0].upper() + title[1:], tuple(runs))
 
     def progress(self, run: RecordedRun, split: str) -> dict[str, tuple[tuple[int, float], ...]]:
-        """Return (step, value) in order: of `score/<split>`, and of `calls/<role>` as totals."""
-        keys = [key for key in run.metrics if key == f"score/{split}" or key.startswith("calls/")]
+        """Return (step, value) in order: `score/<split>`, and `spent_calls/<role>` as totals."""
+        keys = [
+            key for key in run.metrics if key == f"score/{split}" or key.startswith("spent_calls/")
+        ]
         with self._readable():
             found = {key: self._client.get_metric_history(run.id, key) for key in keys}
         return {key: tuple(sorted((m.step, m.value) for m in found[key])) for key in keys}
