@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sgdflow.errors import NodeFailed
+from sgdflow.errors import BudgetSpent, NodeFailed, NotStored, ProviderRefused
+
+_ENDINGS = (BudgetSpent, NotStored, ProviderRefused)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +21,16 @@ class Function:
     constants: Mapping[str, Any] = field(default_factory=dict)
 
     async def __call__(self, *arguments: Any, **named: Any) -> Any:
-        """Call it; whatever it raises becomes NodeFailed with the reason."""
+        """Call it; whatever it raises becomes NodeFailed with the reason.
+
+        All but what ends a run: models that it asks may answer no call any more.
+        """
         try:
             result = self.call(*arguments, **named, **self.constants)
             return await result if inspect.isawaitable(result) else result
         except Exception as error:
+            if ending := next((one for one in _single(error) if isinstance(one, _ENDINGS)), None):
+                raise ending from None
             reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             raise NodeFailed(f"{self.name} raised {reason}") from error
 
@@ -36,3 +43,12 @@ class Function:
             yield f"{self.name}({given}): {error}."
         except ValueError:
             return  # built-ins without a signature can only be tried
+
+
+def _single(error: BaseException) -> Iterator[BaseException]:
+    """Yield the errors of a group, which a task group raises."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _single(inner)
+    else:
+        yield error

@@ -12,7 +12,7 @@ import pytest
 from sgdflow.app import compose
 from sgdflow.config.prepare import Prepared, prepare
 from sgdflow.descent import Descent, Result, Scores, Step
-from sgdflow.descent.budget import Budget
+from sgdflow.descent.budget import Budget, Meter
 from sgdflow.descent.method import Method, Problem
 from sgdflow.llm import Message, Reply, Spent, Usage
 from sgdflow.llm.allowance import Allowance
@@ -192,3 +192,21 @@ def test_a_step_takes_no_more_than_estimated(
     made = {role: after[role].calls - before.get(role, Spent()).calls for role in after}
     assert made.get("backward", 0) <= backward
     assert made.get("optimizer", 0) <= optimizer
+
+
+def test_calls_for_scores_are_counted_whoever_of_several_ends_first() -> None:
+    """An update rule may score several proposals at once."""
+    llm, asked = ScriptedLLM(lambda role, node, messages: "done"), [Message("user", "?")]
+    meter = Meter(llm, ready().problem.graph)
+
+    async def score(calls: int) -> None:
+        with meter.gating():
+            for _ in range(calls):
+                await llm.complete("forward", asked, node="n")
+
+    async def both() -> None:
+        await asyncio.gather(score(1), score(5))
+        await llm.complete("forward", asked, node="n")
+
+    asyncio.run(both())
+    assert meter.gate_calls == 6

@@ -103,6 +103,11 @@ def test_the_decision_is_that_of_the_full_evaluation() -> None:
     assert accepted > 250
 
 
+def test_a_gate_that_is_always_open_scores_all_at_once() -> None:
+    waves = list(Gate("always", wave=2).waves(evaluation({str(i): 1.0 for i in range(5)})))
+    assert waves == [[str(i) for i in range(5)]]
+
+
 def test_the_reason_says_how_far_it_came() -> None:
     before = {"a": 1.0, "b": 0.0, "c": 1.0, "d": 0.5}
     trial, order = tried(Gate(wave=1), before, {**before, "d": 0.8, "a": 0.0})

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -23,7 +24,7 @@ from sgdflow.config.schema import MethodConf
 from sgdflow.data import Example, Splits
 from sgdflow.descent import Descent, Result, Scores, Step
 from sgdflow.descent.method import Problem
-from sgdflow.errors import ConfigError
+from sgdflow.errors import BudgetSpent, ConfigError, LLMError, NotStored, ProviderRefused
 from sgdflow.functions import Function
 from sgdflow.gradients import Gradient
 from sgdflow.llm import LLM, Message, Reply, Spent
@@ -411,6 +412,25 @@ def test_what_a_users_rule_gets_wrong_is_a_reason_and_no_change() -> None:
     reasons = [step.tried.decision.reason for step in steps]
     assert "it is not to be changed" in reasons[0]
     assert "not a mapping of parameters" in reasons[1]
+
+
+@pytest.mark.parametrize("error", [BudgetSpent, NotStored, ProviderRefused])
+def test_what_ends_a_run_ends_it_also_in_a_users_rule(error: type[LLMError]) -> None:
+    async def rule(situation: Situation, llm: LLM) -> Any:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(stop())
+
+    async def stop() -> None:
+        raise error("no more calls")
+
+    globals()["ending_rule"] = rule
+    run = partial(descend, Team(), steps=2, update={"_target_": f"{__name__}.ending_rule"})
+    if error is BudgetSpent:
+        result, steps, _ = run()
+        assert (result.stop_reason, steps) == ("no more calls", [])
+    else:
+        with pytest.raises(error, match="no more calls"):
+            run()
 
 
 # --- mistakes ---------------------------------------------------------------------------------

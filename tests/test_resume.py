@@ -41,6 +41,7 @@ SMALL = [
     "llm=vllm",
     "llm.limits.concurrency=6",
     "llm.limits.backoff=0.01",
+    "+llm.prices={hosted_vllm/model:{prompt:0.15,completion:0.6}}",
 ]
 
 
@@ -154,11 +155,13 @@ def zygote(folder: Path) -> Iterator[Zygote]:
     made.process.stdout.close()
 
 
-def result(run: Path) -> tuple[dict[str, Any], bytes, bytes]:
+def result(run: Path) -> tuple[str, ...]:
     """Return what has to be the same, however often a run was started."""
     record = json.loads((run / "result.json").read_text())
     assert record.pop("seconds") > 0
-    return record, (run / "parameters.yaml").read_bytes(), (run / "steps.jsonl").read_bytes()
+    assert record["cost"]["forward"] > 0
+    names = ("parameters.yaml", "steps.jsonl", "calls.jsonl", "examples.jsonl")
+    return json.dumps(record), *((run / name).read_text() for name in names)
 
 
 @pytest.fixture(scope="module")

@@ -426,3 +426,13 @@ def test_trackers_by_configuration(store: str) -> None:
     assert isinstance(open_tracker(settings, {}), MlflowTracker)
     code = "import sgdflow.tracking, sgdflow.tracking.sweep, sys; sys.exit('mlflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_total_with_an_unknown_part_is_absent(store: str) -> None:
+    tracker = MlflowTracker(store, "prices", None)
+    tracker.started("name", {}, {}, {})
+    run = run_of(store, tracker)
+    for number, cost in enumerate((0.25, None, 0.5), 1):
+        tracker.stepped({**step(number, False, "x"), "cost": {"forward": cost}}, {})
+    tracker.stopped("enough")
+    assert history(store, run.info.run_id, "spent_cost/forward") == [(1, 0.25)]

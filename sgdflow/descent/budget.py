@@ -45,7 +45,7 @@ class Meter:
         self._llm = llm
         self._forward = frozenset(forward_roles(graph).values())
         self._reported: dict[str, Spent] = {}
-        self._gating = False
+        self._gating, self._before = 0, 0
         self.gate_calls = 0
         """Forward calls for scores of proposals."""
 
@@ -61,15 +61,15 @@ class Meter:
     @contextmanager
     def gating(self) -> Iterator[None]:
         """Count the forward calls made inside as calls for scores of proposals."""
-        if self._gating:  # an update rule may score several at once
-            yield
-            return
-        self._gating, before = True, self._forward_calls()
+        if not self._gating:
+            self._before = self._forward_calls()
+        self._gating += 1  # an update rule may score several at once
         try:
             yield
         finally:
-            self._gating = False
-            self.gate_calls += self._forward_calls() - before
+            self._gating -= 1
+            if not self._gating:
+                self.gate_calls += self._forward_calls() - self._before
 
     def _forward_calls(self) -> int:
         return sum(used.calls for role, used in self._llm.spent().items() if role in self._forward)

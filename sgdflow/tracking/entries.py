@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from math import nan
 from typing import Any
 
 from sgdflow.llm.session import percentile
@@ -103,9 +104,9 @@ def spending(record: Mapping[str, Any]) -> dict[str, float]:
 
 
 def step_costs(record: Mapping[str, Any]) -> dict[str, float]:
-    """Return the cost of a step by role; an unknown price is absent."""
-    costs = {role: _number(cost) for role, cost in record.get("cost", {}).items()}
-    return {f"spent_cost/{role}": cost for role, cost in costs.items() if cost is not None}
+    """Return the cost of a step by role; nan where a price is unknown, as are sums with it."""
+    costs = record.get("cost", {})
+    return {f"spent_cost/{role}": nan if c is None else float(c) for role, c in costs.items()}
 
 
 def latencies(seconds: Mapping[str, Sequence[float]]) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,8 @@ class MlflowTracker:
             self._parameters |= record["proposal"]
         if number in self._logged.steps:
             return
-        metrics = entries.step_metrics(record) | self._spent
+        totals = {key: total for key, total in self._spent.items() if isfinite(total)}
+        metrics = entries.step_metrics(record) | totals
         metrics |= entries.latencies(seconds) | entries.lengths(self._parameters)
         self._write_details(number, record)
         if record["accepted"]:

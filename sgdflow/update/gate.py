@@ -87,11 +87,13 @@ class Gate:
     def waves(self, current: Evaluation) -> Iterator[Sequence[str]]:
         """Yield ids in the order in which they are scored, the lowest current score first.
 
-        Examples without one say nothing about a proposal; they come last.
+        Examples without one say nothing about a proposal; they come last. Where nothing can be
+        turned down, all come at once.
         """
         scores = current.scores
         order = sorted(current.outcomes, key=lambda i: scores.get(i, math.inf))
-        size = self.wave or max(1, len(order))
+        size = None if self.rule == "always" else self.wave
+        size = size or max(1, len(order))
         for start in range(0, len(order), size):
             yield order[start : start + size]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from sgdflow.errors import NodeFailed, ProviderRefused
+from sgdflow.errors import NodeFailed
 from sgdflow.functions import Function
 from sgdflow.graph import Graph
 from sgdflow.llm import LLM
@@ -23,8 +23,6 @@ class CallableUpdate:
         try:
             found = await self.function(situation, llm)
         except NodeFailed as error:
-            if isinstance(error.__cause__, ProviderRefused):
-                raise error.__cause__ from None
             return Proposal({}, dict.fromkeys(situation.optimised, str(error)))
         proposal = found if isinstance(found, Proposal) else self._proposal(found)
         current = situation.parameters
