@@ -11,15 +11,14 @@ from typing import Any
 
 import hydra
 import yaml
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import CompactHydraException
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sgdflow.errors import ConfigError, SgdflowError, did_you_mean
+from sgdflow.job import in_multirun
 from sgdflow.paths import conf_folder
 
 log = logging.getLogger(__name__)
@@ -135,37 +134,6 @@ def _replaced(tree: Mapping[str, Any], path: Sequence[str], override: Override) 
             f"{did_you_mean(path[0], tree)}"
         )
     return {**tree, path[0]: _replaced(below, path[1:], override)}
-
-
-def run_directory() -> str:
-    """Return the output directory of the running job."""
-    return str(HydraConfig.get().runtime.output_dir)
-
-
-def same_directory() -> str:
-    """Return the override that leads another start of the command to the same directory."""
-    config = HydraConfig.get()
-    if config.mode == RunMode.MULTIRUN:
-        return f"hydra.sweep.dir={config.sweep.dir}"
-    return f"hydra.run.dir={config.run.dir}"
-
-
-def sweep_words() -> str:
-    """Return a heading that names the job of a multirun; empty for a single run."""
-    config = HydraConfig.get()
-    if config.mode != RunMode.MULTIRUN:
-        return ""
-    return f"\njob {config.job.num}: {config.job.override_dirname}\n"
-
-
-def in_multirun() -> bool:
-    """Say whether the running job is one of several."""
-    return HydraConfig.get().mode == RunMode.MULTIRUN
-
-
-def working_directory() -> str:
-    """Return where the command was given: hydra.job.chdir may have moved the job since."""
-    return str(HydraConfig.get().runtime.cwd)
 
 
 def _debugging() -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from sgdflow.config.prepare import prepare, validated
 from sgdflow.errors import ConfigError
+from sgdflow.job import sweep_words
 from sgdflow.paths import prompt_folders
 from sgdflow.prompts import Prompts
 
@@ -33,7 +34,6 @@ def graph(raw: Mapping[str, Any], picture: Path | None = None) -> None:
 
 def plan(raw: Mapping[str, Any]) -> None:
     """Print what optimising would take."""
-    from sgdflow.app import sweep_words
     from sgdflow.llm.backend import price_of
     from sgdflow.plan.table import as_text
     from sgdflow.plan.totals import make_plan

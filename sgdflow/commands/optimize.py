@@ -16,6 +16,7 @@ from sgdflow.config.prepare import Prepared, prepare
 from sgdflow.deploy.model import keep_model
 from sgdflow.errors import ConfigError
 from sgdflow.forward import forward_roles
+from sgdflow.job import in_multirun, run_directory, same_directory, working_directory
 from sgdflow.llm import Metered
 from sgdflow.paths import prompt_folders
 from sgdflow.prompts import Prompts
@@ -32,7 +33,7 @@ def optimize(raw: Mapping[str, Any]) -> float | None:
     from sgdflow.run import optimise
     from sgdflow.tracking import open_tracker
 
-    path = Path(_run_directory())
+    path = Path(run_directory())
     check(path, raw)
     if ended := finished(path):
         log.info("%s holds this run, finished: nothing to do.", path)
@@ -49,7 +50,7 @@ def optimize(raw: Mapping[str, Any]) -> float | None:
     except ConfigError:  # found before anything began
         raise
     except BaseException:
-        log.info("To go on where it stopped: the same command with %s", _same_directory())
+        log.info("To go on where it stopped: the same command with %s", same_directory())
         raise
     keep_model(prepared, raw, _prompts(), path)
     _say_where(prepared, folder)
@@ -71,7 +72,7 @@ def evaluate(raw: Mapping[str, Any]) -> float | None:
     split = prepared.config.split
     if not getattr(prepared.problem.splits, split):
         raise ConfigError(f"split: the {split} split has no examples (task.splits.{split}).")
-    folder = RunFolder(Path(_run_directory()))
+    folder = RunFolder(Path(run_directory()))
 
     async def job(llm: Metered, watch: Watch) -> dict[str, Any]:
         return await score(prepared, llm, folder, watch)
@@ -86,8 +87,6 @@ Job = Callable[[Metered, Watch], Coroutine[Any, Any, dict[str, Any]]]
 
 def _run(prepared: Prepared, folder: RunFolder, job: Job, asked: Collection[str]) -> dict[str, Any]:
     """Do the job with its models, and show on a terminal how far it has come."""
-    from sgdflow.app import in_multirun
-
     wanted = log.isEnabledFor(logging.INFO) and not in_multirun()
     with watching(sys.stdout, sys.stderr, wanted=wanted) as watch:
         return run(_with_models(prepared, folder, job, asked, watch))
@@ -96,11 +95,9 @@ def _run(prepared: Prepared, folder: RunFolder, job: Job, asked: Collection[str]
 async def _with_models(
     prepared: Prepared, folder: RunFolder, job: Job, asked: Collection[str], watch: Watch
 ) -> dict[str, Any]:
-    from sgdflow.app import working_directory
-
     # What a killed run had refreshed is not asked for again.
     since = folder.began() or time.time()
-    working = Path(working_directory())
+    working = working_directory()
     async with prepared.calling.opened(working, os.environ, since, asked) as models:
         try:
             async with watch.following(models.spent):
@@ -111,7 +108,6 @@ async def _with_models(
 
 def _say_where(prepared: Prepared, folder: RunFolder) -> None:
     """Say where the results are; the run directory's path is the last line."""
-    from sgdflow.app import in_multirun
     from sgdflow.tracking.store import masked
 
     program = _this_program()
@@ -124,9 +120,7 @@ def _say_where(prepared: Prepared, folder: RunFolder) -> None:
 
 def _shown(path: Path) -> str:
     """Return a path as it is typed where the command was given."""
-    from sgdflow.app import working_directory
-
-    here = Path(working_directory())
+    here = working_directory()
     return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
 
 
@@ -140,15 +134,3 @@ def _this_program() -> str:
 
 def _prompts() -> Prompts:
     return Prompts(prompt_folders(Path.cwd()))
-
-
-def _same_directory() -> str:
-    from sgdflow.app import same_directory
-
-    return same_directory()
-
-
-def _run_directory() -> str:
-    from sgdflow.app import run_directory
-
-    return run_directory()

@@ -1,4 +1,4 @@
-"""Runs in an MLflow store: the only module that imports MLflow, and only when it is called.
+"""Runs in an MLflow store; importing this imports no MLflow.
 
 Everything goes through MlflowClient with run ids: the fluent API keeps the active run in global
 state, which concurrent jobs of one process would share.
@@ -16,16 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sgdflow.errors import ConfigError
+from sgdflow.job import chosen_experiment, working_directory
 from sgdflow.tracking.commit import commit
 from sgdflow.tracking.store import (
     alone,
     artifact_root,
-    chosen_experiment,
     is_server,
     masked,
     sqlite_file,
     sqlite_uri,
-    working_directory,
 )
 
 if TYPE_CHECKING:

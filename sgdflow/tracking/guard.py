@@ -9,8 +9,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from sgdflow.errors import ConfigError
+from sgdflow.job import hydra_config
 from sgdflow.records.resume import check
-from sgdflow.tracking.sweep import hydra_config
 
 
 class Guard(Callback):

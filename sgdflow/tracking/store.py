@@ -11,6 +11,7 @@ from typing import IO
 from urllib.parse import unquote
 
 from sgdflow.errors import ConfigError
+from sgdflow.job import working_directory
 
 DATABASE = "mlflow.db"
 _SQLITE = "sqlite:///"
@@ -102,21 +103,3 @@ def _lock(opened: IO[bytes]) -> None:
         import fcntl
 
         fcntl.flock(opened, fcntl.LOCK_EX)
-
-
-def chosen_experiment() -> str | None:
-    """Return the name of the experiment file (experiments=NAME) that the command chose."""
-    from hydra.core.hydra_config import HydraConfig
-
-    if not HydraConfig.initialized():
-        return None
-    return HydraConfig.get().runtime.choices.get("experiments")
-
-
-def working_directory() -> Path:
-    """Return where the command was given: hydra.job.chdir may have moved the job since."""
-    from hydra.core.hydra_config import HydraConfig
-
-    if HydraConfig.initialized():
-        return Path(HydraConfig.get().runtime.cwd)
-    return Path.cwd()

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
@@ -17,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sgdflow import __version__
 from sgdflow.errors import ConfigError
+from sgdflow.job import hydra_config
 from sgdflow.tracking import MEMORY, PARENT_RUN, RUN_NAME
 from sgdflow.tracking.entries import looks_secret
 from sgdflow.tracking.store import masked, store_uri
@@ -103,18 +101,6 @@ def _start(place: Place, config: DictConfig, folder: Path) -> str:
             run = start_run(uri, experiment_id, _name(config), _tags(config))
             remember(folder / MEMORY, run.id, "RUNNING")
         return run.id
-
-
-@contextmanager
-def hydra_config(config: DictConfig) -> Iterator[None]:
-    """Let ${hydra:...} resolve; Hydra itself sees to it only in a job."""
-    hydra = HydraConfig.instance()
-    before = hydra.cfg
-    hydra.set_config(config)
-    try:
-        yield
-    finally:
-        hydra.cfg = before
 
 
 def _name(config: DictConfig) -> str:

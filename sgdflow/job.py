@@ -1,0 +1,63 @@
+"""What Hydra says of the job that runs: its directories, its place in a multirun."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+
+def run_directory() -> str:
+    """Return the output directory of the running job."""
+    return str(HydraConfig.get().runtime.output_dir)
+
+
+def same_directory() -> str:
+    """Return the override that leads another start of the command to the same directory."""
+    config = HydraConfig.get()
+    if config.mode == RunMode.MULTIRUN:
+        return f"hydra.sweep.dir={config.sweep.dir}"
+    return f"hydra.run.dir={config.run.dir}"
+
+
+def sweep_words() -> str:
+    """Return a heading that names the job of a multirun; empty for a single run."""
+    config = HydraConfig.get()
+    if config.mode != RunMode.MULTIRUN:
+        return ""
+    return f"\njob {config.job.num}: {config.job.override_dirname}\n"
+
+
+def in_multirun() -> bool:
+    """Say whether the running job is one of several."""
+    return HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+def chosen_experiment() -> str | None:
+    """Return the name of the experiment file (experiments=NAME) that the command chose."""
+    if not HydraConfig.initialized():
+        return None
+    return HydraConfig.get().runtime.choices.get("experiments")
+
+
+def working_directory() -> Path:
+    """Return where the command was given: hydra.job.chdir may have moved the job since."""
+    if HydraConfig.initialized():
+        return Path(HydraConfig.get().runtime.cwd)
+    return Path.cwd()
+
+
+@contextmanager
+def hydra_config(config: DictConfig) -> Iterator[None]:
+    """Let ${hydra:...} resolve; Hydra itself sees to it only in a job."""
+    hydra = HydraConfig.instance()
+    before = hydra.cfg
+    hydra.set_config(config)
+    try:
+        yield
+    finally:
+        hydra.cfg = before
