@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import tracemalloc
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -232,6 +233,29 @@ def test_an_unknown_price_ends_a_run_that_has_to_keep_to_one(tmp_path: Path) -> 
             assert llm.latencies()["forward"][0] > 0
 
     serve(use, lambda messages, sample: "done")
+
+
+def test_what_is_forgotten_stays_counted_and_takes_no_memory() -> None:
+    async def ask(rows: range) -> Any:
+        for row in rows:
+            await llm.complete("forward", [Message("user", f"Row {row}?")], node=f"n{row % 2}")
+        llm.forget()
+        return llm.spent(), llm.by_node()
+
+    spec = ModelSpec("simulated/worlds", parameters={"temperature": 0}, price=Price(1, 1))
+    llm = LiteLLM({"forward": spec}, Limits(), {})
+    with asyncio.Runner() as runner:
+        runner.run(ask(range(500)))
+        tracemalloc.start()
+        spent, by_node = runner.run(ask(range(500, 2500)))
+        grown, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert grown < 100_000
+    assert spent["forward"].calls == 2500
+    assert {node: used.calls for node, used in by_node["forward"].items()} == {
+        "n0": 1250,
+        "n1": 1250,
+    }
 
 
 def test_percentiles() -> None:

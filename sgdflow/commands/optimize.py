@@ -20,7 +20,7 @@ from sgdflow.job import in_multirun, run_directory, same_directory, working_dire
 from sgdflow.llm import Metered
 from sgdflow.paths import prompt_folders
 from sgdflow.prompts import Prompts
-from sgdflow.records import RunFolder
+from sgdflow.records import RunFolder, chosen_score
 from sgdflow.records.resume import check, finished
 from sgdflow.stopping import run
 from sgdflow.terminal import Watch, watching
@@ -58,10 +58,8 @@ def optimize(raw: Mapping[str, Any]) -> float | None:
 
 
 def _objective(record: Mapping[str, Any]) -> float | None:
-    for split in ("validation", "train"):
-        if final := record["scores"][split]["final"]:
-            return float(final["mean"])
-    return None
+    chosen = chosen_score(record)
+    return chosen[1] if chosen else None
 
 
 def evaluate(raw: Mapping[str, Any]) -> float | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from sgdflow.prompts import Prompts
 from sgdflow.recorded import directory_of
 from sgdflow.records import SPLITS
 from sgdflow.records.source import EXPORT, Source, read_mapping, read_source, read_steps
-from sgdflow.records.words import score_words, step_words
+from sgdflow.records.words import as_text, score_words, step_words
 from sgdflow.terminal import Part, Style, write
 
 _INDENT = "    "
@@ -125,9 +124,8 @@ def _example(example: Mapping[str, Any]) -> Iterator[Part]:
 
 
 def _told(what: str, value: Any) -> Iterator[Part]:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     yield Part(f"  {what}\n", "quiet")
-    yield Part(_indented(text) + "\n")
+    yield Part(_indented(as_text(value)) + "\n")
 
 
 def _changed(old: Any, new: Any) -> Iterator[Part]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import tempfile
 from collections.abc import Mapping
@@ -24,15 +23,18 @@ def keep_model(prepared: Prepared, raw: Mapping[str, Any], prompts: Prompts, fol
     settings = prepared.config.tracking
     splits = prepared.problem.splits
     example = next(iter((*splits.train, *splits.validation, *splits.test)), None)
-    memory = folder / MEMORY
-    if settings.kind != "mlflow" or not settings.model or example is None or not memory.is_file():
+    if settings.kind != "mlflow" or not settings.model or example is None:
         return
     from sgdflow.tracking.client import reason_of
+    from sgdflow.tracking.memory import run_id_of
     from sgdflow.tracking.model import log_model
+
+    run_id = run_id_of(folder / MEMORY)
+    if run_id is None:
+        return
 
     graph = prepared.problem.graph
     try:
-        run_id = json.loads(memory.read_text(encoding="utf-8"))["run_id"]
         with tempfile.TemporaryDirectory() as place:
             exported = Path(place) / graph.name
             program = build_program(raw, prompts)

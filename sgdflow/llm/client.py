@@ -96,8 +96,9 @@ class LiteLLM:
         return await flights.result(key.encode(), lambda: self._obtain(call, requests))
 
     def forget(self) -> None:
-        """Drop the replies held in memory; the store, where there is one, keeps its own."""
+        """Drop replies and bills held in memory; sums stay, and the store keeps its own replies."""
         self._answered.clear()
+        self._accounts.forget()
 
     def spent(self) -> Mapping[str, Spent]:
         """Return what the run's requests took so far, by role; every attempt counts as a call.
@@ -163,12 +164,12 @@ class LiteLLM:
             try:
                 found = await self._ask(call, requests)
             except BaseException:
-                self._accounts.add(requests[0].key, call.bill.total())
+                self._accounts.add(requests[0].key, call.role, call.node, call.bill.total())
                 raise
         else:
             self._session.stored += 1
             self._here().caller.cap.add(found.spent)
-        self._accounts.add(requests[0].key, found.spent)
+        self._accounts.add(requests[0].key, call.role, call.node, found.spent)
         if isinstance(found, Failed):
             raise CallFailed(found.message, found.kind)
         self._answered[requests[0].key] = found.reply

@@ -60,11 +60,22 @@ class Accounts:
         if bill.role == role and node < bill.node:
             bill.node = node
 
-    def add(self, key: str, spent: Spent) -> None:
+    def add(self, key: str, role: str, node: str, spent: Spent) -> None:
         """Add what the request took, or one more attempt at it."""
-        bill = self._bills[key]
+        bill = self._bills.setdefault(key, _Bill(role, node))
         bill.took.append(spent)
         self._by_role.add(bill.role, spent)
+
+    def forget(self) -> None:
+        """Keep the sums alone: who asks one of these requests again counts as another asker."""
+        open_bills = {key: bill for key, bill in self._bills.items() if not bill.took}
+        settled = {
+            f"{role} {node}": _Bill(role, node, [spent])
+            for role, nodes in self.by_node().items()
+            for node, spent in nodes.items()
+            if spent != Spent()
+        }
+        self._bills = settled | open_bills
 
     def spent(self) -> Mapping[str, Spent]:
         """Return the sums by role."""

@@ -131,7 +131,7 @@ class Limits:
     """Calls at once."""
     timeout: float = 60.0
     """Seconds that one attempt may take."""
-    retries: int = 5
+    retries: int = 4
     """Attempts after the first one."""
     backoff: float = 1.0
     """Seconds before the first retry; doubled for each next one, with full jitter."""

@@ -78,6 +78,15 @@ def read_yaml(file: Path) -> Any:
     return yaml.safe_load(file.read_text(encoding="utf-8"))
 
 
+def read_json(file: Path) -> Mapping[str, Any] | None:
+    """Return the mapping in a file; None where there is none, or no whole one."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
 _OTHER_LINE_ENDS = "\x85\u2028\u2029"
 
 

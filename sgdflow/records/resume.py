@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from sgdflow.errors import ConfigError
-from sgdflow.records.folder import FORMAT, as_yaml
+from sgdflow.records.folder import FORMAT, as_yaml, read_json
 
 _FREE = (
     "tracking", "llm.store", "llm.limits", "llm.check", "llm.assumed", "llm.api_base",
@@ -45,17 +45,9 @@ def check(folder: Path, config: Mapping[str, Any]) -> None:
 
 def finished(folder: Path) -> Mapping[str, Any] | None:
     """Return the result of the run in a directory, None where it has not ended."""
-    result, tracked = _read(folder / "result.json"), _read(folder / "mlflow.json")
+    result, tracked = read_json(folder / "result.json"), read_json(folder / "mlflow.json")
     recorded = tracked is None or tracked.get("status") == "FINISHED"
     return result if recorded and result and result.get("format") == FORMAT else None
-
-
-def _read(file: Path) -> Mapping[str, Any] | None:
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def _differing(there: Any, here: Any, path: str = "") -> Iterator[str]:

@@ -97,6 +97,14 @@ def result_record(
     }
 
 
+def chosen_score(record: Mapping[str, Any]) -> tuple[str, float] | None:
+    """Return the split and the score that the final parameters were chosen by, of result.json."""
+    for split in ("validation", "train"):
+        if final := record["scores"].get(split, {}).get("final"):
+            return split, float(final["mean"])
+    return None
+
+
 def _gate_record(result: Result) -> dict[str, Any]:
     calls = sum(spent.calls for spent in result.spent.values())
     share = result.gating.calls / calls if calls else 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,3 +23,8 @@ def step_words(record: Mapping[str, Any]) -> str:
     if record["scores"]["validation"]:
         words += f"; validation {record['scores']['validation']['mean']:.3f}"
     return words
+
+
+def as_text(value: Any) -> str:
+    """Return a value of a variable or setting as it is shown: what is no text is JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

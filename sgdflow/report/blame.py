@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sgdflow.records.words import as_text
 from sgdflow.report.reading import Record
 from sgdflow.report.shape import Member, Shape
-from sgdflow.report.texts import as_text
 from sgdflow.update.select import Select
 
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sgdflow.diff import Part, words
+from sgdflow.records.words import as_text
 from sgdflow.report.reading import Record, Run
 from sgdflow.report.shape import Shape
-from sgdflow.report.texts import as_text, shortened
+from sgdflow.report.texts import shortened
 
 
 @dataclass(frozen=True, slots=True)

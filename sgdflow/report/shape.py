@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sgdflow.report.texts import as_text
+from sgdflow.records.words import as_text
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
+
+from sgdflow.records.words import as_text
 
 _LONGEST = 100_000
 _SPLIT = 300
-
-
-def as_text(value: Any) -> str:
-    """Return a value of a variable as it is shown."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def shortened(text: str) -> str:

@@ -6,7 +6,6 @@ scores are to be the first thing that is seen.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from math import nan
 from typing import Any
 
 from sgdflow.llm.session import percentile
+from sgdflow.records.words import as_text
 from sgdflow.tracking.store import masked
 
 NOT_LOGGED = "(not logged)"
@@ -55,7 +55,7 @@ def flattened(data: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, 
         if isinstance(value, Mapping) and value:
             yield from flattened(value, f"{before}{key}.")
         else:
-            yield f"{before}{key}", _text(without_secrets(value))
+            yield f"{before}{key}", as_text(without_secrets(value))
 
 
 def standing_scores(scores: Scores) -> dict[str, float]:
@@ -166,15 +166,6 @@ def commit_message(record: Mapping[str, Any]) -> str:
     return f"step {record['step']}: {record['reason']}{more}"
 
 
-def best_score(result: Mapping[str, Any]) -> tuple[str, float] | None:
-    """Return the split and the score that the final parameters were chosen by."""
-    for split in ("validation", "train"):
-        score = result["scores"].get(split, {}).get("final")
-        if score and (mean := _number(score["mean"])) is not None:
-            return split, mean
-    return None
-
-
 def gradients_record(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a step learned from its examples and what became of it."""
     keys = ("format", "step", "accepted", "reason", "sampled", "proposal", "skipped")
@@ -191,9 +182,3 @@ def _number(value: Any) -> float | None:
     if isinstance(value, int | float) and math.isfinite(value):
         return float(value)
     return None
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False, default=str)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from sgdflow.records import read_json
 from sgdflow.tracking.client import STOP_REASON, Run, client
 
 
@@ -35,12 +35,12 @@ def reopened(uri: str, experiment_id: str, file: Path, *, finished: bool = False
     """
     from mlflow.exceptions import MlflowException
 
-    known = _read(file)
-    if not known or (known.get("status") == "FINISHED" and not finished):
+    known, run_id = read_json(file) or {}, run_id_of(file)
+    if run_id is None or (known.get("status") == "FINISHED" and not finished):
         return None
     store = client(uri)
     try:
-        info = store.get_run(known["run_id"]).info
+        info = store.get_run(run_id).info
     except MlflowException:
         return None
     if info.experiment_id != experiment_id or info.lifecycle_stage != "active":
@@ -59,9 +59,7 @@ def logged(uri: str, run: Run) -> Logged:
     return Logged(frozenset(data.params), frozenset(data.metrics), frozenset(steps))
 
 
-def _read(file: Path) -> Mapping[str, str] | None:
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) and isinstance(found.get("run_id"), str) else None
+def run_id_of(file: Path) -> str | None:
+    """Return the id of the run that a directory is recorded in, None where it says none."""
+    run_id = (read_json(file) or {}).get("run_id")
+    return run_id if isinstance(run_id, str) else None

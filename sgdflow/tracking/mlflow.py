@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sgdflow.errors import ConfigError
-from sgdflow.records import as_yaml, read_yaml
+from sgdflow.records import as_yaml, chosen_score, read_yaml
 from sgdflow.tracking import NO_CALLS, NO_NODES, entries
 from sgdflow.tracking.client import (
     PARENT,
@@ -182,7 +182,7 @@ class MlflowTracker:
             self._write(f"the prompts of step {step}", lambda _: book.keep(texts, message, tags))
 
     def _crown(self, result: Mapping[str, Any], folder: Path) -> None:
-        book, best = self._prompts, entries.best_score(result)
+        book, best = self._prompts, chosen_score(result)
         file = folder / "parameters.yaml"
         if book is not None and best is not None and file.is_file():
             split, score = best
