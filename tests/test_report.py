@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,15 @@ def test_history_compares_each_proposal_with_the_text_it_would_replace(tmp_path:
         (("equal", "text"), ("delete", " final"), ("insert", " 2")),
         (("equal", "text"), ("delete", " 2"), ("insert", " 3")),
     ]
+
+
+def test_a_run_that_began_with_parameters_of_its_own_shows_them(tmp_path: Path) -> None:
+    run, shape = made(tmp_path, True)
+    (run.folder / "initial.yaml").write_text("answer.instruction: given\n")
+    again = replace(read(run.folder), config={**run.config, "parameters": "elsewhere"})
+    history = histories(shape, again)["answer.instruction"]
+    assert history.start == "given"
+    assert history.proposed[0].parts == (("delete", "given"), ("insert", "text 1"))
 
 
 def test_curves_bear_what_was_not_scored(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ class History:
     """A parameter over a run."""
 
     start: str | None
-    """None: not known, as it was read from a file of another run."""
+    """None: not known; the run read it from a file and has no initial.yaml."""
     final: str
     proposed: tuple[Proposed, ...]
 
@@ -53,7 +53,9 @@ def histories(shape: Shape, run: Run) -> Mapping[str, History]:
 
 
 def _start(name: str, shape: Shape, run: Run) -> str | None:
-    """Return the text that the run began with."""
+    """Return the text that the run began with, also where it has no initial.yaml."""
+    if name in run.initial:
+        return as_text(run.initial[name])
     if run.config.get("parameters") is None:
         return shape.parameters[name].text
     if _changed(name, run.steps) or name not in run.parameters:

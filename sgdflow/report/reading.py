@@ -22,6 +22,8 @@ class Run:
 
     folder: Path
     config: Record
+    initial: Record
+    """Parameters that the run began with."""
     parameters: Record
     steps: tuple[Record, ...]
     examples: tuple[Record, ...]
@@ -54,11 +56,12 @@ def read(folder: Path) -> Run:
         )
     missing: list[str] = []
     config = _yaml(folder / "config.yaml", missing)
+    initial = _yaml(folder / "initial.yaml", [])
     parameters = _yaml(folder / "parameters.yaml", missing)
     steps = tuple(_lines(folder / "steps.jsonl", missing))
     examples = tuple(_lines(folder / "examples.jsonl", missing))
     result = _result(folder / "result.json")
-    return Run(folder, config, parameters, steps, examples, result, tuple(missing))
+    return Run(folder, config, initial, parameters, steps, examples, result, tuple(missing))
 
 
 def _yaml(file: Path, missing: list[str]) -> Record:
