@@ -23,6 +23,7 @@ from sgdflow.llm.client import Limits, LiteLLM, ModelSpec
 from sgdflow.llm.models import Request
 from sgdflow.llm.replies import Replies, Row
 from sgdflow.llm.store import Answered, Mode, Store
+from sgdflow.records.resume import finished
 from sgdflow.simulation.server import create_app, running
 
 ASK = [Message("system", "Be brief."), Message("user", "What is six times seven?")]
@@ -401,3 +402,11 @@ def test_mistakes_with_a_store_are_told(
     with pytest.raises(ConfigError, match=says):
         cache.main(words)
     assert not Path("none.db").exists()
+
+
+def test_a_run_is_finished_when_it_is_recorded_wherever_it_is_to_be(tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text('{"format": 1}')
+    assert finished(tmp_path, tracked=True) == {"format": 1}
+    (tmp_path / "mlflow.json").write_text('{"run_id": "1", "status": "KILLED"}')
+    assert finished(tmp_path, tracked=True) is None
+    assert finished(tmp_path, tracked=False) == {"format": 1}

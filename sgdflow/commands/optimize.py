@@ -35,7 +35,7 @@ def optimize(raw: Mapping[str, Any]) -> float | None:
 
     path = Path(run_directory())
     check(path, raw)
-    if ended := finished(path):
+    if ended := finished(path, tracked=raw["tracking"]["kind"] == "mlflow"):
         log.info("%s holds this run, finished: nothing to do.", path)
         return _objective(ended)
     prepared = prepare(raw, _prompts(), os.environ)

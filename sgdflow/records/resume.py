@@ -43,10 +43,13 @@ def check(folder: Path, config: Mapping[str, Any]) -> None:
         )
 
 
-def finished(folder: Path) -> Mapping[str, Any] | None:
-    """Return the result of the run in a directory, None where it has not ended."""
-    result, tracked = read_json(folder / "result.json"), read_json(folder / "mlflow.json")
-    recorded = tracked is None or tracked.get("status") == "FINISHED"
+def finished(folder: Path, *, tracked: bool) -> Mapping[str, Any] | None:
+    """Return the result of the run in a directory, None where it has not ended.
+
+    A run that is to be tracked has ended when its run in MLflow has, too.
+    """
+    result, known = read_json(folder / "result.json"), read_json(folder / "mlflow.json")
+    recorded = not tracked or known is None or known.get("status") == "FINISHED"
     return result if recorded and result and result.get("format") == FORMAT else None
 
 
