@@ -27,7 +27,7 @@ from sgdflow.tracking.client import client
 from sgdflow.tracking.store import store_uri
 
 ROOT = Path(__file__).resolve().parents[1]
-KILLS = int(os.environ.get("SGDFLOW_KILLS", "6"))
+KILLS = int(os.environ.get("SGDFLOW_KILLS", "3"))
 pytestmark = [pytest.mark.xdist_group("resume"), pytest.mark.timeout(300 + 30 * KILLS)]
 
 SMALL = [
