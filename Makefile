@@ -35,7 +35,7 @@ bench: $(VENV)/.installed ## Measure speed (about three minutes; benchmarks/READ
 	@$(BIN)/python benchmarks/calls.py cpu
 	@$(BIN)/python benchmarks/calls.py rate --times 2
 	@$(BIN)/python benchmarks/store.py
-	@$(BIN)/python benchmarks/tracking.py
+	@$(BIN)/python benchmarks/recording.py --times 1
 
 lock: ## Pin all dependencies anew (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
