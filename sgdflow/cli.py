@@ -83,12 +83,10 @@ def _commands() -> Mapping[str, Callable[[Sequence[str]], int]]:
 
 def _guarded(command: Callable[[Sequence[str]], int], words: Sequence[str]) -> int:
     """Turn user mistakes into one message; no traceback is theirs to read."""
-    import signal
-
     from sgdflow.errors import SgdflowError
+    from sgdflow.stopping import Stopper
 
-    # A terminated run is one that somebody stopped: it too records that, and ends its MLflow run.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    Stopper().listen()
     try:
         return command(words)
     except SgdflowError as error:

@@ -277,7 +277,6 @@ def test_the_table_and_the_metrics_tell_roles_and_nodes() -> None:
         ["a", "1,500", "90", "40", "10", "$0.5000"],
         ["b", "1", "1", "0", "1", "$0.2500"],
         ["optimizer", "2", "5", "0", "5", "unknown"],
-        ["a.instruction", "2", "5", "0", "5", "unknown"],
         ["in", "all", "1,503", "96", "40", "16", "unknown"],
     ]
     assert len({len(line) for line in spending_table(record)}) == 1

@@ -24,7 +24,7 @@ def export(words: Sequence[str]) -> int:
     """Write all that a run's graph needs to answer into a folder of its own."""
     parser = argparse.ArgumentParser("sgdflow export", description=export.__doc__)
     parser.add_argument("run", help=_SOURCE)
-    parser.add_argument("overrides", nargs="*", help=_OVERRIDES)
+    parser.add_argument("overrides", nargs="*", default=[], help=_OVERRIDES)
     parser.add_argument("--to", type=Path, metavar="DIR", help="default: the graph's name")
     asked = parser.parse_intermixed_args(words)
     flow = load(asked.run, *asked.overrides)
@@ -42,7 +42,7 @@ def predict(words: Sequence[str]) -> int:
         "sgdflow predict", description=f"{predict.__doc__} Exit code {FAILED}: some row has none."
     )
     parser.add_argument("run", help=_SOURCE)
-    parser.add_argument("overrides", nargs="*", help=_OVERRIDES)
+    parser.add_argument("overrides", nargs="*", default=[], help=_OVERRIDES)
     parser.add_argument("--input", type=Path, metavar="FILE", help="default: standard input")
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: standard output")
     asked = parser.parse_intermixed_args(words)

@@ -6,18 +6,29 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 _COLUMNS = ("calls", "prompt", "cached", "completion")
+_MOST = 8
+"""Lines up to which nodes are shown; result.json has all of them."""
 
 
 def spending_table(record: Mapping[str, Any]) -> Sequence[str]:
-    """Return calls, tokens and cost by role and node, in lines; `record` is result.json."""
-    rows = [("used", *_COLUMNS, "cost"), *_rows(record)]
+    """Return calls, tokens and cost by role, in lines; `record` is result.json.
+
+    Nodes are shown where they say more than their role and do not crowd out the rest.
+    """
+    nodes = {role: parts for role, parts in record["nodes"].items() if len(parts) > 1}
+    rows = list(_rows(record, nodes))
+    if len(rows) > _MOST:
+        rows = list(_rows(record, {}))
+    rows = [("used", *_COLUMNS, "cost"), *rows]
     name = max(len(row[0]) for row in rows)
     return [
         f"  {row[0]:<{name}}" + "".join(f"{cell:>12}" for cell in row[1:]).rstrip() for row in rows
     ]
 
 
-def _rows(record: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+def _rows(
+    record: Mapping[str, Any], nodes: Mapping[str, Mapping[str, Any]]
+) -> Iterator[tuple[str, ...]]:
     roles = [
         (role, {"calls": calls, **record["tokens"][role], "cost": record["cost"][role]})
         for role, calls in record["calls"].items()
@@ -25,7 +36,7 @@ def _rows(record: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     ]
     for role, used in roles:
         yield _row(role, used)
-        for node, part in record["nodes"].get(role, {}).items():
+        for node, part in nodes.get(role, {}).items():
             yield _row(f"  {node}", part)
     costs = [used["cost"] for _, used in roles]
     total = {column: sum(used[column] for _, used in roles) for column in _COLUMNS}

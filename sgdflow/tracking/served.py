@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
+from pandas import DataFrame
 
 import sgdflow
 from sgdflow.api import Prediction
@@ -20,8 +22,10 @@ class Served(PythonModel):
         """Load the graph with its parameters; the models' keys come from the environment."""
         self._flow = sgdflow.load(context.artifacts[FOLDER])
 
-    # Without annotations: MLflow would take them for a schema.
-    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+    # MLflow takes other annotations for a schema, and warns where there is none.
+    def predict(
+        self, context: PythonModelContext, model_input: DataFrame, params: object = None
+    ) -> list[dict[str, Any]]:
         """Return {"output": ...} or {"error": ...} for each row."""
         rows = [
             json.dumps(row, ensure_ascii=False, default=str)
