@@ -189,7 +189,7 @@ class StopConf(Conf):
     """When the descent ends."""
 
     steps: Annotated[int, Field(ge=0)] = 10
-    patience: Count | None = None
+    patience: Annotated[int, Field(ge=0)] | None = None
     score: Annotated[float, Field(ge=0, le=1)] = 1.0
     budget: BudgetConf = BudgetConf()
 
