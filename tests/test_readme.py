@@ -52,7 +52,8 @@ def test_shown_command_is_understood(command: str) -> None:
     assert name in ("optimize", "evaluate", "graph", "plan")
     if "--picture" in words:
         del words[words.index("--picture") : words.index("--picture") + 2]
-    overrides = [re.sub(r"^([\w.]+=[^,{\[]*),.*$", r"\1", word) for word in words if word != "-m"]
+    single = [re.sub(r"=range\(\d+\)$", "=0", word) for word in words if word != "-m"]
+    overrides = [re.sub(r"^([\w.]+=[^,{\[]*),.*$", r"\1", word) for word in single]
     validated(compose(overrides))
 
 
