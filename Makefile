@@ -23,6 +23,7 @@ test: lint types tests ## Install, then lint, check types and run all tests
 lint: $(VENV)/.installed-dev ## Check style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 types: $(VENV)/.installed-dev ## Check types
 	$(BIN)/mypy

@@ -13,7 +13,7 @@ from itertools import combinations
 from pathlib import Path
 
 from sgdflow.simulation.procedures import FAMILIES
-from sgdflow.simulation.procedures.family import Question, same
+from sgdflow.simulation.procedures.question import Question, same
 
 TASKS = {
     "word_sorting": "word_sorting",

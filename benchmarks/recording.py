@@ -16,14 +16,14 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from sgdflow.app import compose
+from sgdflow.config.compose import compose
+from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import prepare
 from sgdflow.llm import Message, Reply, Spent
 from sgdflow.llm.scripted import ScriptedLLM
-from sgdflow.paths import prompt_folders
-from sgdflow.prompts import Prompts
+from sgdflow.prompting.templates import Prompts
 from sgdflow.records import RunFolder
-from sgdflow.run import optimise
+from sgdflow.runs.run import optimise
 from sgdflow.simulation.worlds import reply
 from sgdflow.tracking import open_tracker
 from sgdflow.tracking.client import prepare as make_store

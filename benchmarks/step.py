@@ -21,11 +21,11 @@ from typing import Any
 
 from measure import client, endpoint, said
 
-from sgdflow.app import compose
+from sgdflow.config.compose import compose
+from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import Prepared, prepare
 from sgdflow.descent import Descent, Scores, Step
-from sgdflow.paths import prompt_folders
-from sgdflow.prompts import Prompts
+from sgdflow.prompting.templates import Prompts
 
 _LATENCY, _PATH = 0.1, 4
 _CALLS = {"forward": 96, "backward": 2, "optimizer": 3}

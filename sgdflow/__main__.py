@@ -2,6 +2,6 @@
 
 import sys
 
-from sgdflow.cli import main
+from sgdflow.cli.main import main
 
 sys.exit(main())

@@ -11,17 +11,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import Prepared, prepare, read_parameters
 from sgdflow.config.program import Program, build_program
 from sgdflow.deploy.export import write_folder
 from sgdflow.deploy.predict import Prediction, check_inputs, predict
 from sgdflow.descent import Descent, Observer, Result, Scores, Step
 from sgdflow.errors import ConfigError, DataError, NodeFailed, SgdflowError
-from sgdflow.evaluation import Evaluation, Evaluator
-from sgdflow.forward import ForwardPass, forward_pass
-from sgdflow.graph import Graph, Parameters
-from sgdflow.paths import prompt_folders
-from sgdflow.prompts import Prompts
+from sgdflow.executor.evaluation import Evaluation, Evaluator
+from sgdflow.executor.forward import ForwardPass, forward_pass
+from sgdflow.executor.graph import Graph, Parameters
+from sgdflow.prompting.templates import Prompts
 from sgdflow.records import as_yaml
 from sgdflow.records.source import read_source
 
@@ -161,8 +161,8 @@ def load(*words: str | Path, working: Path | None = None) -> Flow:
     load("graph=hints", "llm=openai"); load("outputs/first"); load("FOLDER", "llm=ollama").
     Raises ConfigError with all mistakes; nothing is computed or spent.
     """
-    from sgdflow.app import changed, compose
-    from sgdflow.recorded import check_whole, directory_of
+    from sgdflow.config.compose import changed, compose
+    from sgdflow.runs.recorded import check_whole, directory_of
 
     here = working or Path.cwd()
     if not words or _is_override(words[0]):

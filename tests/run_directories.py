@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sgdflow.layered import layered
+from sgdflow.library.graphs import layered
 
 Record = dict[str, Any]
 

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from sgdflow.app import compose
+from sgdflow.config.compose import compose
+from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import prepare
 from sgdflow.descent import Descent, Result, Scores, Step
 from sgdflow.llm import Message, Reply
 from sgdflow.llm.scripted import ScriptedLLM
-from sgdflow.paths import prompt_folders
-from sgdflow.prompts import Prompts
+from sgdflow.prompting.templates import Prompts
 from sgdflow.simulation.worlds import reply
 
 ROOT = Path(__file__).resolve().parents[1]

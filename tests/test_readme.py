@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sgdflow.app import compose
 from sgdflow.comparison import parse
+from sgdflow.config.compose import compose
 from sgdflow.config.prepare import validated
 
 ROOT = Path(__file__).resolve().parents[1]

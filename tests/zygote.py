@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def run(words: Sequence[str], output: Path) -> None:
-    from sgdflow.cli import main
+    from sgdflow.cli.main import main
 
     where = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(where, 1)
@@ -34,9 +34,9 @@ def run(words: Sequence[str], output: Path) -> None:
 
 
 def serve() -> None:
-    import sgdflow.app
-    import sgdflow.commands.optimize
-    import sgdflow.run
+    import sgdflow.cli.app
+    import sgdflow.cli.optimize
+    import sgdflow.runs.run
     import sgdflow.tracking.mlflow  # noqa: F401
     from sgdflow.llm import backend
     from sgdflow.tracking.client import quieten

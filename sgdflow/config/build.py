@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sgdflow.backward import PassThrough
 from sgdflow.config import schema
 from sgdflow.config.methods import build_method, named, optimised
-from sgdflow.config.parts import Problems, ask, build_backward
+from sgdflow.config.problems import Problems, ask, build_backward
 from sgdflow.config.targets import resolve
 from sgdflow.errors import ConfigError, did_you_mean, listed
-from sgdflow.forward import CallableForward, PromptForward
-from sgdflow.graph import BackwardFunction, ForwardFunction, Graph, Node, Parameter
-from sgdflow.prompts import Prompts
+from sgdflow.executor.backward import PassThrough
+from sgdflow.executor.forward import CallableForward, PromptForward
+from sgdflow.executor.graph import BackwardFunction, ForwardFunction, Graph, Node, Parameter
+from sgdflow.prompting.templates import Prompts
 
 __all__ = ["Problems", "build_graph", "build_method", "expand_graph", "named", "optimised"]
 

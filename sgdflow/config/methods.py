@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from sgdflow.ask import Ask
-from sgdflow.backward import Differentiation
 from sgdflow.config import method_schema as schema
 from sgdflow.config.fields import Target
-from sgdflow.config.parts import Problems, ask, build_backward
+from sgdflow.config.problems import Problems, ask, build_backward
 from sgdflow.config.targets import resolve
 from sgdflow.descent.budget import Budget
 from sgdflow.descent.method import Method, Sample, Stop
 from sgdflow.errors import ConfigError, did_you_mean, listed
-from sgdflow.functions import Function
-from sgdflow.gradients import AGGREGATIONS
-from sgdflow.graph import BackwardFunction, Graph
+from sgdflow.executor.backward import Differentiation
+from sgdflow.executor.functions import Function
+from sgdflow.executor.gradients import AGGREGATIONS
+from sgdflow.executor.graph import BackwardFunction, Graph
+from sgdflow.executor.loss import AskedLoss, CallableLoss, Loss, PromptLoss
 from sgdflow.llm.allowance import Allowance
-from sgdflow.loss import AskedLoss, CallableLoss, Loss, PromptLoss
-from sgdflow.prompts import Prompts
-from sgdflow.replies import ReplyFormat
+from sgdflow.prompting.ask import Ask
+from sgdflow.prompting.replies import ReplyFormat
+from sgdflow.prompting.templates import Prompts
 from sgdflow.update import CallableUpdate, Gate, Rewrite, Search, Select, UpdateRule, Whole
 from sgdflow.update import evidence as items
 

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from sgdflow.calling import Calling
 from sgdflow.config import schema
 from sgdflow.config.build import build_graph, build_method, expand_graph, optimised
-from sgdflow.config.parts import Problems
+from sgdflow.config.models import build_calling, build_models
+from sgdflow.config.problems import Problems
 from sgdflow.config.targets import resolve
 from sgdflow.data import Pools, Splits, draw
 from sgdflow.descent.method import Method, Problem
 from sgdflow.errors import ConfigError, DataError, did_you_mean, listed
-from sgdflow.graph import Graph, Parameters
-from sgdflow.llm.allowance import Allowance
-from sgdflow.llm.models import Limits, ModelSpec, Price, Share, check_keys
-from sgdflow.loss import Score
-from sgdflow.prompts import Prompts
+from sgdflow.executor.graph import Graph, Parameters
+from sgdflow.executor.loss import Score
+from sgdflow.llm.calling import Calling
+from sgdflow.llm.models import ModelSpec, check_keys
+from sgdflow.prompting.templates import Prompts
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +82,7 @@ def prepare(
         method,
         Problem(graph, score, splits, names, config.seed),
         start,
-        Calling(
-            models, build_limits(config.llm.limits), config.llm.store, config.seed, config.llm.check
-        ),
+        build_calling(models, config.llm, config.seed),
         frozenset({*_asked(config).values()}),
     )
 
@@ -111,40 +109,6 @@ def validated(raw: Mapping[str, Any]) -> schema.Config:
 
 
 _ANY_GRAPH = {"name": "any", "inputs": ["any"], "nodes": {}, "output": "any"}
-
-
-def build_models(conf: schema.LLMConf) -> Mapping[str, ModelSpec]:
-    """Return the models by role; what a model does not say comes from llm."""
-    found = {}
-    for role, declared in conf.models.items():
-        try:
-            fallbacks = [_model(one, conf) for one in conf.fallbacks.get(role, [])]
-            found[role] = _model(declared, conf, fallbacks)
-        except ConfigError as error:
-            raise ConfigError(f"llm.models.{role}: {error}") from error
-    return found
-
-
-def _model(
-    declared: schema.Model | str, conf: schema.LLMConf, fallbacks: Sequence[ModelSpec] = ()
-) -> ModelSpec:
-    model = declared if isinstance(declared, schema.Model) else schema.Model(model=declared)
-    price = conf.prices.get(model.model)
-    return ModelSpec(
-        model=model.model,
-        api_base=model.api_base or conf.api_base,
-        api_key_env=model.api_key_env or conf.api_key_env,
-        parameters={**conf.parameters, **model.parameters},
-        price=Price(**price.model_dump()) if price else None,
-        fallbacks=tuple(fallbacks),
-    )
-
-
-def build_limits(conf: schema.LimitsConf) -> Limits:
-    """Return the limits."""
-    roles = {role: Share(**share.model_dump()) for role, share in conf.roles.items()}
-    budget = Allowance(**conf.budget.model_dump())
-    return Limits(**{**conf.model_dump(), "roles": roles, "budget": budget})
 
 
 def load_splits(task: schema.Task, seed: int, inputs: list[str]) -> Splits:

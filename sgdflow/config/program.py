@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sgdflow.calling import Calling
 from sgdflow.config import schema
 from sgdflow.config.build import build_graph, expand_graph
-from sgdflow.config.parts import Problems
-from sgdflow.config.prepare import build_limits, build_models
+from sgdflow.config.models import build_calling, build_models
+from sgdflow.config.problems import Problems
 from sgdflow.errors import did_you_mean, listed
-from sgdflow.forward import forward_roles
-from sgdflow.graph import Graph
+from sgdflow.executor.forward import forward_roles
+from sgdflow.executor.graph import Graph
+from sgdflow.llm.calling import Calling
 from sgdflow.llm.models import ModelSpec, check_keys
-from sgdflow.prompts import Prompts
+from sgdflow.prompting.templates import Prompts
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,4 @@ def build_program(
     assert llm is not None
     assert models is not None
     seed = int(raw.get("seed") or 0)
-    return Program(
-        conf, graph, llm, Calling(models, build_limits(llm.limits), llm.store, seed, llm.check)
-    )
+    return Program(conf, graph, llm, build_calling(models, llm, seed))

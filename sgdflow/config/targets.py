@@ -8,7 +8,7 @@ from typing import Any
 
 from sgdflow.config.schema import Target
 from sgdflow.errors import ConfigError, did_you_mean
-from sgdflow.functions import Function
+from sgdflow.executor.functions import Function
 
 
 def resolve(target: Target, where: str) -> Function:

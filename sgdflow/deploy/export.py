@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from sgdflow import __version__
-from sgdflow.ask import AGAIN
-from sgdflow.backward import PassThrough, PromptBackward
 from sgdflow.config import schema
 from sgdflow.config.program import Program
 from sgdflow.errors import ConfigError
-from sgdflow.forward import PromptForward
-from sgdflow.graph import Graph, Node
-from sgdflow.prompts import Prompts
+from sgdflow.executor.backward import PassThrough, PromptBackward
+from sgdflow.executor.forward import PromptForward
+from sgdflow.executor.graph import Graph, Node
+from sgdflow.prompting.ask import AGAIN
+from sgdflow.prompting.templates import Prompts
 from sgdflow.records import FORMAT, as_yaml
 from sgdflow.records.source import EXPORT
 

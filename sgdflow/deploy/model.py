@@ -11,11 +11,13 @@ from typing import Any
 from sgdflow.config.prepare import Prepared
 from sgdflow.config.program import build_program
 from sgdflow.deploy.export import write_folder
-from sgdflow.prompts import Prompts
+from sgdflow.prompting.templates import Prompts
 from sgdflow.records.source import read_mapping
 from sgdflow.tracking import MEMORY, store_uri
 
 log = logging.getLogger(__name__)
+
+_SERVED = Path(__file__).with_name("served.py")
 
 
 def keep_model(prepared: Prepared, raw: Mapping[str, Any], prompts: Prompts, folder: Path) -> None:
@@ -26,8 +28,8 @@ def keep_model(prepared: Prepared, raw: Mapping[str, Any], prompts: Prompts, fol
     if settings.kind != "mlflow" or not settings.model or example is None:
         return
     from sgdflow.tracking.client import reason_of
-    from sgdflow.tracking.memory import run_id_of
     from sgdflow.tracking.model import log_model
+    from sgdflow.tracking.run_file import run_id_of
 
     run_id = run_id_of(folder / MEMORY)
     if run_id is None:
@@ -41,7 +43,7 @@ def keep_model(prepared: Prepared, raw: Mapping[str, Any], prompts: Prompts, fol
             parameters = read_mapping(folder / "parameters.yaml")
             write_folder(program, parameters, prompts, exported, {"source": run_id})
             inputs = {name: example.inputs[name] for name in graph.inputs}
-            log_model(store_uri(settings.uri), run_id, graph.name, exported, inputs)
+            log_model(store_uri(settings.uri), run_id, graph.name, exported, _SERVED, inputs)
     except Exception as error:
         log.warning(
             "MLflow has not recorded the model (%s); `sgdflow export` takes it from the run "

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sgdflow.errors import DataError, NodeFailed, did_you_mean, listed
-from sgdflow.walk import task_group
+from sgdflow.executor.walk import task_group
 
 _SHOWN = 5
 

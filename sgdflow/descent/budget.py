@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from sgdflow.forward import forward_roles
-from sgdflow.graph import Graph
+from sgdflow.executor.forward import forward_roles
+from sgdflow.executor.graph import Graph
 from sgdflow.llm import LLM, Spent
 from sgdflow.llm.allowance import Allowance
 

@@ -12,10 +12,10 @@ from sgdflow.descent.method import Method, Problem
 from sgdflow.descent.stepper import Stepper
 from sgdflow.descent.steps import Gating, Observer, Result, Scores, Step
 from sgdflow.errors import BudgetSpent
-from sgdflow.evaluation import Evaluation, Evaluator, Summary
-from sgdflow.graph import Parameters
+from sgdflow.executor.evaluation import Evaluation, Evaluator, Summary
+from sgdflow.executor.graph import Parameters
+from sgdflow.executor.progress import Progress, Unwatched
 from sgdflow.llm import LLM
-from sgdflow.progress import Progress, Unwatched
 from sgdflow.update import (
     Gate,
     Past,

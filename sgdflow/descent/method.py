@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Literal
 
-from sgdflow.backward import Differentiation
 from sgdflow.data import Splits
 from sgdflow.descent.budget import Budget
-from sgdflow.evaluation import Evaluation
-from sgdflow.graph import Graph
-from sgdflow.loss import Loss, Score
+from sgdflow.executor.backward import Differentiation
+from sgdflow.executor.evaluation import Evaluation
+from sgdflow.executor.graph import Graph
+from sgdflow.executor.loss import Loss, Score
 from sgdflow.update import Gate, Select, UpdateRule
 from sgdflow.update.evidence import ItemAggregation
 

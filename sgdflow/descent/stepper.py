@@ -6,18 +6,19 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from random import Random
 
-from sgdflow.backward import backward_pass
 from sgdflow.data import Example
 from sgdflow.descent.budget import Meter
 from sgdflow.descent.method import Method, Problem
 from sgdflow.descent.steps import Gating, Tried
 from sgdflow.descent.trial import Trial, put_to_the_first_gate, put_to_the_gate
 from sgdflow.errors import NodeFailed
-from sgdflow.evaluation import Evaluation, Evaluator, Outcome
-from sgdflow.forward import PromptForward
-from sgdflow.graph import Parameters
+from sgdflow.executor.backward import backward_pass
+from sgdflow.executor.evaluation import Evaluation, Evaluator, Outcome
+from sgdflow.executor.forward import PromptForward
+from sgdflow.executor.graph import Parameters
+from sgdflow.executor.progress import Progress, counted
+from sgdflow.executor.walk import together
 from sgdflow.llm import LLM
-from sgdflow.progress import Progress, counted
 from sgdflow.update import (
     Decision,
     Evidence,
@@ -28,7 +29,6 @@ from sgdflow.update import (
     gather_evidence,
     shuffled,
 )
-from sgdflow.walk import together
 
 
 class Stepper:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sgdflow.descent.trial import Trial
-from sgdflow.evaluation import Evaluation, Summary
-from sgdflow.graph import Parameters
+from sgdflow.executor.evaluation import Evaluation, Summary
+from sgdflow.executor.graph import Parameters
 from sgdflow.llm import Spent
 from sgdflow.update import Decision, Evidence, Learned, Proposal
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from sgdflow.evaluation import Evaluation
+from sgdflow.executor.evaluation import Evaluation
 from sgdflow.update import Decision, Gate
 
 Score = Callable[[Collection[str]], Awaitable[Evaluation]]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sgdflow.backward import PromptBackward
 from sgdflow.descent.method import Method, Problem
-from sgdflow.forward import PromptForward
-from sgdflow.graph import Graph
-from sgdflow.loss import AskedLoss
+from sgdflow.executor.backward import PromptBackward
+from sgdflow.executor.forward import PromptForward
+from sgdflow.executor.graph import Graph
+from sgdflow.executor.loss import AskedLoss
 
 
 @dataclass(frozen=True, slots=True)

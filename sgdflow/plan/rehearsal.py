@@ -8,20 +8,20 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from hashlib import sha256
 from typing import Any, ClassVar
 
-from sgdflow.ask import Ask
-from sgdflow.backward import CallableBackward
 from sgdflow.descent import Descent, Scores, Step
 from sgdflow.descent.method import Method, Problem
-from sgdflow.evaluation import Evaluation
-from sgdflow.forward import CallableForward
-from sgdflow.functions import Function
-from sgdflow.gradients import collect
-from sgdflow.graph import Computed, Graph, Node, Operands, Parameters, View
+from sgdflow.executor.backward import CallableBackward
+from sgdflow.executor.evaluation import Evaluation
+from sgdflow.executor.forward import CallableForward
+from sgdflow.executor.functions import Function
+from sgdflow.executor.gradients import collect
+from sgdflow.executor.graph import Computed, Graph, Node, Operands, Parameters, View
+from sgdflow.executor.loss import CallableLoss, Score
 from sgdflow.llm import LLM, Spent
-from sgdflow.llm.standin import NoWaiting, StandIn, made_up
-from sgdflow.loss import CallableLoss, Score
-from sgdflow.replies import ReplyFormat
-from sgdflow.samples import Anything
+from sgdflow.plan.standin import NoWaiting, StandIn, made_up
+from sgdflow.prompting.ask import Ask
+from sgdflow.prompting.replies import ReplyFormat
+from sgdflow.prompting.samples import Anything
 from sgdflow.update import CallableUpdate, Decision, Gate, Proposal, Situation, StepCalls
 from sgdflow.update import evidence as items
 

@@ -10,9 +10,9 @@ from sgdflow.config.prepare import Prepared
 from sgdflow.config.schema import AssumedConf
 from sgdflow.llm import Spent, Usage
 from sgdflow.llm.models import Price
-from sgdflow.llm.standin import Assumed, StandIn
 from sgdflow.plan.estimate import shortage, step_estimate
 from sgdflow.plan.rehearsal import Moment, Rehearsal, Scenario, rehearse
+from sgdflow.plan.standin import Assumed, StandIn
 from sgdflow.update import CallableUpdate
 
 _CALLS = 3000

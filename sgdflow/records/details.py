@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sgdflow.backward import BackwardPass
 from sgdflow.descent import Result, Step
-from sgdflow.evaluation import Outcome
-from sgdflow.forward import ForwardPass
-from sgdflow.graph import Call
+from sgdflow.executor.backward import BackwardPass
+from sgdflow.executor.evaluation import Outcome
+from sgdflow.executor.forward import ForwardPass
+from sgdflow.executor.graph import Call
 from sgdflow.records.folder import FORMAT, SPLITS
 
 

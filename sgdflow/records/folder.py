@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from sgdflow.graph import Parameters
+from sgdflow.executor.graph import Parameters
 
 FORMAT = 1
 SPLITS = ("train", "validation", "test")

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from sgdflow.backward import BackwardPass
 from sgdflow.descent import Result, Scores, Step
-from sgdflow.evaluation import Summary
-from sgdflow.forward import ForwardPass
+from sgdflow.executor.backward import BackwardPass
+from sgdflow.executor.evaluation import Summary
+from sgdflow.executor.forward import ForwardPass
 from sgdflow.llm import Spent
 from sgdflow.records.folder import FORMAT, SPLITS
 from sgdflow.update import Learned

@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from sgdflow import __version__
+from sgdflow.config.paths import prompt_folders
 from sgdflow.errors import ConfigError
-from sgdflow.paths import prompt_folders
 from sgdflow.records.folder import FORMAT
 
 EXPORT = "export.json"

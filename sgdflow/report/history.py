@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sgdflow.diff import Part, words
+from sgdflow.records.diff import Part, words
 from sgdflow.records.words import as_text
 from sgdflow.report.reading import Record, Run
 from sgdflow.report.shape import Shape

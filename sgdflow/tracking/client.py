@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sgdflow.config.job import chosen_experiment, working_directory
 from sgdflow.errors import ConfigError
-from sgdflow.job import chosen_experiment, working_directory
 from sgdflow.tracking.commit import commit
 from sgdflow.tracking.store import (
     alone,

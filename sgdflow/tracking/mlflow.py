@@ -11,7 +11,7 @@ from typing import Any
 
 from sgdflow.errors import ConfigError
 from sgdflow.records import as_yaml, chosen_score, read_yaml
-from sgdflow.tracking import NO_CALLS, NO_NODES, entries
+from sgdflow.tracking import NO_CALLS, NO_NODES, naming
 from sgdflow.tracking.client import (
     PARENT,
     STOP_REASON,
@@ -21,8 +21,8 @@ from sgdflow.tracking.client import (
     prepare,
     start_run,
 )
-from sgdflow.tracking.memory import Logged, logged, remember, reopened
 from sgdflow.tracking.prompts import PromptBook, Standing
+from sgdflow.tracking.run_file import Logged, logged, remember, reopened
 from sgdflow.tracking.spans import log_traces
 from sgdflow.tracking.store import store_uri
 from sgdflow.tracking.traces import Nodes, traces
@@ -84,7 +84,7 @@ class MlflowTracker:
     ) -> None:
         """Make the run; log the configuration as params and, whole, as config.yaml."""
         experiment = prepare(self._uri, self._experiment)
-        self._tags = {k: v for k, v in tags.items() if not entries.looks_secret(k.split(".")[-1])}
+        self._tags = {k: v for k, v in tags.items() if not naming.looks_secret(k.split(".")[-1])}
         parent = {PARENT: self._parent} if self._parent else {}
         self._parameters, self._nodes = dict(parameters), nodes
         with explained(self._uri):
@@ -94,9 +94,9 @@ class MlflowTracker:
             self._prompts = PromptBook(self._uri, run, self._tags.get("sgdflow.graph", "graph"))
         try:
             with explained(self._uri):
-                flat = entries.flattened(params)
+                flat = naming.flattened(params)
                 run.log_params((k, v) for k, v in flat if k not in self._logged.params)
-                run.log_text(as_yaml(entries.without_secrets(params)), "config.yaml")
+                run.log_text(as_yaml(naming.without_secrets(params)), "config.yaml")
                 run.log_text(as_yaml(self._parameters), "parameters/initial.yaml")
         except ConfigError as error:
             self.failed(str(error))
@@ -105,9 +105,9 @@ class MlflowTracker:
 
     def scored(self, when: str, scores: Mapping[str, Mapping[str, Any] | None]) -> None:
         """Log scores by split; the initial ones also begin the charts, as step 0."""
-        metrics = entries.split_scores(when, scores)
+        metrics = naming.split_scores(when, scores)
         if when == "initial":
-            metrics |= entries.standing_scores(scores) | entries.lengths(self._parameters)
+            metrics |= naming.standing_scores(scores) | naming.lengths(self._parameters)
         if not metrics.keys() <= self._logged.metrics:
             self._write(f"the {when} scores", lambda run: run.log_metrics(metrics, 0))
 
@@ -119,17 +119,17 @@ class MlflowTracker:
     ) -> None:
         """Log a step; calls, tokens and cost are running totals over the steps so far."""
         number = int(record["step"])
-        self._spent.update(entries.spending(record) | entries.step_costs(record))
+        self._spent.update(naming.spending(record) | naming.step_costs(record))
         if record["accepted"]:
             self._parameters |= record["proposal"]
         if number in self._logged.steps:
             return
         totals = {key: total for key, total in self._spent.items() if isfinite(total)}
-        metrics = entries.step_metrics(record) | totals
-        metrics |= entries.latencies(seconds) | entries.lengths(self._parameters)
+        metrics = naming.step_metrics(record) | totals
+        metrics |= naming.latencies(seconds) | naming.lengths(self._parameters)
         self._write_details(number, record)
         if record["accepted"]:
-            self._keep(number, record["proposal"], entries.commit_message(record))
+            self._keep(number, record["proposal"], naming.commit_message(record))
         if chosen := list(traces(record, calls, self._nodes, self._traces)):
             about = self._tags | {"sgdflow.accepted": str(record["accepted"]).lower()}
             self._write(
@@ -146,7 +146,7 @@ class MlflowTracker:
         """
 
         def write(run: Run) -> None:
-            run.log_metrics(entries.result_metrics(result), 0)
+            run.log_metrics(naming.result_metrics(result), 0)
             for path in (folder / name for name in _RUN_FILES):
                 if path.is_file():
                     run.log_file(path)
@@ -167,7 +167,7 @@ class MlflowTracker:
         parameters = dict(self._parameters)
 
         def write(run: Run) -> None:
-            learned = entries.gradients_record(record)
+            learned = naming.gradients_record(record)
             text = json.dumps(learned, indent=2, ensure_ascii=False, default=str)
             run.log_text(text, f"gradients/step_{number:03d}.json")
             if record["accepted"]:

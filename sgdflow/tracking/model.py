@@ -15,8 +15,12 @@ FOLDER = "exported"
 """Name of the folder among the model's artifacts."""
 
 
-def log_model(uri: str, run_id: str, name: str, folder: Path, inputs: Mapping[str, Any]) -> str:
+def log_model(
+    uri: str, run_id: str, name: str, folder: Path, served: Path, inputs: Mapping[str, Any]
+) -> str:
     """Log an exported folder as a model of a run, with `inputs` as its example; return its URI.
+
+    `served` is the file that answers with the folder; MLflow copies it into the model.
 
     Nothing is called to find the signature. May raise what MLflow raises.
     """
@@ -24,10 +28,12 @@ def log_model(uri: str, run_id: str, name: str, folder: Path, inputs: Mapping[st
     with warnings.catch_warnings():
         # MLflow advises types, already when it is imported, where an output may be anything.
         warnings.simplefilter("ignore", UserWarning)
-        return _log_model(uri, run_id, name, folder, inputs)
+        return _log_model(uri, run_id, name, folder, served, inputs)
 
 
-def _log_model(uri: str, run_id: str, name: str, folder: Path, inputs: Mapping[str, Any]) -> str:
+def _log_model(
+    uri: str, run_id: str, name: str, folder: Path, served: Path, inputs: Mapping[str, Any]
+) -> str:
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
     from mlflow.models import Model
     from mlflow.pyfunc import save_model
@@ -39,7 +45,7 @@ def _log_model(uri: str, run_id: str, name: str, folder: Path, inputs: Mapping[s
         path = Path(place) / "model"
         save_model(
             path=str(path),
-            python_model=str(Path(__file__).with_name("served.py")),
+            python_model=str(served),
             artifacts={FOLDER: str(folder)},
             pip_requirements=[f"sgdflow=={__version__}"],
             signature=_signature(inputs),

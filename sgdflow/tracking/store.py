@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import unquote
 
+from sgdflow.config.job import working_directory
 from sgdflow.errors import ConfigError
-from sgdflow.job import working_directory
 
 DATABASE = "mlflow.db"
 _SQLITE = "sqlite:///"

@@ -2,12 +2,12 @@
 
 from sgdflow.update.evidence import Evidence, Item, Learned, gather_evidence, shuffled
 from sgdflow.update.gate import Decision, Gate
+from sgdflow.update.optoprime import Whole
 from sgdflow.update.own import CallableUpdate
 from sgdflow.update.rewrite import Rewrite
 from sgdflow.update.rule import Candidate, Past, Proposal, Situation, StepCalls, UpdateRule
 from sgdflow.update.search import Search
 from sgdflow.update.select import Select
-from sgdflow.update.whole import Whole
 
 __all__ = [
     "CallableUpdate",

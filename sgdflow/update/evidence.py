@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
-from sgdflow.backward import BackwardPass
-from sgdflow.forward import ForwardPass
-from sgdflow.gradients import Gradients
-from sgdflow.graph import Call, Graph
+from sgdflow.executor.backward import BackwardPass
+from sgdflow.executor.forward import ForwardPass
+from sgdflow.executor.gradients import Gradients
+from sgdflow.executor.graph import Call, Graph
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sgdflow.evaluation import Evaluation
+from sgdflow.executor.evaluation import Evaluation
 
 
 @dataclass(frozen=True, slots=True)

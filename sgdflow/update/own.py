@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sgdflow.errors import NodeFailed
-from sgdflow.functions import Function
-from sgdflow.graph import Graph
+from sgdflow.executor.functions import Function
+from sgdflow.executor.graph import Graph
 from sgdflow.llm import LLM
 from sgdflow.update.rule import Proposal, Situation, StepCalls
 

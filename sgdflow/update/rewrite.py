@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sgdflow.ask import Ask
 from sgdflow.errors import NodeFailed
-from sgdflow.gradients import Gradient
-from sgdflow.graph import Call, Graph, View
+from sgdflow.executor.gradients import Gradient
+from sgdflow.executor.graph import Call, Graph, View
+from sgdflow.executor.walk import together
 from sgdflow.llm import LLM
+from sgdflow.prompting.ask import Ask
 from sgdflow.update.evidence import Item
-from sgdflow.update.rule import Proposal, Situation, StepCalls
-from sgdflow.update.shown import (
+from sgdflow.update.prompt_views import (
     SAMPLE_ITEM,
     SAMPLE_MEMBER,
     Attempt,
@@ -25,7 +25,7 @@ from sgdflow.update.shown import (
     rejected,
     stands,
 )
-from sgdflow.walk import together
+from sgdflow.update.rule import Proposal, Situation, StepCalls
 
 
 @dataclass(frozen=True, slots=True)

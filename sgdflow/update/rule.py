@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Protocol
 
-from sgdflow.evaluation import Evaluation
-from sgdflow.graph import Call, Graph, Parameters
+from sgdflow.executor.evaluation import Evaluation
+from sgdflow.executor.graph import Call, Graph, Parameters
 from sgdflow.llm import LLM
 from sgdflow.update.evidence import Evidence, Learned
 from sgdflow.update.gate import Decision

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sgdflow.ask import Answered, Ask
 from sgdflow.errors import NodeFailed
-from sgdflow.evaluation import Evaluation
-from sgdflow.graph import Graph, View
+from sgdflow.executor.evaluation import Evaluation
+from sgdflow.executor.graph import Graph, View
+from sgdflow.executor.walk import together
 from sgdflow.llm import LLM
+from sgdflow.prompting.ask import Answered, Ask
+from sgdflow.update.prompt_views import SAMPLE_MEMBER, Attempt, check_length, members, not_texts
 from sgdflow.update.rule import Candidate, Proposal, Situation, StepCalls
-from sgdflow.update.shown import SAMPLE_MEMBER, Attempt, check_length, members, not_texts
-from sgdflow.walk import together
 
 
 @dataclass(frozen=True, slots=True)

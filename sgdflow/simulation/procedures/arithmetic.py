@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from sgdflow.simulation.procedures.family import Procedure
 from sgdflow.simulation.procedures.notation import reduce
+from sgdflow.simulation.procedures.question import Procedure
 from sgdflow.simulation.procedures.rules import Rule
 
 _TOKEN = re.compile(r"-?\d+|[-()+*]")

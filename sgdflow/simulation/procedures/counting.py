@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from sgdflow.simulation.procedures.family import Procedure
+from sgdflow.simulation.procedures.question import Procedure
 from sgdflow.simulation.procedures.rules import Rule
 
 _QUESTION = re.compile(r"I have (.+)\. How many ([a-z ]+) do I have\?", re.DOTALL)

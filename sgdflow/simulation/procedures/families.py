@@ -13,7 +13,7 @@ from sgdflow.simulation.procedures import (
     swaps,
     temporal,
 )
-from sgdflow.simulation.procedures.family import Family
+from sgdflow.simulation.procedures.question import Family
 
 FAMILIES: tuple[Family, ...] = (
     sorting.FAMILY,

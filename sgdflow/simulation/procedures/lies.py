@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from sgdflow.simulation.procedures.family import Procedure
+from sgdflow.simulation.procedures.question import Procedure
 from sgdflow.simulation.procedures.rules import Rule
 
 _NAME = r"([A-Z]\w*)"

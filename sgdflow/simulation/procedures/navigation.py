@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from sgdflow.simulation.procedures.family import Procedure
+from sgdflow.simulation.procedures.question import Procedure
 from sgdflow.simulation.procedures.rules import Rule
 
 _QUESTION = re.compile(

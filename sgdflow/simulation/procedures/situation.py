@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sgdflow.simulation.procedures.families import FAMILIES
-from sgdflow.simulation.procedures.family import Family, Question
+from sgdflow.simulation.procedures.question import Family, Question
 from sgdflow.simulation.procedures.rules import Rule, sentences_of, stated
 
 _EXPECTED = re.compile(

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from sgdflow.simulation.procedures.families import FAMILIES
-from sgdflow.simulation.procedures.family import same
+from sgdflow.simulation.procedures.question import same
 from sgdflow.simulation.procedures.rules import Rule
 from sgdflow.simulation.procedures.situation import (
     Situation,

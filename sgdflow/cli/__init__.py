@@ -1,0 +1,1 @@
+"""The command line: its words, Hydra, signals and the terminal."""

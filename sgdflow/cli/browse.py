@@ -1,0 +1,74 @@
+"""Commands that look at recorded runs: report, ui, compare."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sgdflow.config.prepare import validated
+from sgdflow.errors import ConfigError
+
+
+def report(words: Sequence[str]) -> int:
+    """Write the report of a run directory anew."""
+    from sgdflow.config.build import expand_graph
+    from sgdflow.report import NAME, write
+
+    parser = argparse.ArgumentParser("sgdflow report", description=report.__doc__)
+    parser.add_argument("directory", type=Path, help="what sgdflow optimize printed as last line")
+    parser.add_argument("--out", type=Path, help=f"the file to write, if not its {NAME}")
+    options = parser.parse_args(words)
+
+    def expand(declared: Any) -> Mapping[str, Any]:
+        return expand_graph(declared).model_dump(by_alias=True)
+
+    sys.stdout.write(f"{write(options.directory, expand, options.out)}\n")
+    return 0
+
+
+def ui(words: Sequence[str]) -> int:
+    """Open the MLflow UI on the store that the configuration names."""
+    from sgdflow.config.compose import compose
+    from sgdflow.tracking import store_uri
+    from sgdflow.tracking.ui import serve
+
+    parser = argparse.ArgumentParser("sgdflow ui", description=ui.__doc__)
+    parser.add_argument("--port", type=int, default=5000)
+    parser.add_argument("overrides", nargs="*", help="such as tracking.uri=sqlite:///runs.db")
+    options = parser.parse_args(words)
+    config = validated(compose(options.overrides))
+    settings = config.tracking
+    return serve(store_uri(settings.uri), options.port, experiment=settings.experiment)
+
+
+def compare(words: Sequence[str]) -> int:
+    """Print a table of recorded runs."""
+    from sgdflow import comparison
+    from sgdflow.config.compose import compose
+    from sgdflow.tracking import store_uri
+    from sgdflow.tracking.reading import RunReader
+
+    if {"-h", "--help"} & set(words):
+        sys.stdout.write(comparison.USAGE)
+        return 0
+    request = comparison.parse(words)
+    settings = validated(compose(request.overrides)).tracking
+    if settings.kind == "none":
+        raise ConfigError("tracking=none names no store: there is nothing to compare.")
+    reader = RunReader(store_uri(settings.uri))
+    group = reader.group(request.selection)
+    goal, progress = None, {}
+    if request.reach is not None or request.out is not None:
+        progress = {run.id: reader.progress(run, request.on) for run in group.runs}
+    if request.reach is not None:
+        goal = comparison.Goal(request.reach, request.on, progress)
+    table = comparison.compare(group, request, goal)
+    written = (
+        comparison.write_folder(table, request.out, progress, request.on) if request.out else ()
+    )
+    sys.stdout.write(comparison.as_text(table))
+    sys.stdout.write("".join(f"{path}\n" for path in written))
+    return 0

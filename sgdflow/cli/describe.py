@@ -1,0 +1,88 @@
+"""A graph as a person reads it: text and Mermaid."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Collection, Iterator
+
+from sgdflow.config import schema
+from sgdflow.executor.backward import PassThrough
+from sgdflow.executor.forward import CallableForward, PromptForward
+from sgdflow.executor.graph import Graph, Node, Parameters
+
+
+def as_text(
+    graph: Graph, parameters: Parameters, optimised: Collection[str], config: schema.Config
+) -> str:
+    """Return the graph node by node, in the order in which values flow."""
+    reach = graph.reach(optimised)
+    lines = [f"graph {graph.name}: {', '.join(graph.inputs)} -> {graph.output}"]
+    for name in graph.order:
+        node = graph.nodes[name]
+        lines += ["", f"{name} <- {', '.join(node.predecessors) or '(nothing)'}"]
+        lines.append(f"  forward   {_forward(node)}")
+        lines.append(f"  backward  {_backward(node, reach, config.method)}")
+        lines += _parameters(node, graph, parameters, optimised)
+    return "\n".join(lines)
+
+
+def as_mermaid(graph: Graph, optimised: Collection[str]) -> str:
+    """Return a Mermaid flowchart; nodes with an optimised parameter stand out."""
+    lines = ["flowchart LR"]
+    lines += [f"  {name}([{name}])" for name in graph.inputs]
+    for name, node in graph.nodes.items():
+        code = isinstance(node.forward, CallableForward)
+        lines.append(f"  {name}[[{name}]]" if code else f"  {name}[{name}]")
+    for name, node in graph.nodes.items():
+        lines += [f"  {predecessor} --> {name}" for predecessor in node.predecessors]
+    learning = [
+        name
+        for name, node in graph.nodes.items()
+        if any(parameter in optimised for parameter in node.parameters.values())
+    ]
+    if learning:
+        lines.append("  classDef optimised stroke-width:3px")
+        lines.append(f"  class {','.join(learning)} optimised")
+    return "\n".join(lines) + "\n"
+
+
+def _forward(node: Node) -> str:
+    match node.forward:
+        case PromptForward(ask):
+            return f"prompts/{ask.prompt}, model {ask.role}, reply {ask.reply.format}"
+        case CallableForward(function):
+            return f"python {function.name}"
+    return type(node.forward).__name__
+
+
+def _backward(node: Node, reach: Collection[str], method: schema.MethodConf) -> str:
+    targets = [p for p in node.predecessors if p in reach]
+    default = method.backward
+    if node.backward is None and isinstance(default, schema.Backward) and default.of_parameters:
+        targets += node.parameters if node.name in reach else ()
+    if not targets:
+        return "(no call: nothing before it is optimised)"
+    to = f" to {', '.join(targets)}"
+    if isinstance(node.backward, PassThrough):
+        return f"passes its gradient through{to}"
+    if node.backward is not None:
+        return f"its own{to}"
+    if method.backward is None:
+        return f"(no call: method {method.name} makes no backward pass)"
+    if isinstance(method.backward, schema.Target):
+        return f"python {method.backward.target}{to}"
+    calls = "one call" if method.backward.calls == "node" else "one call each"
+    return f"prompts/{method.backward.prompt}, model {method.backward.role}, {calls}{to}"
+
+
+def _parameters(
+    node: Node, graph: Graph, parameters: Parameters, optimised: Collection[str]
+) -> Iterator[str]:
+    for local, name in node.parameters.items():
+        marks = [] if name == f"{node.name}.{local}" else [f"shared: {name}"]
+        marks += (
+            [] if name in optimised else ["frozen" if graph.parameters[name].frozen else "fixed"]
+        )
+        mark = f" ({', '.join(marks)})" if marks else ""
+        text = textwrap.indent(str(parameters[name]), " " * 4)
+        yield f"  {local}{mark}:\n{text}"

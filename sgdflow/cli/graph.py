@@ -1,0 +1,40 @@
+"""`sgdflow graph`: a declared graph as text, as Mermaid and as a picture."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sgdflow.cli.app import NO_TRACE, run_hydra
+from sgdflow.cli.describe import as_mermaid, as_text
+from sgdflow.cli.picture import check_kind, write_picture
+from sgdflow.config.build import build_graph, named
+from sgdflow.config.paths import prompt_folders
+from sgdflow.config.prepare import starting_parameters, validated
+from sgdflow.prompting.templates import Prompts
+
+
+def graph(words: Sequence[str]) -> int:
+    """Print a graph, and draw it where a picture is asked for."""
+    # The rest, --help too, is Hydra's.
+    parser = argparse.ArgumentParser("sgdflow graph", add_help=False, allow_abbrev=False)
+    parser.add_argument("--picture", type=Path, metavar="FILE")
+    asked, others = parser.parse_known_args(words)
+    if asked.picture is not None:
+        check_kind(asked.picture)
+    return run_hydra(partial(print_graph, picture=asked.picture), [*others, *NO_TRACE])
+
+
+def print_graph(raw: Mapping[str, Any], picture: Path | None = None) -> None:
+    """Print the graph; draw it, too, where a file is named."""
+    config = validated(raw)
+    built = build_graph(config.graph, Prompts(prompt_folders(Path.cwd())))
+    parameters = starting_parameters(built, config.parameters)
+    names = named(config.method, built)
+    if picture is not None:
+        write_picture(built, parameters, names, picture)
+    sys.stdout.write(as_text(built, parameters, names, config) + "\n\n" + as_mermaid(built, names))

@@ -1,0 +1,117 @@
+"""The command line: one word for the command, then Hydra's overrides."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+USAGE = """\
+sgdflow: semantic gradient descent for declared agent graphs
+
+usage: sgdflow COMMAND [KEY=VALUE ...] [-m]
+
+  optimize   optimise the parameters of a graph
+  evaluate   score a graph: sgdflow evaluate parameters=RUN_DIRECTORY split=test
+  plan       print what optimize would take: calls, tokens, cost, time; nothing is sent
+  graph      print a graph: its nodes, prompts and parameters, as text and Mermaid
+             [--picture FILE.svg or FILE.html]
+  compare    print a table of recorded runs: sgdflow compare rows=method cols=task
+  show       print what a run made of its parameters: sgdflow show RUN [--step N]
+  export     write all that a run's graph needs into a folder: sgdflow export RUN --to DIR
+  predict    answer JSON lines: sgdflow predict RUN_OR_DIR < in.jsonl > out.jsonl
+  report     write a run's report.html anew: sgdflow report RUN_DIRECTORY [--out FILE]
+  ui         open the MLflow UI on the recorded runs      [--port N]
+  simulate   serve the simulated models over HTTP         [--port N] [--latency S]
+  cache      the store of replies: info, export FILE, import FILE, prune, show KEY
+
+  Choose per group      sgdflow optimize graph=hints task=gsm8k task.path=DIR llm=openai
+  Change any value      sgdflow optimize method.stop.steps=4 task.splits.train=20
+  Take an experiment    sgdflow optimize experiments=bbh task.name=word_sorting
+  Sweep (-m)            sgdflow optimize -m seed=0,1,2 method.sample.count=1,2,4
+  See the configuration sgdflow optimize --cfg job          all options: sgdflow optimize --help
+  Shell completion      eval "$(sgdflow -sc install=bash)"
+"""
+
+COMMANDS: Mapping[str, str] = {
+    "optimize": "sgdflow.cli.optimize:optimize",
+    "evaluate": "sgdflow.cli.optimize:evaluate",
+    "plan": "sgdflow.cli.plan:plan",
+    "graph": "sgdflow.cli.graph:graph",
+    "compare": "sgdflow.cli.browse:compare",
+    "show": "sgdflow.cli.show:show",
+    "export": "sgdflow.cli.takeaway:export",
+    "predict": "sgdflow.cli.takeaway:predict",
+    "report": "sgdflow.cli.browse:report",
+    "ui": "sgdflow.cli.browse:ui",
+    "simulate": "sgdflow.simulation.server:main",
+    "cache": "sgdflow.cli.cache:cache",
+}
+"""Word -> the function that gets the words after it and returns the exit code."""
+
+
+def main() -> int:
+    """Run the command line and return the exit code."""
+    words = sys.argv[1:]
+    if not words or words[0] in ("-h", "--help", "help"):
+        return _say(USAGE)
+    if words[0] == "--version":
+        from sgdflow import __version__
+
+        return _say(f"sgdflow {__version__}\n")
+    if words[0] in ("-sc", "--shell-completion"):
+        return _complete(words)
+    if words[0] not in COMMANDS:
+        from sgdflow.errors import did_you_mean, listed
+
+        hint = did_you_mean(words[0], COMMANDS)
+        return _complain(f"There is no command '{words[0]}'.{hint} Commands: {listed(COMMANDS)}.")
+    return _guarded(COMMANDS[words[0]], words[1:])
+
+
+def _guarded(command: str, words: Sequence[str]) -> int:
+    """Turn user mistakes into one message; no traceback is theirs to read."""
+    from sgdflow.cli.stopping import Stopper
+    from sgdflow.errors import SgdflowError
+
+    Stopper().listen()
+    try:
+        module, _, function = command.partition(":")
+        return int(getattr(importlib.import_module(module), function)(words))
+    except SgdflowError as error:
+        return _complain(str(error))
+    except SystemExit as error:  # argparse says 2 where everything else here says 1
+        if error.code == 2:
+            return 1
+        raise
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; Python would complain again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return _complain("Interrupted.", 130)
+
+
+def _complete(words: Sequence[str]) -> int:
+    """Answer Hydra's shell completion, which knows nothing of the command word."""
+    line = os.environ.get("COMP_LINE", "")
+    typed = line.split()
+    if words[1:2] == ["query=bash"]:
+        if len(typed) < 2 or (len(typed) == 2 and not line.endswith(" ")):
+            start = typed[1] if len(typed) == 2 else ""
+            return _say("\n".join(name for name in COMMANDS if name.startswith(start)) + "\n")
+        os.environ["COMP_LINE"] = line.replace(f" {typed[1]}", "", 1)
+    from sgdflow.cli.app import run_hydra
+
+    return run_hydra(lambda _: None, words)
+
+
+def _say(text: str) -> int:
+    sys.stdout.write(text)
+    return 0
+
+
+def _complain(text: str, code: int = 1) -> int:
+    sys.stderr.write(text.rstrip() + "\n")
+    return code

@@ -1,0 +1,150 @@
+"""`sgdflow optimize` and `sgdflow evaluate`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sgdflow.cli.app import run_hydra
+from sgdflow.cli.stopping import run
+from sgdflow.cli.terminal import Watch, watching
+from sgdflow.config.job import in_multirun, run_directory, same_directory, working_directory
+from sgdflow.config.paths import prompt_folders
+from sgdflow.config.prepare import Prepared, prepare
+from sgdflow.deploy.model import keep_model
+from sgdflow.errors import ConfigError
+from sgdflow.executor.forward import forward_roles
+from sgdflow.llm import Metered
+from sgdflow.prompting.templates import Prompts
+from sgdflow.records import RunFolder, chosen_score
+from sgdflow.records.resume import check, finished
+
+log = logging.getLogger(__name__)
+
+
+_GUARD = "+hydra.callbacks.guard._target_=sgdflow.cli.guard.Guard"
+
+
+def optimize(words: Sequence[str]) -> int:
+    """Optimise the parameters of a graph, once or in each job of a multirun."""
+    # A look into the run directory, beside other overrides, where argparse wants it.
+    at = next((i for i, word in enumerate(words) if "=" in word and word[0] != "-"), len(words))
+    return run_hydra(run_optimize, [*words[:at], _GUARD, *words[at:]])
+
+
+def evaluate(words: Sequence[str]) -> int:
+    """Score a graph with given parameters on a split."""
+    return run_hydra(run_evaluate, words)
+
+
+def run_optimize(raw: Mapping[str, Any]) -> float | None:
+    """Optimise; return the final validation score (or training score) for a sweeper."""
+    from sgdflow.runs.run import optimise
+    from sgdflow.tracking import open_tracker
+
+    path = Path(run_directory())
+    check(path, raw)
+    if ended := finished(path, tracked=raw["tracking"]["kind"] == "mlflow"):
+        log.info("%s holds this run, finished: nothing to do.", path)
+        return _objective(ended)
+    prepared = prepare(raw, _prompts(), os.environ)
+    folder = RunFolder(path)
+    tracker = open_tracker(prepared.config.tracking, os.environ, path)
+
+    async def job(llm: Metered, watch: Watch) -> dict[str, Any]:
+        return await optimise(prepared, raw, llm, tracker, folder, watch)
+
+    try:
+        record = _run(prepared, folder, job, prepared.roles)
+    except ConfigError:  # found before anything began
+        raise
+    except BaseException:
+        log.info("To go on where it stopped: the same command with %s", same_directory())
+        raise
+    keep_model(prepared, raw, _prompts(), path)
+    _say_where(prepared, folder)
+    return _objective(record)
+
+
+def _objective(record: Mapping[str, Any]) -> float | None:
+    chosen = chosen_score(record)
+    return chosen[1] if chosen else None
+
+
+def run_evaluate(raw: Mapping[str, Any]) -> float | None:
+    """Score a graph with given parameters on a split; return the mean score."""
+    from sgdflow.runs.run import evaluate as score
+
+    prepared = prepare(raw, _prompts(), os.environ)
+    split = prepared.config.split
+    if not getattr(prepared.problem.splits, split):
+        raise ConfigError(f"split: the {split} split has no examples (task.splits.{split}).")
+    folder = RunFolder(Path(run_directory()))
+
+    async def job(llm: Metered, watch: Watch) -> dict[str, Any]:
+        return await score(prepared, llm, folder, watch)
+
+    record = _run(prepared, folder, job, forward_roles(prepared.problem.graph).values())
+    sys.stdout.write(f"{folder.path}\n")
+    return float(record["score"]["mean"]) if record["score"] else None
+
+
+Job = Callable[[Metered, Watch], Coroutine[Any, Any, dict[str, Any]]]
+
+
+def _run(prepared: Prepared, folder: RunFolder, job: Job, asked: Collection[str]) -> dict[str, Any]:
+    """Do the job with its models, and show on a terminal how far it has come."""
+    wanted = log.isEnabledFor(logging.INFO) and not in_multirun()
+    with watching(sys.stdout, sys.stderr, wanted=wanted) as watch:
+        return run(_with_models(prepared, folder, job, asked, watch))
+
+
+async def _with_models(
+    prepared: Prepared, folder: RunFolder, job: Job, asked: Collection[str], watch: Watch
+) -> dict[str, Any]:
+    # What a killed run had refreshed is not asked for again.
+    since = folder.began() or time.time()
+    working = working_directory()
+    async with prepared.calling.opened(working, os.environ, since, asked) as models:
+        try:
+            async with watch.following(models.spent):
+                return await job(models, watch)
+        finally:
+            log.info("  sent        %s", models.session())
+
+
+def _say_where(prepared: Prepared, folder: RunFolder) -> None:
+    """Say where the results are; the run directory's path is the last line."""
+    from sgdflow.tracking.store import masked
+
+    program = _this_program()
+    lines = [] if in_multirun() else [f"Read it:   {program} show {_shown(folder.path)}"]
+    if prepared.config.tracking.kind == "mlflow":
+        uri = masked(prepared.config.tracking.uri or "")
+        lines.append(f"Browse it: {program} ui{f' tracking.uri={uri}' if uri else ''}")
+    sys.stdout.write("\n".join([*lines, str(folder.path)]) + "\n")
+
+
+def _shown(path: Path) -> str:
+    """Return a path as it is typed where the command was given."""
+    here = working_directory()
+    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
+
+
+def _this_program() -> str:
+    """Return what to type for this program, also where its folder is not on the path."""
+    found = shutil.which("sgdflow")
+    if Path(sys.argv[0]).name != "sgdflow":
+        return "python -m sgdflow"
+    return "sgdflow" if found and Path(found).samefile(sys.argv[0]) else sys.argv[0]
+
+
+def _prompts() -> Prompts:
+    return Prompts(prompt_folders(Path.cwd()))

@@ -1,0 +1,143 @@
+"""`sgdflow show`: what a run made of its parameters, and how each step came about."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sgdflow.cli.terminal import Part, Style, write
+from sgdflow.config.build import build_graph, expand_graph
+from sgdflow.errors import ConfigError
+from sgdflow.prompting.templates import Prompts
+from sgdflow.records import SPLITS, diff
+from sgdflow.records.source import EXPORT, Source, read_mapping, read_source, read_steps
+from sgdflow.records.words import as_text, score_words, step_words
+from sgdflow.runs.recorded import directory_of
+
+_INDENT = "    "
+_STYLES: Mapping[diff.Op, Style] = {"equal": "plain", "delete": "removed", "insert": "added"}
+
+
+def show(words: Sequence[str]) -> int:
+    """Print a run's parameters, before and after as one text, or one of its steps."""
+    parser = argparse.ArgumentParser("sgdflow show", description=show.__doc__)
+    parser.add_argument("run", help="a run directory, or the id of a run in MLflow")
+    parser.add_argument("overrides", nargs="*", help="such as tracking.uri=sqlite:///runs.db")
+    parser.add_argument("--step", type=int, metavar="N", help="its proposal, decision, gradients")
+    asked = parser.parse_intermixed_args(words)
+    with directory_of(asked.run, asked.overrides) as (path, others):
+        if others:
+            raise ConfigError(f"{others[0]}: show takes nothing but tracking.")
+        if (path / EXPORT).is_file():
+            raise ConfigError(f"{asked.run} is an exported folder: show takes a run.")
+        source = read_source(path, Path.cwd())
+        steps = read_steps(path / "steps.jsonl")
+        start = _initial(source)
+        if asked.step is None:
+            parts = list(_run(source, start, steps, asked.run))
+        else:
+            parts = list(_step(_numbered(steps, asked.step, asked.run), steps, start))
+    write(parts)
+    return 0
+
+
+def _initial(source: Source) -> Mapping[str, Any]:
+    if (source.path / "initial.yaml").is_file():
+        return read_mapping(source.path / "initial.yaml")
+    graph = expand_graph(source.config.get("graph"))
+    return build_graph(graph, Prompts(source.prompts)).initial()
+
+
+def _run(
+    source: Source, start: Mapping[str, Any], steps: Sequence[Mapping[str, Any]], name: str
+) -> Iterator[Part]:
+    config, result = source.config, source.path / "result.json"
+    ended = read_mapping(result) if result.is_file() else None
+    yield Part(f"{name}", "title")
+    names = [str(config.get(group, {}).get("name")) for group in ("method", "graph", "task", "llm")]
+    yield Part(f"  {', '.join(names)}, seed {config.get('seed')}\n")
+    accepted = sum(bool(step["accepted"]) for step in steps)
+    yield Part(f"{len(steps)} steps, {accepted} accepted. ")
+    if ended is None:
+        yield Part("No result yet: the run is under way or was stopped.\n")
+    else:
+        yield Part(f"Ended by {ended['stop_reason']}.\n")
+        for split in SPLITS:
+            if (scores := ended["scores"][split])["initial"] is not None:
+                before, after = score_words(scores["initial"]), score_words(scores["final"])
+                yield Part(f"  {split:<11} {before}  ->  {after}\n")
+    for parameter, text in source.parameters.items():
+        yield Part(f"\n{parameter}", "title")
+        yield from _changed(start.get(parameter, ""), text)
+    if steps:
+        yield Part("\nSteps:\n", "title")
+        yield from (Part(f"  {step_words(step)}\n") for step in steps)
+        yield Part(f"One of them: sgdflow show {name} --step {steps[-1]['step']}\n", "quiet")
+
+
+def _numbered(steps: Sequence[Mapping[str, Any]], number: int, name: str) -> Mapping[str, Any]:
+    for step in steps:
+        if step["step"] == number:
+            return step
+    has = f"steps 1 to {steps[-1]['step']}" if steps else "no steps"
+    raise ConfigError(f"--step {number}: {name} has {has}.")
+
+
+def _step(
+    step: Mapping[str, Any], steps: Sequence[Mapping[str, Any]], start: Mapping[str, Any]
+) -> Iterator[Part]:
+    stood = dict(start)
+    for before in steps[: steps.index(step)]:
+        if before["accepted"]:
+            stood |= before["proposal"]
+    yield Part(f"{step_words(step)}\n", "title")
+    for what in ("train", "candidate", "validation"):
+        if score := step["scores"].get(what):
+            yield Part(f"  {what:<11} {score_words(score)}\n")
+    for parameter, text in step["proposal"].items():
+        yield Part(f"\n{parameter}", "title")
+        yield from _changed(stood.get(parameter, ""), text)
+    for parameter, reason in step["skipped"].items():
+        yield Part(f"\n{parameter}", "title")
+        yield Part(f"  no new text: {reason}\n")
+    for example in step["sampled"]:
+        yield from _example(example)
+
+
+def _example(example: Mapping[str, Any]) -> Iterator[Part]:
+    yield Part(f"\nexample {example['example']}, score {example['score']:.3g}\n", "title")
+    for variable, value in example["values"].items():
+        yield from _told(f"{variable} =", value)
+    if example["feedback"] is not None:
+        yield from _told("feedback:", example["feedback"])
+    for variable, arrived in example["gradients"].items():
+        for gradient in arrived:
+            yield from _told(
+                f"gradient of {variable}, from {gradient['source']}:", gradient["value"]
+            )
+    for variable, reason in example["failures"].items():
+        yield from _told(f"{variable} failed:", reason)
+
+
+def _told(what: str, value: Any) -> Iterator[Part]:
+    yield Part(f"  {what}\n", "quiet")
+    yield Part(_indented(as_text(value)) + "\n")
+
+
+def _changed(old: Any, new: Any) -> Iterator[Part]:
+    """Yield a parameter's text, with what has changed since."""
+    if old == new:
+        yield Part("  unchanged\n", "quiet")
+        yield Part(_indented(str(new)) + "\n")
+        return
+    yield Part("\n" + _INDENT)
+    for change, text in diff.words(str(old), str(new)):
+        yield Part(text.replace("\n", "\n" + _INDENT), _STYLES[change])
+    yield Part("\n")
+
+
+def _indented(text: str) -> str:
+    return textwrap.indent(text, _INDENT, lambda line: True)

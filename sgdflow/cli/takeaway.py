@@ -1,0 +1,96 @@
+"""`sgdflow export` and `sgdflow predict`: take a run's graph elsewhere, and let it answer."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from sgdflow.api import Flow, load
+from sgdflow.cli.stopping import run
+from sgdflow.deploy.predict import Prediction, check_rows
+from sgdflow.errors import ConfigError
+
+_SOURCE = "a run directory, an exported folder, or the id of a run in MLflow"
+_OVERRIDES = "such as llm=openai, llm.api_base=URL, tracking.uri=sqlite:///runs.db"
+FAILED = 3
+"""Exit code where some row has no output."""
+
+
+def export(words: Sequence[str]) -> int:
+    """Write all that a run's graph needs to answer into a folder of its own."""
+    parser = argparse.ArgumentParser("sgdflow export", description=export.__doc__)
+    parser.add_argument("run", help=_SOURCE)
+    parser.add_argument("overrides", nargs="*", default=[], help=_OVERRIDES)
+    parser.add_argument("--to", type=Path, metavar="DIR", help="default: the graph's name")
+    asked = parser.parse_intermixed_args(words)
+    flow = load(asked.run, *asked.overrides)
+    folder = flow.export(asked.to or Path(flow.graph.name))
+    sys.stdout.write(f"{folder}\n")
+    return 0
+
+
+def predict(words: Sequence[str]) -> int:
+    """Run a graph on JSON lines, each an object with the graph's inputs.
+
+    Writes one line for each, in order: {"output": ...}, or {"error": ...} where there is none.
+    """
+    parser = argparse.ArgumentParser(
+        "sgdflow predict", description=f"{predict.__doc__} Exit code {FAILED}: some row has none."
+    )
+    parser.add_argument("run", help=_SOURCE)
+    parser.add_argument("overrides", nargs="*", default=[], help=_OVERRIDES)
+    parser.add_argument("--input", type=Path, metavar="FILE", help="default: standard input")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="default: standard output")
+    asked = parser.parse_intermixed_args(words)
+    if others := [word for word in asked.overrides if not word.startswith(("llm", "tracking."))]:
+        raise ConfigError(f"{others[0]}: predict changes nothing but llm.")
+    flow = load(asked.run, *asked.overrides)
+    if asked.input:
+        with _lines(asked.input) as lines:
+            check_rows(lines, flow.graph.inputs, str(asked.input))
+    with _lines(asked.input) as lines, _writing(asked.output) as output:
+        return _answer(flow, lines, output)
+
+
+def _answer(flow: Flow, lines: Iterator[str], output: TextIO) -> int:
+    rows = failed = 0
+
+    def write(prediction: Prediction) -> None:
+        nonlocal rows, failed
+        rows, failed = rows + 1, failed + (prediction.error is not None)
+        output.write(prediction.as_json() + "\n")
+        output.flush()
+
+    run(flow.apredict_lines(lines, write))
+    if failed:
+        sys.stderr.write(f"{failed} of {rows} rows have no output; each says why.\n")
+    return FAILED if failed else 0
+
+
+@contextmanager
+def _lines(file: Path | None) -> Iterator[Iterator[str]]:
+    try:
+        # Not sys.stdin: a thread that waits on it would hold up the end of the program.
+        with open(file or 0, encoding="utf-8", closefd=file is not None) as opened:
+            yield opened
+    except FileNotFoundError as error:
+        raise ConfigError(f"--input: there is no file {file}.") from error
+    except (IsADirectoryError, PermissionError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--input: {file} cannot be read: {error}") from error
+
+
+@contextmanager
+def _writing(file: Path | None) -> Iterator[TextIO]:
+    if file is None:
+        yield sys.stdout
+        return
+    try:
+        opened = file.open("w", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"--output: {file} cannot be written: {error}") from error
+    with opened:
+        yield opened

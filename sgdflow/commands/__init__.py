@@ -1,1 +1,0 @@
-"""What the commands do, in one module for each or for a few that are alike."""

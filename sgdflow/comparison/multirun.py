@@ -1,0 +1,73 @@
+"""The end of a multirun: its status, and its jobs compared."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sgdflow import comparison
+from sgdflow.tracking.client import PARENT, STOP_REASON, TAG_LIMIT, client, reason_of
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+log = logging.getLogger(__name__)
+
+_NOTE = "mlflow.note.content"
+
+
+def end_parent(uri: str, run_id: str, ended: bool) -> None:
+    """End the run of a multirun as its jobs ended; `ended`: Hydra reported no failure.
+
+    A job that is still running by then was killed. A multirun none of whose jobs began leaves no
+    run.
+    """
+    store = client(uri)
+    experiment = store.get_run(run_id).info.experiment_id
+    statuses = set()
+    for job in _jobs(store, experiment, run_id):
+        if (status := job.info.status) == "RUNNING":
+            status = "KILLED"
+            store.set_tag(job.info.run_id, STOP_REASON, "the multirun ended before this job did")
+            store.set_terminated(job.info.run_id, status)
+        statuses.add(status)
+    if not statuses:
+        store.delete_run(run_id)
+        return
+    if ended and statuses <= {"FINISHED"}:
+        status = "FINISHED"
+    else:
+        status = "KILLED" if "KILLED" in statuses and not ended else "FAILED"
+    try:
+        _compare(uri, store, run_id)
+    except Exception as error:
+        log.warning("The multirun's run has no comparison (%s).", reason_of(error))
+    store.set_terminated(run_id, status)
+
+
+def _compare(uri: str, store: MlflowClient, run_id: str) -> None:
+    """Put what `sgdflow compare` says of the jobs on the run's page."""
+    from sgdflow.tracking.reading import RunReader, Selection
+
+    reader, request = RunReader(uri), comparison.Request()
+    group = reader.group(Selection(parent=run_id))
+    progress = {run.id: reader.progress(run, request.on) for run in group.runs}
+    table = comparison.compare(group, request, None)
+    with tempfile.TemporaryDirectory() as folder:
+        for path in comparison.write_folder(table, Path(folder), progress, request.on):
+            store.log_artifact(run_id, str(path))
+    # The page has the title already, room for a few lines only, and shows a \\$ as it stands.
+    text = comparison.as_markdown(table).partition("\n")[2].strip().replace("\\$", "$")
+    store.set_tag(run_id, _NOTE, text if len(text) <= TAG_LIMIT else "See compare.md.")
+
+
+def _jobs(store: MlflowClient, experiment: str, run_id: str) -> Iterator[Any]:
+    token = None
+    while True:
+        found = store.search_runs([experiment], f"tags.`{PARENT}` = '{run_id}'", page_token=token)
+        yield from found
+        if not (token := found.token):
+            return

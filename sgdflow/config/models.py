@@ -1,0 +1,51 @@
+"""Builds the models of a run and their limits from the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sgdflow.config import schema
+from sgdflow.errors import ConfigError
+from sgdflow.llm.allowance import Allowance
+from sgdflow.llm.calling import Calling, Keeping
+from sgdflow.llm.models import Limits, ModelSpec, Price, Share
+
+
+def build_models(conf: schema.LLMConf) -> Mapping[str, ModelSpec]:
+    """Return the models by role; what a model does not say comes from llm."""
+    found = {}
+    for role, declared in conf.models.items():
+        try:
+            fallbacks = [_model(one, conf) for one in conf.fallbacks.get(role, [])]
+            found[role] = _model(declared, conf, fallbacks)
+        except ConfigError as error:
+            raise ConfigError(f"llm.models.{role}: {error}") from error
+    return found
+
+
+def _model(
+    declared: schema.Model | str, conf: schema.LLMConf, fallbacks: Sequence[ModelSpec] = ()
+) -> ModelSpec:
+    model = declared if isinstance(declared, schema.Model) else schema.Model(model=declared)
+    price = conf.prices.get(model.model)
+    return ModelSpec(
+        model=model.model,
+        api_base=model.api_base or conf.api_base,
+        api_key_env=model.api_key_env or conf.api_key_env,
+        parameters={**conf.parameters, **model.parameters},
+        price=Price(**price.model_dump()) if price else None,
+        fallbacks=tuple(fallbacks),
+    )
+
+
+def build_limits(conf: schema.LimitsConf) -> Limits:
+    """Return the limits."""
+    roles = {role: Share(**share.model_dump()) for role, share in conf.roles.items()}
+    budget = Allowance(**conf.budget.model_dump())
+    return Limits(**{**conf.model_dump(), "roles": roles, "budget": budget})
+
+
+def build_calling(models: Mapping[str, ModelSpec], llm: schema.LLMConf, seed: int) -> Calling:
+    """Return who is called, within which limits, and where replies are kept."""
+    keeping = Keeping(llm.store.mode, llm.store.path)
+    return Calling(models, build_limits(llm.limits), keeping, seed, llm.check)

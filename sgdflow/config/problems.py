@@ -1,0 +1,62 @@
+"""What graphs and methods are both built from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from sgdflow.config import schema
+from sgdflow.config.targets import resolve
+from sgdflow.errors import ConfigError
+from sgdflow.executor.backward import CallableBackward, PromptBackward
+from sgdflow.executor.graph import BackwardFunction
+from sgdflow.prompting.ask import Ask
+from sgdflow.prompting.replies import ReplyFormat
+from sgdflow.prompting.templates import Prompts
+
+
+@dataclass
+class Problems:
+    """Collects mistakes, so that a user sees all of them at once."""
+
+    lines: list[str] = field(default_factory=list)
+
+    def extend(self, lines: Iterator[str]) -> None:
+        """Add lines that are not there yet."""
+        self.lines.extend(line for line in lines if line not in self.lines)
+
+    @contextmanager
+    def collected(self) -> Iterator[None]:
+        """Turn a ConfigError inside into lines."""
+        try:
+            yield
+        except ConfigError as error:
+            self.extend(iter(str(error).split("\n")))
+
+    def check(self) -> None:
+        """Raise all that was collected."""
+        if self.lines:
+            raise ConfigError("\n".join(self.lines))
+
+
+def ask(conf: schema.Exchange, prompts: Prompts) -> Ask:
+    """Return a declared exchange."""
+    reply = ReplyFormat(conf.reply.format, conf.reply.tag, conf.reply.partial)
+    return Ask(prompts, conf.prompt, conf.role, reply, conf.attempts)
+
+
+def build_backward(
+    conf: schema.Target | schema.Backward, prompts: Prompts, where: str
+) -> BackwardFunction:
+    """Return a backward function."""
+    if isinstance(conf, schema.Target):
+        return CallableBackward(resolve(conf, where))
+    if conf.calls == "node" and not conf.neighbors:
+        raise ConfigError(
+            f"{where}: calls: node shows all predecessors at once, so neighbors: false means "
+            "nothing there. Use calls: edge."
+        )
+    return PromptBackward(
+        ask(conf, prompts), conf.calls == "edge", conf.neighbors, conf.of_parameters
+    )

@@ -1,0 +1,107 @@
+"""The forward pass: every node's value for one example."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sgdflow.executor.functions import Function
+from sgdflow.executor.graph import (
+    Call,
+    Computed,
+    Graph,
+    Node,
+    Operands,
+    Parameters,
+    View,
+)
+from sgdflow.executor.walk import Failure, walk
+from sgdflow.llm import LLM
+from sgdflow.prompting.ask import Ask
+from sgdflow.prompting.samples import sample_operands
+from sgdflow.prompting.templates import shown
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardPass:
+    """All that one example made of the graph."""
+
+    example: str
+    values: Mapping[str, Any]
+    """Inputs and computed nodes; a failed node has no value."""
+    calls: Mapping[str, tuple[Call, ...]]
+    failures: Mapping[str, Failure]
+
+
+@dataclass(frozen=True, slots=True)
+class PromptForward:
+    """A forward function that asks a model."""
+
+    ask: Ask
+
+    async def forward(self, node: View, operands: Operands, llm: LLM) -> Computed:
+        """Return the model's output."""
+        answered = await self.ask.send(llm, node.name, _variables(node, operands))
+        return Computed(answered.texts[""], (answered.call,))
+
+    def problems(self, node: Node) -> Iterator[str]:
+        """Yield what is wrong with the template for this node."""
+        sample = _variables(*sample_operands(node))
+        yield from self.ask.problems(sample, f"node '{node.name}'")
+
+
+@dataclass(frozen=True, slots=True)
+class CallableForward:
+    """A forward function in Python: predecessors by position, parameters by name."""
+
+    function: Function
+
+    async def forward(self, node: View, operands: Operands, llm: LLM) -> Computed:
+        """Return what the function returns."""
+        values = operands.predecessors.values()
+        return Computed(await self.function(*values, **operands.parameters))
+
+    def problems(self, node: Node) -> Iterator[str]:
+        """Yield why the function cannot take this node's operands."""
+        yield from self.function.problems(*node.predecessors, **{n: n for n in node.parameters})
+
+
+async def forward_pass(
+    graph: Graph, parameters: Parameters, example: str, inputs: Mapping[str, Any], llm: LLM
+) -> ForwardPass:
+    """Compute every node; a node starts as soon as its own predecessors are done."""
+    values: dict[str, Any] = {name: inputs[name] for name in graph.inputs}
+
+    async def visit(name: str) -> Computed:
+        operands = graph.operands(name, parameters, values)
+        computed = await graph.nodes[name].forward.forward(
+            graph.view(name, parameters), operands, llm
+        )
+        values[name] = computed.value
+        return computed
+
+    walked = await walk(graph.upstream, visit)
+    in_order = {**{name: values[name] for name in graph.inputs}}
+    in_order |= {name: computed.value for name, computed in walked.results.items()}
+    calls = {name: computed.calls for name, computed in walked.results.items()}
+    return ForwardPass(example, in_order, calls, walked.failures)
+
+
+def _variables(node: View, operands: Operands) -> Mapping[str, Any]:
+    """Return what a forward template may use; operands also stand under their own names."""
+    return {
+        **operands.all(),
+        "node": node,
+        "predecessors": shown(operands.predecessors),
+        "parameters": dict(operands.parameters),
+    }
+
+
+def forward_roles(graph: Graph) -> Mapping[str, str]:
+    """Return the role that each language-model node names."""
+    return {
+        name: node.forward.ask.role
+        for name, node in graph.nodes.items()
+        if isinstance(node.forward, PromptForward)
+    }

@@ -1,0 +1,1 @@
+"""Generated graphs and ready node functions that a graph's YAML may name."""

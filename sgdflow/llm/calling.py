@@ -1,0 +1,64 @@
+"""The models of a run as they were declared, opened where and when they are called."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager, closing, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from sgdflow.llm.models import Limits, ModelSpec
+from sgdflow.llm.store import DEFAULT, Store
+
+if TYPE_CHECKING:
+    from sgdflow.llm.client import LiteLLM
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """Where replies are kept, and what is done with those that are there."""
+
+    mode: Literal["use", "refresh", "off", "replay"] = "use"
+    path: str | None = None
+    """None: replies.db in the working directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calling:
+    """Who is called, within which limits, and where the replies are kept."""
+
+    models: Mapping[str, ModelSpec]
+    limits: Limits
+    store: Keeping
+    seed: int
+    check: bool
+    """Whether models are asked for one word before the first call."""
+
+    @asynccontextmanager
+    async def opened(
+        self,
+        working: Path,
+        keys: Mapping[str, str],
+        since: float | None = None,
+        asked: Collection[str] = (),
+    ) -> AsyncIterator[LiteLLM]:
+        """Open the store and the client for one event loop.
+
+        `working` is where a relative store path starts; a store that is refreshed uses what
+        was answered from `since` on. `asked` are the roles whose models may be checked at once.
+        """
+        from sgdflow.llm.client import LiteLLM
+
+        began = time.time() if since is None else since
+        with self._replies(working, began) as store:
+            asked = asked if self.check else ()
+            async with LiteLLM(self.models, self.limits, keys, store, self.seed, asked) as llm:
+                yield llm
+
+    def _replies(self, working: Path, since: float) -> closing[Store] | nullcontext[None]:
+        if self.store.mode == "off":
+            return nullcontext()
+        file = working / Path(self.store.path or DEFAULT).expanduser()
+        return closing(Store(file, self.store.mode, since))

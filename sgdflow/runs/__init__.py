@@ -1,0 +1,1 @@
+"""A run carried out with everything it leaves behind, and a run found again by its name."""

@@ -1,0 +1,203 @@
+"""Runs what was prepared: optimises or evaluates, and leaves the records behind."""
+
+from __future__ import annotations
+
+import logging
+import time
+from asyncio import CancelledError
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from sgdflow import __version__, report
+from sgdflow.config.prepare import Prepared
+from sgdflow.descent import Descent, Scores, Step
+from sgdflow.executor.evaluation import Evaluator
+from sgdflow.executor.progress import Progress
+from sgdflow.llm import Metered
+from sgdflow.plan.estimate import shortage
+from sgdflow.records import (
+    FORMAT,
+    SPLITS,
+    RunFolder,
+    result_record,
+    scores_record,
+    spent_record,
+    step_record,
+    summary_record,
+)
+from sgdflow.records.details import calls_record, example_records
+from sgdflow.records.spending import spending_table
+from sgdflow.records.words import score_words, step_words
+from sgdflow.tracking import Tracker
+
+log = logging.getLogger(__name__)
+
+
+async def optimise(
+    prepared: Prepared,
+    raw: Mapping[str, Any],
+    llm: Metered,
+    tracker: Tracker,
+    folder: RunFolder,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Descend, write the records as they come, and return the result record."""
+    began = time.monotonic()
+    for warning in shortage(prepared.problem, prepared.method):
+        log.warning("%s", warning)
+    folder.begin(raw, prepared.start)
+    with _tracked(tracker, prepared, raw):
+        with _reported(prepared, folder):
+            recorder = _Recorder(tracker, folder, llm)
+            descent = Descent(prepared.problem, prepared.method, llm, recorder, progress)
+            result = await descent.run(prepared.start)
+            seconds = time.monotonic() - began
+            record = result_record(result, about(prepared), seconds, llm.by_node())
+            folder.save(result.parameters)
+            folder.keep_examples(example_records(result))
+            folder.finish(record)
+        tracker.finished(record, folder.path)
+    log.info("%s", closing_words(record))
+    return record
+
+
+async def evaluate(
+    prepared: Prepared, llm: Metered, folder: RunFolder, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Score the starting parameters on the declared split and return the record."""
+    began = time.monotonic()
+    problem, split = prepared.problem, prepared.config.split
+    evaluator = Evaluator(problem.graph, problem.score, llm, progress)
+    evaluation = await evaluator(prepared.start, getattr(problem.splits, split))
+    record = {
+        "format": FORMAT,
+        **about(prepared),
+        "split": split,
+        "score": summary_record(evaluation.summary()),
+        "failures": dict(evaluation.failures),
+        "examples": dict(evaluation.scores),
+        **spent_record(llm.spent(), llm.by_node()),
+        "seconds": round(time.monotonic() - began, 3),
+    }
+    folder.finish(record, "evaluation.json")
+    log.info("%s %s", split, score_words(record["score"]))
+    if failures := list(evaluation.failures.values()):
+        log.warning("%d examples failed; the first: %s", len(failures), failures[0])
+    return record
+
+
+def about(prepared: Prepared) -> dict[str, Any]:
+    """Return what was run, in names."""
+    config = prepared.config
+    return {
+        "version": __version__,
+        "graph": config.graph.name,
+        "task": config.task.name,
+        "method": config.method.name,
+        "llm": config.llm.name,
+        "seed": config.seed,
+    }
+
+
+def closing_words(record: Mapping[str, Any]) -> str:
+    """Say how a run ended, in a small table."""
+    rows = [
+        f"  {split:<11} {score_words(scores['initial'])}  ->  {score_words(scores['final'])}"
+        for split in SPLITS
+        if (scores := record["scores"][split])["initial"] is not None
+    ]
+    return "\n".join(
+        [
+            f"Stopped after {record['steps']} steps, {record['accepted']} accepted. "
+            f"{record['stop_reason'][:1].upper()}{record['stop_reason'][1:]}.",
+            *rows,
+            f"  gate        {gate_words(record)}",
+            f"  seconds     {record['seconds']:.1f}",
+            *spending_table(record),
+        ]
+    )
+
+
+def gate_words(record: Mapping[str, Any]) -> str:
+    """Say what the gate took, and what early rejections spared."""
+    gate = record["gate"]
+    words = f"{gate['calls']} of all calls ({gate['share']:.0%})"
+    left = gate["examples"] - gate["evaluated"]
+    spared = f"; {left} of {gate['examples']} examples not scored, at most {gate['spared']} calls"
+    return words + spared if left else words
+
+
+@dataclass(frozen=True, slots=True)
+class _Recorder:
+    """Writes down what a descent does, as it happens."""
+
+    tracker: Tracker
+    folder: RunFolder
+    llm: Metered
+    answered: Counter[str] = field(default_factory=Counter)
+    """Calls whose latencies the tracker has, by role."""
+
+    def scored(self, initial: Scores) -> None:
+        scores = scores_record(initial, initial)
+        self.tracker.scored("initial", {split: scores[split]["initial"] for split in SPLITS})
+        words = [
+            f"{split} {score_words(scores[split]['initial'])}"
+            for split in SPLITS
+            if scores[split]["initial"] is not None
+        ]
+        self._latencies()  # those of the start belong to no step
+        log.info("before: %s", "; ".join(words) or "nothing could be scored")
+
+    def stepped(self, step: Step) -> None:
+        record, calls = step_record(step), calls_record(step)
+        self.folder.append(record, calls)
+        self.folder.save(step.best)
+        self.tracker.stepped(record, calls, self._latencies())
+        log.info("%s", step_words(record))
+        for name, text in record["proposal"].items():
+            log.debug("  %s: %s", name, text)
+        for name, reason in record["skipped"].items():
+            log.debug("  %s: no new text: %s", name, reason)
+        for one in record["sampled"]:
+            log.debug("  %s scored %.3g: %s", one["example"], one["score"], one["feedback"])
+
+    def _latencies(self) -> Mapping[str, Sequence[float]]:
+        """Return how long the calls since the last step took."""
+        new = {role: took[self.answered[role] :] for role, took in self.llm.latencies().items()}
+        self.answered.update({role: len(took) for role, took in new.items()})
+        return new
+
+
+@contextmanager
+def _reported(prepared: Prepared, folder: RunFolder) -> Iterator[None]:
+    """Write the report at the end, however the run ended; a run never fails for its report."""
+    try:
+        yield
+    finally:
+        declaration = prepared.config.graph.model_dump(by_alias=True)
+        try:
+            report.write(folder.path, lambda _: declaration)
+        except Exception as error:
+            log.warning("%s is not written: %s: %s", report.NAME, type(error).__name__, error)
+
+
+@contextmanager
+def _tracked(tracker: Tracker, prepared: Prepared, raw: Mapping[str, Any]) -> Iterator[None]:
+    """Record the start, and how it ended if it did not end well."""
+    names = about(prepared)
+    tags = {f"sgdflow.{key}": str(value) for key, value in names.items()}
+    name = f"{names['method']}-{names['graph']}-{names['task']}-{names['seed']}"
+    graph = prepared.problem.graph
+    nodes = {name: graph.nodes[name].predecessors for name in graph.order}
+    tracker.started(name, raw, tags, prepared.start, nodes)
+    try:
+        yield
+    except (CancelledError, KeyboardInterrupt):
+        tracker.stopped("interrupted")
+        raise
+    except BaseException as error:
+        tracker.failed(f"{type(error).__name__}: {error}")
+        raise

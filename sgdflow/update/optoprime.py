@@ -1,0 +1,138 @@
+"""OptoPrime's way: the whole executed graph in one prompt, one reply for all parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sgdflow.errors import NodeFailed
+from sgdflow.executor.forward import CallableForward
+from sgdflow.executor.gradients import LOSS, Gradient
+from sgdflow.executor.graph import Graph, Node, Parameters, View
+from sgdflow.llm import LLM
+from sgdflow.prompting.ask import Ask
+from sgdflow.prompting.templates import shown
+from sgdflow.update.evidence import Learned
+from sgdflow.update.prompt_views import check_length, not_texts
+from sgdflow.update.rule import Past, Proposal, Situation, StepCalls
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A node of the executed graph, as templates see it."""
+
+    name: str
+    predecessors: tuple[str, ...]
+    parameters: tuple[str, ...]
+    """By their names in the graph."""
+    code: str
+    """Name of the function that computes it; empty where a model does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """Earlier changes, as templates see them."""
+
+    changes: Mapping[str, str]
+    score: float | None
+    accepted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """One call a step; the reply names the parameters that it changes."""
+
+    ask: Ask
+    max_characters: int | None = None
+    memory: int = 0
+    """How many of the latest tries are shown, with their scores."""
+
+    async def propose(self, situation: Situation, llm: LLM) -> Proposal:
+        """Return the texts that the reply changes."""
+        learned = [one for one in situation.learned if one.failure is None]
+        if not learned:
+            return Proposal({})
+        names = list(situation.optimised)
+        variables = {
+            **self._program(situation.graph, situation.parameters, names),
+            "examples": [_executed(situation.graph, one) for one in learned],
+            "tries": _tries(situation.history, self.memory),
+        }
+        try:
+            answered = await self.ask.send(
+                llm, "graph", variables, names, accept=self._accept, sample=situation.step
+            )
+        except NodeFailed as error:
+            return Proposal({}, dict.fromkeys(names, str(error)), {"graph": error.calls})
+        current, texts = situation.parameters, answered.texts.items()
+        changes = {name: text for name, text in texts if text != current[name].strip()}
+        return Proposal(changes, calls={"graph": (answered.call,)})
+
+    def problems(self, graph: Graph, optimised: Sequence[str]) -> Iterator[str]:
+        """Yield what is wrong with the template, or with parameters that are no texts."""
+        names = graph.optimisable
+        example = {
+            "predecessors": shown(dict.fromkeys((*graph.inputs, *graph.nodes), "...")),
+            "output": "...",
+            "gradients": [Gradient(LOSS, "...")],
+        }
+        sample = {
+            **self._program(graph, graph.initial(), names),
+            "examples": [example],
+            "tries": [Try(dict.fromkeys(names[:1], "..."), 0.5, accepted=False)],
+        }
+        yield from self.ask.problems(sample, "the update rule", names)
+        yield from not_texts(graph, optimised)
+
+    @property
+    def goes_by_scores(self) -> bool:
+        """Whether scores of rejected texts are shown."""
+        return self.memory > 0
+
+    def calls(self, parameters: int) -> StepCalls:
+        """Return what one step needs at most."""
+        return StepCalls(optimizer=1)
+
+    def _program(
+        self, graph: Graph, parameters: Parameters, names: Sequence[str]
+    ) -> Mapping[str, Any]:
+        return {
+            "graph": [_line(graph.nodes[name]) for name in graph.order],
+            "inputs": list(graph.inputs),
+            "output": graph.output,
+            "parameters": {name: parameters[name] for name in names},
+            "fixed": {n: v for n, v in parameters.items() if n not in names},
+            "members": _members(graph, parameters),
+            "max_characters": self.max_characters,
+        }
+
+    def _accept(self, texts: Mapping[str, str]) -> None:
+        for text in texts.values():
+            check_length(text, self.max_characters)
+
+
+def _line(node: Node) -> Line:
+    code = node.forward.function.name if isinstance(node.forward, CallableForward) else ""
+    return Line(node.name, node.predecessors, tuple(node.parameters.values()), code)
+
+
+def _members(graph: Graph, parameters: Parameters) -> Sequence[View]:
+    return [graph.view(name, parameters) for name in graph.order]
+
+
+def _executed(graph: Graph, one: Learned) -> Mapping[str, Any]:
+    """Return one example's values, its output and the feedback on it."""
+    values = dict(one.forward.values)
+    output = values.pop(graph.output)
+    gradients = [Gradient(LOSS, one.feedback)]
+    return {"predecessors": shown(values), "output": output, "gradients": gradients}
+
+
+def _tries(history: Sequence[Past], count: int) -> Sequence[Try]:
+    found = [
+        Try(past.proposal.changes, past.after, past.decision.accepted)
+        for past in history
+        if past.after is not None
+    ]
+    return found[len(found) - count :] if count < len(found) else found

@@ -1,0 +1,98 @@
+"""What the update rules' templates are shown of parameters and of earlier steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sgdflow.errors import ReplyError
+from sgdflow.executor.gradients import Gradient
+from sgdflow.executor.graph import Graph, View
+from sgdflow.prompting.templates import shown
+from sgdflow.update.evidence import Item
+from sgdflow.update.rule import Past, Situation
+
+SAMPLE_ITEM = Item("example", "node", {"input": "..."}, "...", (Gradient("successor", "..."),))
+SAMPLE_MEMBER = View("node", ("input",), (), {"instruction": "..."})
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A text that was tried, as templates see it."""
+
+    text: str
+    score: float | None
+    before: float | None = None
+    """The score that it had to beat."""
+    reason: str = ""
+    """What the gate said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """How a parameter stood in an earlier step, and the gradients it received."""
+
+    step: int
+    text: str
+    gradients: Sequence[Gradient]
+
+
+def members(situation: Situation, name: str) -> Sequence[View]:
+    """Return the places of the nodes that use a parameter."""
+    nodes = situation.graph.successors[name]
+    return [situation.graph.view(node, situation.parameters) for node in nodes]
+
+
+def examples(items: Sequence[Item]) -> Sequence[Mapping[str, Any]]:
+    """Return evidence for a template."""
+    return [
+        {
+            "node": item.node,
+            "predecessors": shown(item.predecessors),
+            "output": item.output,
+            "gradients": item.gradients,
+        }
+        for item in items
+    ]
+
+
+def rejected(history: Sequence[Past], name: str, count: int) -> Sequence[Attempt]:
+    """Return the latest `count` texts of a parameter that the gate turned down, oldest first."""
+    found = [
+        Attempt(past.proposal.changes[name], past.after, past.before, past.decision.reason)
+        for past in history
+        if name in past.proposal.changes and past.after is not None and not past.decision.accepted
+    ]
+    return found[len(found) - count :] if count < len(found) else found
+
+
+def stands(history: Sequence[Past], name: str, count: int) -> Sequence[Stand]:
+    """Return how a parameter stood in its latest `count` steps with gradients, oldest first."""
+    found = [
+        Stand(
+            past.step,
+            past.parameters[name],
+            [gradient for item in past.evidence[name] for gradient in item.gradients],
+        )
+        for past in history
+        if name in past.evidence
+    ]
+    return found[len(found) - count :] if count < len(found) else found
+
+
+def check_length(text: str, most: int | None) -> None:
+    """Raise ReplyError where a text is too long to be used."""
+    if most is not None and len(text) > most:
+        raise ReplyError(f"it has {len(text)} characters; at most {most} may be used")
+
+
+def not_texts(graph: Graph, optimised: Sequence[str]) -> Iterator[str]:
+    """Yield the parameters that a model cannot write."""
+    for name in optimised:
+        value = graph.parameters[name].initial
+        if not isinstance(value, str):
+            yield (
+                f"parameter '{name}' is {value!r}; a rewrite needs a text. "
+                "Freeze it (frozen: true) or write it as text."
+            )

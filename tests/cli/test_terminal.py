@@ -1,0 +1,141 @@
+"""What a person sees on a terminal, and a file does not."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+import os
+import pty
+import select
+import sys
+from collections.abc import Iterator
+from typing import TextIO
+
+import pytest
+
+from sgdflow.cli.terminal import Part, printable, watching, write
+from sgdflow.cli.terminal.state import State
+from sgdflow.llm import Spent, Usage
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[TextIO]:
+    """A terminal, as this process's standard output; what it was sent comes from `shown`."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    ours, theirs = pty.openpty()
+    opened = os.fdopen(theirs, "w", buffering=1, encoding="utf-8")
+    opened.mode = str(ours)  # type: ignore[misc]
+    monkeypatch.setattr(sys, "__stdout__", opened)
+    yield opened
+    opened.close()
+    os.close(ours)
+
+
+def shown(terminal: TextIO) -> str:
+    terminal.flush()
+    said = b""
+    while select.select([int(terminal.mode)], [], [], 0.1)[0]:
+        said += os.read(int(terminal.mode), 65536)
+    return said.decode()
+
+
+PARTS = [Part("Add "), Part("the", "removed"), Part("all", "added"), Part(" up\x1b[2J.\n")]
+
+
+def test_changes_have_marks_in_a_file_and_colours_on_a_terminal(terminal: TextIO) -> None:
+    file = io.StringIO()
+    write(PARTS, file)
+    assert file.getvalue() == "Add [-the-]{+all+} up\\x1b[2J.\n"
+    write(PARTS, terminal)
+    said = shown(terminal)
+    assert "[-" not in said
+    assert "\x1b[32mall" in said
+    assert "\x1b[2J" not in said
+    assert "up\\x1b[2J." in said
+
+
+def test_without_colour_a_terminal_has_the_marks(
+    terminal: TextIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    write(PARTS, terminal)
+    assert shown(terminal) == "Add [-the-]{+all+} up\\x1b[2J.\r\n"
+
+
+def test_printable_keeps_lines_and_tabs() -> None:
+    assert printable("a\n\tb\r\x07é") == "a\n\tb\\x0d\\x07é"
+
+
+def test_the_line_says_where_a_run_is() -> None:
+    state = State(began=0.0)
+    state.begin_work("scoring", 40, 0.0)
+    for score in (1.0, 0.5, None):
+        state.advance(score)
+    assert state.line(6.0) == "scoring  ━╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌ 3/40  score 0.750  0:06  1:14 left of this"
+    state.begin_step(1, 4, 60.0)
+    state.begin_work("learning", 0, 60.0)
+    forward = Spent(1000, Usage(10_000, 2_345), 0.5)
+    state.spend({"forward": Spent(), "backward": Spent(0, cost=None)}, 60.0)
+    state.spend({"forward": forward, "backward": Spent(0, cost=None)}, 65.0)
+    assert state.line(65.0) == (
+        "step 1 of at most 4  learning  1,000 calls, 200/s  12.3k tokens  $0.5  1:05"
+    )
+    state.begin_step(2, 4, 90.0)
+    state.spend({"forward": forward, "backward": Spent(1, cost=None)}, 100.0)
+    assert state.line(100.0).endswith("cost unknown  1:40  at most 1:20 left")
+
+
+@pytest.fixture
+def log(terminal: TextIO) -> Iterator[logging.Logger]:
+    handler = logging.StreamHandler(terminal)
+    root, found = logging.getLogger(), logging.getLogger("sgdflow.told")
+    found.setLevel(logging.INFO)
+    root.addHandler(handler)
+    yield found
+    root.removeHandler(handler)
+
+
+def test_log_lines_stand_above_the_line_which_is_gone_in_the_end(
+    terminal: TextIO, log: logging.Logger
+) -> None:
+    async def work() -> None:
+        async with watch.following(dict):
+            done = watch.expect("scoring", 2)
+            await asyncio.sleep(0.01)
+            log.info("step 1: accepted")
+            done(1.0)
+            await asyncio.sleep(0.6)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), watching(terminal) as watch:
+        asyncio.run(work())
+    log.info("after")
+    said = shown(terminal)
+    first, above, second, after = (
+        said.index(words)
+        for words in ("scoring  ╌", "step 1: accepted\r\n", "━╌╌╌╌╌╌╌╌ 1/2  score 1.000", "after")
+    )
+    assert first < above < second < after
+    assert said.index("\x1b[?25h") < after  # the cursor is back
+    assert not said[said.index("\x1b[?25h") :].count("scoring")
+
+
+@pytest.mark.parametrize("why", ["not wanted", "a file too", "dumb"])
+def test_nothing_is_drawn_where_it_would_disturb(
+    why: str, terminal: TextIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if why == "dumb":
+        monkeypatch.setenv("TERM", "dumb")
+    others = [io.StringIO()] if why == "a file too" else []
+
+    async def work() -> None:
+        async with watch.following(dict):
+            watch.expect("scoring", 2)(1.0)
+            await asyncio.sleep(0.01)
+
+    with watching(terminal, *others, wanted=why != "not wanted") as watch:
+        asyncio.run(work())
+    terminal.write("end")
+    assert shown(terminal) == "end"

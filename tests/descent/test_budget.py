@@ -1,0 +1,212 @@
+"""Budgets: what counts, when a run ends for them, and the warning before it starts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from sgdflow.config.compose import compose
+from sgdflow.config.paths import prompt_folders
+from sgdflow.config.prepare import Prepared, prepare
+from sgdflow.descent import Descent, Result, Scores, Step
+from sgdflow.descent.budget import Budget, Meter
+from sgdflow.descent.method import Method, Problem
+from sgdflow.llm import Message, Reply, Spent, Usage
+from sgdflow.llm.allowance import Allowance
+from sgdflow.llm.scripted import ScriptedLLM
+from sgdflow.plan.estimate import shortage, step_estimate
+from sgdflow.prompting.templates import Prompts
+from sgdflow.records import result_record
+from sgdflow.simulation.worlds import reply
+
+PROMPTS = Prompts(prompt_folders(Path(__file__).parent))
+SIZES = ("task.splits.train=10", "task.splits.validation=5", "task.splits.test=20")
+
+
+@dataclass
+class Watch:
+    """Collects what a descent tells."""
+
+    steps: list[Step]
+
+    def scored(self, initial: Scores) -> None:
+        pass
+
+    def stepped(self, step: Step) -> None:
+        self.steps.append(step)
+
+
+def ready(*overrides: str) -> Prepared:
+    return prepare(compose(["tracking=none", *SIZES, *overrides]), PROMPTS, {})
+
+
+def simulated(role: str, node: str, messages: Sequence[Message]) -> str:
+    return reply(messages, 0)
+
+
+def priced(role: str, node: str, messages: Sequence[Message]) -> Reply:
+    return Reply(reply(messages, 0), Usage(100, 10), cost=0.01)
+
+
+def unpriced(role: str, node: str, messages: Sequence[Message]) -> Reply:
+    return Reply(reply(messages, 0), Usage(100, 10), cost=None)
+
+
+def run(prepared: Prepared, script: object = simulated) -> tuple[Result, list[Step]]:
+    watch = Watch([])
+    llm = ScriptedLLM(script)  # type: ignore[arg-type]
+    descent = Descent(prepared.problem, prepared.method, llm, watch)
+    return asyncio.run(descent.run(prepared.start)), watch.steps
+
+
+def calls(spent: Mapping[str, Spent], *roles: str) -> int:
+    return sum(one.calls for role, one in spent.items() if not roles or role in roles)
+
+
+# 4 nodes, 10 training, 5 validation and 20 test examples: 60 calls before the first step that
+# count, 80 that do not. A step adds 40 for the gate, 20 for validation where it is accepted.
+REPORTED = 20 * 4
+
+
+@pytest.mark.parametrize(
+    ("limit", "steps"),
+    [("forward=61", 1), ("forward=100", 1), ("forward=121", 2), ("calls=61", 1)],
+)
+def test_the_first_limit_that_is_reached_ends_the_run_after_the_step(
+    limit: str, steps: int
+) -> None:
+    result, seen = run(ready(f"method.stop.budget.{limit}", "method.stop.steps=9"))
+    assert result.steps == len(seen) == steps
+    what, _, most = limit.partition("=")
+    unit = {"forward": "forward calls", "calls": "calls"}[what]
+    roles = ("forward",) if what == "forward" else ()
+    used = calls(seen[-1].spent[1], *roles) - REPORTED
+    assert result.stop_reason == f"budget: {used} {unit} of {most}"
+    assert used >= int(most)
+    assert calls(seen[-1].spent[0], *roles) - REPORTED < int(most) or steps == 1
+
+
+def test_what_is_scored_for_the_report_alone_does_not_count() -> None:
+    few = run(ready("method.stop.budget.forward=130", "method.stop.steps=9"))[0]
+    many = run(
+        ready("method.stop.budget.forward=130", "method.stop.steps=9", "task.splits.test=200")
+    )[0]
+    assert few.steps == many.steps
+    assert few.parameters == many.parameters
+    # A method that works on small batches does not need the training scores before and after.
+    batched = ("method=textgrad", "method.stop.budget.forward=60", "method.stop.steps=9")
+    result, seen = run(ready(*batched))
+    before_the_step = calls(seen[0].spent[0], "forward")
+    assert before_the_step == (10 + 5 + 20) * 4
+    assert result.stop_reason.startswith("budget: ")
+    used = calls(seen[-1].spent[1], "forward") - (10 + 20) * 4
+    assert result.stop_reason == f"budget: {used} forward calls of 60"
+
+
+def test_tokens_and_cost_are_limits_too() -> None:
+    tokens = run(ready("method.stop.budget.tokens=7000", "method.stop.steps=9"), priced)[0]
+    assert tokens.stop_reason.startswith("budget: ")
+    assert tokens.stop_reason.endswith(" tokens of 7000")
+    cost = run(ready("method.stop.budget.cost=0.7", "method.stop.steps=9"), priced)[0]
+    assert cost.stop_reason.startswith("budget: $")
+    assert cost.steps == 1
+
+
+def test_an_unknown_price_is_not_taken_for_none() -> None:
+    result = run(ready("method.stop.budget.cost=4", "method.stop.steps=9"), unpriced)[0]
+    assert result.steps == 1
+    assert result.stop_reason == "budget: the cost is not known, so that $4 cannot be kept to"
+
+
+def test_the_reason_is_part_of_the_result() -> None:
+    result, _ = run(ready("method.stop.budget.calls=61", "method.stop.steps=9"))
+    assert result_record(result, {}, 0.0, {})["stop_reason"].startswith("budget: ")
+
+
+@pytest.mark.parametrize(
+    ("spent", "reason"),
+    [
+        (Spent(4, Usage(5, 5), 0.5), ""),
+        (Spent(5, Usage(5, 5), 0.5), "budget: 5 calls of 5"),
+        (Spent(4, Usage(5, 6), 0.5), "budget: 11 tokens of 11"),
+        (Spent(4, Usage(5, 5), 2.0), "budget: $2.0000 of $1"),
+        (Spent(9, Usage(9, 9), 9.0), "budget: 3 forward calls of 3"),
+    ],
+)
+def test_limits(spent: Spent, reason: str) -> None:
+    budget = Budget(3, 5, 11, 1.0, {"optimizer": Allowance(cost=0.6)})
+    forward = 3 if reason.startswith("budget: 3") else 2
+    assert budget.reached(forward, {"forward": spent}) == reason
+    assert Budget().reached(10**9, {"forward": spent}) == ""
+    if not reason:
+        for_a_role = {"forward": Spent(), "optimizer": replace(spent, cost=0.75)}
+        reason = "budget: $0.7500 of $0.6 for the role optimizer"
+        assert budget.reached(forward, for_a_role) == reason
+
+
+def test_a_budget_below_the_first_step_is_told_with_the_arithmetic() -> None:
+    assert list(shortage(*_of(ready("method.stop.budget.calls=106")))) == []
+    (warning,) = shortage(*_of(ready("method.stop.budget.calls=105")))
+    assert warning == (
+        "method.stop.budget.calls: 105 is less than the 106 that the first step may take "
+        "(to start with 15 examples x 4 nodes = 60 calls; for the gate 10 examples x 4 nodes = 40; "
+        "for gradients 2 examples x 1 = 2; for new texts 4). The run ends after its first step."
+    )
+    assert list(shortage(*_of(ready("method=frozen", "method.stop.budget.calls=1")))) == []
+
+
+def _of(prepared: Prepared) -> tuple[Problem, Method]:
+    return prepared.problem, prepared.method
+
+
+@pytest.mark.parametrize(
+    ("overrides", "forward", "backward", "optimizer"),
+    [
+        ((), 60 + 40, 2, 4),
+        (("method=no_gradient",), 60 + 40, 0, 4),
+        (("method=no_neighbors",), 60 + 40, 2 * 3, 4),
+        # 3 examples; loss, 3 edges and 4 parameters each; the gate on 5 validation examples
+        (("method=textgrad",), (3 + 5) * 4 + 20, 3 * 8, 4),
+        (("method=optoprime",), 60 + 40, 0, 1),
+        (("method=copro",), 60 + 4 * 40, 0, 4),
+        (("method.update.select.rule=blamed",), 60 + 40, 2, 1),
+        (("+method.update.critique.prompt=optimizer/critique.jinja",), 60 + 40, 2, 8),
+    ],
+)
+def test_a_step_takes_no_more_than_estimated(
+    overrides: Sequence[str], forward: int, backward: int, optimizer: int
+) -> None:
+    prepared = ready(*overrides)
+    estimate = step_estimate(prepared.problem, prepared.method)
+    assert (estimate.forward, estimate.backward, estimate.optimizer) == (
+        forward,
+        backward,
+        optimizer,
+    )
+    _, steps = run(ready(*overrides, "method.stop.steps=1"))
+    before, after = steps[0].spent
+    made = {role: after[role].calls - before.get(role, Spent()).calls for role in after}
+    assert made.get("backward", 0) <= backward
+    assert made.get("optimizer", 0) <= optimizer
+
+
+def test_calls_for_scores_are_counted_whoever_of_several_ends_first() -> None:
+    """An update rule may score several proposals at once."""
+    llm, asked = ScriptedLLM(lambda role, node, messages: "done"), [Message("user", "?")]
+    meter = Meter(llm, ready().problem.graph)
+
+    async def score(calls: int) -> None:
+        with meter.gating():
+            for _ in range(calls):
+                await llm.complete("forward", asked, node="n")
+
+    async def both() -> None:
+        await asyncio.gather(score(1), score(5))
+        await llm.complete("forward", asked, node="n")
+
+    asyncio.run(both())
+    assert meter.gate_calls == 6

@@ -1,0 +1,185 @@
+"""Golden renderings of the methods' prompts, so that a change of wording is seen.
+
+SGDFLOW_UPDATE_GOLDEN=1 writes them anew.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sgdflow.config.build import build_graph, expand_graph
+from sgdflow.config.paths import prompt_folders
+from sgdflow.executor.gradients import LOSS, Gradient
+from sgdflow.executor.graph import Graph, View
+from sgdflow.llm import Message
+from sgdflow.prompting.replies import ReplyFormat
+from sgdflow.prompting.templates import Prompts, shown
+from sgdflow.update.optoprime import Line, Try
+from sgdflow.update.prompt_views import Attempt, Stand
+
+GOLDEN = Path(__file__).parent / "golden_methods"
+PROMPTS = Prompts(prompt_folders(Path(os.devnull)))
+GRADIENT, IMPROVED = ReplyFormat("tagged", "gradient"), ReplyFormat("tagged", "improved")
+GRAPH = """
+name: desk
+inputs: [order]
+nodes:
+  weight: {predecessors: [order], parameters: {instruction: Price the weight.}}
+  zone: {predecessors: [order], parameters: {instruction: Price the zone.}}
+  desk:
+    predecessors: [order, weight, zone]
+    parameters: {instruction: Add the prices up., tone: {value: Be brief., frozen: true}}
+output: desk
+"""
+VALUES = {"order": "Weight: heavy. Zone: east.", "weight": "12 (assumed)", "zone": "7"}
+ITS_FEEDBACK = "The output is wrong. The expected answer is: 22"
+
+
+def _graph() -> Graph:
+    return build_graph(expand_graph(yaml.safe_load(GRAPH)), PROMPTS)
+
+
+def _view(name: str) -> View:
+    graph = _graph()
+    return graph.view(name, graph.initial())
+
+
+def _work(targets: Sequence[str], names: Sequence[str]) -> Mapping[str, Any]:
+    return {
+        "node": _view("desk"),
+        "predecessors": shown({name: VALUES[name] for name in names}),
+        "targets": list(targets),
+        "parameters": dict(_view("desk").parameters),
+        "output": "19",
+        "gradients": (Gradient(LOSS, ITS_FEEDBACK),),
+        "reply": GRADIENT.asking(targets),
+    }
+
+
+def _rewrite(reply: ReplyFormat, **more: Any) -> Mapping[str, Any]:
+    example = {
+        "node": "weight",
+        "predecessors": shown({"order": VALUES["order"]}),
+        "output": VALUES["weight"],
+        "gradients": [Gradient("desk", "It should be 15.")],
+    }
+    nothing: Mapping[str, Any] = {
+        "attempts": [],
+        "stands": [],
+        "critique": "",
+        "constraints": [],
+        "max_characters": None,
+    }
+    parameter = {"name": "weight.instruction", "text": "Price the weight."}
+    members = [_view("weight")]
+    own = {"parameter": parameter, "members": members, "examples": [example]}
+    return {**own, **nothing, "reply": reply.asking(), **more}
+
+
+def _program() -> Mapping[str, Any]:
+    graph = _graph()
+    names = list(graph.optimisable)
+    run = {
+        "predecessors": shown(VALUES),
+        "output": "19",
+        "gradients": [Gradient(LOSS, ITS_FEEDBACK)],
+    }
+    return {
+        "graph": [
+            Line("weight", ("order",), ("weight.instruction",), ""),
+            Line("table", ("weight",), (), "my_package.look_up"),
+            Line("desk", ("order", "table"), ("desk.instruction", "desk.tone"), ""),
+        ],
+        "inputs": ["order"],
+        "output": "desk",
+        "parameters": {name: graph.initial()[name] for name in names},
+        "fixed": {"desk.tone": "Be brief."},
+        "members": [],
+        "examples": [run],
+        "tries": [Try({"weight.instruction": "Guess the weight."}, 0.25, accepted=False)],
+        "max_characters": 200,
+        "reply": ReplyFormat("json", partial=True).asking(names),
+    }
+
+
+def _search(attempts: Sequence[Attempt]) -> Mapping[str, Any]:
+    variables = _rewrite(IMPROVED, attempts=attempts, variant=2, breadth=4)
+    unused = ("examples", "stands", "critique", "constraints")
+    return {name: value for name, value in variables.items() if name not in unused}
+
+
+ATTEMPT = Attempt("Weigh it.", 0.25, 0.5, "worse")
+STAND = Stand(1, "Price it.", [Gradient("desk", "Say what you assume.")])
+EVERYTHING = {
+    "attempts": [ATTEMPT],
+    "stands": [STAND],
+    "critique": "It does not say what heavy costs.",
+    "constraints": ["Keep to plain words."],
+    "max_characters": 200,
+}
+CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "joint": ("backward/joint.jinja", _work(["weight", "zone"], list(VALUES))),
+    "comment": ("backward/comment.jinja", _work(["weight", "zone"], list(VALUES))),
+    "edge": ("backward/edge.jinja", _work(["weight"], ["weight"])),
+    "textgrad-predecessor": ("backward/textgrad.jinja", _work(["weight"], list(VALUES))),
+    "textgrad-parameter": ("backward/textgrad.jinja", _work(["instruction"], list(VALUES))),
+    "rewrite": ("optimizer/rewrite.jinja", _rewrite(IMPROVED)),
+    "rewrite-everything": ("optimizer/rewrite.jinja", _rewrite(IMPROVED, **EVERYTHING)),
+    "critique": ("optimizer/critique.jinja", _rewrite(ReplyFormat("tagged", "critique"))),
+    "textgrad-rewrite": ("optimizer/textgrad.jinja", _rewrite(IMPROVED, **EVERYTHING)),
+    "optoprime": ("optimizer/optoprime.jinja", _program()),
+    "copro-first": ("optimizer/copro.jinja", _search([])),
+    "copro-later": ("optimizer/copro.jinja", _search([ATTEMPT, Attempt("Price it.", 0.5)])),
+    "textual-loss": (
+        "loss/textual.jinja",
+        {
+            "inputs": {"order": VALUES["order"]},
+            "output": "19",
+            "target": "22",
+            "score": 0.0,
+            "reply": ReplyFormat("tagged", "feedback").asking(),
+        },
+    ),
+}
+
+
+def chat(messages: Sequence[Message]) -> str:
+    return "".join(f"=== {message.role}\n{message.content}\n" for message in messages)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_golden(name: str) -> None:
+    template, variables = CASES[name]
+    rendered = chat(PROMPTS.messages(template, variables))
+    file = GOLDEN / f"{name}.txt"
+    if os.environ.get("SGDFLOW_UPDATE_GOLDEN"):
+        GOLDEN.mkdir(exist_ok=True)
+        file.write_text(rendered, encoding="utf-8")
+    assert rendered == file.read_text(encoding="utf-8")
+
+
+def _users_messages() -> Iterator[str]:
+    for template, variables in CASES.values():
+        yield PROMPTS.messages(template, variables)[-1].content
+
+
+def test_each_prompt_states_the_reply_format_once_and_last() -> None:
+    for text in _users_messages():
+        headings = [line for line in text.splitlines() if line.startswith("# ")]
+        assert headings.count("# How to reply") == 1
+        assert headings[-1] == "# How to reply"
+
+
+def test_each_prompt_separates_its_sections() -> None:
+    """A heading stands between empty lines, and no two empty lines follow each other."""
+    for text in _users_messages():
+        lines = ["", *text.splitlines(), ""]
+        for before, line, after in zip(lines, lines[1:], lines[2:], strict=False):
+            if line.startswith("# "):
+                assert (before, after) == ("", ""), (line, before, after)

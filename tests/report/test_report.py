@@ -1,0 +1,208 @@
+"""What the report makes of a run directory; how it looks is tested in a browser."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from run_directories import Directory
+
+from sgdflow.errors import ConfigError
+from sgdflow.executor.gradients import Gradient
+from sgdflow.report import NAME, write
+from sgdflow.report.blame import blame
+from sgdflow.report.curves import flags, lines
+from sgdflow.report.data import as_script
+from sgdflow.report.history import histories
+from sgdflow.report.page import page
+from sgdflow.report.reading import Run, read
+from sgdflow.report.room import shares
+from sgdflow.report.shape import Shape, shape_of
+from sgdflow.update import Item, Select
+
+HOSTILE = st.text(
+    st.sampled_from("</script>!-&{}$7*\u2028\u2029\u202e\x00\ud800é\\\"'"), max_size=30
+)
+
+
+def declared(raw: Any) -> Any:
+    return raw
+
+
+def made(path: Path, *accepted: bool, ended: bool = True) -> tuple[Run, Shape]:
+    directory = Directory(path)
+    steps = [directory.step(i, 2, accepted=a) for i, a in enumerate(accepted, start=1)]
+    run = read(directory.write(steps, [], examples=30 if ended else 0))
+    return run, shape_of(run.config["graph"])
+
+
+def embedded(text: str, name: str = "data") -> Any:
+    found = re.search(rf'<script type="application/json" id="{name}">(.*?)</script>', text, re.S)
+    assert found
+    return json.loads(found[1])
+
+
+@given(st.recursive(HOSTILE, lambda inner: st.dictionaries(HOSTILE, inner, max_size=3)))
+def test_embedded_data_is_no_markup_and_reads_back(data: Any) -> None:
+    text = page("</title><b>", [], data, None)
+    clean = json.loads(json.dumps(data).replace("\\ud800", "\\ufffd"))
+    assert embedded(text) == clean
+    assert not re.search("[<>&\u2028\u2029]", as_script(data))
+    assert text.count("<b>") == 0
+    text.encode()
+
+
+def test_run_that_was_stopped_has_a_report(tmp_path: Path) -> None:
+    run, _ = made(tmp_path / "run", True, False, ended=False)
+    with (tmp_path / "run" / "steps.jsonl").open("a") as file:
+        file.write('{"format": 1, "step": 3, "sco')
+    text = write(run.folder, declared).read_text(encoding="utf-8")
+    assert "Not finished: this is what 2 steps left." in text
+    assert "Missing here: the last line of steps.jsonl." in text
+    assert "<td>backward</td>" in text
+    assert ">unknown</td>" in text
+    assert not embedded(text)["ended"]
+
+
+def test_run_that_ended_says_how(tmp_path: Path) -> None:
+    made(tmp_path, True, False)
+    out = tmp_path / "elsewhere.html"
+    assert write(tmp_path, declared, out) == out
+    assert not (tmp_path / NAME).exists()
+    text = out.read_text(encoding="utf-8")
+    assert "Stopped after 2 steps, 1 accepted, 1.0 s. Steps: text." in text
+    assert "0.300 → 0.600" in text
+    assert "0.20 to 0.40 → 0.50 to 0.70, 10 examples" in text
+    assert [cost for cost in ("$0.2500", "unknown") if cost in text] == ["$0.2500", "unknown"]
+    worst = embedded(text)["examples"]
+    assert [one["split"] == "test" for one in worst] == [False] * 20 + [True] * 10
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("config.yaml", None, "is not a run directory: it has no config.yaml"),
+        (
+            "steps.jsonl",
+            '{"format": 2}\n',
+            "line 1: its format is 2, this version of sgdflow reads 1",
+        ),
+        ("steps.jsonl", "{\n", "steps.jsonl cannot be read"),
+        ("config.yaml", "{", "config.yaml cannot be read"),
+    ],
+)
+def test_what_cannot_be_read_is_named(
+    tmp_path: Path, file: str, content: str | None, message: str
+) -> None:
+    made(tmp_path, True)
+    (tmp_path / file).unlink()
+    if content is not None:
+        (tmp_path / file).write_text(content)
+    with pytest.raises(ConfigError, match=message):
+        write(tmp_path, declared)
+
+
+def test_blame_is_what_the_update_rule_counts(tmp_path: Path) -> None:
+    directory = Directory(tmp_path, depth=3)
+    step = directory.step(1, 4)
+    for i, sampled in enumerate(step["sampled"]):
+        for node in list(sampled["gradients"])[: i + 1]:
+            sampled["gradients"][node] = [{"source": "answer", "value": "Nothing should change: "}]
+    del step["sampled"][3]["gradients"]["step_1_1"]
+    shape = shape_of(read(directory.write([step], [])).config["graph"])
+    evidence = {
+        name: tuple(
+            Item(
+                sampled["example"],
+                name,
+                dict.fromkeys(member.predecessors, ""),
+                "",
+                tuple(Gradient(**g) for g in sampled["gradients"].get(name, ())),
+            )
+            for sampled in step["sampled"]
+        )
+        for name, member in shape.nodes.items()
+    }
+    select = Select("blamed")
+    found = blame(shape, [step], select.dismissive)
+    assert {name: one.blamed for name, one in found.items()} == select.blame(evidence)
+    assert 0 < found["step_1_2"].blamed < 4
+    assert found["step_1_1"].gradients == 3
+
+
+def test_history_compares_each_proposal_with_the_text_it_would_replace(tmp_path: Path) -> None:
+    run, shape = made(tmp_path, False, True, True)
+    history = histories(shape, run)["answer.instruction"]
+    assert history.start == "text final"
+    assert [one.parts for one in history.proposed] == [
+        (("equal", "text"), ("delete", " final"), ("insert", " 1")),
+        (("equal", "text"), ("delete", " final"), ("insert", " 2")),
+        (("equal", "text"), ("delete", " 2"), ("insert", " 3")),
+    ]
+
+
+def test_a_run_that_began_with_parameters_of_its_own_shows_them(tmp_path: Path) -> None:
+    run, shape = made(tmp_path, True)
+    (run.folder / "initial.yaml").write_text("answer.instruction: given\n")
+    again = replace(read(run.folder), config={**run.config, "parameters": "elsewhere"})
+    history = histories(shape, again)["answer.instruction"]
+    assert history.start == "given"
+    assert history.proposed[0].parts == (("delete", "given"), ("insert", "text 1"))
+
+
+def test_curves_bear_what_was_not_scored(tmp_path: Path) -> None:
+    run, _ = made(tmp_path, True, False)
+    train, validation = lines(run)
+    assert [(dot.step, dot.score) for dot in train.dots] == [(0, 0.5), (1, 0.5), (2, 0.5)]
+    assert [(dot.step, dot.score) for dot in validation.dots] == [(0, 0.3), (1, 0.4), (2, 0.4)]
+    assert [(flag.score, flag.accepted) for flag in flags(run)] == [(0.6, True), (0.5, False)]
+    nothing = Directory(tmp_path / "nothing")
+    step = nothing.step(1, 0, accepted=False)
+    step["scores"] = {"train": None, "candidate": None, "validation": None}
+    folder = nothing.write([step], [], examples=0)
+    assert lines(read(folder)) == ()
+    assert "rejected, text 1" in write(folder, declared).read_text(encoding="utf-8")
+
+
+def test_declared_graph_of_every_kind_has_a_shape() -> None:
+    shape = shape_of(
+        {
+            "name": "g",
+            "inputs": ["q"],
+            "parameters": {"style": {"value": "Be brief.", "frozen": True}},
+            "nodes": {
+                "a": {"predecessors": ["q"], "parameters": {"how": {"shared": "style"}, "n": 3}},
+                "b": {"predecessors": ["a"], "forward": {"_target_": "math.sqrt"}},
+            },
+            "output": "b",
+        }
+    )
+    assert shape.nodes["a"].parameters == {"how": "style", "n": "a.n"}
+    assert shape.parameters["style"].frozen
+    assert shape.parameters["a.n"].text == "3"
+    assert (shape.nodes["a"].code, shape.nodes["b"].code) == (False, True)
+
+
+def test_large_run_shows_some_examples_of_each_step() -> None:
+    assert shares([4, 4], 100, 100) == [4, 4]
+    assert shares([4, 0, 4], 200, 100) == [1, 0, 1]
+    assert shares([100, 100], 2000, 100) == [5, 5]
+    assert shares([1] * 10, 1000, 300) == [0] * 7 + [1] * 3
+    assert shares([], 10, 1) == []
+
+
+def test_texts_of_a_megabyte_are_shortened_and_fast(tmp_path: Path) -> None:
+    long = Directory(tmp_path, text="word <b> " * 120_000)
+    folder = Directory(tmp_path).write([long.step(1, 1)], [long.calls(1, 1)])
+    began = time.perf_counter()
+    text = write(folder, declared).read_text(encoding="utf-8")
+    assert time.perf_counter() - began < 10
+    assert "more characters)" in text
+    assert len(text) < 20_000_000

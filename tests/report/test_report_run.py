@@ -1,0 +1,82 @@
+"""Every run leaves a report, and none fails for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sgdflow import report
+from sgdflow.cli.browse import report as report_command
+from sgdflow.config.compose import compose
+from sgdflow.config.paths import prompt_folders
+from sgdflow.config.prepare import prepare
+from sgdflow.llm import Message
+from sgdflow.llm.scripted import ScriptedLLM
+from sgdflow.prompting.templates import Prompts
+from sgdflow.records import RunFolder
+from sgdflow.runs.run import optimise
+from sgdflow.simulation.worlds import reply
+from sgdflow.tracking import NullTracker
+
+Script = Callable[[str, str, Sequence[Message]], str]
+SMALL = ("task.splits={train: 10, validation: 4, test: 4}", "method.stop.steps=2")
+
+
+class Seeing(NullTracker):
+    """Looks for the report when the run's files are recorded."""
+
+    def __init__(self) -> None:
+        self.saw = False
+
+    def finished(self, result: Mapping[str, Any], folder: Path) -> None:
+        self.saw = (folder / report.NAME).is_file()
+
+
+def simulated(role: str, node: str, messages: Sequence[Message]) -> str:
+    return reply(messages, 0)
+
+
+def run(folder: Path, script: Script, *words: str) -> Seeing:
+    # A generated graph: its configuration names a function, not the nodes.
+    raw = compose(["experiments=quickstart", "tracking=none", "graph=desk", *SMALL, *words])
+    ready = prepare(raw, Prompts(prompt_folders(Path("nowhere"))), {})
+    tracker = Seeing()
+    asyncio.run(optimise(ready, raw, ScriptedLLM(script), tracker, RunFolder(folder)))
+    return tracker
+
+
+def test_run_leaves_a_report_that_the_command_writes_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path, simulated).saw
+    again = tmp_path / "again.html"
+    assert report_command([str(tmp_path), "--out", str(again)]) == 0
+    assert capsys.readouterr().out == f"{again}\n"
+    assert again.read_bytes() == (tmp_path / report.NAME).read_bytes()
+
+
+def test_interrupted_run_leaves_a_report_of_its_steps(tmp_path: Path) -> None:
+    def interrupted(role: str, node: str, messages: Sequence[Message]) -> str:
+        if (tmp_path / "steps.jsonl").stat().st_size:
+            for task in asyncio.all_tasks():
+                task.cancel()
+        return simulated(role, node, messages)
+
+    with pytest.raises(asyncio.CancelledError):
+        run(tmp_path, interrupted)
+    text = (tmp_path / report.NAME).read_text(encoding="utf-8")
+    assert "Not finished: this is what 1 step left." in text
+
+
+def test_report_that_cannot_be_written_is_one_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / f"{report.NAME}.new").mkdir()
+    assert not run(tmp_path, simulated).saw
+    assert (tmp_path / "result.json").is_file()
+    warnings = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert [w.split(":")[0] for w in warnings if "report" in w] == ["report.html is not written"]

@@ -1,0 +1,278 @@
+"""Proposals on trial: the decisions of full evaluations, from fewer calls."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from simulated import Simulated
+
+from sgdflow.config.compose import compose
+from sgdflow.config.paths import prompt_folders
+from sgdflow.config.prepare import Prepared, prepare
+from sgdflow.descent import Descent, Result, Scores, Step
+from sgdflow.descent.trial import Trial, put_to_the_first_gate, put_to_the_gate
+from sgdflow.executor.evaluation import Evaluation, Evaluator, Outcome
+from sgdflow.executor.forward import ForwardPass
+from sgdflow.llm import Message, Reply
+from sgdflow.llm.client import LiteLLM
+from sgdflow.llm.scripted import ScriptedLLM
+from sgdflow.prompting.templates import Prompts
+from sgdflow.records import result_record, step_record
+from sgdflow.runs.run import closing_words
+from sgdflow.simulation.worlds import reply
+from sgdflow.update import Gate
+
+PROMPTS = Prompts(prompt_folders(Path(__file__).parent))
+Outcomes = Mapping[str, float | None]
+"""None: could not be scored."""
+
+
+def evaluation(outcomes: Outcomes) -> Evaluation:
+    return Evaluation(
+        {
+            i: Outcome(ForwardPass(i, {}, {}, {}), score, "broken" if score is None else None)
+            for i, score in outcomes.items()
+        }
+    )
+
+
+def tried(gate: Gate, before: Outcomes, after: Outcomes) -> tuple[Trial, list[str]]:
+    """Return what became of a proposal and the examples that were scored, in order."""
+    order: list[str] = []
+
+    async def score(ids: Collection[str]) -> Evaluation:
+        order.extend(i for i in ids if i not in order)
+        return evaluation({i: after[i] for i in ids})
+
+    return asyncio.run(put_to_the_gate(gate, evaluation(before), score)), order
+
+
+def drawn(random: Random, kind: str, count: int) -> Outcomes:
+    def one() -> float | None:
+        if kind == "failing" and random.random() < 0.1:
+            return None
+        whole = float(random.random() < 0.6)
+        return random.choice([whole, random.random(), 0.1, 0.3]) if kind == "parts" else whole
+
+    return {str(i): one() for i in range(count)}
+
+
+def changed(random: Random, before: Outcomes, share: float, kind: str) -> Outcomes:
+    other = drawn(random, kind, len(before))
+    return {i: other[i] if random.random() < share else before[i] for i in before}
+
+
+def test_the_decision_is_that_of_the_full_evaluation() -> None:
+    random, spared, accepted = Random(1), 0, 0
+    for _ in range(1500):
+        kind = random.choice(["binary", "parts", "failing"])
+        before = drawn(random, kind, random.randint(1, 25))
+        after = changed(random, before, random.choice([0.1, 0.5, 1]), kind)
+        gate = Gate(
+            random.choice(["strict", "not_worse", "always"]),
+            random.choice([0.0, 0.0, 0.1, 0.04, 1 / 3]),
+            wave=random.choice([None, 1, 2, 5, 16]),
+        )
+        full = gate.decide(evaluation(before), evaluation(after))
+        trial, order = tried(gate, before, after)
+        assert trial.decision.accepted == full.accepted, (gate, before, after)
+        spared, accepted = spared + trial.spared, accepted + full.accepted
+        assert len(order) == len(before) - trial.spared
+        if trial.spared == 0:
+            assert trial.candidate == evaluation(after)
+            continue
+        # Neither too early nor too late: with full marks for the rest it would still be turned
+        # down, and a wave earlier it would not have been.
+        assert trial.candidate is None
+        best = {i: after[i] if i in order else 1.0 for i in before}
+        assert not gate.decide(evaluation(before), evaluation(best)).accepted
+        if order:
+            assert gate.wave is not None
+            shorter = order[: -gate.wave]
+            best = {i: after[i] if i in shorter else 1.0 for i in before}
+            assert gate.decide(evaluation(before), evaluation(best)).accepted
+        scores = [2.0 if (score := before[i]) is None else score for i in order]
+        assert scores == sorted(scores)
+    assert spared > 1500
+    assert accepted > 250
+
+
+def test_a_gate_that_is_always_open_scores_all_at_once() -> None:
+    waves = list(Gate("always", wave=2).waves(evaluation({str(i): 1.0 for i in range(5)})))
+    assert waves == [[str(i) for i in range(5)]]
+
+
+def test_the_reason_says_how_far_it_came() -> None:
+    before = {"a": 1.0, "b": 0.0, "c": 1.0, "d": 0.5}
+    trial, order = tried(Gate(wave=1), before, {**before, "d": 0.8, "a": 0.0})
+    assert (order, trial.spared) == (["b", "d", "a"], 1)
+    assert trial.decision.reason == "cannot pass: 0.625 -> at most 0.45, after 3 of 4 examples"
+    assert trial.decision.most == 0.45
+    trial, _ = tried(Gate(wave=2), before, {**before, "b": None})
+    assert trial.decision.reason == (
+        "cannot pass: an example fails with the proposal (broken), after 2 of 4 examples"
+    )
+
+
+@pytest.mark.parametrize(
+    ("after", "passes"),
+    [
+        ({"a": 0.0, "b": 0.5}, False),
+        ({"a": None, "b": None}, False),
+        ({"a": 0.0, "b": 0.6}, True),
+        ({"a": 0.1, "b": 0.0}, True),
+    ],
+)
+def test_the_first_gate_wants_a_sampled_failure_repaired(after: Outcomes, passes: bool) -> None:
+    async def score(ids: Collection[str]) -> Evaluation:
+        return evaluation({i: after[i] for i in ids})
+
+    before = evaluation({"c": 1.0, "a": 0.0, "b": 0.5})
+    trial = asyncio.run(put_to_the_first_gate({"a": 0.0, "b": 0.5}, before, score))
+    assert (trial is None) == passes
+    if trial is not None:
+        assert trial.decision.reason == "repairs none of the 2 sampled failures"
+        assert (trial.candidate, trial.spared) == (None, 1)
+
+
+# Whole runs
+
+
+class Careless(Simulated):
+    """Spoils every other rewrite, so that the gate has something to turn down."""
+
+    async def complete(
+        self, role: str, messages: Sequence[Message], *, node: str, sample: int = 0
+    ) -> Reply:
+        said = await super().complete(role, messages, node=node, sample=sample)
+        if role != "optimizer" or (sample + len(messages[-1].content)) % 2:
+            return said
+        return replace(said, text=re.sub(r"costs (\d+)", r"costs 1\1", said.text))
+
+
+@dataclass(frozen=True)
+class Watch:
+    steps: list[Step]
+
+    def scored(self, initial: Scores) -> None: ...
+
+    def stepped(self, step: Step) -> None:
+        self.steps.append(step)
+
+
+def ready(*words: str) -> Prepared:
+    few = ["task.splits.train=24", "task.splits.validation=8", "task.splits.test=2"]
+    return prepare(compose(["experiments=quickstart", "tracking=none", *few, *words]), PROMPTS, {})
+
+
+def descend(*words: str) -> tuple[Result, list[dict[str, Any]]]:
+    prepared, watch = ready(*words), Watch([])
+    descent = Descent(prepared.problem, prepared.method, Careless(), watch)
+    return asyncio.run(descent.run(prepared.start)), [step_record(s) for s in watch.steps]
+
+
+RUNS = [
+    *([f"seed={seed}"] for seed in range(3)),
+    ["method.update.memory=2"],
+    ["method=no_neighbors", "method.gate.rule=not_worse", "method.gate.examples=validation"],
+    ["method=copro"],
+]
+
+
+@pytest.mark.parametrize("words", RUNS, ids=" ".join)
+def test_runs_come_to_the_same_with_fewer_calls(words: Sequence[str]) -> None:
+    (full, wanted), *others = [
+        descend(*words, f"method.gate.wave={wave}", "method.stop.steps=4")
+        for wave in ("null", 1, 16)
+    ]
+    assert full.gating.spared == 0
+    for result, steps in others:
+        assert result.parameters == full.parameters
+        assert [s["accepted"] for s in steps] == [s["accepted"] for s in wanted]
+        assert [s["proposal"] for s in steps] == [s["proposal"] for s in wanted]
+        assert (result.final, result.stop_reason) == (full.final, full.stop_reason)
+        assert 0 <= full.gating.calls - result.gating.calls <= result.gating.spared
+        saved = result.gating.calls - full.gating.calls
+        assert result.spent["forward"].calls == full.spent["forward"].calls + saved
+        for step, same in zip(steps, wanted, strict=True):
+            gate, cut = step["gate"], step["gate"]["evaluated"] < step["gate"]["examples"]
+            assert step["scores"]["candidate"] == (None if cut else same["scores"]["candidate"])
+            assert cut == step["reason"].startswith("cannot pass") == (gate["spared"] > 0)
+
+
+def test_early_reject_spares_calls_and_says_so() -> None:
+    result, steps = descend("method.gate.wave=4", "method.stop.steps=4")
+    assert result.gating.spared > 0
+    record = result_record(result, {}, 1.0, {})
+    calls = sum(record["calls"].values())
+    gate = record["gate"]
+    for key in ("calls", "examples", "evaluated", "spared"):
+        assert gate[key] == sum(step["gate"][key] for step in steps)
+    assert gate["share"] == pytest.approx(gate["calls"] / calls, abs=1e-4)
+    left = gate["examples"] - gate["evaluated"]
+    assert (
+        f"  gate        {gate['calls']} of all calls ({gate['share']:.0%}); "
+        f"{left} of {gate['examples']} examples not scored, at most {gate['spared']} calls"
+    ) in closing_words(record)
+
+
+def test_a_first_gate_is_passed_before_the_rest_is_scored() -> None:
+    words = ["method=no_neighbors", "method.sample.count=2", "method.stop.steps=4"]
+    result, steps = descend(*words, "method.gate.first=sampled")
+    down = [s for s in steps if s["reason"] == "repairs none of the 2 sampled failures"]
+    assert len(down) > 1
+    assert all(s["gate"]["evaluated"] == 2 for s in down)
+    assert all(s["scores"]["candidate"] is None and not s["accepted"] for s in down)
+    assert result.gating.calls == sum(s["gate"]["calls"] for s in steps)
+
+
+def test_calls_for_scores_are_told_from_those_for_learning() -> None:
+    """The search of copro scores its texts itself; all of it counts, and none of it twice."""
+    result, steps = descend("method=copro", "method.stop.steps=2", "task.splits.validation=0")
+    for step in steps:
+        assert step["gate"]["calls"] == step["calls"]["forward"] > 0
+    assert result.gating.calls == sum(step["gate"]["calls"] for step in steps)
+
+
+@pytest.mark.parametrize("changed", ["weight", "desk"])
+def test_unchanged_nodes_with_unchanged_inputs_are_not_called_again(changed: str) -> None:
+    prepared = ready()
+    graph, start = prepared.problem.graph, prepared.start
+    others = {
+        **start,
+        f"{changed}.instruction": f"{start[f'{changed}.instruction']} The weight light costs 3.",
+    }
+
+    async def calls() -> list[int]:
+        async with LiteLLM(prepared.calling.models, prepared.calling.limits, {}) as llm:
+            evaluate = Evaluator(graph, prepared.problem.score, llm)
+            counts = []
+            for parameters in (start, others, start):
+                await evaluate(parameters, prepared.problem.splits.train)
+                counts.append(llm.spent()["forward"].calls)
+            return counts
+
+    def distinct(*runs: Mapping[str, Any]) -> int:
+        llm = ScriptedLLM(lambda role, node, messages: reply(messages, 0))
+
+        async def work() -> None:
+            for parameters in runs:
+                await Evaluator(graph, prepared.problem.score, llm)(
+                    parameters, prepared.problem.splits.train
+                )
+
+        asyncio.run(work())
+        return len({request.messages for request in llm.requests})
+
+    first, second, third = asyncio.run(calls())
+    assert (first, second) == (distinct(start), distinct(start, others))
+    assert third == second
+    per_node = first / 4
+    assert 0 < second - first <= (2 if changed == "weight" else 1) * per_node

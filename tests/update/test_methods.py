@@ -1,0 +1,484 @@
+"""Methods: what each declared switch sends, learns and decides; all run on the tariff desk."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sgdflow.config.build import build_graph, build_method, expand_graph
+from sgdflow.config.compose import compose
+from sgdflow.config.paths import prompt_folders
+from sgdflow.config.prepare import Prepared, prepare, validated
+from sgdflow.config.schema import MethodConf
+from sgdflow.data import Example, Splits
+from sgdflow.descent import Descent, Result, Scores, Step
+from sgdflow.descent.method import Problem
+from sgdflow.errors import BudgetSpent, ConfigError, LLMError, NotStored, ProviderRefused
+from sgdflow.executor.functions import Function
+from sgdflow.executor.gradients import Gradient
+from sgdflow.executor.loss import Score
+from sgdflow.llm import LLM, Message, Reply, Spent
+from sgdflow.llm.scripted import Request, ScriptedLLM
+from sgdflow.prompting.templates import Prompts
+from sgdflow.simulation.worlds import reply
+from sgdflow.update import Item, Proposal, Select, Situation, shuffled
+
+PROMPTS = Prompts(prompt_folders(Path(__file__).parent))
+METHODS = sorted(
+    path.stem for path in (Path(__file__).parents[2] / "conf" / "method").glob("*.yaml")
+)
+
+
+class Simulated:
+    """The simulated models without a client; the same request is answered once."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self._known: dict[tuple[tuple[Message, ...], int], str] = {}
+        self._spent: dict[str, Spent] = {}
+
+    async def complete(
+        self, role: str, messages: Sequence[Message], *, node: str, sample: int = 0
+    ) -> Reply:
+        key = (tuple(messages), sample)
+        if key not in self._known:
+            self._known[key] = reply(messages, sample)
+            self.requests.append(Request(role, node, tuple(messages)))
+            self._spent[role] = self._spent.get(role, Spent()) + Spent(calls=1)
+        return Reply(self._known[key])
+
+    def spent(self) -> Mapping[str, Spent]:
+        return dict(self._spent)
+
+
+class Watch:
+    """Collects what a descent tells."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+
+    def scored(self, initial: Scores) -> None:
+        pass
+
+    def stepped(self, step: Step) -> None:
+        self.steps.append(step)
+
+
+@dataclass(frozen=True)
+class Run:
+    result: Result
+    steps: list[Step]
+    llm: Simulated
+
+
+def ready(*overrides: str) -> Prepared:
+    raw = compose(["tracking=none", *overrides])
+    return prepare(raw, PROMPTS, {})
+
+
+def optimise(*overrides: str) -> Run:
+    small = ("task.splits.train=30", "task.splits.validation=20", "task.splits.test=60")
+    prepared, llm, watch = ready(*small, *overrides), Simulated(), Watch()
+    descent = Descent(prepared.problem, prepared.method, llm, watch)
+    return Run(asyncio.run(descent.run(prepared.start)), watch.steps, llm)
+
+
+def mean_test_score(scores: Scores) -> float:
+    assert scores.test is not None
+    return scores.test.mean
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_runs_on_the_tariff_desk(method: str) -> None:
+    run = optimise(f"method={method}", "method.stop.steps=2")
+    steps, reason = (0, "patience: 0") if method == "frozen" else (2, "steps")
+    assert run.result.steps == steps
+    assert run.result.stop_reason.startswith(reason)
+
+
+@pytest.mark.parametrize("method", ["semantic", "textgrad", "optoprime"])
+def test_methods_that_see_feedback_learn(method: str) -> None:
+    run = optimise(f"method={method}", "method.sample.count=8", "method.stop.steps=8")
+    assert mean_test_score(run.result.final) > mean_test_score(run.result.initial) + 0.3
+
+
+def test_without_gradients_nothing_is_learned() -> None:
+    run = optimise("method=no_gradient", "method.sample.count=8", "method.stop.steps=4")
+    assert run.result.accepted == 0
+    assert "backward" not in run.llm.spent()
+
+
+def test_search_goes_through_the_parameters_in_turn_and_remembers_scores() -> None:
+    run = optimise("method=copro", "method.update.depth=2", "method.update.breadth=3")
+    assert run.result.steps == 8  # 4 parameters, 2 rounds
+    assert [r.node for r in run.llm.requests if r.role == "optimizer"][:4] == [
+        *["weight.instruction"] * 3,
+        "zone.instruction",
+    ]
+    tried = [len(step.tried.proposal.tried) for step in run.steps]
+    assert tried[:3] == [3, 3, 3]
+    later = [r for r in run.llm.requests if r.node == "weight.instruction"][3:]
+    scores = [float(s) for s in re.findall(r'name="score ([\d.e-]+)"', text_of(later[0]))]
+    assert len(scores) == 4  # what was tried, and what stood
+    assert scores == sorted(scores)
+    for step in run.steps:
+        scored = [c.score for c in step.tried.proposal.tried if c.score is not None]
+        candidate = step.tried.candidate
+        if candidate is not None:
+            assert candidate.summary().mean == max(scored)  # type: ignore[union-attr]
+
+
+def text_of(request: Request) -> str:
+    return "\n".join(message.content for message in request.messages)
+
+
+# --- a small graph with scripted models -------------------------------------------------------
+
+GRAPH = """
+name: small
+inputs: [question]
+nodes:
+  left: {predecessors: [question], parameters: {instruction: Left task.}}
+  right: {predecessors: [question], parameters: {instruction: Right task.}}
+  end: {predecessors: [question, left, right], parameters: {instruction: End task.}}
+output: end
+"""
+
+
+def exactly(output: str, target: str) -> float:
+    return float(output == target)
+
+
+class Team:
+    """Models of the small graph; `writes` gives the reply to each request of the optimizer."""
+
+    def __init__(self, *writes: str, says: str = "{node}") -> None:
+        self._writes = iter(writes)
+        self._says = says
+
+    def __call__(self, role: str, node: str, messages: Sequence[Message]) -> str:
+        text = messages[-1].content
+        if role == "forward":
+            return f"<output>{self._says.format(node=node)}</output>"
+        if role == "optimizer":
+            return next(self._writes, "<improved>A new text.</improved>")
+        asked = re.findall(r'<gradient name="(\w+)">\.\.\.</gradient>', text)
+        return (
+            "".join(f'<gradient name="{n}">Change {n} here.</gradient>' for n in asked)
+            or "<feedback>Expected otherwise.</feedback>"
+        )
+
+
+def descend(script: Any, steps: int = 1, examples: int = 4, **method: Any) -> tuple[Any, ...]:
+    graph = build_graph(expand_graph(yaml.safe_load(GRAPH)), PROMPTS)
+    stop = {"stop": {"steps": steps}}
+    conf = MethodConf.model_validate({"name": "any", **stop, **method})
+    how = build_method(conf, graph, PROMPTS)
+    train = tuple(Example(str(i), {"question": f"Q{i}?"}, "right") for i in range(examples))
+    splits = Splits(train, (), ())
+    problem = Problem(graph, Score(Function(exactly, "exactly")), splits, graph.optimisable, 0)
+    llm, watch = ScriptedLLM(script), Watch()
+    result = asyncio.run(Descent(problem, how, llm, watch).run(graph.initial()))
+    return result, watch.steps, llm
+
+
+def sent(llm: ScriptedLLM, role: str) -> list[Request]:
+    return [request for request in llm.requests if request.role == role]
+
+
+def test_one_joint_call_for_all_neighbors_or_one_for_each_edge() -> None:
+    _, _, joint = descend(Team(), sample={"count": 1})
+    edge = {"calls": "edge", "neighbors": False, "prompt": "backward/edge.jinja"}
+    _, _, alone = descend(Team(), sample={"count": 1}, backward=edge)
+    assert [r.node for r in sent(joint, "backward")] == ["end"]
+    assert [r.node for r in sent(alone, "backward")] == ["end", "end"]
+    for name, request in zip(("left", "right"), sent(alone, "backward"), strict=True):
+        assert re.findall(r'<variable name="(\w+)">', text_of(request)) == [name]
+
+
+def test_gradients_of_parameters_are_their_evidence() -> None:
+    of_parameters = {
+        "calls": "edge",
+        "of_parameters": True,
+        "prompt": "backward/textgrad.jinja",
+    }
+    _, steps, llm = descend(Team(), sample={"count": 1}, backward=of_parameters)
+    asked = [
+        (r.node, re.findall(r"The variable is (\w+):", text_of(r))) for r in sent(llm, "backward")
+    ]
+    assert asked == [
+        ("end", ["left"]),
+        ("end", ["right"]),
+        ("end", ["instruction"]),
+        ("left", ["instruction"]),
+        ("right", ["instruction"]),
+    ]
+    for name, items in steps[0].tried.evidence.items():
+        node = name.split(".")[0]
+        assert [g for item in items for g in item.gradients] == [
+            Gradient(node, "Change instruction here.")
+        ]
+
+
+def test_a_textual_loss_is_asked_of_a_model() -> None:
+    loss = {"prompt": "loss/textual.jinja", "role": "backward"}
+    _, steps, llm = descend(Team(), sample={"count": 2}, loss=loss)
+    assert [r.node for r in sent(llm, "backward")].count("loss") == 2
+    assert {one.feedback for one in steps[0].tried.learned} == {"Expected otherwise."}
+
+
+def test_two_stages_show_the_critique_to_the_rewrite() -> None:
+    review, text = "<critique>Too short.</critique>", "<improved>Longer.</improved>"
+    team = Team(*[review] * 3, *[text] * 3)
+    _, steps, llm = descend(team, update={"critique": {}})
+    first, second = sent(llm, "optimizer")[:3], sent(llm, "optimizer")[3:]
+    assert len(second) == 3
+    assert not any("Too short." in text_of(request) for request in first)
+    assert all("Too short." in text_of(request) for request in second)
+    assert all(len(calls) == 2 for calls in steps[0].tried.proposal.calls.values())
+
+
+def test_a_rejected_proposal_is_shown_to_the_next_rewrite_only_if_declared() -> None:
+    for memory in (0, 1):
+        team = Team(*(f"<improved>Text {i}.</improved>" for i in range(9)))
+        _, steps, llm = descend(team, steps=3, update={"memory": memory})
+        assert [step.tried.decision.accepted for step in steps] == [False] * 3
+        shown = [
+            re.findall(r"<attempt name=\"score 0, had to beat 0\">\n(.*?)\n", text_of(request))
+            for request in sent(llm, "optimizer")
+        ]
+        assert shown[:3] == [[], [], []]
+        latest = [[f"Text {i}."] for i in range(6)]
+        assert shown[3:] == (latest if memory else [[]] * 6)
+
+
+def test_momentum_shows_earlier_texts_with_their_gradients() -> None:
+    update = {"prompt": "optimizer/textgrad.jinja", "momentum": 2}
+    _, _, llm = descend(Team(), steps=2, update=update)
+    first, second = text_of(sent(llm, "optimizer")[0]), text_of(sent(llm, "optimizer")[3])
+    assert '<past name="step 1">' not in first
+    assert '<past name="step 1">\nLeft task.\nFeedback: Change left here.' in second
+
+
+def test_constraints_and_the_limit_are_told_and_the_limit_is_kept() -> None:
+    update = {"constraints": ["Be formal."], "max_characters": 12}
+    team = Team(*["<improved>Much too long a text.</improved>"] * 9)
+    _, steps, llm = descend(team, update=update)
+    assert all("Be formal." in text_of(r) for r in sent(llm, "optimizer"))
+    assert steps[0].tried.proposal.changes == {}
+    assert set(steps[0].tried.proposal.skipped) == {
+        "left.instruction",
+        "right.instruction",
+        "end.instruction",
+    }
+
+
+def test_malformed_proposals_are_no_try_of_the_gate_and_cost_no_patience() -> None:
+    team = Team(*["nothing between tags"] * 99)
+    result, steps, _ = descend(team, stop={"steps": 3, "patience": 1})
+    assert result.steps == 3
+    assert all(step.tried.candidate is None for step in steps)
+    assert all(step.tried.decision.reason.startswith("no usable proposal") for step in steps)
+
+
+@pytest.mark.parametrize(("rule", "count"), [("random", 1), ("blamed", 1)])
+def test_a_step_updates_only_what_is_selected(rule: str, count: int) -> None:
+    _, steps, _ = descend(
+        Team(*(f"<improved>Text {i}.</improved>" for i in range(99))),
+        steps=6,
+        update={"select": {"rule": rule, "count": count}},
+    )
+    chosen = [tuple(step.tried.proposal.changes) for step in steps]
+    assert {len(names) for names in chosen} == {count}
+    assert len(set(chosen)) > 1
+
+
+def test_a_random_choice_makes_no_backward_call_that_is_of_no_use() -> None:
+    _, steps, _ = descend(Team(), steps=5, update={"select": {"rule": "random"}})
+    only_end = [step for step in steps if set(step.tried.evidence) == {"end.instruction"}]
+    made = [
+        sum(len(calls) for one in step.tried.learned for calls in one.backward.calls.values())
+        for step in only_end
+    ]
+    assert set(made) <= {0}
+
+
+def test_blame_counts_the_gradients_that_ask_for_a_change() -> None:
+    def item(*texts: str, node: str = "n", given: str = "question") -> Item:
+        gradients = tuple(Gradient("s", text) for text in texts)
+        return Item("1", node, {given: ""}, "", gradients)
+
+    evidence = {
+        "a": (item("Nothing should change: right."), item("NOTHING SHOULD CHANGE.")),
+        "b": (item("It should be 4."), item("Nothing should change.")),
+        "c": (item("It should be 4."), item("It should be 5.")),
+    }
+    chosen = [Select("blamed", count).after(evidence, Random(0)) for count in (1, 2, 3)]
+    assert [list(one) for one in chosen] == [["c"], ["b", "c"], ["a", "b", "c"]]
+    passed_on = {
+        "end": (item("Wrong.", node="end", given="left"), item("Wrong.", node="end", given="left")),
+        "left": (item("It should be 4.", node="left"),),
+    }
+    assert Select("blamed").blame(passed_on) == {"end": 0, "left": 1}
+
+
+def test_shuffled_gradients_go_to_other_examples_and_none_is_lost() -> None:
+    items = tuple(Item(str(i), "n", {}, f"out {i}", (Gradient("s", str(i)),)) for i in range(7))
+    for seed in range(20):
+        dealt = shuffled({"p": items}, Random(seed))["p"]
+        assert [one.example for one in dealt] == [one.example for one in items]
+        assert all(new.gradients != old.gradients for new, old in zip(dealt, items, strict=True))
+        assert sorted(one.gradients[0].value for one in dealt) == [str(i) for i in range(7)]
+    assert shuffled({"p": items[:1]}, Random(0)) == {}
+
+
+@given(st.lists(st.integers(0, 3), max_size=12), st.integers(0, 99))
+def test_no_gradient_is_dealt_to_the_output_it_was_written_for(
+    outputs: list[int], seed: int
+) -> None:
+    """One more of a kind than of all others together has nobody to exchange with."""
+    items = tuple(
+        Item(str(i), "n", {}, f"out {o}", (Gradient("s", f"{i} about {o}"),))
+        for i, o in enumerate(outputs)
+    )
+    dealt = shuffled({"p": items}, Random(seed)).get("p", ())
+    for item in dealt:
+        assert item.gradients[0].value.split(" about ")[1] != item.output.removeprefix("out ")
+    most = max(Counter(outputs).values(), default=0)
+    assert len(dealt) == len(outputs) - max(0, 2 * most - len(outputs))
+    assert len({item.gradients for item in dealt}) == len(dealt)
+
+
+def test_a_whole_reply_may_change_some_parameters() -> None:
+    update = {"rule": "whole", "prompt": "optimizer/optoprime.jinja", "memory": 2}
+    team = Team(
+        '{"reasoning": "Left is wrong.", "left.instruction": "New left."}',
+        '{"left.instructoin": "x"}',
+        '{"reasoning": "All is well."}',
+    )
+    _, steps, llm = descend(team, steps=2, backward=None, update=update)
+    assert dict(steps[0].tried.proposal.changes) == {"left.instruction": "New left."}
+    first, asked_again = sent(llm, "optimizer")[1], sent(llm, "optimizer")[2]
+    assert "New left." in text_of(first)  # the memory of the rejected try
+    assert "left.instructoin" in asked_again.messages[-1].content
+    assert steps[1].tried.decision.reason == "the proposal changes nothing"
+    shown = text_of(sent(llm, "optimizer")[0])
+    for part in ("`end` = model(question, left, right; told end.instruction)", "Left task.", "Q"):
+        assert part in shown
+
+
+def test_the_gate_may_go_by_validation_examples() -> None:
+    run = optimise("method=textgrad", "method.sample.count=4", "method.stop.steps=3")
+    for step in run.steps:
+        candidate = step.tried.candidate
+        if candidate is not None:
+            assert len(candidate.outcomes) == 20
+        assert len(step.tried.current.outcomes) == 4
+
+
+async def own_rule(situation: Situation, llm: LLM, text: str) -> Mapping[str, str]:
+    assert situation.learned
+    scored = await situation.evaluate(situation.parameters)
+    return {"end.instruction": f"{text} {situation.step} {len(scored.outcomes)}"}
+
+
+def test_a_users_own_rule() -> None:
+    target = {"_target_": f"{__name__}.own_rule", "text": "Step"}
+    _, steps, _ = descend(Team(), steps=2, update=target)
+    assert [dict(step.tried.proposal.changes) for step in steps] == [
+        {"end.instruction": "Step 1 4"},
+        {"end.instruction": "Step 2 4"},
+    ]
+
+
+def test_what_a_users_rule_gets_wrong_is_a_reason_and_no_change() -> None:
+    def rule(situation: Situation, llm: LLM) -> Any:
+        return [Proposal({"frozen": "x"}), "text"][situation.step - 1]
+
+    globals()["wrong_rule"] = rule
+    _, steps, _ = descend(Team(), steps=2, update={"_target_": f"{__name__}.wrong_rule"})
+    reasons = [step.tried.decision.reason for step in steps]
+    assert "it is not to be changed" in reasons[0]
+    assert "not a mapping of parameters" in reasons[1]
+
+
+@pytest.mark.parametrize("error", [BudgetSpent, NotStored, ProviderRefused])
+def test_what_ends_a_run_ends_it_also_in_a_users_rule(error: type[LLMError]) -> None:
+    async def rule(situation: Situation, llm: LLM) -> Any:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(stop())
+
+    async def stop() -> None:
+        raise error("no more calls")
+
+    globals()["ending_rule"] = rule
+    run = partial(descend, Team(), steps=2, update={"_target_": f"{__name__}.ending_rule"})
+    if error is BudgetSpent:
+        result, steps, _ = run()
+        assert (result.stop_reason, steps) == ("no more calls", [])
+    else:
+        with pytest.raises(error, match="no more calls"):
+            run()
+
+
+# --- mistakes ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (("method.update.parameters=[weigth.instruction]",), "Did you mean 'weight.instruction'?"),
+        (("method.backward.reply.format=text",), "cannot carry one text for each of weight"),
+        (("method=shuffled_gradient", "method.backward=null"), "no gradients to deal out"),
+        (("method=shuffled_gradient", "method.sample.count=1"), "no other example to deal to"),
+        (("method=no_gradient", "method.update.select.rule=blamed"), "to go by"),
+        (("method.sample.count=0",), "leaves the rule rewrite nothing to go by"),
+        (("method=textgrad", "task.splits.validation=0"), "there is no validation example"),
+        (("method=optoprime", "method.update.reply.partial=false"), ""),
+        (("method=optoprime", "method.update.reply.format=tagged"), "cannot carry"),
+        (("method=textgrad", "method.loss.role=judge"), "method.loss.role: llm.models has no"),
+        (("method=copro", "method.update.breadth=0"), "method.update.breadth"),
+        (
+            ("+method.update.critique.role=reader",),
+            "method.update.critique.role: llm.models has no 'reader'",
+        ),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_called(overrides: Sequence[str], words: str) -> None:
+    if not words:
+        ready(*overrides)
+        return
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        ready(*overrides)
+
+
+def test_an_unknown_rule_is_told_with_those_there_are() -> None:
+    raw = {**compose(["tracking=none"])}
+    raw["method"] = {**raw["method"], "update": {"rule": "serach"}}
+    with pytest.raises(ConfigError) as caught:
+        validated(raw)
+    assert str(caught.value) == (
+        "method.update.rule: there is no 'serach'. Did you mean 'search'? "
+        "There are: rewrite, whole, search."
+    )
+
+
+def test_gradients_need_something_to_optimise() -> None:
+    frozen = [
+        f"graph.nodes.{node}.parameters.instruction={{value: x, frozen: true}}"
+        for node in ("weight", "zone", "service", "desk")
+    ]
+    with pytest.raises(ConfigError, match="has nothing to optimise"):
+        ready(*frozen)
