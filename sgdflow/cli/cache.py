@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from sgdflow.errors import ConfigError
-from sgdflow.llm.replies import Replies, Row
+from sgdflow.llm.database import Replies, Row
 from sgdflow.llm.store import DEFAULT, Answered, Failed, read_row
 
 _AT_ONCE = 1000

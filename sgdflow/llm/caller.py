@@ -1,4 +1,4 @@
-"""Makes calls: in line, again where that can help, with the next model where it cannot."""
+"""Makes calls: one for all who ask the same, in line, again or with the next model where needed."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 from sgdflow.errors import CallFailed, LLMError, ProviderRefused
 from sgdflow.llm import Message, Reply, Spent, backend
 from sgdflow.llm.allowance import Cap
-from sgdflow.llm.classify import classify
-from sgdflow.llm.failures import KINDS, Failure, Redactor, error_of
-from sgdflow.llm.ledger import Ledger
-from sgdflow.llm.line import Line
+from sgdflow.llm.failures import KINDS, Failure, Redactor, classify, error_of
+from sgdflow.llm.ledger import Ledger, Session
 from sgdflow.llm.models import Limits, ModelSpec, estimated_tokens
-from sgdflow.llm.session import Session
+from sgdflow.llm.queue import Line
 
 log = logging.getLogger(__name__)
 
 _LONGEST_WAIT = 60.0
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -173,3 +173,44 @@ def _joined(errors: list[LLMError]) -> LLMError:
     message = "\n".join(map(str, errors))
     failed = next((error for error in errors if isinstance(error, CallFailed)), None)
     return ProviderRefused(message) if failed is None else CallFailed(message, failed.kind)
+
+
+@dataclass
+class _Shared(Generic[T]):
+    task: asyncio.Task[T]
+    waiting: int = 0
+
+
+class InFlight(Generic[T]):
+    """Calls under way, by what they ask; belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self._calls: dict[bytes, _Shared[T]] = {}
+
+    async def result(self, key: bytes, start: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Return what the call under way for `key` brings; start it if there is none.
+
+        A cancelled caller leaves the call to the others; the last one to leave cancels it.
+        """
+        call = self._calls.get(key)
+        if call is None:
+            call = self._calls[key] = _Shared(asyncio.create_task(self._run(key, start)))
+        call.waiting += 1
+        try:
+            return await asyncio.shield(call.task)
+        finally:
+            call.waiting -= 1
+            if not call.waiting and not call.task.done():
+                self._forget(key, call.task)
+                call.task.cancel()
+                await asyncio.gather(call.task, return_exceptions=True)
+
+    async def _run(self, key: bytes, start: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        try:
+            return await start()
+        finally:
+            self._forget(key, asyncio.current_task())
+
+    def _forget(self, key: bytes, task: asyncio.Task[Any] | None) -> None:
+        if key in self._calls and self._calls[key].task is task:
+            del self._calls[key]

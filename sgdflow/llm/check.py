@@ -10,10 +10,9 @@ from dataclasses import dataclass
 
 from sgdflow.errors import ProviderRefused, listed
 from sgdflow.llm import Message, Reply
-from sgdflow.llm.caller import Call, Caller
+from sgdflow.llm.caller import Call, Caller, InFlight
 from sgdflow.llm.failures import KINDS, reason
 from sgdflow.llm.models import ModelSpec
-from sgdflow.llm.sharing import InFlight
 
 log = logging.getLogger(__name__)
 

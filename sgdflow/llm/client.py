@@ -12,14 +12,12 @@ from typing import Any, Self
 from sgdflow.errors import CallFailed, ConfigError, NotStored, did_you_mean, listed
 from sgdflow.llm import Message, Reply, Spent, backend
 from sgdflow.llm.allowance import Cap
-from sgdflow.llm.caller import Call, Caller
+from sgdflow.llm.caller import Call, Caller, InFlight
 from sgdflow.llm.check import Check
 from sgdflow.llm.failures import Redactor
-from sgdflow.llm.ledger import Accounts
-from sgdflow.llm.line import Line
+from sgdflow.llm.ledger import Accounts, Session
 from sgdflow.llm.models import Limits, ModelSpec, Request, check_keys
-from sgdflow.llm.session import Session
-from sgdflow.llm.sharing import InFlight
+from sgdflow.llm.queue import Line
 from sgdflow.llm.store import Answered, Failed, Store
 
 __all__ = ["Limits", "LiteLLM", "ModelSpec", "check_keys"]

@@ -11,8 +11,8 @@ from typing import Any
 
 from sgdflow.llm import Message, Reply, Spent, Usage
 from sgdflow.llm.ledger import Ledger
-from sgdflow.llm.line import Line
 from sgdflow.llm.models import Limits, ModelSpec, Price, estimated_tokens
+from sgdflow.llm.queue import Line
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import nan
 from typing import Any
 
-from sgdflow.llm.session import percentile
+from sgdflow.llm.ledger import percentile
 from sgdflow.records.words import as_text
 from sgdflow.tracking.store import masked
 

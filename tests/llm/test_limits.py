@@ -22,11 +22,9 @@ from sgdflow.config.prepare import validated
 from sgdflow.errors import CallFailed, ConfigError, ProviderRefused
 from sgdflow.llm import Message, Reply, Usage
 from sgdflow.llm.client import Limits, LiteLLM, ModelSpec
-from sgdflow.llm.line import Line, Turn
 from sgdflow.llm.models import Price, Share
-from sgdflow.llm.slots import Slots
+from sgdflow.llm.queue import Line, Slots, Turn, Window
 from sgdflow.llm.store import Store
-from sgdflow.llm.window import Window
 from sgdflow.simulation.server import create_app, running
 
 QUICK = Limits(concurrency=64, timeout=5.0, retries=1, backoff=0.001)

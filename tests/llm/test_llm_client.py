@@ -23,10 +23,10 @@ from aiohttp import web
 import sgdflow
 from sgdflow.errors import CallFailed, ConfigError, LLMError, ProviderRefused
 from sgdflow.llm import LLM, Message, Reply, Spent, Usage
-from sgdflow.llm.classify import classify
+from sgdflow.llm.caller import InFlight
 from sgdflow.llm.client import Limits, LiteLLM, ModelSpec, check_keys
+from sgdflow.llm.failures import classify
 from sgdflow.llm.scripted import Request, ScriptedLLM
-from sgdflow.llm.sharing import InFlight
 from sgdflow.simulation.server import create_app, running
 
 HOME = Path(sgdflow.__file__).parents[1]

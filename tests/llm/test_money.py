@@ -25,8 +25,8 @@ from sgdflow.executor.evaluation import Evaluation
 from sgdflow.llm import Message, Reply, Spent, Usage
 from sgdflow.llm.allowance import Allowance
 from sgdflow.llm.client import Limits, LiteLLM, ModelSpec
+from sgdflow.llm.ledger import percentile
 from sgdflow.llm.models import Price
-from sgdflow.llm.session import percentile
 from sgdflow.llm.store import Store
 from sgdflow.prompting.templates import Prompts
 from sgdflow.records import result_record

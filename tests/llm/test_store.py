@@ -20,8 +20,8 @@ from sgdflow.cli.cache import cache
 from sgdflow.errors import CallFailed, ConfigError, NotStored
 from sgdflow.llm import Message, Reply, Spent, Usage
 from sgdflow.llm.client import Limits, LiteLLM, ModelSpec
+from sgdflow.llm.database import Replies, Row
 from sgdflow.llm.models import Request
-from sgdflow.llm.replies import Replies, Row
 from sgdflow.llm.store import Answered, Mode, Store
 from sgdflow.records.resume import finished
 from sgdflow.simulation.server import create_app, running

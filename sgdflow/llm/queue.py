@@ -1,4 +1,4 @@
-"""The line in which calls wait for a slot and for what the limits allow a minute."""
+"""The queue of calls in front of a provider: how many at once, how much a minute, who is next."""
 
 from __future__ import annotations
 
@@ -9,8 +9,81 @@ from dataclasses import dataclass, field
 from math import inf
 
 from sgdflow.llm.models import Limits, Share
-from sgdflow.llm.slots import Slots
-from sgdflow.llm.window import Window
+
+_MINUTE = 60.0
+
+
+class Window:
+    """Keeps what is used in any 60 seconds to a limit; times are given by the caller."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._entries: deque[list[float]] = deque()
+        self._used = 0.0
+
+    def wait(self, amount: float, now: float) -> float:
+        """Return the seconds until there is room; what exceeds the limit alone waits for all."""
+        self._forget(now)
+        over = self._used + min(amount, self._limit) - self._limit
+        if over <= 0:
+            return 0.0
+        for began, used in self._entries:
+            over -= used
+            if over <= 0:
+                return began + _MINUTE - now
+        return _MINUTE
+
+    def take(self, amount: float, now: float) -> list[float]:
+        """Use so much; return the entry, to be corrected when the true amount is known."""
+        self._used += amount
+        self._entries.append([now, amount])
+        return self._entries[-1]
+
+    def correct(self, entry: list[float], amount: float) -> None:
+        """Say what was really used."""
+        if self._entries and entry[0] >= self._entries[0][0]:
+            self._used += amount - entry[1]
+            entry[1] = amount
+
+    def _forget(self, now: float) -> None:
+        while self._entries and self._entries[0][0] <= now - _MINUTE:
+            self._used -= self._entries.popleft()[1]
+
+
+_START = 64
+
+
+class Slots:
+    """Slots for calls; more while calls succeed, half as many when a provider says 429.
+
+    Until the first 429 each success adds one, so that the number doubles with each round of
+    calls; from then on a whole round adds one.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.now = float(min(most, _START))
+        """How many there are."""
+        self.busy = 0
+        self._steady = False
+        self._cut = float("-inf")
+
+    @property
+    def free(self) -> bool:
+        """Whether a call may begin."""
+        return self.busy < int(self.now)
+
+    def succeeded(self) -> None:
+        """See a reply."""
+        self.now = min(self.most, self.now + (1 / self.now if self._steady else 1))
+
+    def throttled(self, began: float, now: float) -> None:
+        """See that a call which began then was refused as one too many.
+
+        Calls that were under way together are one sign, not many.
+        """
+        if began >= self._cut:
+            self.now, self._steady, self._cut = max(1.0, self.now / 2), True, now
 
 
 @dataclass(frozen=True)
