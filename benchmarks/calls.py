@@ -16,12 +16,12 @@ from typing import Any
 from measure import client, endpoint, resident, said
 
 from sgdflow.llm import Message
-from sgdflow.llm.client import LiteLLM
+from sgdflow.llm.client import Client
 
 _PROMPT = "A train leaves at noon and goes 60 km an hour. Where is it at two? " * 8
 
 
-async def _calls(llm: LiteLLM, first: int, number: int) -> None:
+async def _calls(llm: Client, first: int, number: int) -> None:
     """Make so many different calls."""
     said = [Message("system", "Be brief.")]
     asked = (Message("user", f"{_PROMPT}{n}") for n in range(first, first + number))

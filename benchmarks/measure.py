@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
-from sgdflow.llm import backend
-from sgdflow.llm.client import Limits, LiteLLM, ModelSpec
+from sgdflow.llm.backend import LitellmBackend
+from sgdflow.llm.client import Client, Limits, ModelSpec
 from sgdflow.llm.store import Store
 
 HERE = Path(__file__).parent
@@ -28,12 +28,13 @@ def endpoint(latency: float) -> Iterator[str]:
         server.stdin.close()
 
 
-def client(url: str, concurrency: int, store: Store | None = None) -> LiteLLM:
+def client(url: str, concurrency: int, store: Store | None = None) -> Client:
     """Return a client whose libraries are imported."""
     spec = ModelSpec("openai/canned", url, None, {"temperature": 0, "max_tokens": 100})
+    backend = LitellmBackend()
     backend.load([spec])
     models = dict.fromkeys(("forward", "backward", "optimizer"), spec)
-    return LiteLLM(models, Limits(concurrency=concurrency, timeout=30.0), {}, store)
+    return Client(models, Limits(concurrency=concurrency, timeout=30.0), {}, store, backend=backend)
 
 
 def said(values: Sequence[float], form: str = ".2f") -> str:

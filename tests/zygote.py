@@ -38,10 +38,8 @@ def serve() -> None:
     import sgdflow.cli.optimize
     import sgdflow.runs.run
     import sgdflow.tracking.mlflow  # noqa: F401
-    from sgdflow.llm import backend
     from sgdflow.tracking.client import quieten
 
-    backend.load([])
     quieten()
     import mlflow  # noqa: F401
 

@@ -12,7 +12,6 @@ from sgdflow.cli.app import NO_TRACE, run_hydra
 from sgdflow.config.job import sweep_words
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import prepare
-from sgdflow.llm.backend import price_of
 from sgdflow.plan.table import as_text
 from sgdflow.plan.totals import make_plan
 from sgdflow.prompting.templates import Prompts
@@ -28,5 +27,6 @@ def plan(words: Sequence[str]) -> int:
 def print_plan(raw: Mapping[str, Any]) -> None:
     """Print what optimising would take."""
     prepared = prepare(raw, Prompts(prompt_folders(Path.cwd())), None)
-    prices = {role: price_of(spec) for role, spec in prepared.calling.models.items()}
+    calling = prepared.calling
+    prices = {role: calling.backend.price_of(spec) for role, spec in calling.models.items()}
     sys.stdout.write(f"{sweep_words()}{as_text(make_plan(prepared, prices))}\n")

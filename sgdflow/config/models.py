@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from sgdflow.config import schema
 from sgdflow.errors import ConfigError
 from sgdflow.llm.allowance import Allowance
+from sgdflow.llm.backend import Backend, ByProvider, LitellmBackend
 from sgdflow.llm.calling import Calling, Keeping
 from sgdflow.llm.models import Limits, ModelSpec, Price, Share
+from sgdflow.simulation.backend import Simulated
 
 
 def build_models(conf: schema.LLMConf) -> Mapping[str, ModelSpec]:
@@ -48,4 +50,9 @@ def build_limits(conf: schema.LimitsConf) -> Limits:
 def build_calling(models: Mapping[str, ModelSpec], llm: schema.LLMConf, seed: int) -> Calling:
     """Return who is called, within which limits, and where replies are kept."""
     keeping = Keeping(llm.store.mode, llm.store.path)
-    return Calling(models, build_limits(llm.limits), keeping, seed, llm.check)
+    return Calling(models, build_limits(llm.limits), keeping, seed, llm.check, build_backend())
+
+
+def build_backend() -> Backend:
+    """Return how models are reached: the simulated ones here, all others through litellm."""
+    return ByProvider({"simulated": Simulated()}, LitellmBackend())

@@ -1,7 +1,6 @@
-"""The one module that imports litellm, inside functions: the import takes seconds.
+"""How models are reached, and the one way that there is: litellm.
 
-litellm keeps its settings, prices, custom providers and HTTP clients in module globals, so
-what is set here holds for the process; doing it again changes nothing.
+The only module that imports litellm, inside functions: the import takes seconds.
 """
 
 from __future__ import annotations
@@ -11,11 +10,11 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from sgdflow.llm import Message, Usage
 from sgdflow.llm.models import ModelSpec, Price, estimated_tokens
@@ -42,33 +41,155 @@ class Answer:
     """Whether the provider said how many tokens these were; otherwise they are estimated."""
 
 
-def load(specs: Iterable[ModelSpec]) -> None:
-    """Import litellm quietly, if it is needed, and tell it about models that it cannot know."""
-    asked = [spec for spec in specs if not spec.in_process]
-    if not asked:
-        return
-    # The list of prices that comes with it will do; without this it asks the network for one.
-    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
-    # With its 100, its bookkeeping falls behind a busy loop and keeps each reply in memory.
-    os.environ.setdefault("LOGGING_WORKER_CONCURRENCY", "1000")
-    # Its own HTTP handler takes a quarter less CPU than the openai client; requests and
-    # failures were compared, the organization's header is all that it leaves out.
-    if "OPENAI_ORGANIZATION" not in os.environ:
-        os.environ.setdefault("EXPERIMENTAL_OPENAI_BASE_LLM_HTTP_HANDLER", "True")
-    new = "litellm" not in sys.modules
-    import litellm
+class Backend(Protocol):
+    """A way to reach models: what differs between one transport and another."""
 
-    litellm.suppress_debug_info = True
-    for name in ("LiteLLM", "LiteLLM Router", "httpx"):
-        if logging.getLogger(name).level == logging.NOTSET:
-            logging.getLogger(name).setLevel(logging.WARNING)
-    # A call that is cancelled in its first millisecond leaves litellm's coroutine unused.
-    never = r"coroutine '\S*completion\S*' was never awaited"
-    warnings.filterwarnings("ignore", message=never, category=RuntimeWarning)
-    for spec in asked:
-        _introduce(litellm, spec)
-    if new:
-        _import_the_rest(litellm)
+    def load(self, specs: Iterable[ModelSpec]) -> None:
+        """Get ready to ask these models; raises where what that takes is not installed."""
+
+    async def ask(
+        self,
+        spec: ModelSpec,
+        messages: Sequence[Message],
+        *,
+        sample: int,
+        key: str | None,
+        seconds: float,
+    ) -> Answer:
+        """Make one attempt; what `failures.classify` does not know is taken for a defect."""
+
+    def price_of(self, spec: ModelSpec) -> Price | None:
+        """Return what the model's tokens cost, None where nobody knows; nothing is called."""
+
+    async def close(self) -> None:
+        """Close what the event loop has opened."""
+
+
+@dataclass(frozen=True, slots=True)
+class ByProvider:
+    """Asks each model through the backend of its provider."""
+
+    own: Mapping[str, Backend]
+    """By provider."""
+    others: Backend
+    """For all other providers."""
+
+    def load(self, specs: Iterable[ModelSpec]) -> None:
+        """Get each backend ready to ask its own models."""
+        for spec in specs:
+            self._of(spec).load([spec])
+
+    async def ask(
+        self,
+        spec: ModelSpec,
+        messages: Sequence[Message],
+        *,
+        sample: int,
+        key: str | None,
+        seconds: float,
+    ) -> Answer:
+        """Make one attempt."""
+        backend = self._of(spec)
+        return await backend.ask(spec, messages, sample=sample, key=key, seconds=seconds)
+
+    def price_of(self, spec: ModelSpec) -> Price | None:
+        """Return what the model's tokens cost, None where nobody knows; nothing is called."""
+        return self._of(spec).price_of(spec)
+
+    async def close(self) -> None:
+        """Close what all of them have opened."""
+        for backend in (*self.own.values(), self.others):
+            await backend.close()
+
+    def _of(self, spec: ModelSpec) -> Backend:
+        return self.own.get(spec.provider, self.others)
+
+
+class LitellmBackend:
+    """Reaches all providers that litellm speaks to.
+
+    litellm keeps its settings, prices, custom providers and HTTP clients in module globals, so
+    what is set here holds for the process; doing it again changes nothing.
+    """
+
+    def load(self, specs: Iterable[ModelSpec]) -> None:
+        """Import litellm quietly, if it is needed, and tell it about models that it cannot know."""
+        asked = list(specs)
+        if not asked:
+            return
+        # The list of prices that comes with it will do; without this it asks the network for one.
+        os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+        # With its 100, its bookkeeping falls behind a busy loop and keeps each reply in memory.
+        os.environ.setdefault("LOGGING_WORKER_CONCURRENCY", "1000")
+        # Its own HTTP handler takes a quarter less CPU than the openai client; requests and
+        # failures were compared, the organization's header is all that it leaves out.
+        if "OPENAI_ORGANIZATION" not in os.environ:
+            os.environ.setdefault("EXPERIMENTAL_OPENAI_BASE_LLM_HTTP_HANDLER", "True")
+        new = "litellm" not in sys.modules
+        import litellm
+
+        litellm.suppress_debug_info = True
+        for name in ("LiteLLM", "LiteLLM Router", "httpx"):
+            if logging.getLogger(name).level == logging.NOTSET:
+                logging.getLogger(name).setLevel(logging.WARNING)
+        # A call that is cancelled in its first millisecond leaves litellm's coroutine unused.
+        never = r"coroutine '\S*completion\S*' was never awaited"
+        warnings.filterwarnings("ignore", message=never, category=RuntimeWarning)
+        for spec in asked:
+            _introduce(litellm, spec)
+        if new:
+            _import_the_rest(litellm)
+
+    async def ask(
+        self,
+        spec: ModelSpec,
+        messages: Sequence[Message],
+        *,
+        sample: int,
+        key: str | None,
+        seconds: float,
+    ) -> Answer:
+        """Make one attempt; what it raises is litellm's."""
+        import litellm
+
+        if key is None and spec.api_base is not None:
+            # Otherwise litellm takes a provider's key from the environment and sends it there.
+            key = _NO_KEY_NEEDED
+        with _unlogged(litellm):
+            response = await litellm.acompletion(
+                model=spec.model,
+                messages=[{"role": said.role, "content": said.content} for said in messages],
+                api_base=spec.api_base,
+                api_key=key,
+                timeout=seconds,
+                num_retries=0,
+                max_retries=0,
+                **spec.parameters_of(sample),
+            )
+        return _read(litellm, spec, messages, response)
+
+    def price_of(self, spec: ModelSpec) -> Price | None:
+        """Return what the model's tokens cost, None where nobody knows; nothing is called."""
+        if spec.price is not None:
+            return spec.price
+        self.load([spec])
+        import litellm
+
+        listed = _listed(litellm, spec) or {}
+        prices = [listed.get(f"{side}_cost_per_token") for side in ("input", "output")]
+        match prices:
+            case [int() | float() as prompt, int() | float() as completion]:
+                return Price(prompt * 1e6, completion * 1e6)
+        return None
+
+    async def close(self) -> None:
+        """Close the HTTP clients that litellm opened, those of all loops of the process."""
+        litellm = sys.modules.get("litellm")
+        if litellm is None:
+            return
+        await litellm.close_litellm_async_clients()
+        # It keeps closed clients under the id of their loop, which a later loop may get again.
+        litellm.in_memory_llm_clients_cache.flush_cache()
 
 
 def _import_the_rest(litellm: Any) -> None:
@@ -94,31 +215,6 @@ def _introduce(litellm: Any, spec: ModelSpec) -> None:
 def _listed(litellm: Any, spec: ModelSpec) -> Any:
     prices = litellm.model_cost
     return prices.get(spec.model) or prices.get(spec.model.partition("/")[2])
-
-
-async def ask(
-    spec: ModelSpec, messages: Sequence[Message], *, sample: int, key: str | None, seconds: float
-) -> Answer:
-    """Make one attempt; what it raises is litellm's, or the simulated models' own defect."""
-    if spec.in_process:
-        return _simulated(spec, messages, sample)
-    import litellm
-
-    if key is None and spec.api_base is not None:
-        # Otherwise litellm takes a provider's key from the environment and sends it there.
-        key = _NO_KEY_NEEDED
-    with _unlogged(litellm):
-        response = await litellm.acompletion(
-            model=spec.model,
-            messages=[{"role": said.role, "content": said.content} for said in messages],
-            api_base=spec.api_base,
-            api_key=key,
-            timeout=seconds,
-            num_retries=0,
-            max_retries=0,
-            **spec.parameters_of(sample),
-        )
-    return _read(litellm, spec, messages, response)
 
 
 @contextmanager
@@ -191,40 +287,3 @@ def _cost(litellm: Any, spec: ModelSpec, response: Any) -> float | None:
         return None
     cost = response._hidden_params.get("response_cost")
     return float(cost) if isinstance(cost, int | float) else None
-
-
-def price_of(spec: ModelSpec) -> Price | None:
-    """Return what the model's tokens cost, None where nobody knows; nothing is called."""
-    if spec.price is not None:
-        return spec.price
-    if spec.in_process:
-        return Price(0.0, 0.0)
-    load([spec])
-    import litellm
-
-    listed = _listed(litellm, spec) or {}
-    prices = [listed.get(f"{side}_cost_per_token") for side in ("input", "output")]
-    match prices:
-        case [int() | float() as prompt, int() | float() as completion]:
-            return Price(prompt * 1e6, completion * 1e6)
-    return None
-
-
-def _simulated(spec: ModelSpec, messages: Sequence[Message], sample: int) -> Answer:
-    """Answer as a simulated model; through litellm it would take several times as long."""
-    # They are needed only where somebody uses them.
-    from sgdflow.simulation.worlds import reply
-
-    text = reply(messages, spec.parameters_of(sample).get("seed", 0))
-    prompt = estimated_tokens(*(said.content for said in messages))
-    return Answer(text, "stop", Usage(prompt, estimated_tokens(text)), 0.0)
-
-
-async def close() -> None:
-    """Close the HTTP clients that litellm opened, those of all loops of the process."""
-    litellm = sys.modules.get("litellm")
-    if litellm is None:
-        return
-    await litellm.close_litellm_async_clients()
-    # It keeps closed clients under the id of their loop, which a later loop may get again.
-    litellm.in_memory_llm_clients_cache.flush_cache()

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from sgdflow.errors import CallFailed, LLMError, ProviderRefused
-from sgdflow.llm import Message, Reply, Spent, backend
+from sgdflow.llm import Message, Reply, Spent
 from sgdflow.llm.allowance import Cap
+from sgdflow.llm.backend import Answer, Backend
 from sgdflow.llm.failures import KINDS, Failure, Redactor, classify, error_of
 from sgdflow.llm.ledger import Ledger, Session
 from sgdflow.llm.models import Limits, ModelSpec, estimated_tokens
@@ -44,6 +45,7 @@ class Caller:
 
     def __init__(
         self,
+        backend: Backend,
         line: Line,
         cap: Cap,
         limits: Limits,
@@ -52,6 +54,7 @@ class Caller:
         session: Session,
     ) -> None:
         self.line, self.cap, self.redact = line, cap, redact
+        self._backend = backend
         self._limits, self._keys, self._session = limits, keys, session
         self._random = random.Random()
         self._refused: set[int] = set()
@@ -130,7 +133,7 @@ class Caller:
         try:
             # litellm enforces a timeout for some providers only.
             async with asyncio.timeout(timeout):
-                answer = await backend.ask(
+                answer = await self._backend.ask(
                     spec, call.messages, sample=call.sample, key=key, seconds=timeout
                 )
         except Exception as error:
@@ -143,7 +146,7 @@ class Caller:
         self._count(call, Spent(usage=answer.usage, cost=answer.cost, faults=faults))
         return self._judge(answer), answer.usage.prompt + answer.usage.completion
 
-    def _judge(self, answer: backend.Answer) -> Reply | Failure:
+    def _judge(self, answer: Answer) -> Reply | Failure:
         if answer.finish == "content_filter":
             return Failure("content_filter")
         truncated = answer.finish == "length"

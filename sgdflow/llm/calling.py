@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from sgdflow.llm.backend import Backend
 from sgdflow.llm.models import Limits, ModelSpec
 from sgdflow.llm.store import DEFAULT, Store
 
 if TYPE_CHECKING:
-    from sgdflow.llm.client import LiteLLM
+    from sgdflow.llm.client import Client
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Calling:
     seed: int
     check: bool
     """Whether models are asked for one word before the first call."""
+    backend: Backend
+    """How they are reached."""
 
     @asynccontextmanager
     async def opened(
@@ -43,18 +46,19 @@ class Calling:
         keys: Mapping[str, str],
         since: float | None = None,
         asked: Collection[str] = (),
-    ) -> AsyncIterator[LiteLLM]:
+    ) -> AsyncIterator[Client]:
         """Open the store and the client for one event loop.
 
         `working` is where a relative store path starts; a store that is refreshed uses what
         was answered from `since` on. `asked` are the roles whose models may be checked at once.
         """
-        from sgdflow.llm.client import LiteLLM
+        from sgdflow.llm.client import Client
 
         began = time.time() if since is None else since
         with self._replies(working, began) as store:
             asked = asked if self.check else ()
-            async with LiteLLM(self.models, self.limits, keys, store, self.seed, asked) as llm:
+            how = keys, store, self.seed, asked, self.backend
+            async with Client(self.models, self.limits, *how) as llm:
                 yield llm
 
     def _replies(self, working: Path, since: float) -> closing[Store] | nullcontext[None]:

@@ -10,8 +10,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from sgdflow.errors import CallFailed, ConfigError, NotStored, did_you_mean, listed
-from sgdflow.llm import Message, Reply, Spent, backend
+from sgdflow.llm import Message, Reply, Spent
 from sgdflow.llm.allowance import Cap
+from sgdflow.llm.backend import Backend, LitellmBackend
 from sgdflow.llm.caller import Call, Caller, InFlight
 from sgdflow.llm.check import Check
 from sgdflow.llm.failures import Redactor
@@ -20,7 +21,7 @@ from sgdflow.llm.models import Limits, ModelSpec, Request, check_keys
 from sgdflow.llm.queue import Line
 from sgdflow.llm.store import Answered, Failed, Store
 
-__all__ = ["Limits", "LiteLLM", "ModelSpec", "check_keys"]
+__all__ = ["Client", "Limits", "ModelSpec", "check_keys"]
 
 _SECRETIVE = ("_API_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
 _SHOWN = 80
@@ -35,7 +36,7 @@ class _Here:
     in_flight: InFlight[Reply] = field(default_factory=InFlight)
 
 
-class LiteLLM:
+class Client:
     """Answers chat requests with the model declared for each role.
 
     Where the temperature is 0 the same request is made once, however often and whenever it
@@ -52,11 +53,13 @@ class LiteLLM:
         store: Store | None = None,
         seed: int = 0,
         check: Collection[str] = (),
+        backend: Backend | None = None,
     ) -> None:
         """Declare the models by role; `keys` is the environment that holds their keys.
 
         `seed` tells runs apart whose models answer at random. The models of the roles in
-        `check` are asked for one word before the first call.
+        `check` are asked for one word before the first call. Without a `backend`, litellm
+        reaches all of them.
         """
         replays = store is not None and store.replays
         if not replays and (missing := check_keys(models, keys)):
@@ -69,6 +72,7 @@ class LiteLLM:
         self._redact = Redactor([*self._keys.values(), *others])
         self._accounts, self._session = Accounts(models), Session(models)
         self._check = Check({role: spec for role, spec in self._models.items() if role in check})
+        self._backend = backend or LitellmBackend()
         self._loaded = False
         self._answered: dict[str, Reply] = {}
         self._asked: Counter[str] = Counter()
@@ -121,9 +125,9 @@ class LiteLLM:
         return words
 
     async def aclose(self) -> None:
-        """Close litellm's connections, which all clients of the process share."""
+        """Close the connections, which with litellm all clients of the process share."""
         self._bound = None
-        await backend.close()
+        await self._backend.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -149,7 +153,8 @@ class LiteLLM:
         if self._bound is None or self._bound.loop is not loop:
             line = Line(self._limits, self._models)
             cap = Cap(self._limits.budget, self._accounts.total())
-            caller = Caller(line, cap, self._limits, self._keys, self._redact, self._session)
+            how = self._limits, self._keys, self._redact, self._session
+            caller = Caller(self._backend, line, cap, *how)
             self._bound = _Here(loop, caller)
         return self._bound
 
@@ -181,7 +186,7 @@ class LiteLLM:
 
     async def _ask(self, call: Call, requests: Sequence[Request]) -> Answered:
         if not self._loaded:
-            backend.load(spec for declared in self._models.values() for spec in declared.line)
+            self._backend.load(spec for declared in self._models.values() for spec in declared.line)
             self._loaded = True
         caller = self._here().caller
         await self._check.passed(caller)

@@ -18,7 +18,7 @@ from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import prepare
 from sgdflow.errors import ProviderRefused
 from sgdflow.llm import Message, Spent, Usage
-from sgdflow.llm.client import Limits, LiteLLM, ModelSpec
+from sgdflow.llm.client import Client, Limits, ModelSpec
 from sgdflow.llm.store import Store
 from sgdflow.prompting.templates import Prompts
 from sgdflow.simulation.server import Faults, create_app, running
@@ -57,7 +57,7 @@ def provider_that(**does: str) -> Provider:
     return Provider({"any": 1.0}, does=does)
 
 
-async def ask(llm: LiteLLM, number: int = 0, role: str = "forward") -> str:
+async def ask(llm: Client, number: int = 0, role: str = "forward") -> str:
     return (await llm.complete(role, [Message("user", f"{number}?")], node="n")).text
 
 
@@ -65,7 +65,7 @@ def spec(url: str, name: str, *fallbacks: ModelSpec, key: str | None = None) -> 
     return ModelSpec(f"openai/{name}", url, key, {"temperature": 0}, fallbacks=fallbacks)
 
 
-async def all_at_once(llm: LiteLLM) -> list[BaseException]:
+async def all_at_once(llm: Client) -> list[BaseException]:
     calls = (ask(llm, number) for number in range(20))
     found = await asyncio.gather(*calls, return_exceptions=True)
     return [one for one in found if isinstance(one, BaseException)]
@@ -93,7 +93,7 @@ def test_what_no_call_could_mend_is_told_once_before_the_first(
             "backward": spec(url, "good"),
             "optimizer": spec(url, "bad", key="OWN_KEY"),
         }
-        client = LiteLLM(models, LIMITS, {"OWN_KEY": KEY}, check=ROLES)
+        client = Client(models, LIMITS, {"OWN_KEY": KEY}, check=ROLES)
         llm = await stack.enter_async_context(client)
         errors = await all_at_once(llm)
         assert {type(error) for error in errors} == {ProviderRefused}
@@ -118,7 +118,7 @@ def test_what_no_call_could_mend_is_told_once_before_the_first(
 def test_an_address_where_nothing_answers_is_told() -> None:
     async def use() -> None:
         models = {role: spec("http://127.0.0.1:9/v1", "m") for role in ROLES}
-        async with LiteLLM(models, LIMITS, {}, check=ROLES) as llm:
+        async with Client(models, LIMITS, {}, check=ROLES) as llm:
             with pytest.raises(ProviderRefused) as told:
                 await ask(llm)
         assert (
@@ -139,7 +139,7 @@ def test_all_wait_for_the_word_and_it_counts_for_nothing() -> None:
     async def use(url: str, stack: AsyncExitStack) -> None:
         models = {role: spec(url, "slow") for role in ROLES}
         models["unused"] = spec(url, "nobody asks it")
-        llm = await stack.enter_async_context(LiteLLM(models, LIMITS, {}, check=ROLES))
+        llm = await stack.enter_async_context(Client(models, LIMITS, {}, check=ROLES))
         assert await all_at_once(llm) == []
         await ask(llm, role="optimizer")
         assert llm.spent()["forward"] == Spent(20, Usage(20, 20), None)
@@ -160,7 +160,7 @@ def test_whoever_understood_the_question_will_do(fault: str) -> None:
 
     async def use(url: str, stack: AsyncExitStack) -> None:
         models = {"forward": spec(url, "odd")}
-        llm = await stack.enter_async_context(LiteLLM(models, Limits(retries=0), {}, check=ROLES))
+        llm = await stack.enter_async_context(Client(models, Limits(retries=0), {}, check=ROLES))
         assert await ask(llm) == "fine"
 
     provider.run(use)
@@ -172,7 +172,7 @@ def test_a_fallback_that_answers_is_enough(caplog: pytest.LogCaptureFixture) -> 
 
     async def use(url: str, stack: AsyncExitStack) -> None:
         models = {"forward": spec(url, "one", spec(url, "two"), spec(url, "three"))}
-        llm = await stack.enter_async_context(LiteLLM(models, LIMITS, {}, check=ROLES))
+        llm = await stack.enter_async_context(Client(models, LIMITS, {}, check=ROLES))
         assert await all_at_once(llm) == []
 
     provider.run(use)
@@ -190,7 +190,7 @@ def test_nobody_is_asked_for_a_word_where_every_reply_is_stored(tmp_path: Path) 
         for mode, base in (("use", url), ("use", "http://127.0.0.1:9/v1"), ("replay", url)):
             with closing(Store(tmp_path / "r.db", mode)) as store:  # type: ignore[arg-type]
                 models = {role: spec(base, "m") for role in ROLES}
-                async with LiteLLM(models, LIMITS, {}, store, check=ROLES) as llm:
+                async with Client(models, LIMITS, {}, store, check=ROLES) as llm:
                     await ask(llm)
                     said.append(llm.session().partition(",")[0])
                     assert llm.spent()["forward"].calls == 1

@@ -18,7 +18,7 @@ from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import Prepared, prepare
 from sgdflow.errors import NodeFailed
 from sgdflow.llm import Message, Spent, Usage
-from sgdflow.llm.client import Limits, LiteLLM, ModelSpec
+from sgdflow.llm.client import Client, Limits, ModelSpec
 from sgdflow.prompting.ask import Ask
 from sgdflow.prompting.replies import ReplyFormat
 from sgdflow.prompting.templates import Prompts
@@ -69,7 +69,7 @@ def struck(kind: str, times: int) -> tuple[Any, Spent, First]:
         # Where no call may be late, none has to be fast on a busy machine.
         timeout = 0.3 if kind in ("hang", "slow") else 10.0
         limits = Limits(timeout=timeout, retries=2, backoff=0.001)
-        llm = await stack.enter_async_context(LiteLLM({"forward": spec}, limits, {}))
+        llm = await stack.enter_async_context(Client({"forward": spec}, limits, {}))
         ask = Ask(PROMPTS, "forward/node.jinja", "forward", ReplyFormat("tagged"))
         variables = {"predecessors": [], "parameters": {"instruction": "What is six times seven?"}}
         try:
@@ -184,7 +184,8 @@ def optimised(folder: Path, faults: Faults, *words: str) -> tuple[Path, str]:
     async def use(url: str, stack: AsyncExitStack) -> str:
         ready, raw = prepared(f"llm.api_base={url}", *words)
         check = ready.roles if ready.config.llm.check else ()
-        client = LiteLLM(ready.calling.models, ready.calling.limits, {}, check=check)
+        calling = ready.calling
+        client = Client(calling.models, calling.limits, {}, check=check, backend=calling.backend)
         llm = await stack.enter_async_context(client)
         await optimise(ready, raw, llm, NullTracker(), RunFolder(folder))
         return llm.session()

@@ -21,7 +21,7 @@ from sgdflow.config.models import build_limits, build_models
 from sgdflow.config.prepare import validated
 from sgdflow.errors import CallFailed, ConfigError, ProviderRefused
 from sgdflow.llm import Message, Reply, Usage
-from sgdflow.llm.client import Limits, LiteLLM, ModelSpec
+from sgdflow.llm.client import Client, Limits, ModelSpec
 from sgdflow.llm.models import Price, Share
 from sgdflow.llm.queue import Line, Slots, Turn, Window
 from sgdflow.llm.store import Store
@@ -190,7 +190,7 @@ class Provider:
         return asyncio.run(main())
 
 
-async def ask(llm: LiteLLM, number: int = 0) -> Reply:
+async def ask(llm: Client, number: int = 0) -> Reply:
     return await llm.complete("forward", [Message("user", f"{number}?")], node="n")
 
 
@@ -200,7 +200,7 @@ def test_a_provider_that_says_429_is_asked_less_at_once() -> None:
     async def use(url: str, stack: AsyncExitStack) -> str:
         limits = Limits(concurrency=64, retries=40, backoff=0.01)
         models = {"forward": ModelSpec("openai/m", url, None, {"temperature": 0})}
-        llm = await stack.enter_async_context(LiteLLM(models, limits, {}))
+        llm = await stack.enter_async_context(Client(models, limits, {}))
         await asyncio.gather(*(ask(llm, number) for number in range(300)))
         return llm.session()
 
@@ -229,14 +229,14 @@ def test_a_fallback_answers_where_the_model_does_not(
         models = {"forward": line_of(url, "one", "two")}
         for _ in range(2):
             store = Store(tmp_path / "r.db")
-            llm = await stack.enter_async_context(LiteLLM(models, QUICK, {}, store))
+            llm = await stack.enter_async_context(Client(models, QUICK, {}, store))
             assert [(await ask(llm, number)).text for number in range(2)] == ["I am two"] * 2
             assert llm.spent()["forward"].calls == len(asked)
             store.close()
         # A run that asks the first model alone does not get the other's words.
         store = Store(tmp_path / "r.db")
         llm = await stack.enter_async_context(
-            LiteLLM({"forward": line_of(url, "two")}, QUICK, {}, store)
+            Client({"forward": line_of(url, "two")}, QUICK, {}, store)
         )
         await ask(llm)
         store.close()
@@ -254,7 +254,7 @@ def test_a_fallback_answers_where_the_model_does_not(
 def test_all_of_a_line_may_fail(fails: Mapping[str, int], error: type[Exception]) -> None:
     async def use(url: str, stack: AsyncExitStack) -> None:
         models = {"forward": line_of(url, "one", "two")}
-        llm = await stack.enter_async_context(LiteLLM(models, QUICK, {}))
+        llm = await stack.enter_async_context(Client(models, QUICK, {}))
         with pytest.raises(error, match=r"openai/one(.|\n)*openai/two"):
             await ask(llm)
 
@@ -265,7 +265,7 @@ def test_an_own_price_is_used_and_an_unknown_one_stays_unknown() -> None:
     async def use(url: str, stack: AsyncExitStack) -> tuple[float | None, float | None]:
         spec = ModelSpec("openai/own", url, None, {"temperature": 0}, Price(0.5, 2.0))
         models = {"forward": spec, "other": ModelSpec("openai/own", url)}
-        llm = await stack.enter_async_context(LiteLLM(models, QUICK, {}))
+        llm = await stack.enter_async_context(Client(models, QUICK, {}))
         await ask(llm)
         await llm.complete("other", [Message("user", "What?")], node="n")
         assert llm.spent()["forward"].usage == Usage(10, 20)

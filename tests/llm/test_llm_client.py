@@ -11,7 +11,7 @@ import sys
 import time
 import types
 import warnings
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,10 +23,13 @@ from aiohttp import web
 import sgdflow
 from sgdflow.errors import CallFailed, ConfigError, LLMError, ProviderRefused
 from sgdflow.llm import LLM, Message, Reply, Spent, Usage
+from sgdflow.llm.backend import Answer, ByProvider
 from sgdflow.llm.caller import InFlight
-from sgdflow.llm.client import Limits, LiteLLM, ModelSpec, check_keys
+from sgdflow.llm.client import Client, Limits, ModelSpec, check_keys
 from sgdflow.llm.failures import classify
+from sgdflow.llm.models import Price
 from sgdflow.llm.scripted import Request, ScriptedLLM
+from sgdflow.simulation.backend import Simulated
 from sgdflow.simulation.server import create_app, running
 
 HOME = Path(sgdflow.__file__).parents[1]
@@ -90,8 +93,8 @@ def spec(
     return ModelSpec(model, url, key, {"temperature": 0, **headers, **more})
 
 
-async def client(stack: AsyncExitStack, model: ModelSpec, limits: Limits = FAST) -> LiteLLM:
-    return await stack.enter_async_context(LiteLLM({"forward": model}, limits, {"KEY": SECRET}))
+async def client(stack: AsyncExitStack, model: ModelSpec, limits: Limits = FAST) -> Client:
+    return await stack.enter_async_context(Client({"forward": model}, limits, {"KEY": SECRET}))
 
 
 async def failure(llm: LLM, messages: Sequence[Message] = ASK) -> LLMError:
@@ -196,7 +199,7 @@ def test_an_address_where_nothing_answers_is_tried_a_little() -> None:
     async def use() -> None:
         limits = Limits(retries=50, backoff=0.001)
         for url in ("http://127.0.0.1:9/v1", "http://localhost:9/v1"):
-            async with LiteLLM({"forward": spec(url)}, limits, {}) as llm:
+            async with Client({"forward": spec(url)}, limits, {}) as llm:
                 error = await failure(llm)
                 assert isinstance(error, ProviderRefused)
                 assert f"nothing answers at api_base={url}" in str(error)
@@ -217,7 +220,7 @@ def test_a_model_that_cannot_be_called_is_refused_before_the_network(
     model: ModelSpec, says: str
 ) -> None:
     async def use() -> None:
-        async with LiteLLM({"forward": model}, FAST, {}) as llm:
+        async with Client({"forward": model}, FAST, {}) as llm:
             error = await failure(llm)
             assert isinstance(error, ProviderRefused)
             assert says in str(error)
@@ -227,7 +230,7 @@ def test_a_model_that_cannot_be_called_is_refused_before_the_network(
 
 def test_a_role_nobody_plays_is_a_mistake_in_the_configuration() -> None:
     async def use() -> None:
-        async with LiteLLM({"forward": spec(None)}, FAST, {}) as llm:
+        async with Client({"forward": spec(None)}, FAST, {}) as llm:
             with pytest.raises(ConfigError, match="Did you mean 'forward'"):
                 await llm.complete("forwrad", ASK, node="hint_1")
 
@@ -323,7 +326,7 @@ def test_no_more_calls_at_once_than_declared() -> None:
 def test_a_wait_for_the_next_attempt_leaves_room_for_other_calls() -> None:
     async def use(url: str, seen: Seen, stack: AsyncExitStack) -> None:
         models = {"forward": spec(url, "429-after,ok"), "other": spec(url)}
-        llm = await stack.enter_async_context(LiteLLM(models, Limits(concurrency=1), {}))
+        llm = await stack.enter_async_context(Client(models, Limits(concurrency=1), {}))
         waiting = asyncio.create_task(llm.complete("forward", ASK, node="n"))
         await asyncio.sleep(0.1)
         await llm.complete("other", [Message("user", "And what is seven?")], node="n")
@@ -337,7 +340,7 @@ def test_the_same_request_is_made_once_at_temperature_0() -> None:
     async def use(url: str, seen: Seen, stack: AsyncExitStack) -> None:
         model = spec(url)
         models = {"forward": model, "other": model}
-        llm = await stack.enter_async_context(LiteLLM(models, FAST, {}))
+        llm = await stack.enter_async_context(Client(models, FAST, {}))
         calls = [llm.complete("forward", ASK, node=f"n{i}") for i in range(5)]
         replies = await asyncio.gather(*calls, llm.complete("other", ASK, node="n"))
         assert len(set(replies)) == len(seen.requests) == 1
@@ -462,7 +465,7 @@ def test_two_loops_one_after_the_other_leave_nothing_behind(
         assert [task for task in left if "sgdflow" in task] == []
 
     model = spec(f"http://127.0.0.1:{unused_port}/v1", temperature=1)
-    llm = LiteLLM({"forward": model}, FAST, {})
+    llm = Client({"forward": model}, FAST, {})
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for _ in range(2):
@@ -485,7 +488,7 @@ def worlds(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
 def test_simulated_models_answer_without_a_network_and_for_free(worlds: types.ModuleType) -> None:
     async def use() -> None:
         model = ModelSpec("simulated/worlds", parameters={"temperature": 0, "max_tokens": 9})
-        async with LiteLLM({"forward": model}, FAST, {}) as llm:
+        async with Client({"forward": model}, FAST, {}, backend=Simulated()) as llm:
             reply = await llm.complete("forward", ASK, node="n")
             assert reply == Reply("2 messages", Usage(9, 3), cost=0.0)
             assert llm.spent() == {"forward": Spent(1, Usage(9, 3), 0.0)}
@@ -504,7 +507,8 @@ def test_a_defect_of_the_simulated_models_is_not_taken_for_a_failed_call(
     worlds.reply = reply  # type: ignore[attr-defined]
 
     async def use() -> None:
-        async with LiteLLM({"forward": ModelSpec("simulated/worlds")}, FAST, {}) as llm:
+        models = {"forward": ModelSpec("simulated/worlds")}
+        async with Client(models, FAST, {}, backend=Simulated()) as llm:
             with pytest.raises(type(defect), match=str(defect)):
                 await llm.complete("forward", ASK, node="n")
             assert llm.spent()["forward"].calls == 1
@@ -512,10 +516,58 @@ def test_a_defect_of_the_simulated_models_is_not_taken_for_a_failed_call(
     asyncio.run(use())
 
 
+@dataclass
+class Canned:
+    """A transport that knows one answer."""
+
+    text: str
+    loaded: list[str] = field(default_factory=list)
+    closed: int = 0
+
+    def load(self, specs: Iterable[ModelSpec]) -> None:
+        self.loaded += [spec.model for spec in specs]
+
+    async def ask(self, spec: ModelSpec, messages: Sequence[Message], **_: Any) -> Answer:
+        if self.text == "":
+            raise TimeoutError
+        return Answer(f"{self.text} of {spec.model}", "stop", Usage(1, 1), 0.5)
+
+    def price_of(self, spec: ModelSpec) -> Price | None:
+        return Price(1, 2)
+
+    async def close(self) -> None:
+        self.closed += 1
+
+
+def test_each_model_is_reached_through_the_backend_of_its_provider() -> None:
+    """A fallback may be reached in another way than the model whose place it takes."""
+    own, silent, others = Canned("own"), Canned(""), Canned("other")
+    backend = ByProvider({"mine": own, "mute": silent}, others)
+    models = {
+        "a": ModelSpec("mine/m"),
+        "b": ModelSpec("far/m"),
+        "c": ModelSpec("mute/m", fallbacks=(ModelSpec("mine/n"),)),
+    }
+
+    async def use() -> list[str]:
+        async with Client(models, Limits(retries=0), {}, backend=backend) as llm:
+            said = [(await llm.complete(role, ASK, node="n")).text for role in models]
+            assert llm.spent()["c"] == Spent(2, Usage(1, 1), 0.5, {"timeout": 1})
+            return said
+
+    assert asyncio.run(use()) == ["own of mine/m", "other of far/m", "own of mine/n"]
+    assert (own.loaded, silent.loaded, others.loaded) == (
+        ["mine/m", "mine/n"],
+        ["mute/m"],
+        ["far/m"],
+    )
+    assert [each.closed for each in (own, silent, others)] == [1, 1, 1]
+
+
 def test_litellm_is_imported_by_the_first_call_only() -> None:
     code = (
         "import sys, sgdflow.llm.client as c, sgdflow.llm.scripted, sgdflow.simulation.server\n"
-        "c.LiteLLM({'a': c.ModelSpec('simulated/worlds')}, c.Limits(), {})\n"
+        "c.Client({'a': c.ModelSpec('simulated/worlds')}, c.Limits(), {})\n"
         "sys.exit('litellm' in sys.modules)"
     )
     ran = subprocess.run([sys.executable, "-c", code], cwd=HOME, check=False, timeout=60)
@@ -540,7 +592,7 @@ def test_each_missing_key_is_told_once() -> None:
     present = {"OPENAI_API_KEY": SECRET, "ANTHROPIC_API_KEY": SECRET}
     assert check_keys(models, present) == []
     with pytest.raises(ConfigError, match="OPENAI_API_KEY, which is not set"):
-        LiteLLM(models, FAST, {})
+        Client(models, FAST, {})
 
 
 @pytest.mark.parametrize(

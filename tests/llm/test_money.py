@@ -24,13 +24,14 @@ from sgdflow.descent.steps import Gating
 from sgdflow.executor.evaluation import Evaluation
 from sgdflow.llm import Message, Reply, Spent, Usage
 from sgdflow.llm.allowance import Allowance
-from sgdflow.llm.client import Limits, LiteLLM, ModelSpec
+from sgdflow.llm.client import Client, Limits, ModelSpec
 from sgdflow.llm.ledger import percentile
 from sgdflow.llm.models import Price
 from sgdflow.llm.store import Store
 from sgdflow.prompting.templates import Prompts
 from sgdflow.records import result_record
 from sgdflow.records.spending import spending_table
+from sgdflow.simulation.backend import Simulated
 from sgdflow.simulation.server import create_app, running
 from sgdflow.simulation.worlds import reply
 from sgdflow.tracking.naming import result_metrics
@@ -76,7 +77,7 @@ class Cached:
             async with running(app) as url:
                 at = url.replace("/v1", "/own")
                 spec = ModelSpec(model, at, None, {"temperature": 0}, price)
-                async with LiteLLM({"forward": spec}, LIMITS, {}) as llm:
+                async with Client({"forward": spec}, LIMITS, {}) as llm:
                     await llm.complete("forward", [Message("user", "Is it?")], node="n")
                     return llm.spent()["forward"]
 
@@ -121,7 +122,7 @@ def test_a_shared_call_counts_for_the_first_node_by_name(order: Sequence[str]) -
             "forward": ModelSpec("openai/own", url, None, {"temperature": 0, **fails}, Price(1, 1)),
             "optimizer": ModelSpec("openai/own", url, None, {"temperature": 0}, Price(1, 1)),
         }
-        async with LiteLLM(models, LIMITS, {}) as llm:
+        async with Client(models, LIMITS, {}) as llm:
             same, own = [Message("user", "same")], [Message("user", "own!")]
             calls = [llm.complete("forward", same, node=node) for node in order[:2]]
             await asyncio.gather(*calls, llm.complete("forward", own, node="b"))
@@ -165,7 +166,7 @@ def descend(budget: Allowance, file: Path, *words: str) -> tuple[Result, list[St
         watch = Watch()
         with closing(Store(file)) as store:
             models = dict.fromkeys(("forward", "backward", "optimizer"), spec)
-            async with LiteLLM(models, limits, {}, store) as llm:
+            async with Client(models, limits, {}, store) as llm:
                 descent = Descent(ready.problem, ready.method, llm, watch)
                 result = await descent.run(ready.start)
                 return result, watch.steps, llm.by_node()
@@ -225,7 +226,7 @@ def test_an_unknown_price_ends_a_run_that_has_to_keep_to_one(tmp_path: Path) -> 
     async def use(url: str) -> None:
         spec = ModelSpec("openai/worlds-unpriced", url, None, {"temperature": 0})
         limits = Limits(budget=Allowance(cost=4))
-        async with LiteLLM({"forward": spec}, limits, {}) as llm:
+        async with Client({"forward": spec}, limits, {}) as llm:
             await llm.complete("forward", [Message("user", "1")], node="n")
             with pytest.raises(Exception, match=r"the cost is not known, so that \$4 cannot"):
                 await llm.complete("forward", [Message("user", "2")], node="n")
@@ -243,7 +244,7 @@ def test_what_is_forgotten_stays_counted_and_takes_no_memory() -> None:
         return llm.spent(), llm.by_node()
 
     spec = ModelSpec("simulated/worlds", parameters={"temperature": 0}, price=Price(1, 1))
-    llm = LiteLLM({"forward": spec}, Limits(), {})
+    llm = Client({"forward": spec}, Limits(), {}, backend=Simulated())
     with asyncio.Runner() as runner:
         runner.run(ask(range(500)))
         tracemalloc.start()

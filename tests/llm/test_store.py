@@ -19,7 +19,7 @@ import pytest
 from sgdflow.cli.cache import cache
 from sgdflow.errors import CallFailed, ConfigError, NotStored
 from sgdflow.llm import Message, Reply, Spent, Usage
-from sgdflow.llm.client import Limits, LiteLLM, ModelSpec
+from sgdflow.llm.client import Client, Limits, ModelSpec
 from sgdflow.llm.database import Replies, Row
 from sgdflow.llm.models import Request
 from sgdflow.llm.store import Answered, Mode, Store
@@ -47,7 +47,7 @@ class Asked:
 
 
 def session(
-    use: Callable[[LiteLLM], Awaitable[Any]],
+    use: Callable[[Client], Awaitable[Any]],
     store: Path | None,
     asked: Asked,
     *,
@@ -63,7 +63,7 @@ def session(
             model = ModelSpec("openai/worlds", url, None, parameters or {"temperature": 0})
             opened = Store(store, mode, since) if store else None
             try:
-                async with LiteLLM({"forward": model}, LIMITS, {}, opened, seed) as llm:
+                async with Client({"forward": model}, LIMITS, {}, opened, seed) as llm:
                     return await use(llm)
             finally:
                 if opened:
@@ -72,7 +72,7 @@ def session(
     return asyncio.run(main())
 
 
-async def once(llm: LiteLLM) -> tuple[str, Spent]:
+async def once(llm: Client) -> tuple[str, Spent]:
     reply = await llm.complete("forward", ASK, node="n")
     return reply.text, llm.spent()["forward"]
 
@@ -131,7 +131,7 @@ def test_replay_names_what_is_missing_and_asks_nobody(tmp_path: Path) -> None:
     asked, file = Asked(), tmp_path / "r.db"
     session(once, file, asked)
 
-    async def other(llm: LiteLLM) -> None:
+    async def other(llm: Client) -> None:
         assert (await once(llm))[0] == "<answer>1</answer>"
         await llm.complete("forward", [Message("user", "Why " + "x" * 100)], node="hint_1")
 
@@ -149,7 +149,7 @@ def test_a_call_that_failed_is_made_again_but_fails_again_in_a_replay(tmp_path: 
     asked, file = Asked(), tmp_path / "r.db"
     refusing = {"temperature": 0, "extra_headers": {"x-simulate": "filter"}}
 
-    async def fail(llm: LiteLLM) -> tuple[str, str, Spent]:
+    async def fail(llm: Client) -> tuple[str, str, Spent]:
         with pytest.raises(CallFailed) as failed:
             await once(llm)
         return str(failed.value), failed.value.kind, llm.spent()["forward"]
@@ -158,7 +158,7 @@ def test_a_call_that_failed_is_made_again_but_fails_again_in_a_replay(tmp_path: 
     assert first[1:] == ("content_filter", Spent(1, faults={"content_filter": 1}))
     assert session(fail, file, asked, parameters=refusing, mode="replay") == first
 
-    async def sent(llm: LiteLLM) -> str:
+    async def sent(llm: Client) -> str:
         await fail(llm)
         return llm.session()
 
@@ -177,7 +177,7 @@ def test_replay_needs_no_key_and_no_right_to_write(tmp_path: Path) -> None:
 
     async def use() -> str:
         with closing(Store(tmp_path / "r.db", "replay")) as store:
-            async with LiteLLM({"forward": model}, LIMITS, {}, store) as llm:
+            async with Client({"forward": model}, LIMITS, {}, store) as llm:
                 return (await llm.complete("forward", ASK, node="n")).text
 
     try:
@@ -196,7 +196,7 @@ STORED = {
 def test_at_a_temperature_every_request_has_a_reply_of_its_own(tmp_path: Path) -> None:
     asked, file, warm = Asked(), tmp_path / "r.db", {"temperature": 1}
 
-    async def twice(llm: LiteLLM) -> list[str]:
+    async def twice(llm: Client) -> list[str]:
         calls = [llm.complete("forward", ASK, node=node) for node in ("a", "a", "b")]
         return [reply.text for reply in await asyncio.gather(*calls)]
 
@@ -316,7 +316,7 @@ def test_a_full_disk_loses_nothing_that_the_run_has(
 ) -> None:
     asked = Asked()
 
-    async def use(llm: LiteLLM) -> None:
+    async def use(llm: Client) -> None:
         connection = llm._store._writer._replies._connection  # type: ignore[union-attr]
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         connection.execute(f"PRAGMA {fault.format(pages=pages)}")

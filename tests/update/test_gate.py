@@ -21,7 +21,7 @@ from sgdflow.descent.trial import Trial, put_to_the_first_gate, put_to_the_gate
 from sgdflow.executor.evaluation import Evaluation, Evaluator, Outcome
 from sgdflow.executor.forward import ForwardPass
 from sgdflow.llm import Message, Reply
-from sgdflow.llm.client import LiteLLM
+from sgdflow.llm.client import Client
 from sgdflow.llm.scripted import ScriptedLLM
 from sgdflow.prompting.templates import Prompts
 from sgdflow.records import result_record, step_record
@@ -251,7 +251,9 @@ def test_unchanged_nodes_with_unchanged_inputs_are_not_called_again(changed: str
     }
 
     async def calls() -> list[int]:
-        async with LiteLLM(prepared.calling.models, prepared.calling.limits, {}) as llm:
+        calling = prepared.calling
+        client = Client(calling.models, calling.limits, {}, backend=calling.backend)
+        async with client as llm:
             evaluate = Evaluator(graph, prepared.problem.score, llm)
             counts = []
             for parameters in (start, others, start):
