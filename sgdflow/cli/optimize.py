@@ -122,7 +122,7 @@ async def _with_models(
 
 def _say_where(prepared: Prepared, folder: RunFolder) -> None:
     """Say where the results are; the run directory's path is the last line."""
-    from sgdflow.tracking.store import masked
+    from sgdflow.records.secrets import masked
 
     program = _this_program()
     lines = [] if in_multirun() else [f"Read it:   {program} show {_shown(folder.path)}"]

@@ -15,9 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 from sgdflow import __version__
 from sgdflow.config.job import hydra_config
 from sgdflow.errors import ConfigError
+from sgdflow.records.secrets import looks_secret, masked
 from sgdflow.tracking import MEMORY, PARENT_RUN, RUN_NAME
-from sgdflow.tracking.naming import looks_secret
-from sgdflow.tracking.store import masked, store_uri
+from sgdflow.tracking.store import store_uri
 
 Place = tuple[str, str]
 """Store and experiment."""

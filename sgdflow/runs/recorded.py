@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sgdflow.errors import ConfigError, listed
-from sgdflow.tracking.naming import NOT_LOGGED
+from sgdflow.records.secrets import NOT_LOGGED
 
 _ID = re.compile(r"[0-9a-f]{6,32}")
 

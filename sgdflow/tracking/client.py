@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,12 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from sgdflow.config.job import chosen_experiment, working_directory
 from sgdflow.errors import ConfigError
-from sgdflow.tracking.commit import commit
+from sgdflow.records.secrets import masked
 from sgdflow.tracking.store import (
     alone,
     artifact_root,
     is_server,
-    masked,
     sqlite_file,
     sqlite_uri,
 )
@@ -110,7 +110,7 @@ def prepare(uri: str, experiment: str) -> str:
 def start_run(uri: str, experiment_id: str, name: str, tags: Mapping[str, str]) -> Run:
     """Make a run in a prepared store; a tag that MLflow has no room for is left out."""
     about = {"mlflow.source.name": "sgdflow", "mlflow.source.type": "LOCAL"}
-    if found := commit(working_directory()):
+    if found := _commit(working_directory()):
         about["mlflow.source.git.commit"] = found
     if chosen := chosen_experiment():
         about["sgdflow.experiment"] = chosen
@@ -174,6 +174,22 @@ def reason_of(error: Exception) -> str:
     # SQLAlchemy may begin with advice to programmers.
     lines = [line for line in lines if not line.startswith(_ADVICE)]
     return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+def _commit(folder: Path) -> str | None:
+    """Return the git commit of a folder; None without git, a repository or a commit."""
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "--verify", "--quiet", "HEAD"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None
 
 
 def _create(file: Path, uri: str, experiment: str) -> None:

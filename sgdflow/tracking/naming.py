@@ -7,41 +7,15 @@ scores are to be the first thing that is seen.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from math import nan
 from typing import Any
 
 from sgdflow.llm.ledger import percentile
+from sgdflow.records.secrets import looks_secret, without_secrets
 from sgdflow.records.words import as_text
-from sgdflow.tracking.store import masked
-
-NOT_LOGGED = "(not logged)"
-_SECRET = re.compile(
-    r"(^|_)(api_?key|(access|private|secret)_key|secret|password|passwd|passphrase|token|bearer"
-    r"|credentials?|auth|authorization|cookie)(_|$)"
-)
 
 Scores = Mapping[str, Mapping[str, Any] | None]
-
-
-def looks_secret(key: str) -> bool:
-    """Say whether a configuration key (one part of a dotted path) may hold a secret."""
-    return _SECRET.search(re.sub(r"(?<=[a-z])(?=[A-Z])|[\s\-]", "_", key).lower()) is not None
-
-
-def without_secrets(data: Any) -> Any:
-    """Return nested data with every value below a secret-looking key replaced."""
-    if isinstance(data, Mapping):
-        return {
-            key: NOT_LOGGED
-            if value is not None and looks_secret(str(key))
-            else without_secrets(value)
-            for key, value in data.items()
-        }
-    if isinstance(data, list | tuple):
-        return [without_secrets(value) for value in data]
-    return masked(data) if isinstance(data, str) else data
 
 
 def flattened(data: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:

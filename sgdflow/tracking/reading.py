@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from sgdflow.errors import ConfigError, did_you_mean, listed
+from sgdflow.records.secrets import masked
 from sgdflow.tracking.client import PARENT, STOP_REASON, client, probe, reason_of
-from sgdflow.tracking.store import check_exists, is_server, masked
+from sgdflow.tracking.store import check_exists, is_server
 
 _KIND, _MULTIRUN = "sgdflow.kind", "multirun"
 _IS_MULTIRUN = f"tags.`{_KIND}` = '{_MULTIRUN}'"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,11 +71,6 @@ def artifact_root(uri: str) -> str | None:
     file = sqlite_file(uri)
     folder = file.parent if file else working_directory()
     return (folder / "mlartifacts").absolute().as_uri()
-
-
-def masked(text: str) -> str:
-    """Return the text without the passwords of addresses in it."""
-    return re.sub(r"(://[^/@\s:]*):[^/@\s]*@", r"\1:***@", text)
 
 
 @contextmanager

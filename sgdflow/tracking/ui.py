@@ -17,11 +17,11 @@ from types import FrameType
 from urllib.error import URLError
 
 from sgdflow.errors import ConfigError, SgdflowError
+from sgdflow.records.secrets import masked
 from sgdflow.tracking.store import (
     artifact_root,
     check_exists,
     is_server,
-    masked,
     sqlite_file,
     store_uri,
 )
