@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Collection, Iterator
 
 from sgdflow.config import schema
-from sgdflow.executor.backward import PassThrough
+from sgdflow.executor.backward_functions import PassThrough
 from sgdflow.executor.forward import CallableForward, PromptForward
 from sgdflow.executor.graph import Graph, Node, Parameters
 

@@ -10,7 +10,7 @@ from sgdflow.config.methods import build_method, named, optimised
 from sgdflow.config.problems import Problems, ask, build_backward
 from sgdflow.config.targets import resolve
 from sgdflow.errors import ConfigError, did_you_mean, listed
-from sgdflow.executor.backward import PassThrough
+from sgdflow.executor.backward_functions import PassThrough
 from sgdflow.executor.forward import CallableForward, PromptForward
 from sgdflow.executor.graph import BackwardFunction, ForwardFunction, Graph, Node, Parameter
 from sgdflow.prompting.templates import Prompts

@@ -49,18 +49,8 @@ def prepare(
     models: Mapping[str, ModelSpec] = {}
     with problems.collected():
         models = build_models(config.llm)
-    graph = method = score = splits = None
-    names: tuple[str, ...] = ()
-    start: Parameters = {}
-    with problems.collected():
-        graph = build_graph(config.graph, prompts)
-    if graph is not None:
-        with problems.collected():
-            names = optimised(config.method, graph)
-        with problems.collected():
-            method = build_method(config.method, graph, prompts)
-        with problems.collected():
-            start = starting_parameters(graph, config.parameters)
+    score = splits = None
+    graph, names, method, start = _built(config, prompts, problems)
     problems.extend(iter(_role_problems(config)))
     if environ is not None and config.llm.store.mode != "replay":
         problems.extend(iter(check_keys(models, environ)))
@@ -85,6 +75,25 @@ def prepare(
         build_calling(models, config.llm, config.seed),
         frozenset({*_asked(config).values()}),
     )
+
+
+def _built(
+    config: schema.Config, prompts: Prompts, problems: Problems
+) -> tuple[Graph | None, tuple[str, ...], Method | None, Parameters]:
+    """Return the graph, the parameters to optimise, the method and the texts to start from."""
+    graph = method = None
+    names: tuple[str, ...] = ()
+    start: Parameters = {}
+    with problems.collected():
+        graph = build_graph(config.graph, prompts)
+    if graph is not None:
+        with problems.collected():
+            names = optimised(config.method, graph)
+        with problems.collected():
+            method = build_method(config.method, graph, prompts)
+        with problems.collected():
+            start = starting_parameters(graph, config.parameters)
+    return graph, names, method, start
 
 
 _NO_VALIDATION = (

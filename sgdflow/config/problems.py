@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from sgdflow.config import schema
 from sgdflow.config.targets import resolve
 from sgdflow.errors import ConfigError
-from sgdflow.executor.backward import CallableBackward, PromptBackward
+from sgdflow.executor.backward_functions import CallableBackward, PromptBackward
 from sgdflow.executor.graph import BackwardFunction
 from sgdflow.prompting.ask import Ask
 from sgdflow.prompting.replies import ReplyFormat

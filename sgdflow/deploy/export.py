@@ -14,7 +14,7 @@ from sgdflow import __version__
 from sgdflow.config import schema
 from sgdflow.config.program import Program
 from sgdflow.errors import ConfigError
-from sgdflow.executor.backward import PassThrough, PromptBackward
+from sgdflow.executor.backward_functions import PassThrough, PromptBackward
 from sgdflow.executor.forward import PromptForward
 from sgdflow.executor.graph import Graph, Node
 from sgdflow.prompting.ask import AGAIN

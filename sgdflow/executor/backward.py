@@ -6,29 +6,22 @@ gradient(v) = A( h_w(Pred(w), w, gradient(w)) restricted to v, for each successo
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from sgdflow.errors import NodeFailed
 from sgdflow.executor.forward import ForwardPass
-from sgdflow.executor.functions import Function
-from sgdflow.executor.gradients import LOSS, Aggregation, Gradient, Gradients, as_gradients, collect
+from sgdflow.executor.gradients import LOSS, Aggregation, Gradient, Gradients, collect
 from sgdflow.executor.graph import (
     BackwardFunction,
     Call,
-    Computed,
     Graph,
     Node,
-    Operands,
     Parameters,
-    View,
 )
-from sgdflow.executor.walk import Failure, together, walk
+from sgdflow.executor.walk import Failure, walk
 from sgdflow.llm import LLM
-from sgdflow.prompting.ask import Ask
-from sgdflow.prompting.samples import ANYTHING, sample_operands
-from sgdflow.prompting.templates import Prompts, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,144 +34,6 @@ class BackwardPass:
     aggregated: Mapping[str, Any]
     calls: Mapping[str, tuple[Call, ...]]
     failures: Mapping[str, Failure]
-
-
-@dataclass(frozen=True, slots=True)
-class PromptBackward:
-    """A backward function that asks a model."""
-
-    ask: Ask
-    per_edge: bool = False
-    """One call for each predecessor instead of one for all."""
-    neighbors: bool = True
-    """Whether a call for one predecessor shows the others."""
-    of_parameters: bool = False
-    """Whether it also gives gradients of the node's own parameters."""
-
-    async def backward(
-        self,
-        node: View,
-        operands: Operands,
-        output: Any,
-        gradient: Any,
-        targets: Sequence[str],
-        llm: LLM,
-    ) -> Computed:
-        """Return one text for each target."""
-        groups = [[target] for target in targets] if self.per_edge else [list(targets)]
-        work = {"output": output, "gradients": as_gradients(gradient)}
-        answers = await together(
-            self.ask.send(llm, node.name, {**self._variables(node, operands, group), **work}, group)
-            for group in groups
-        )
-        texts = {name: text for answered in answers for name, text in answered.texts.items()}
-        return Computed(texts, tuple(answered.call for answered in answers))
-
-    def problems(self, node: Node) -> Iterator[str]:
-        """Yield what is wrong with the template for this node."""
-        targets = (*node.predecessors, *(node.parameters if self.of_parameters else ()))
-        if not targets:
-            return
-        view, operands = sample_operands(node)
-        targets = targets[:1] if self.per_edge else targets
-        sample = self._variables(view, operands, targets)
-        work = {"output": ANYTHING, "gradients": (Gradient(LOSS, "..."),)}
-        yield from self.ask.problems({**sample, **work}, f"node '{node.name}'", targets)
-
-    def _variables(
-        self, node: View, operands: Operands, targets: Sequence[str]
-    ) -> Mapping[str, Any]:
-        # For a parameter no predecessor is a neighbor to hide: they are what it worked with.
-        hidden = not self.neighbors and any(t in operands.predecessors for t in targets)
-        seen = {
-            name: value
-            for name, value in operands.predecessors.items()
-            if not hidden or name in targets
-        }
-        return {
-            **seen,
-            **operands.parameters,
-            "node": node,
-            "predecessors": shown(seen),
-            "targets": list(targets),
-            "parameters": dict(operands.parameters),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class CallableBackward:
-    """A backward function in Python: (operands, output, gradient) -> {operand: gradient}."""
-
-    function: Function
-    of_parameters: ClassVar[bool] = True
-
-    async def backward(
-        self,
-        node: View,
-        operands: Operands,
-        output: Any,
-        gradient: Any,
-        targets: Sequence[str],
-        llm: LLM,
-    ) -> Computed:
-        """Return what the function returns; an operand it leaves out gets no gradient."""
-        result = await self.function(operands.all(), output, gradient)
-        if not isinstance(result, Mapping):
-            raise NodeFailed(
-                f"{self.function.name} returned {result!r}, not a mapping of gradients"
-            )
-        if unknown := [name for name in result if name not in operands.all()]:
-            raise NodeFailed(f"{self.function.name} returned gradients for unknown {unknown}")
-        return Computed(result)
-
-    def problems(self, node: Node) -> Iterator[str]:
-        """Yield why the function cannot be called."""
-        yield from self.function.problems("operands", "output", "gradient")
-
-
-@dataclass(frozen=True, slots=True)
-class PassThrough:
-    """The backward function of a code node that declares none: no call is made.
-
-    Every predecessor receives the node's own gradient together with what the node was
-    given and what it computed, as the template puts it.
-    """
-
-    prompts: Prompts
-    prompt: str = "backward/passthrough.jinja"
-    of_parameters: ClassVar[bool] = False
-
-    async def backward(
-        self,
-        node: View,
-        operands: Operands,
-        output: Any,
-        gradient: Any,
-        targets: Sequence[str],
-        llm: LLM,
-    ) -> Computed:
-        """Return the same text for each target."""
-        text = self.prompts.text(
-            self.prompt,
-            {
-                "node": node,
-                "predecessors": shown(operands.predecessors),
-                "output": output,
-                "gradients": as_gradients(gradient),
-            },
-        )
-        return Computed(dict.fromkeys(targets, text))
-
-    def problems(self, node: Node) -> Iterator[str]:
-        """Yield what is wrong with the template."""
-        view, operands = sample_operands(node)
-        sample = {
-            "node": view,
-            "predecessors": shown(operands.predecessors),
-            "output": ANYTHING,
-            "gradients": (Gradient(LOSS, "..."),),
-        }
-        yield from self.prompts.problems(self.prompt, sample, f"node '{node.name}'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,55 +55,13 @@ async def backward_pass(
 ) -> BackwardPass:
     """Propagate feedback on the output to all nodes that depend on an optimised parameter."""
     reach = graph.reach(optimised)
-    received: dict[str, dict[str, Any]] = {}
-    arrived: dict[str, Gradients] = {}
-    aggregated: dict[str, Any] = {}
-
-    def gather(variable: str) -> Gradients:
-        first = (Gradient(LOSS, feedback),) if variable == graph.output else ()
-        given = tuple(
-            Gradient(successor, received[successor][variable])
-            for successor in graph.successors[variable]
-            if variable in received.get(successor, {})
-        )
-        return first + given
-
-    async def visit(name: str) -> tuple[Call, ...]:
-        arrived[name] = gather(name)
-        if not arrived[name]:
-            return ()
-        aggregated[name] = _aggregated(how, arrived[name])
-        node = graph.nodes[name]
-        function = node.backward or how.default
-        targets = [p for p in node.predecessors if p in reach]
-        if function.of_parameters:
-            targets += [local for local, full in node.parameters.items() if full in optimised]
-        if not targets:
-            return ()
-        operands = graph.operands(name, parameters, forward.values)
-        computed = await function.backward(
-            graph.view(name, parameters),
-            operands,
-            forward.values[name],
-            aggregated[name],
-            targets,
-            llm,
-        )
-        received[name] = _by_variable(node, computed.value)
-        return computed.calls
-
+    under_way = _UnderWay(graph, parameters, forward, feedback, optimised, reach, how, llm)
     upstream = {
         v: [s for s in graph.successors[v] if s in reach] for v in graph.nodes if v in reach
     }
-    walked = await walk(upstream, visit)
-    failures = dict(walked.failures)
-    for parameter in graph.optimisable:
-        if parameter in optimised and (gradients := gather(parameter)):
-            arrived[parameter] = gradients
-            try:
-                aggregated[parameter] = _aggregated(how, gradients)
-            except NodeFailed as error:
-                failures[parameter] = Failure(parameter, str(error), error.calls)
+    walked = await walk(upstream, under_way.visit)
+    failures = {**walked.failures, **under_way.reach_parameters()}
+    arrived, aggregated = under_way.arrived, under_way.aggregated
     order = [v for v in (*graph.parameters, *graph.nodes) if v in arrived]
     return BackwardPass(
         forward.example,
@@ -257,6 +70,71 @@ async def backward_pass(
         walked.results,
         failures,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _UnderWay:
+    """A backward pass, and what it has found so far."""
+
+    graph: Graph
+    parameters: Parameters
+    forward: ForwardPass
+    feedback: Any
+    optimised: Collection[str]
+    reach: Collection[str]
+    """The variables that depend on what is optimised."""
+    how: Differentiation
+    llm: LLM
+    received: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What each node gave the variables before it."""
+    arrived: dict[str, Gradients] = field(default_factory=dict)
+    aggregated: dict[str, Any] = field(default_factory=dict)
+
+    async def visit(self, name: str) -> tuple[Call, ...]:
+        """Differentiate a node whose successors have been."""
+        self.arrived[name] = self._gather(name)
+        if not self.arrived[name]:
+            return ()
+        self.aggregated[name] = _aggregated(self.how, self.arrived[name])
+        node = self.graph.nodes[name]
+        function = node.backward or self.how.default
+        targets = [p for p in node.predecessors if p in self.reach]
+        if function.of_parameters:
+            targets += [local for local, full in node.parameters.items() if full in self.optimised]
+        if not targets:
+            return ()
+        operands = self.graph.operands(name, self.parameters, self.forward.values)
+        computed = await function.backward(
+            self.graph.view(name, self.parameters),
+            operands,
+            self.forward.values[name],
+            self.aggregated[name],
+            targets,
+            self.llm,
+        )
+        self.received[name] = _by_variable(node, computed.value)
+        return computed.calls
+
+    def reach_parameters(self) -> Mapping[str, Failure]:
+        """Gather the gradients of the parameters; return why those of some do not join."""
+        failures = {}
+        for parameter in self.graph.optimisable:
+            if parameter in self.optimised and (gradients := self._gather(parameter)):
+                self.arrived[parameter] = gradients
+                try:
+                    self.aggregated[parameter] = _aggregated(self.how, gradients)
+                except NodeFailed as error:
+                    failures[parameter] = Failure(parameter, str(error), error.calls)
+        return failures
+
+    def _gather(self, variable: str) -> Gradients:
+        first = (Gradient(LOSS, self.feedback),) if variable == self.graph.output else ()
+        given = tuple(
+            Gradient(successor, self.received[successor][variable])
+            for successor in self.graph.successors[variable]
+            if variable in self.received.get(successor, {})
+        )
+        return first + given
 
 
 def _aggregated(how: Differentiation, gradients: Gradients) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sgdflow.descent.method import Method, Problem
-from sgdflow.executor.backward import PromptBackward
+from sgdflow.executor.backward_functions import PromptBackward
 from sgdflow.executor.forward import PromptForward
 from sgdflow.executor.graph import Graph
 from sgdflow.executor.loss import AskedLoss

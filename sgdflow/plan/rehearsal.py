@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from sgdflow.descent import Descent, Scores, Step
 from sgdflow.descent.method import Method, Problem
-from sgdflow.executor.backward import CallableBackward
+from sgdflow.executor.backward_functions import CallableBackward
 from sgdflow.executor.evaluation import Evaluation
 from sgdflow.executor.forward import CallableForward
 from sgdflow.executor.functions import Function

@@ -13,11 +13,14 @@ from xml.etree.ElementTree import Element
 from sgdflow.report.data import as_script
 from sgdflow.report.markup import as_html, element
 
+_SCRIPTS = ("make.js", "node.js", "page.js")
+"""One after the other they are one script."""
+
 
 def page(title: str, body: Sequence[Element], data: Any = None, calls: Any = None) -> str:
     """Return the page; its policy lets no script run and nothing be loaded but what it brings."""
     style = shipped("drawing.css") + shipped("page.css")
-    script = shipped("page.js") if data is not None else ""
+    script = "".join(map(shipped, _SCRIPTS)) if data is not None else ""
     policy = (
         "default-src 'none'; img-src data:; "
         f"style-src '{_hash(style)}'; script-src '{_hash(script)}'; "

@@ -24,7 +24,8 @@ from sgdflow.config.build import build_graph, build_method
 from sgdflow.config.compose import compose
 from sgdflow.config.paths import conf_folder, prompt_folders
 from sgdflow.config.prepare import Prepared, prepare, validated
-from sgdflow.executor.backward import PromptBackward, backward_pass
+from sgdflow.executor.backward import backward_pass
+from sgdflow.executor.backward_functions import PromptBackward
 from sgdflow.executor.forward import forward_pass
 from sgdflow.executor.graph import Graph
 from sgdflow.library.tools import calculate

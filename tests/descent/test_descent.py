@@ -30,7 +30,8 @@ from sgdflow.data import Example, Splits
 from sgdflow.descent import Descent, Result, Scores, Step
 from sgdflow.descent.method import Method, Problem, Sample, Stop
 from sgdflow.errors import CallFailed
-from sgdflow.executor.backward import BackwardPass, Differentiation, PromptBackward
+from sgdflow.executor.backward import BackwardPass, Differentiation
+from sgdflow.executor.backward_functions import PromptBackward
 from sgdflow.executor.evaluation import Evaluation, Outcome, summarise
 from sgdflow.executor.forward import ForwardPass, PromptForward
 from sgdflow.executor.functions import Function

@@ -22,12 +22,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sgdflow.data import Example
-from sgdflow.executor.backward import (
-    BackwardPass,
-    CallableBackward,
-    Differentiation,
-    backward_pass,
-)
+from sgdflow.executor.backward import BackwardPass, Differentiation, backward_pass
+from sgdflow.executor.backward_functions import CallableBackward
 from sgdflow.executor.forward import CallableForward, ForwardPass, forward_pass
 from sgdflow.executor.functions import Function
 from sgdflow.executor.gradients import LOSS, Gradient, total

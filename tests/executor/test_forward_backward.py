@@ -15,13 +15,8 @@ import pytest
 from sgdflow.config.paths import prompt_folders
 from sgdflow.data import Example
 from sgdflow.errors import CallFailed, GraphError, ProviderRefused
-from sgdflow.executor.backward import (
-    BackwardPass,
-    Differentiation,
-    PassThrough,
-    PromptBackward,
-    backward_pass,
-)
+from sgdflow.executor.backward import BackwardPass, Differentiation, backward_pass
+from sgdflow.executor.backward_functions import PassThrough, PromptBackward
 from sgdflow.executor.evaluation import Evaluator
 from sgdflow.executor.forward import CallableForward, ForwardPass, PromptForward, forward_pass
 from sgdflow.executor.functions import Function

@@ -30,7 +30,8 @@ from sgdflow.config.paths import prompt_folders
 from sgdflow.config.schema import MethodConf
 from sgdflow.data import Example
 from sgdflow.errors import PromptError
-from sgdflow.executor.backward import BackwardPass, PromptBackward, backward_pass
+from sgdflow.executor.backward import BackwardPass, backward_pass
+from sgdflow.executor.backward_functions import PromptBackward
 from sgdflow.executor.forward import ForwardPass, PromptForward, forward_pass
 from sgdflow.executor.graph import Graph
 from sgdflow.llm import Message
