@@ -1,9 +1,10 @@
 """Compares recorded runs; importing this imports neither MLflow nor scipy nor matplotlib."""
 
+from sgdflow.comparison.files import write_folder
 from sgdflow.comparison.outcomes import Goal
 from sgdflow.comparison.request import USAGE, Request, parse
 from sgdflow.comparison.table import Comparison, compare
-from sgdflow.comparison.writing import as_markdown, as_text, write_folder
+from sgdflow.comparison.text import as_markdown, as_text
 
 __all__ = [
     "USAGE",

@@ -6,9 +6,9 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sgdflow.comparison.arrange import Place
-from sgdflow.comparison.cells import Cell
-from sgdflow.comparison.keys import Values, label
+from sgdflow.comparison.arrangement import Place
+from sgdflow.comparison.averages import Cell
+from sgdflow.comparison.outcomes import Values, label
 from sgdflow.comparison.statistics import Estimate
 from sgdflow.comparison.table import Comparison
 

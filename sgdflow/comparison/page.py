@@ -6,13 +6,11 @@ import base64
 from collections.abc import Mapping
 from xml.etree.ElementTree import Element
 
-from sgdflow.comparison.blocks import Block, blocks_of
-from sgdflow.comparison.keys import label, values_of
-from sgdflow.comparison.outcomes import History, Outcome
+from sgdflow.comparison.outcomes import History, Outcome, label, values_of
 from sgdflow.comparison.table import Comparison
+from sgdflow.comparison.text import Section, sections_of
 from sgdflow.report.chart import Dot, Line, chart
-from sgdflow.report.markup import element
-from sgdflow.report.page import page, section, table
+from sgdflow.report.page import element, page, section, table
 
 _COLOURS = 7
 _NUMBERLESS = 1
@@ -23,7 +21,7 @@ def as_page(
     comparison: Comparison, picture: str, progress: Mapping[str, Mapping[str, History]], split: str
 ) -> str:
     """Return the tables, the picture (an SVG) and each run's `score/<split>` over its steps."""
-    first, *others = blocks_of(comparison)
+    first, *others = sections_of(comparison)
     source = base64.b64encode(picture.encode()).decode()
     image = element("img", src=f"data:image/svg+xml;base64,{source}", alt="Scores with intervals")
     header = element(
@@ -34,7 +32,7 @@ def as_page(
         header,
         section("Final scores", "picture", element("div", image, class_="scroll picture")),
         _curves(comparison, progress, split),
-        *(_block(block, f"block-{i}") for i, block in enumerate(others)),
+        *(_section(part, f"block-{i}") for i, part in enumerate(others)),
     )
     return page(first.title, [body])
 
@@ -75,9 +73,9 @@ def _style(row: int) -> str:
     return f"row-{row % _COLOURS}"
 
 
-def _block(block: Block, name: str) -> Element:
+def _section(part: Section, name: str) -> Element:
     rows = None
-    if block.rows:
-        rows = table(block.header, block.rows, numbers=len(block.header) - _NUMBERLESS)
-    lines = (element("p", line, class_="legend") for line in block.lines)
-    return section(block.title, name, rows, *lines)
+    if part.rows:
+        rows = table(part.header, part.rows, numbers=len(part.header) - _NUMBERLESS)
+    lines = (element("p", line, class_="legend") for line in part.lines)
+    return section(part.title, name, rows, *lines)

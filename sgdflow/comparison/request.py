@@ -40,7 +40,7 @@ class Request:
     """A table to make."""
 
     rows: tuple[str, ...] = ()
-    """Keys as they were given; none: see keys.default_rows."""
+    """Keys as they were given; none: see outcomes.default_rows."""
     columns: tuple[str, ...] = ()
     against: str | None = None
     reach: float | None = None

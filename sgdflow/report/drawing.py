@@ -10,7 +10,7 @@ from typing import Literal
 from xml.etree.ElementTree import Element
 
 from sgdflow.report.layout import Box, Layout, Point, layout
-from sgdflow.report.markup import as_xml, element
+from sgdflow.report.page import as_xml, element
 
 _HEIGHT = 46.0
 _LETTER = 7.6

@@ -7,14 +7,11 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from sgdflow.records import SPLITS
-from sgdflow.report.blame import Blame
 from sgdflow.report.chart import chart
-from sgdflow.report.curves import flags, lines
 from sgdflow.report.drawing import Mark, drawing
-from sgdflow.report.markup import element
-from sgdflow.report.page import section, table
-from sgdflow.report.reading import Record, Run
-from sgdflow.report.shape import Shape
+from sgdflow.report.findings import Blame, flags, lines
+from sgdflow.report.page import element, section, table
+from sgdflow.report.reading import Record, Run, Shape
 
 _NAMES = ("graph", "task", "method", "llm")
 

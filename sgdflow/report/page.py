@@ -1,17 +1,55 @@
-"""One self-contained HTML page: everything it needs stands in it, nothing is fetched."""
+"""Self-contained HTML pages, made as trees: a text can only ever be a text."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import json
+import re
 from collections.abc import Sequence
 from importlib.resources import files
 from string import Template
 from typing import Any
-from xml.etree.ElementTree import Element
+from xml.etree.ElementTree import Element, tostring
 
-from sgdflow.report.data import as_script
-from sgdflow.report.markup import as_html, element
+_UNSAFE = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
+_UNPRINTABLE = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What neither XML nor UTF-8 can hold: control characters and lone surrogates."""
+
+
+def element(name: str, *content: Element | str | None, **attributes: object) -> Element:
+    """Return an element; `class_` is class, data_x is data-x, an attribute of None is left out."""
+    made = Element(name)
+    for key, value in attributes.items():
+        if value is not None:
+            made.set(key.rstrip("_").replace("_", "-"), printable(str(value)))
+    last: Element | None = None
+    for part in content:
+        if part is None:
+            continue
+        if not isinstance(part, str):
+            made.append(part)
+            last = part
+        elif last is None:
+            made.text = (made.text or "") + printable(part)
+        else:
+            last.tail = (last.tail or "") + printable(part)
+    return made
+
+
+def as_html(tree: Element) -> str:
+    """Return the tree as HTML."""
+    return tostring(tree, encoding="unicode", method="html")
+
+
+def as_xml(tree: Element) -> str:
+    """Return the tree as XML."""
+    return tostring(tree, encoding="unicode")
+
+
+def printable(text: str) -> str:
+    """Return the text with U+FFFD for what a file of this kind cannot hold."""
+    return _UNPRINTABLE.sub("\ufffd", text)
 
 _SCRIPTS = ("make.js", "node.js", "page.js")
 """One after the other they are one script."""
@@ -63,6 +101,17 @@ def section(title: str, name: str, *content: Element | None) -> Element:
     """Return a part of the page with a heading."""
     heading = element("h2", title, id=f"{name}-title")
     return element("section", heading, *content, id=name, aria_labelledby=f"{name}-title")
+
+
+def as_script(data: Any) -> str:
+    """Return JSON that can stand in a script element: nothing in it ends or opens markup."""
+    written = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return _UNSAFE.sub(_escape, written)
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return "\ufffd" if 0xD800 <= code <= 0xDFFF else f"\\u{code:04x}"
 
 
 def _hash(text: str) -> str:

@@ -1,4 +1,4 @@
-"""A run directory, read back."""
+"""A run directory read back, with the graph that it declares."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import yaml
 
 from sgdflow.errors import ConfigError
 from sgdflow.records import FORMAT
+from sgdflow.records.words import as_text
 
 Record = Mapping[str, Any]
 
@@ -110,3 +111,65 @@ def _checked(record: Any, where: str) -> Record:
             "Use the version that wrote it (result.json names it)."
         )
     return record
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A node."""
+
+    predecessors: tuple[str, ...]
+    parameters: Mapping[str, str]
+    """Local name -> name in the graph."""
+    code: bool
+    """Whether it is computed by a Python callable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A parameter as declared."""
+
+    text: str
+    frozen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A graph."""
+
+    name: str
+    inputs: tuple[str, ...]
+    nodes: Mapping[str, Member]
+    parameters: Mapping[str, Declared]
+    output: str
+
+    @property
+    def predecessors(self) -> Mapping[str, tuple[str, ...]]:
+        """Return those of every variable; inputs have none."""
+        return {i: () for i in self.inputs} | {n: m.predecessors for n, m in self.nodes.items()}
+
+
+def shape_of(declaration: Mapping[str, Any]) -> Shape:
+    """Return the shape of a valid declaration, one without a `_target_` of its own."""
+    parameters = {
+        name: _declared(value) for name, value in (declaration.get("parameters") or {}).items()
+    }
+    nodes: dict[str, Member] = {}
+    for name, node in declaration["nodes"].items():
+        own: dict[str, str] = {}
+        for local, value in (node.get("parameters") or {}).items():
+            shared = value.get("shared") if isinstance(value, Mapping) else None
+            own[local] = shared or f"{name}.{local}"
+            if shared is None:
+                parameters[own[local]] = _declared(value)
+        forward = node.get("forward")
+        code = isinstance(forward, Mapping) and "_target_" in forward
+        nodes[name] = Member(tuple(node["predecessors"]), own, code)
+    return Shape(
+        declaration["name"], tuple(declaration["inputs"]), nodes, parameters, declaration["output"]
+    )
+
+
+def _declared(value: Any) -> Declared:
+    if isinstance(value, Mapping):
+        return Declared(as_text(value.get("value")), bool(value.get("frozen")))
+    return Declared(as_text(value), False)

@@ -9,13 +9,10 @@ from xml.etree.ElementTree import Element
 
 from sgdflow.errors import ConfigError
 from sgdflow.report import overview
-from sgdflow.report.blame import blame, dismissive
-from sgdflow.report.data import calls_data, run_data
-from sgdflow.report.history import histories
-from sgdflow.report.markup import element
-from sgdflow.report.page import page, section
-from sgdflow.report.reading import Run, read
-from sgdflow.report.shape import shape_of
+from sgdflow.report.findings import blame, dismissive, histories
+from sgdflow.report.page import element, page, section
+from sgdflow.report.page_data import calls_data, run_data
+from sgdflow.report.reading import Run, read, shape_of
 
 NAME = "report.html"
 """Of the file in a run directory."""

@@ -10,8 +10,8 @@ import pytest
 from compare_runs import TWO, run, scores, table
 
 from sgdflow.comparison import Goal, as_text
+from sgdflow.comparison.files import differences_csv
 from sgdflow.comparison.outcomes import calls_to_reach
-from sgdflow.comparison.writing import differences_csv
 from sgdflow.errors import ConfigError
 
 

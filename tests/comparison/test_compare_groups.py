@@ -11,8 +11,8 @@ import pytest
 from compare_runs import TWO, run, scores, table
 
 from sgdflow.comparison import as_markdown, as_text, write_folder
-from sgdflow.comparison.bbh import ALGORITHMIC, NLP, files_of
-from sgdflow.comparison.writing import cells_csv
+from sgdflow.comparison.files import cells_csv
+from sgdflow.comparison.paper import ALGORITHMIC, NLP, files_of
 from sgdflow.errors import ConfigError
 
 

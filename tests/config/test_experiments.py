@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sgdflow.comparison import bbh
+from sgdflow.comparison import paper
 from sgdflow.config.build import build_graph, build_method
 from sgdflow.config.compose import compose
 from sgdflow.config.paths import prompt_folders
@@ -55,7 +55,7 @@ def test_every_value_of_a_sweep_is_one_that_runs(name: str, override: str) -> No
 def test_sweeps_are_whole() -> None:
     files = SWEEPS["bbh"]["task.name"]
     assert len(files) == len(set(files)) == 27
-    assert [*bbh.missing("all", files)] == []
+    assert [*paper.missing("all", files)] == []
     shipped = {file.stem for file in (ROOT / "conf/method").glob("*.yaml")}
     assert set(SWEEPS["methods"]["method"]) == shipped
     nodes = compose(["graph=liar"])["graph"]["nodes"]

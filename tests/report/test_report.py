@@ -17,14 +17,10 @@ from run_directories import Directory
 from sgdflow.errors import ConfigError
 from sgdflow.executor.gradients import Gradient
 from sgdflow.report import NAME, write
-from sgdflow.report.blame import blame
-from sgdflow.report.curves import flags, lines
-from sgdflow.report.data import as_script
-from sgdflow.report.history import histories
-from sgdflow.report.page import page
-from sgdflow.report.reading import Run, read
-from sgdflow.report.room import shares
-from sgdflow.report.shape import Shape, shape_of
+from sgdflow.report.findings import blame, flags, histories, lines
+from sgdflow.report.page import as_script, page
+from sgdflow.report.page_data import shares
+from sgdflow.report.reading import Run, Shape, read, shape_of
 from sgdflow.update import Item, Select
 
 HOSTILE = st.text(

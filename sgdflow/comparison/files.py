@@ -1,4 +1,4 @@
-"""A comparison as text, Markdown, CSV and a folder of files."""
+"""A comparison as a folder of files: CSV, Markdown, a picture and a page."""
 
 from __future__ import annotations
 
@@ -6,35 +6,14 @@ import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from textwrap import TextWrapper
 
-from sgdflow.comparison.blocks import Block, blocks_of
-from sgdflow.comparison.keys import label, values_of
-from sgdflow.comparison.outcomes import History, roles
+from sgdflow.comparison.outcomes import History, label, roles, values_of
 from sgdflow.comparison.table import Comparison
+from sgdflow.comparison.text import as_markdown
 from sgdflow.errors import ConfigError
 
 Row = Sequence[object]
-_WRAPPED = TextWrapper(
-    width=100,
-    initial_indent="  ",
-    subsequent_indent="  ",
-    break_long_words=False,
-    break_on_hyphens=False,
-)
 _PICTURE = "Scores with their intervals"
-
-
-def as_text(comparison: Comparison) -> str:
-    """Return what is printed."""
-    return "\n\n".join(_block_text(block) for block in blocks_of(comparison)) + "\n"
-
-
-def as_markdown(comparison: Comparison) -> str:
-    """Return the same as Markdown."""
-    first, *others = blocks_of(comparison)
-    parts = [f"# {_escaped(first.title)}", *(_block_markdown(block) for block in others)]
-    return "\n\n".join(parts) + "\n"
 
 
 def cells_csv(comparison: Comparison) -> str:
@@ -130,36 +109,6 @@ def write_folder(
     except OSError as error:
         raise ConfigError(f"out={folder}: cannot be written ({error.strerror}).") from error
     return tuple(folder / name for name in texts)
-
-
-def _block_text(block: Block) -> str:
-    lines = [block.title]
-    if block.rows:
-        table = (block.header, *block.rows)
-        widths = [max(len(row[i]) for row in table) for i in range(len(block.header))]
-        filled = ["  ".join(w.ljust(n) for w, n in zip(r, widths, strict=True)) for r in table]
-        rule = "  ".join("-" * width for width in widths)
-        lines += [line.rstrip() for line in (filled[0], rule, *filled[1:])]
-    lines += [_WRAPPED.fill(line) for line in block.lines]
-    return "\n".join(lines)
-
-
-def _block_markdown(block: Block) -> str:
-    parts = [f"## {_escaped(block.title)}"]
-    if block.rows:
-        table = [block.header, ["---"] * len(block.header), *block.rows]
-        rows = ([w if w == "---" else _escaped(w) for w in row] for row in table)
-        parts.append("\n".join(f"| {' | '.join(row)} |" for row in rows))
-    if block.lines:
-        parts.append("\n".join(f"- {_escaped(line)}" for line in block.lines))
-    return "\n\n".join(parts)
-
-
-def _escaped(text: str) -> str:
-    """Keep what a configuration value holds from being read as Markdown or HTML."""
-    for character in "\\`*_[]|~$":
-        text = text.replace(character, f"\\{character}")
-    return text.replace("&", "&amp;").replace("<", "&lt;")
 
 
 def _csv(header: Iterable[str], rows: Iterable[Row]) -> str:

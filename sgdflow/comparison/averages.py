@@ -1,15 +1,21 @@
-"""One cell: runs averaged within each seed first, then over seeds."""
+"""Runs averaged: a cell within each seed first, then over seeds; rows as paired differences."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
-from sgdflow.comparison.keys import SEED, Values, label
-from sgdflow.comparison.outcomes import Outcome
-from sgdflow.comparison.statistics import Estimate, estimate, median_reached
+from sgdflow.comparison.outcomes import SEED, Outcome, Values, label
+from sgdflow.comparison.statistics import (
+    Difference,
+    Estimate,
+    estimate,
+    holm,
+    median_reached,
+    paired_difference,
+)
 
 Stratum = Values
 """What a run has for the keys that vary within a cell."""
@@ -130,3 +136,48 @@ def _joined(
 def _mean(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return fmean(known) if known else None
+
+
+@dataclass(frozen=True, slots=True)
+class PairedRow:
+    """A row against another."""
+
+    row: Values
+    difference: Difference | None
+    """None without pairs."""
+    unpaired: int
+    """Pair keys that only one of the two rows has."""
+    corrected: float | None = None
+    """The p-value corrected (Holm) for the number of rows tested."""
+
+
+def paired_rows(
+    rows: Mapping[Values, Sequence[Outcome]],
+    against: Values,
+    pair_key: Callable[[Outcome], Values],
+) -> tuple[PairedRow, ...]:
+    """Compare every other row with one: runs with the same pair key belong together.
+
+    Repeats of a key within a row are averaged and make one pair.
+    """
+    base = _by_key(rows[against], pair_key)
+    found = []
+    for row, outcomes in rows.items():
+        if row == against:
+            continue
+        scores = _by_key(outcomes, pair_key)
+        shared = [key for key in base if key in scores]
+        differences = [scores[key] - base[key] for key in shared]
+        difference = paired_difference(differences) if differences else None
+        found.append(PairedRow(row, difference, len(scores.keys() ^ base.keys())))
+    corrected = holm([one.difference.p if one.difference else None for one in found])
+    return tuple(replace(one, corrected=p) for one, p in zip(found, corrected, strict=True))
+
+
+def _by_key(
+    outcomes: Sequence[Outcome], pair_key: Callable[[Outcome], Values]
+) -> dict[Values, float]:
+    scores: dict[Values, list[float]] = defaultdict(list)
+    for outcome in outcomes:
+        scores[pair_key(outcome)].append(outcome.score)
+    return {key: fmean(values) for key, values in scores.items()}

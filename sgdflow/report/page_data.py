@@ -2,22 +2,46 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sgdflow.report.history import History
-from sgdflow.report.reading import Record, Run
-from sgdflow.report.room import shares
-from sgdflow.report.shape import Shape
-from sgdflow.report.texts import Texts
+from sgdflow.records.words import as_text
+from sgdflow.report.findings import History, shortened
+from sgdflow.report.reading import Record, Run, Shape
 
 _STEPS, _CALLS = 20_000_000, 40_000_000
-"""Characters of steps.jsonl and calls.jsonl that a page shows at most; see room.py."""
+"""Characters of steps.jsonl and calls.jsonl that a page shows at most; see `shares`."""
 _EXAMPLES = 300
 _OPS = {"equal": "=", "delete": "-", "insert": "+"}
-_UNSAFE = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
+_SPLIT = 300
+
+
+class Texts:
+    """A table of texts; prompts repeat most of their lines, so those are kept once, too."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self.table: list[str | list[int]] = []
+        """A text, or the numbers of its lines."""
+
+    def add(self, value: Any) -> int:
+        """Return the number of a text."""
+        text = shortened(as_text(value))
+        if text in self._numbers:
+            return self._numbers[text]
+        lines = text.split("\n") if len(text) > _SPLIT else []
+        if len(lines) > 1:
+            entry: str | list[int] = [self._line(line) for line in lines]
+            return self._keep(text, entry)
+        return self._line(text)
+
+    def _line(self, text: str) -> int:
+        return self._numbers[text] if text in self._numbers else self._keep(text, text)
+
+    def _keep(self, text: str, entry: str | list[int]) -> int:
+        self._numbers[text] = len(self.table)
+        self.table.append(entry)
+        return self._numbers[text]
 
 
 def run_data(
@@ -25,8 +49,8 @@ def run_data(
 ) -> dict[str, Any]:
     """Return everything except prompts and replies."""
     texts = Texts()
-    shown, left_out = _worst(run.examples)
-    rooms = shares([len(step["sampled"]) for step in run.steps], run.steps_size, _STEPS)
+    worst, left_out = _worst(run.examples)
+    learned = shares([len(step["sampled"]) for step in run.steps], run.steps_size, _STEPS)
     return {
         "graph": {
             "inputs": shape.inputs,
@@ -52,8 +76,8 @@ def run_data(
             }
             for name, history in parameters.items()
         },
-        "steps": [_step(s, room, texts) for s, room in zip(run.steps, rooms, strict=True)],
-        "examples": [_example(one, texts) for one in shown],
+        "steps": [_step(s, shown, texts) for s, shown in zip(run.steps, learned, strict=True)],
+        "examples": [_example(one, texts) for one in worst],
         "examples_left_out": left_out,
         "dismissive": phrase,
         "texts": texts.table,
@@ -64,8 +88,7 @@ def calls_data(run: Run) -> dict[str, Any]:
     """Return prompts and replies by step, of as many examples as a page has room for."""
     texts = Texts()
     counts = {step["step"]: len(step["sampled"]) for step in run.steps}
-    rooms = shares(list(counts.values()), run.calls_size, _CALLS)
-    room = dict(zip(counts, rooms, strict=True))
+    shown = dict(zip(counts, shares(list(counts.values()), run.calls_size, _CALLS), strict=True))
     steps = {
         record["step"]: {
             "examples": [
@@ -74,7 +97,7 @@ def calls_data(run: Run) -> dict[str, Any]:
                     "loss": _calls(one["loss"], texts),
                     "backward": _calls_by(one["backward"], texts),
                 }
-                for one in record["examples"][: room.get(record["step"], 0)]
+                for one in record["examples"][: shown.get(record["step"], 0)]
             ],
             "updates": _calls_by(record["updates"], texts),
         }
@@ -83,18 +106,24 @@ def calls_data(run: Run) -> dict[str, Any]:
     return {"steps": steps, "texts": texts.table}
 
 
-def as_script(data: Any) -> str:
-    """Return JSON that can stand in a script element: nothing in it ends or opens markup."""
-    written = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    return _UNSAFE.sub(_escape, written)
+def shares(counts: Sequence[int], size: int, limit: int) -> list[int]:
+    """Return how many of its examples each step shows, the latest steps first to be served.
+
+    `size` is that of the file that holds them all, `limit` how much of it a page has room for.
+    """
+    total = sum(counts)
+    if size <= limit or total == 0:
+        return list(counts)
+    fitting = total * limit // size
+    each = max(1, fitting // len(counts))
+    shown = [0] * len(counts)
+    for i in reversed(range(len(counts))):
+        shown[i] = min(counts[i], each, fitting)
+        fitting -= shown[i]
+    return shown
 
 
-def _escape(found: re.Match[str]) -> str:
-    code = ord(found[0])
-    return "\ufffd" if 0xD800 <= code <= 0xDFFF else f"\\u{code:04x}"
-
-
-def _step(step: Record, room: int, texts: Texts) -> dict[str, Any]:
+def _step(step: Record, shown: int, texts: Texts) -> dict[str, Any]:
     return {
         "step": step["step"],
         "accepted": step["accepted"],
@@ -119,7 +148,7 @@ def _step(step: Record, room: int, texts: Texts) -> dict[str, Any]:
                 },
                 "failures": _each(one["failures"], texts.add),
             }
-            for one in step["sampled"][:room]
+            for one in step["sampled"][:shown]
         ],
     }
 

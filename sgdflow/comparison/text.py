@@ -1,24 +1,30 @@
-"""What is printed of a comparison, as tables of words; how they look is writing.py's."""
+"""A comparison in words: as text and as Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from textwrap import TextWrapper
 
-from sgdflow.comparison.cells import Cell
-from sgdflow.comparison.keys import label
-from sgdflow.comparison.liar import CAVEAT
-from sgdflow.comparison.outcomes import Goal, roles
-from sgdflow.comparison.pairs import PairedRow
+from sgdflow.comparison.averages import Cell, PairedRow
+from sgdflow.comparison.outcomes import Goal, label, roles
+from sgdflow.comparison.paper import CAVEAT
 from sgdflow.comparison.statistics import Estimate, smallest_p
 from sgdflow.comparison.table import Comparison
 
-ABSENT = "-"
+_WRAPPED = TextWrapper(
+    width=100,
+    initial_indent="  ",
+    subsequent_indent="  ",
+    break_long_words=False,
+    break_on_hyphens=False,
+)
+_ABSENT = "-"
 _SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class Section:
     """A heading, a table and lines below it; each may be empty."""
 
     title: str
@@ -27,11 +33,11 @@ class Block:
     lines: tuple[str, ...] = ()
 
 
-def blocks_of(comparison: Comparison) -> Iterator[Block]:
+def sections_of(comparison: Comparison) -> Iterator[Section]:
     """Return everything there is to say, in reading order."""
     runs = len(comparison.outcomes) + len(comparison.left_out)
     counted = f"{len(comparison.outcomes)} of {runs} runs"
-    yield Block(f"{comparison.title}: {counted}")
+    yield Section(f"{comparison.title}: {counted}")
     if comparison.column_keys:
         yield _overview(comparison)
     yield _details(comparison)
@@ -42,10 +48,10 @@ def blocks_of(comparison: Comparison) -> Iterator[Block]:
     if comparison.left_out:
         yield _left_out(comparison)
     if comparison.notes:
-        yield Block("Mind", lines=comparison.notes)
+        yield Section("Mind", lines=comparison.notes)
 
 
-def _overview(comparison: Comparison) -> Block:
+def _overview(comparison: Comparison) -> Section:
     cells, by = (
         comparison.cells,
         [", ".join(comparison.row_keys), ", ".join(comparison.column_keys)],
@@ -60,10 +66,10 @@ def _overview(comparison: Comparison) -> Block:
         by.reverse()
     rows = ((label(values), *words) for values, words in zip(down, table, strict=True))
     header = (by[0], *(label(values) for values in across))
-    return Block(f"Final {comparison.split} score by {by[1]}", header, tuple(rows))
+    return Section(f"Final {comparison.split} score by {by[1]}", header, tuple(rows))
 
 
-def _details(comparison: Comparison) -> Block:
+def _details(comparison: Comparison) -> Section:
     named = roles(comparison.outcomes)
     keyed = [", ".join(keys) for keys in (comparison.row_keys, comparison.column_keys) if keys]
     header = [*keyed, f"{comparison.split} score", *(f"{role} calls" for role in named)]
@@ -77,10 +83,10 @@ def _details(comparison: Comparison) -> Block:
         for column in comparison.columns:
             if cell := comparison.cells.get((row, column)):
                 words = [label(values) for values in (row, column) if values]
-                words += [_score(cell), *(count(cell.calls.get(role)) for role in named)]
-                words += [count(cell.tokens), _cost(cell), _seconds(cell.seconds)]
-                rows.append((*words, *([reached(cell)] if comparison.goal else [])))
-    return Block("Scores and spending", tuple(header), tuple(rows), tuple(lines))
+                words += [_score(cell), *(_count(cell.calls.get(role)) for role in named)]
+                words += [_count(cell.tokens), _cost(cell), _seconds(cell.seconds)]
+                rows.append((*words, *([_reached(cell)] if comparison.goal else [])))
+    return Section("Scores and spending", tuple(header), tuple(rows), tuple(lines))
 
 
 def _goal_words(goal: Goal) -> str:
@@ -91,7 +97,7 @@ def _goal_words(goal: Goal) -> str:
     )
 
 
-def _differences(comparison: Comparison) -> Block:
+def _differences(comparison: Comparison) -> Section:
     against = label(comparison.against or ())
     header = (", ".join(comparison.row_keys), "difference", "pairs", "unpaired", "p", "p (Holm)")
     rows = [(label(one.row), *_difference(one)) for one in comparison.paired]
@@ -110,7 +116,7 @@ def _differences(comparison: Comparison) -> Block:
             "the difference: more seeds are needed."
         )
     title = f"Against {against}, paired"
-    return Block(title, header, tuple(rows), tuple(lines if rows else ["There is no other row."]))
+    return Section(title, header, tuple(rows), tuple(lines if rows else ["There is no other row."]))
 
 
 def _powerless(pairs: int) -> bool:
@@ -120,30 +126,32 @@ def _powerless(pairs: int) -> bool:
 def _difference(one: PairedRow) -> tuple[str, ...]:
     unpaired = str(one.unpaired)
     if one.difference is None:
-        return ("no pairs", "0", unpaired, ABSENT, ABSENT)
+        return ("no pairs", "0", unpaired, _ABSENT, _ABSENT)
     found = one.difference
     sign = "" if found.exact else "~"
-    values = [f"{sign}{_p(p)}" if p is not None else ABSENT for p in (found.p, one.corrected)]
+    values = [f"{sign}{_p(p)}" if p is not None else _ABSENT for p in (found.p, one.corrected)]
     return (_estimate(found.estimate, "+.3f", "+.2f"), str(found.estimate.n), unpaired, *values)
 
 
-def _ablation(comparison: Comparison) -> Block:
+def _ablation(comparison: Comparison) -> Section:
     rows = []
     for one in comparison.ablations:
         paper = "not available to us" if one.published is None else f"{one.published:.3f}"
         rows.append((one.variant, paper, _score(one.cell) if one.cell else "not run"))
     caveat = CAVEAT.format(split=comparison.split)
-    return Block("LIAR: the paper's ablation", ("variant", "paper", "ours"), tuple(rows), (caveat,))
+    return Section(
+        "LIAR: the paper's ablation", ("variant", "paper", "ours"), tuple(rows), (caveat,)
+    )
 
 
-def _left_out(comparison: Comparison) -> Block:
+def _left_out(comparison: Comparison) -> Section:
     lines = [f"{one.run.name} ({one.run.id[:8]}) {one.why}" for one in comparison.left_out]
     runs = "1 run is" if len(lines) == 1 else f"{len(lines)} runs are"
-    return Block(f"{runs} not counted", lines=tuple(lines))
+    return Section(f"{runs} not counted", lines=tuple(lines))
 
 
 def _score(cell: Cell | None) -> str:
-    return ABSENT if cell is None else f"{_estimate(cell.score, '.3f', '.2f')} n={cell.score.n}"
+    return _ABSENT if cell is None else f"{_estimate(cell.score, '.3f', '.2f')} n={cell.score.n}"
 
 
 def _estimate(found: Estimate, form: str, bounds: str) -> str:
@@ -154,17 +162,17 @@ def _estimate(found: Estimate, form: str, bounds: str) -> str:
     return f"{found.mean:{form}} ({found.low:{bounds}} to {found.high:{bounds}})"
 
 
-def count(value: float | None) -> str:
+def _count(value: float | None) -> str:
     """Write a number of calls or tokens."""
     if value is None:
-        return ABSENT
+        return _ABSENT
     return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.1f}"
 
 
-def reached(cell: Cell) -> str:
+def _reached(cell: Cell) -> str:
     """Say when the goal was reached, and how many runs never did."""
     never = cell.runs - cell.reached
-    words = [count(cell.to_reach)] if cell.to_reach is not None else []
+    words = [_count(cell.to_reach)] if cell.to_reach is not None else []
     return ", ".join([*words, *([f"never ({never} of {cell.runs})"] if never else [])])
 
 
@@ -176,8 +184,50 @@ def _cost(cell: Cell) -> str:
 
 
 def _seconds(value: float | None) -> str:
-    return ABSENT if value is None else f"{value:.1f}"
+    return _ABSENT if value is None else f"{value:.1f}"
 
 
 def _p(value: float) -> str:
     return "<0.0001" if value < 0.0001 else f"{value:.4f}"
+
+
+def as_text(comparison: Comparison) -> str:
+    """Return what is printed."""
+    return "\n\n".join(_as_text(section) for section in sections_of(comparison)) + "\n"
+
+
+def as_markdown(comparison: Comparison) -> str:
+    """Return the same as Markdown."""
+    first, *others = sections_of(comparison)
+    parts = [f"# {_escaped(first.title)}", *(_as_markdown(section) for section in others)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _as_text(section: Section) -> str:
+    lines = [section.title]
+    if section.rows:
+        table = (section.header, *section.rows)
+        widths = [max(len(row[i]) for row in table) for i in range(len(section.header))]
+        filled = ["  ".join(w.ljust(n) for w, n in zip(r, widths, strict=True)) for r in table]
+        rule = "  ".join("-" * width for width in widths)
+        lines += [line.rstrip() for line in (filled[0], rule, *filled[1:])]
+    lines += [_WRAPPED.fill(line) for line in section.lines]
+    return "\n".join(lines)
+
+
+def _as_markdown(section: Section) -> str:
+    parts = [f"## {_escaped(section.title)}"]
+    if section.rows:
+        table = [section.header, ["---"] * len(section.header), *section.rows]
+        rows = ([w if w == "---" else _escaped(w) for w in row] for row in table)
+        parts.append("\n".join(f"| {' | '.join(row)} |" for row in rows))
+    if section.lines:
+        parts.append("\n".join(f"- {_escaped(line)}" for line in section.lines))
+    return "\n\n".join(parts)
+
+
+def _escaped(text: str) -> str:
+    """Keep what a configuration value holds from being read as Markdown or HTML."""
+    for character in "\\`*_[]|~$":
+        text = text.replace(character, f"\\{character}")
+    return text.replace("&", "&amp;").replace("<", "&lt;")

@@ -6,10 +6,22 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sgdflow.comparison import bbh, keys
-from sgdflow.comparison.cells import Cell, make_cell
-from sgdflow.comparison.keys import SEED, SHORT, Values, label, values_of
-from sgdflow.comparison.outcomes import Outcome
+from sgdflow.comparison import paper
+from sgdflow.comparison.averages import Cell, make_cell
+from sgdflow.comparison.outcomes import (
+    SEED,
+    SHORT,
+    Outcome,
+    Values,
+    collapsed,
+    default_columns,
+    default_rows,
+    in_order,
+    label,
+    resolve_keys,
+    values_of,
+    varying,
+)
 from sgdflow.comparison.request import Request
 from sgdflow.errors import ConfigError, did_you_mean, listed
 from sgdflow.tracking.reading import RecordedRun
@@ -36,14 +48,14 @@ class Arrangement:
     @property
     def rows(self) -> tuple[Values, ...]:
         """Return the rows in order."""
-        return keys.in_order(row for row, _ in self.members)
+        return in_order(row for row, _ in self.members)
 
     @property
     def columns(self) -> tuple[Values, ...]:
         """Return the columns in order; one empty tuple where there are no column keys."""
         if self.halves:
-            return tuple((half,) for half in bbh.HALVES)
-        return keys.in_order(column for _, column in self.members)
+            return tuple((half,) for half in paper.HALVES)
+        return in_order(column for _, column in self.members)
 
     @property
     def pair_keys(self) -> tuple[str, ...]:
@@ -83,7 +95,7 @@ class Arrangement:
             outcomes,
             lambda o: values_of(o.run, strata),
             # The three files of one puzzle are one task.
-            lambda values: bbh.task_of(values[0] or ""),
+            lambda values: paper.task_of(values[0] or ""),
         )
 
 
@@ -97,16 +109,16 @@ def arrange(
         row = values_of(outcome.run, row_keys)
         columns: Iterable[Values] = [values_of(outcome.run, column_keys)]
         if request.halves:
-            columns = [(half,) for half in bbh.halves_of(outcome.run.params.get(TASK, ""))]
+            columns = [(half,) for half in paper.halves_of(outcome.run.params.get(TASK, ""))]
         for column in columns:
             found[row, column].append(outcome)
-    varied = [keys.varying([o.run for o in members]) for members in found.values()]
+    varied = [varying([o.run for o in members]) for members in found.values()]
     inner = dict.fromkeys(key for names in varied for key in names)
     return Arrangement(
         row_keys,
         (HALF,) if request.halves else column_keys,
         {place: tuple(members) for place, members in found.items()},
-        keys.collapsed(inner, [outcome.run for outcome in outcomes]),
+        collapsed(inner, [outcome.run for outcome in outcomes]),
         request.halves,
     )
 
@@ -115,12 +127,12 @@ def chosen_keys(
     request: Request, runs: Sequence[RecordedRun]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the keys of rows and columns in full; raises ConfigError."""
-    columns = keys.resolve("cols", request.columns, runs)
-    rows = keys.resolve("rows", request.rows, runs)
+    columns = resolve_keys("cols", request.columns, runs)
+    rows = resolve_keys("rows", request.rows, runs)
     taken = (TASK,) if request.halves or not columns else columns
-    rows = rows or keys.default_rows(runs, taken)
+    rows = rows or default_rows(runs, taken)
     if not columns and not request.halves:
-        columns = keys.default_columns(runs, rows)
+        columns = default_columns(runs, rows)
     if both := [key for key in rows if key in columns]:
         raise ConfigError(f"{both[0]} cannot be both in the rows and in the columns.")
     return rows, columns

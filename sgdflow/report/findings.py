@@ -1,0 +1,188 @@
+"""What the steps of a run come to: the blame of nodes, the history of texts, the scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sgdflow.records.diff import Part, words
+from sgdflow.records.words import as_text
+from sgdflow.report.chart import Dot, Flag, Line
+from sgdflow.report.reading import Member, Record, Run, Shape
+from sgdflow.update.select import Select
+
+_LONGEST = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """The gradients of a node over all steps and sampled examples."""
+
+    gradients: int
+    """All that arrived."""
+    blamed: int
+    """Those that ask for a change and that the node did not pass on to a predecessor."""
+
+
+def dismissive(config: Record) -> str:
+    """Return what a gradient says that asks for no change."""
+    found: Any = config
+    for key in ("method", "update", "select", "dismissive"):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found if isinstance(found, str) else Select().dismissive
+
+
+def blame(shape: Shape, steps: Sequence[Record], phrase: str) -> Mapping[str, Blame]:
+    """Return the blame of each node: what `method.update.select.rule=blamed` counts, in all."""
+    counts = {name: [0, 0] for name in shape.nodes}
+    for step in steps:
+        for sampled in step["sampled"]:
+            arrived = {
+                name: _arrived(name, member, sampled["gradients"])
+                for name, member in shape.nodes.items()
+            }
+            asking = {name: _asking(texts, phrase) for name, texts in arrived.items()}
+            for name, member in shape.nodes.items():
+                passed_on = any(asking.get(p) for p in member.predecessors)
+                counts[name][0] += len(arrived[name])
+                counts[name][1] += 0 if passed_on else asking[name]
+    return {name: Blame(*found) for name, found in counts.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """What a step proposed for a parameter."""
+
+    step: int
+    parts: tuple[Part, ...]
+    """The difference to the text it would replace."""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A parameter over a run."""
+
+    start: str | None
+    """None: not known; the run read it from a file and has no initial.yaml."""
+    final: str
+    proposed: tuple[Proposed, ...]
+
+
+def histories(shape: Shape, run: Run) -> Mapping[str, History]:
+    """Return the history of each parameter."""
+    start = {name: _start(name, shape, run) for name in shape.parameters}
+    current = {name: text or "" for name, text in start.items()}
+    proposed: dict[str, list[Proposed]] = {name: [] for name in start}
+    for step in run.steps:
+        for name, value in step["proposal"].items():
+            if name in current:
+                text = as_text(value)
+                parts = words(shortened(current[name]), shortened(text))
+                proposed[name].append(Proposed(step["step"], parts))
+                if step["accepted"]:
+                    current[name] = text
+    return {
+        name: History(
+            start[name], as_text(run.parameters.get(name, current[name])), tuple(proposed[name])
+        )
+        for name in start
+    }
+
+
+def shortened(text: str) -> str:
+    """Return a text that a page can hold; what is cut off is said."""
+    left = len(text) - _LONGEST
+    return text if left <= 0 else f"{text[:_LONGEST]}\n... ({left:,} more characters)"
+
+
+def lines(run: Run) -> tuple[Line, ...]:
+    """Return the training and validation score of the current parameters after each step."""
+    found = [
+        Line("train", "train", _train(run)),
+        Line("validation", "validation", _validation(run)),
+    ]
+    return tuple(line for line in found if line.dots)
+
+
+def flags(run: Run) -> tuple[Flag, ...]:
+    """Return a flag for each step, where the gate scored it, or else at the current score."""
+    found = []
+    for step in run.steps:
+        score = step["scores"]["candidate"] or step["scores"]["train"]
+        verdict = "accepted" if step["accepted"] else "rejected"
+        tip = f"step {step['step']}: {verdict}, {step['reason']}"
+        found.append(Flag(step["step"], score["mean"] if score else 0.0, step["accepted"], tip))
+    return tuple(found)
+
+
+def _arrived(name: str, member: Member, gradients: Mapping[str, Sequence[Record]]) -> list[str]:
+    """Return the gradients of the node's parameters where they have some, else of its output."""
+    own = [
+        as_text(gradient["value"])
+        for parameter in member.parameters.values()
+        for gradient in gradients.get(parameter, ())
+        if gradient["source"] == name
+    ]
+    return own or [as_text(gradient["value"]) for gradient in gradients.get(name, ())]
+
+
+def _asking(texts: Sequence[str], phrase: str) -> int:
+    return sum(phrase.lower() not in text.lower() for text in texts)
+
+
+def _start(name: str, shape: Shape, run: Run) -> str | None:
+    """Return the text that the run began with, also where it has no initial.yaml."""
+    if name in run.initial:
+        return as_text(run.initial[name])
+    if run.config.get("parameters") is None:
+        return shape.parameters[name].text
+    if _changed(name, run.steps) or name not in run.parameters:
+        return None
+    return as_text(run.parameters[name])
+
+
+def _changed(name: str, steps: Sequence[Record]) -> bool:
+    return any(step["accepted"] and name in step["proposal"] for step in steps)
+
+
+def _train(run: Run) -> tuple[Dot, ...]:
+    """A step scores the parameters as the step before it left them."""
+    steps = run.steps
+    dots = [_dot(step["step"] - 1, step["scores"]["train"]) for step in steps]
+    if not steps:
+        dots.append(_dot(0, _initial(run, "train")))
+    elif not steps[-1]["accepted"]:
+        dots.append(_dot(steps[-1]["step"], steps[-1]["scores"]["train"]))
+    elif _gated_on_train(run.config):
+        dots.append(_dot(steps[-1]["step"], steps[-1]["scores"]["candidate"]))
+    return tuple(dot for dot in dots if dot)
+
+
+def _validation(run: Run) -> tuple[Dot, ...]:
+    score = _initial(run, "validation")
+    dots = [_dot(0, score)]
+    for step in run.steps:
+        score = step["scores"]["validation"] or (None if step["accepted"] else score)
+        dots.append(_dot(step["step"], score))
+    return tuple(dot for dot in dots if dot)
+
+
+def _initial(run: Run, split: str) -> Record | None:
+    if run.result is None:
+        return None
+    found: Record | None = run.result["scores"][split]["initial"]
+    return found
+
+
+def _gated_on_train(config: Mapping[str, Any]) -> bool:
+    found: Any = config
+    for key in ("method", "gate", "examples"):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return bool(found != "validation")
+
+
+def _dot(step: int, score: Record | None) -> Dot | None:
+    if score is None:
+        return None
+    return Dot(step, score["mean"], score["low"], score["high"])
