@@ -87,3 +87,9 @@ def did_you_mean(wrong: str, known: Iterable[str]) -> str:
 def listed(names: Iterable[str]) -> str:
     """Return names as "a, b, c", or "(none)"."""
     return ", ".join(names) or "(none)"
+
+
+def shortly(text: str, most: int = 60) -> str:
+    """Return a text in one line and, where it is long, its beginning."""
+    line = " ".join(text[: 4 * most].split())
+    return line if len(line) <= most and len(text) <= 4 * most else f"{line[:most]}..."

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sgdflow.errors import ReplyError, listed
+from sgdflow.errors import ReplyError, listed, shortly
+from sgdflow.prompting.dressing import thoughts_end, without_thoughts
+from sgdflow.prompting.objects import in_object, the_object
 
 REASONING = "reasoning"
 """Key of a JSON reply for the model's own use, where it may leave names out."""
-_THOUGHTS = re.compile(r"\A(?:\s*<think(?:ing)?>.*?</think(?:ing)?>)+", re.DOTALL)
 _NUMBERED_LINE = re.compile(
     r"^[ \t]*(?P<number>\d+)[.)][ \t]+(?P<rest>)(?:\((?P<name>[^()\n]+)\)[ \t]*:?[ \t]*)?",
     re.MULTILINE,
 )
-_FENCE = re.compile(r"\A```(?:json)?\s*\n(.*)\n```\Z", re.DOTALL)
+_SHOWN = 20
+"""Numbers, or names, of a reply that a message repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class ReplyFormat:
         Without names the one text stands under ''. Raises ReplyError for anything missing,
         empty or given twice; no part of a malformed reply is used.
         """
-        text = _without_thoughts(text).strip()
+        text = self._without_thoughts(text).strip()
         found = self._found(text, names)
         try:
             "".join(found.values()).encode()
@@ -60,6 +61,29 @@ class ReplyFormat:
         if empty:
             raise ReplyError(f"it is empty where {listed(empty)} should be")
         return {name: value.strip() for name, value in found.items()}
+
+    def _without_thoughts(self, text: str) -> str:
+        """Leave out what a reasoning model thought aloud, also where only the end of it is seen."""
+        text = without_thoughts(text)
+        end = thoughts_end(text)
+        return text if end is None or self._holds(text, *end) else text[end[1] :]
+
+    def _holds(self, text: str, start: int, end: int) -> bool:
+        """Return whether a closing tag for thoughts is a part of what the reply gives."""
+        match self.format:
+            case "tagged":
+                marks = re.finditer(rf"<(/?){re.escape(self.tag)}[\s>]", text)
+                before, after = "/", ""
+                for mark in marks:
+                    if mark.start() > start:
+                        after = mark[1]
+                        break
+                    before = mark[1]
+                return (before, after) == ("", "/")
+            case "json":
+                return in_object(text, start)
+            case _:
+                return text[end : end + 2].lstrip(" \t\r")[:1] not in ("", "\n")
 
     def _found(self, text: str, names: Sequence[str]) -> Mapping[str, str]:
         match self.format:
@@ -93,17 +117,11 @@ class ReplyFormat:
         return inside
 
     def _json(self, text: str, names: Sequence[str]) -> Mapping[str, str]:
-        if fenced := _FENCE.match(text):
-            text = fenced[1]
-        try:
-            found = json.loads(text, object_pairs_hook=_once)
-        except (ValueError, RecursionError) as error:
-            raise ReplyError(f"it is not one JSON object ({error})") from error
-        if not isinstance(found, dict):
-            raise ReplyError("it is not a JSON object")
+        wanted = list(names) or [self.tag]
+        known = {*wanted, REASONING}
+        found = the_object(text, known if self.partial else wanted, known)
         if self.partial:
             return _some_of(found, names)
-        wanted = list(names) or [self.tag]
         if missing := [key for key in wanted if not isinstance(found.get(key), str)]:
             raise ReplyError(f"the JSON object holds no string for {listed(missing)}")
         return {name: found[name] for name in names} if names else {"": found[self.tag]}
@@ -119,34 +137,17 @@ class Asking:
     partial: bool = False
 
 
-def _without_thoughts(text: str) -> str:
-    """Leave out what a reasoning model thought aloud before its reply."""
-    rest = _THOUGHTS.sub("", text, count=1)
-    if re.match(r"\s*<think(?:ing)?>", rest):
-        raise ReplyError("its reasoning never ended, so the answer is missing")
-    return rest
-
-
 def _some_of(found: Mapping[str, object], names: Sequence[str]) -> Mapping[str, str]:
     """Return the texts for those of the names that a JSON object holds; reasoning is no name."""
     known = {*names, REASONING}
     if unknown := [key for key in found if key not in known]:
-        raise ReplyError(f"the JSON object holds {listed(unknown)}; it may hold {listed(names)}")
+        raise ReplyError(f"the JSON object holds {_few(unknown)}; it may hold {listed(names)}")
     texts = {name: found[name] for name in names if name in found}
     if wrong := [name for name, text in texts.items() if not isinstance(text, str)]:
         raise ReplyError(f"the JSON object holds no string for {listed(wrong)}")
     if not texts and REASONING not in found:
         raise ReplyError(f"the JSON object holds none of {listed(names)}")
     return {name: str(text) for name, text in texts.items()}
-
-
-def _once(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
-    """Build a JSON object; json itself would keep the last of equal keys."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        twice = next(key for i, (key, _) in enumerate(pairs) if key in dict(pairs[:i]))
-        raise ReplyError(f"the JSON object holds {twice} more than once")
-    return found
 
 
 def _numbered(text: str, names: Sequence[str]) -> Mapping[str, str]:
@@ -162,8 +163,7 @@ def _numbered(text: str, names: Sequence[str]) -> Mapping[str, str]:
     run = marks[first:]
     numbers = [mark["number"] for mark in run]
     if numbers != [str(i) for i in range(1, len(names) + 1)]:
-        shown = listed(number[:10] for number in numbers)
-        raise ReplyError(f"its last list is numbered {shown}, not 1 to {len(names)}")
+        raise ReplyError(f"its last list is numbered {_few(numbers)}, not 1 to {len(names)}")
     ends = [mark.start() for mark in run[1:]] + [len(text)]
     found = {}
     for name, mark, end in zip(names, run, ends, strict=True):
@@ -172,3 +172,9 @@ def _numbered(text: str, names: Sequence[str]) -> Mapping[str, str]:
         begin = mark.end() if mark["name"] == name else mark.start("rest")
         found[name] = text[begin:end]
     return found
+
+
+def _few(said: Sequence[str]) -> str:
+    """List what a reply says; it may say very much."""
+    more = f" and {len(said) - _SHOWN:,} more" if len(said) > _SHOWN else ""
+    return listed(shortly(one, 20) for one in said[:_SHOWN]) + more

@@ -12,6 +12,7 @@ from sgdflow.executor.gradients import LOSS, Gradient
 from sgdflow.executor.graph import Graph, Node, Parameters, View
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Ask
+from sgdflow.prompting.dressing import unfenced_like
 from sgdflow.prompting.templates import shown
 from sgdflow.update.evidence import Learned
 from sgdflow.update.prompt_views import check_length, not_texts
@@ -65,8 +66,9 @@ class Whole:
             )
         except NodeFailed as error:
             return Proposal({}, dict.fromkeys(names, str(error)), {"graph": error.calls})
-        current, texts = situation.parameters, answered.texts.items()
-        changes = {name: text for name, text in texts if text != current[name].strip()}
+        current = situation.parameters
+        texts = {n: unfenced_like(text, current[n]) for n, text in answered.texts.items()}
+        changes = {n: text for n, text in texts.items() if text != current[n].strip()}
         return Proposal(changes, calls={"graph": (answered.call,)})
 
     def problems(self, graph: Graph, optimised: Sequence[str]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from sgdflow.executor.graph import Call, Graph, View
 from sgdflow.executor.walk import together
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Ask
+from sgdflow.prompting.dressing import unfenced_like
 from sgdflow.update.evidence import Item
 from sgdflow.update.prompt_views import (
     SAMPLE_ITEM,
@@ -109,7 +110,8 @@ class Rewrite:
             answered = await self.ask.send(llm, name, variables, accept=self._accept, sample=sample)
         except NodeFailed as error:
             return _Written(None, str(error), (*calls, *error.calls))
-        return _Written(answered.texts[""], None, (*calls, answered.call))
+        text = unfenced_like(answered.texts[""], situation.parameters[name])
+        return _Written(text, None, (*calls, answered.call))
 
     def _work(self, nodes: Sequence[View], items: Sequence[Item]) -> Mapping[str, Any]:
         return {

@@ -13,6 +13,7 @@ from sgdflow.executor.graph import Graph, View
 from sgdflow.executor.walk import together
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Answered, Ask
+from sgdflow.prompting.dressing import unfenced_like
 from sgdflow.update.prompt_views import SAMPLE_MEMBER, Attempt, check_length, members, not_texts
 from sgdflow.update.rule import Candidate, Proposal, Situation, StepCalls
 
@@ -42,8 +43,9 @@ class Search:
         stood = await situation.evaluate(situation.parameters)
         written = await self._write(name, situation, stood, llm)
         answered = [answer for answer in written if isinstance(answer, Answered)]
-        texts = dict.fromkeys(answer.texts[""] for answer in answered)
-        texts.pop(situation.parameters[name].strip(), None)
+        current = situation.parameters[name]
+        texts = dict.fromkeys(unfenced_like(answer.texts[""], current) for answer in answered)
+        texts.pop(current.strip(), None)
         tried = []
         for text in texts:
             scored = await situation.evaluate({**situation.parameters, name: text})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import time
 from collections.abc import Mapping, Sequence
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sgdflow.errors import ReplyError
+from sgdflow.prompting.dressing import unfenced_like
 from sgdflow.prompting.replies import ReplyFormat
 
 bounded = settings(derandomize=True, deadline=None, database=None, max_examples=150)
@@ -23,6 +25,11 @@ JSON = ReplyFormat("json")
 TEXT = ReplyFormat("text")
 NO_JSON = "it is not one JSON object"
 AT = "starting at: line 1 column"
+NO_VALUE = "Expecting value: line 1 column 1 (char 0)"
+COMMA = "Expecting ',' delimiter: line 1 column"
+KEY = "Expecting property name enclosed in double quotes: line 1 column"
+NO_JSON_AT_7 = f"{NO_JSON} ({COMMA} 13 (char 12))"
+DIFFER = "JSON objects that differ; write exactly one"
 TWICE = "stands 2 times; write it exactly once"
 TWELVE = tuple(f"hint_{i}" for i in range(1, 13))
 
@@ -70,8 +77,9 @@ def test_tagged_reply_of_one_text_is_read_as_it_was_written(written: str) -> Non
 def test_numbered_reply_is_read_as_it_was_written(
     written: dict[str, str], mark: str, labelled: bool
 ) -> None:
-    # Lists within a text are another test's matter.
+    # Lists within a text, and what ends thoughts, are another test's matter.
     written = {n: re.sub(r"(?m)^[ \t]*(?=[\d(:])", "- ", t) for n, t in written.items()}
+    written = {n: t.replace("</think>", "</thin>") for n, t in written.items()}
     lines = [
         f"{i}{mark} {f'({name}) ' if labelled else ''}{text}"
         for i, (name, text) in enumerate(written.items(), 1)
@@ -91,7 +99,7 @@ def test_json_reply_is_read_as_it_was_written(
 
 
 @bounded
-@given(texts.filter(lambda text: text.strip() and not text.strip().startswith("<think>")))
+@given(texts.map(lambda text: text.replace("think>", "thin>")).filter(str.strip))
 def test_text_reply_is_the_whole_reply(written: str) -> None:
     assert TEXT.read(written) == {"": written.strip()}
 
@@ -177,10 +185,10 @@ TRAPS: Sequence[tuple[ReplyFormat, Sequence[str], str, Expected]] = [
     (NUMBERED, AB, "1.5 is x\n2.5 is y", "no line starts with '1.'"),
     (JSON, ONE, "7", "it is not a JSON object"),
     (JSON, ONE, "[7]", "it is not a JSON object"),
-    (JSON, ONE, "It is 7.", f"{NO_JSON} (Expecting value: line 1 column 1 (char 0))"),
-    (JSON, ONE, "", f"{NO_JSON} (Expecting value: line 1 column 1 (char 0))"),
+    (JSON, ONE, "It is 7.", f"{NO_JSON} ({NO_VALUE})"),
+    (JSON, ONE, "", f"{NO_JSON} ({NO_VALUE})"),
     (JSON, AB, '{"a": "x"}', "the JSON object holds no string for b"),
-    (JSON, AB, '{"a": 7, "b": null}', "the JSON object holds no string for a, b"),
+    (JSON, AB, '{"a": true, "b": null}', "the JSON object holds no string for a, b"),
     (JSON, ONE, '{"output": {"x": {"y": 1}}}', "the JSON object holds no string for output"),
     (TEXT, ONE, " \n", "it is empty where output should be"),
     # Something is there twice: nobody knows which counts.
@@ -188,7 +196,8 @@ TRAPS: Sequence[tuple[ReplyFormat, Sequence[str], str, Expected]] = [
     (TAGGED, ("a",), "<g name='a'>x</g><g name=\"a\">x</g>", f'<g name="a"> {TWICE}'),
     (TAGGED, ONE, "<g>End with </g> always.</g>", "</g> stands 2 times after <g>"),
     (JSON, ONE, '{"output": "x", "output": "y"}', "the JSON object holds output more than once"),
-    (JSON, ONE, '{"output": "x"} {}', f"{NO_JSON} (Extra data: line 1 column 17 (char 16))"),
+    (JSON, ONE, '{"output": "x"} or {"output": "y"}', f"it holds 2 {DIFFER}"),
+    (JSON, ONE, '[{"output": "x"}, {"output": "y"}]', f"it holds 2 {DIFFER}"),
     (NUMBERED, AB, "1. x\n2. y\n2. z", "its last list is numbered 1, 2, 2, not 1 to 2"),
     (NUMBERED, AB, "1. x\n2. y\n3. z", "its last list is numbered 1, 2, 3, not 1 to 2"),
     (NUMBERED, AB, "1. x\n3. y", "its last list is numbered 1, 3, not 1 to 2"),
@@ -218,11 +227,28 @@ TRAPS: Sequence[tuple[ReplyFormat, Sequence[str], str, Expected]] = [
     (TEXT, ONE, "<think>Maybe z.</think>", "it is empty where output should be"),
     (TEXT, ONE, "<think>x", "its reasoning never ended, so the answer is missing"),
     (TAGGED, ONE, "\n<think>So <g>x</g>", "its reasoning never ended, so the answer is missing"),
+    (TAGGED, ONE, "<THINK>Maybe <g>z</g>?</THINK><g>x</g>", {"": "x"}),
+    (JSON, ONE, '[THINK]{"output": "z"}[/THINK]{"output": "x"}', {"": "x"}),
+    (TEXT, ONE, "<thought>Maybe z.</thought>x", {"": "x"}),
+    # Reasoning whose opening tag the chat template wrote.
+    (TAGGED, ONE, "Maybe <g>z</g>?</think><g>x</g>", {"": "x"}),
+    (TAGGED, ONE, "Between <g> tags, so\n</think>\n\n<g>x</g>", {"": "x"}),
+    (NUMBERED, AB, "1. p\n2. q\n3. r\n</think>\n\n1. x\n2. y", {"a": "x", "b": "y"}),
+    (JSON, ONE, 'Maybe {"output": "z"}?</think>{"output": "x"}', {"": "x"}),
+    (JSON, ONE, 'A { too many.</think>{"output": "x"}', {"": "x"}),
+    (TEXT, ONE, "Maybe z.\n</think>\n\nx", {"": "x"}),
+    (TEXT, ONE, "Maybe z.\n</think>", "it is empty where output should be"),
+    (TAGGED, ONE, "Maybe <g>z</g>?</think> I cannot.", "<g> is missing"),
+    (JSON, ONE, 'Maybe {"output": "z"}?</think> No.', f"{NO_JSON} ({NO_VALUE})"),
     # A text that speaks of thinking keeps what it says; instructions often do.
     (TAGGED, ONE, "<g>Use <think></think>.</g>", {"": "Use <think></think>."}),
     (NUMBERED, AB, "1. Use <think></think>.\n2. y", {"a": "Use <think></think>.", "b": "y"}),
     (JSON, ONE, '{"output": "Use <think></think>."}', {"": "Use <think></think>."}),
     (TEXT, ONE, "Use <think></think>.", {"": "Use <think></think>."}),
+    (TAGGED, ONE, "<g>Think, then </think>.</g>", {"": "Think, then </think>."}),
+    (NUMBERED, AB, "1. End with </think>.\n2. y", {"a": "End with </think>.", "b": "y"}),
+    (JSON, ONE, '{"output": "Think, </think>."}', {"": "Think, </think>."}),
+    (TEXT, ONE, "End with </think>.", {"": "End with </think>."}),
     # Names are no patterns; both kinds of quotes; blanks in the tag; tags of other names.
     (TAGGED, ("a.c",), '<g name="abc">x</g>', '<g name="a.c"> is missing'),
     (TAGGED, AB, "<g  name = 'a' >x</g><g name=\"b\">y</g>", {"a": "x", "b": "y"}),
@@ -235,6 +261,32 @@ TRAPS: Sequence[tuple[ReplyFormat, Sequence[str], str, Expected]] = [
     # JSON in a fence, and JSON in JSON.
     (JSON, ONE, '```json\n{"output": "x"}\n```', {"": "x"}),
     (JSON, ONE, '```\n{"output": "x"}\n```', {"": "x"}),
+    (JSON, ONE, '```JSON\n{"output": "x"}\n```\n\nLet me know!', {"": "x"}),
+    (JSON, ONE, 'First {x}, then:\n~~~ json5\n{"output": "x"}\n~~~', {"": "x"}),
+    (JSON, ONE, 'Two cases {a, "b:\n```\n{"output": "x"}\n```', {"": "x"}),
+    (JSON, ONE, 'Here you go: {"output": "x"}', {"": "x"}),
+    (JSON, ONE, 'For {"zone": "east"} it is {"output": "x"}.', {"": "x"}),
+    (JSON, ONE, '{"output": "x"}\n{"output": "x"}', {"": "x"}),
+    (JSON, ONE, '[{"output": "x"}]', {"": "x"}),
+    (JSON, ONE, '\ufeff{"output": "x"}', {"": "x"}),
+    (JSON, ONE, '{"output": "use {y} and }{"}, as asked', {"": "use {y} and }{"}),
+    (JSON, ONE, '{"output": "Add,\nthen\tround"}', {"": "Add,\nthen\tround"}),
+    (JSON, ONE, '{"output": 007}', NO_JSON_AT_7),
+    (JSON, AB, '{"a": 7, "b": 1200.50}', {"a": "7", "b": "1200.50"}),
+    # Not quite JSON: mended where only punctuation is wrong, not where words would be guessed.
+    (JSON, ONE, '{"output": "x",}', {"": "x"}),
+    (JSON, ONE, "So: {'output': 'x', 'reasoning': 'y'}", {"": "x"}),
+    (JSON, ONE, '```\n{output: "x"}\n```', {"": "x"}),
+    (JSON, ONE, '{"output": "Say "yes", then add"}', {"": 'Say "yes", then add'}),
+    (JSON, ONE, r'{"output": "\( x \) \n and \u00e9"}', {"": "\\( x \\) \n and é"}),
+    (JSON, AB, '{"a": "x" "b": "y"}', {"a": "x", "b": "y"}),
+    (JSON, ONE, '{"output": "use "a": 1 and "b": 2."}', {"": 'use "a": 1 and "b": 2.'}),
+    (JSON, ONE, '{"output": "use "a": 1, "b": 2"}', f"{NO_JSON} ({COMMA} 18 (char 17))"),
+    (JSON, ONE, '{"output": "a" "b"}', f"{NO_JSON} ({COMMA} 16 (char 15))"),
+    (JSON, ONE, "{'output': 'it's 7'}", f"{NO_JSON} ({KEY} 2 (char 1))"),
+    (JSON, ONE, '{"output": "x" // the price\n}', f"{NO_JSON} ({COMMA} 16 (char 15))"),
+    (JSON, ONE, "{'output': 'x', 'output': 'y'}", f"{NO_JSON} ({KEY} 2 (char 1))"),
+    (JSON, ONE, "{'output': 'x', 'more': {'b': 1}", f"{NO_JSON} ({KEY} 2 (char 1))"),
     (JSON, ONE, r'{"output": "{\"x\": {\"y\": \"}\"}}"}', {"": '{"x": {"y": "}"}}'}),
 ]  # fmt: skip
 
@@ -259,17 +311,83 @@ def test_traps(
     [
         (JSON, "[" * 100_000),
         (JSON, '{"a": ' * 100_000),
-        (JSON, '{"output": ' + "1" * 5000 + "}"),
         (NUMBERED, "1. x\n" + "1" * 5000 + ". y"),
         # Half of a surrogate pair is no text: it could be neither stored nor sent.
         (JSON, r'{"output": "\ud83d"}'),
         (ReplyFormat("tagged"), "<output>\ud83d</output>"),
     ],
-    ids=["depth-list", "depth-object", "digits-json", "digits-line", "half-json", "half-tagged"],
+    ids=["depth-list", "depth-object", "digits-line", "half-json", "half-tagged"],
 )
 def test_replies_that_break_parsers_are_refused_like_others(form: ReplyFormat, reply: str) -> None:
     with pytest.raises(ReplyError):
         form.read(reply, ("a", "b") if form == NUMBERED else ())
+
+
+MEGABYTES = 5 * 2**20
+LONG = {
+    "braces": "{" * MEGABYTES,
+    "pairs": "{}" * (MEGABYTES // 2),
+    "brackets": "[" * MEGABYTES,
+    "quotes": '{"' * (MEGABYTES // 2),
+    "escaped": '{"' + r"\"" * (MEGABYTES // 2),
+    "keys": "{" + ",".join(f'"k{i}": {i}' for i in range(MEGABYTES // 20)) + "}",
+    "digits": '{"output": ' + "1" * MEGABYTES + "}",
+    "lines": "1. x\n" * (MEGABYTES // 5),
+    "openings": "<output>" * (MEGABYTES // 8),
+    "closings": "<output>" + "</output>" * (MEGABYTES // 9),
+    "names": '<output name="a' * (MEGABYTES // 15),
+    "blanks": "<output" + " " * MEGABYTES,
+    "line ends": "```" + "\n" * MEGABYTES,
+    "fences": "```\n" * (MEGABYTES // 4),
+    "thoughts": "<think></think>" * (MEGABYTES // 15),
+    "opened": "<think>" * (MEGABYTES // 7),
+    "closed": "</think>\n" * (MEGABYTES // 9),
+    "words": "and so on " * (MEGABYTES // 10),
+}
+WORST = {
+    name: text[:200_000] + "}" * text[:200_000].count("{")
+    for name, text in LONG.items()
+    if "{" in text
+}
+
+
+def refused(form: ReplyFormat, reply: str, names: Sequence[str]) -> str:
+    try:
+        form.read(reply, names)
+    except ReplyError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize(
+    "reply", [*LONG.values(), *WORST.values()], ids=[*LONG, *map("{} closed".format, WORST)]
+)
+def test_long_replies_are_read_or_refused_in_time_and_a_short_message(reply: str) -> None:
+    # Linear reading takes well below a second; what is quadratic takes hours.
+    began = time.process_time()
+    for form in (TEXT, ReplyFormat("tagged"), NUMBERED, JSON, ReplyFormat("json", partial=True)):
+        for names in ((), ("a", "b")):
+            if form.accepts(names):
+                assert len(refused(form, reply, names)) < 1000
+    assert time.process_time() - began < 20
+
+
+FENCED = [
+    ("```\nAdd.\n```", "Add.", "Add."),
+    ("```text\nAdd.\n```", "Say.", "Add."),
+    ("```Add.```", "Say.", "Add."),
+    ("~~~ md\nAdd `x`.\n\nThen.\n~~~", "Say.", "Add `x`.\n\nThen."),
+    # A fence within the text is a part of it, and so is one that the text had before.
+    ("Add:\n```\nx\n```", "Say.", "Add:\n```\nx\n```"),
+    ("```a\nx\n```\nand\n```\ny\n```", "Say.", "```a\nx\n```\nand\n```\ny\n```"),
+    ("```\nAdd.\n```", "```\nSay.\n```", "```\nAdd.\n```"),
+    ("```\n```", "Say.", "```\n```"),
+]
+
+
+@pytest.mark.parametrize(("written", "current", "text"), FENCED)
+def test_fence_around_a_rewrite_is_no_part_of_it(written: str, current: str, text: str) -> None:
+    assert unfenced_like(written, current) == text
 
 
 def test_formats_say_how_many_texts_they_carry() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -88,9 +89,9 @@ def ready(*overrides: str) -> Prepared:
     return prepare(raw, PROMPTS, {})
 
 
-def optimise(*overrides: str) -> Run:
+def optimise(*overrides: str, models: type[Simulated] = Simulated) -> Run:
     small = ("task.splits.train=30", "task.splits.validation=20", "task.splits.test=60")
-    prepared, llm, watch = ready(*small, *overrides), Simulated(), Watch()
+    prepared, llm, watch = ready(*small, *overrides), models(), Watch()
     descent = Descent(prepared.problem, prepared.method, llm, watch)
     return Run(asyncio.run(descent.run(prepared.start)), watch.steps, llm)
 
@@ -112,6 +113,32 @@ def test_every_method_runs_on_the_tariff_desk(method: str) -> None:
 def test_methods_that_see_feedback_learn(method: str) -> None:
     run = optimise(f"method={method}", "method.sample.count=8", "method.stop.steps=8")
     assert mean_test_score(run.result.final) > mean_test_score(run.result.initial) + 0.3
+
+
+class Fencing(Simulated):
+    """Writers that put each new text into a code fence."""
+
+    async def complete(
+        self, role: str, messages: Sequence[Message], *, node: str, sample: int = 0
+    ) -> Reply:
+        said = (await super().complete(role, messages, node=node, sample=sample)).text
+        if role != "optimizer":
+            return Reply(said)
+        if said.startswith("{"):
+            texts = {key: f"```\n{text}\n```" for key, text in json.loads(said).items()}
+            return Reply(f"```JSON\n{json.dumps(texts)}\n```")
+        tagged = re.compile(r"(<improved>)(.*)(</improved>)", re.DOTALL)
+        return Reply(tagged.sub(r"```xml\n\1\n```text\n\2\n```\n\3\n```", said))
+
+
+@pytest.mark.parametrize("method", ["semantic", "optoprime", "copro"])
+def test_fence_around_a_rewrite_changes_nothing(method: str) -> None:
+    words = (f"method={method}", "method.stop.steps=4")
+    plain, fenced = optimise(*words), optimise(*words, models=Fencing)
+    assert any(step.tried.proposal.changes for step in plain.steps)
+    assert [step.tried.proposal.changes for step in fenced.steps] == [
+        step.tried.proposal.changes for step in plain.steps
+    ]
 
 
 def test_without_gradients_nothing_is_learned() -> None:
