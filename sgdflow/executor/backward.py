@@ -15,13 +15,13 @@ from sgdflow.executor.forward import ForwardPass
 from sgdflow.executor.gradients import LOSS, Aggregation, Gradient, Gradients, collect
 from sgdflow.executor.graph import (
     BackwardFunction,
-    Call,
     Graph,
     Node,
     Parameters,
 )
 from sgdflow.executor.walk import Failure, walk
 from sgdflow.llm import LLM
+from sgdflow.prompting.ask import Call
 
 
 @dataclass(frozen=True, slots=True)

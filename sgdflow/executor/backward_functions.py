@@ -15,10 +15,10 @@ from sgdflow.executor.graph import (
     Operands,
     View,
 )
+from sgdflow.executor.samples import ANYTHING, sample_operands
 from sgdflow.executor.walk import together
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Ask
-from sgdflow.prompting.samples import ANYTHING, sample_operands
 from sgdflow.prompting.templates import Prompts, shown
 
 

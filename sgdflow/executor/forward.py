@@ -8,7 +8,6 @@ from typing import Any
 
 from sgdflow.executor.functions import Function
 from sgdflow.executor.graph import (
-    Call,
     Computed,
     Graph,
     Node,
@@ -16,10 +15,10 @@ from sgdflow.executor.graph import (
     Parameters,
     View,
 )
+from sgdflow.executor.samples import sample_operands
 from sgdflow.executor.walk import Failure, walk
 from sgdflow.llm import LLM
-from sgdflow.prompting.ask import Ask
-from sgdflow.prompting.samples import sample_operands
+from sgdflow.prompting.ask import Ask, Call
 from sgdflow.prompting.templates import shown
 
 

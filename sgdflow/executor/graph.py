@@ -10,7 +10,8 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any, Protocol
 
 from sgdflow.errors import GraphError, did_you_mean, listed
-from sgdflow.llm import LLM, Message, Usage
+from sgdflow.llm import LLM
+from sgdflow.prompting.ask import Call
 
 Parameters = Mapping[str, Any]
 """Parameter name -> value; a text, or a number in numeric graphs."""
@@ -20,19 +21,6 @@ RESERVED = frozenset(
     "parameter inputs target score loss".split()
 )
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One exchange with a model, as it was sent and answered."""
-
-    node: str
-    role: str
-    messages: tuple[Message, ...]
-    reply: str
-    usage: Usage
-    malformed: tuple[str, ...] = ()
-    """Why earlier replies of this exchange could not be read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,11 @@ from sgdflow.executor.functions import Function
 from sgdflow.executor.gradients import collect
 from sgdflow.executor.graph import Computed, Graph, Node, Operands, Parameters, View
 from sgdflow.executor.loss import CallableLoss, Score
+from sgdflow.executor.samples import Anything
 from sgdflow.llm import LLM, Spent
 from sgdflow.plan.standin import NoWaiting, StandIn, made_up
 from sgdflow.prompting.ask import Ask
 from sgdflow.prompting.replies import ReplyFormat
-from sgdflow.prompting.samples import Anything
 from sgdflow.update import CallableUpdate, Decision, Gate, Proposal, Situation, StepCalls
 from sgdflow.update import evidence as items
 

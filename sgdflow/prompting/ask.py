@@ -7,12 +7,24 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sgdflow.errors import CallFailed, NodeFailed, PromptError, ReplyError, listed
-from sgdflow.executor.graph import Call
 from sgdflow.llm import LLM, Message, Reply, Usage
 from sgdflow.prompting.replies import ReplyFormat
 from sgdflow.prompting.templates import Prompts
 
 AGAIN = "reply/again.jinja"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One exchange with a model, as it was sent and answered."""
+
+    node: str
+    role: str
+    messages: tuple[Message, ...]
+    reply: str
+    usage: Usage
+    malformed: tuple[str, ...] = ()
+    """Why earlier replies of this exchange could not be read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from sgdflow.descent import Result, Step
 from sgdflow.executor.backward import BackwardPass
 from sgdflow.executor.evaluation import Outcome
 from sgdflow.executor.forward import ForwardPass
-from sgdflow.executor.graph import Call
+from sgdflow.prompting.ask import Call
 from sgdflow.records.folder import FORMAT, SPLITS
 
 

@@ -10,7 +10,8 @@ from typing import Any
 from sgdflow.executor.backward import BackwardPass
 from sgdflow.executor.forward import ForwardPass
 from sgdflow.executor.gradients import Gradients
-from sgdflow.executor.graph import Call, Graph
+from sgdflow.executor.graph import Graph
+from sgdflow.prompting.ask import Call
 
 
 @dataclass(frozen=True, slots=True)

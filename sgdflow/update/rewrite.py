@@ -8,10 +8,10 @@ from typing import Any
 
 from sgdflow.errors import NodeFailed
 from sgdflow.executor.gradients import Gradient
-from sgdflow.executor.graph import Call, Graph, View
+from sgdflow.executor.graph import Graph, View
 from sgdflow.executor.walk import together
 from sgdflow.llm import LLM
-from sgdflow.prompting.ask import Ask
+from sgdflow.prompting.ask import Ask, Call
 from sgdflow.prompting.dressing import unfenced_like
 from sgdflow.update.evidence import Item
 from sgdflow.update.prompt_views import (

@@ -8,8 +8,9 @@ from random import Random
 from typing import Any, Protocol
 
 from sgdflow.executor.evaluation import Evaluation
-from sgdflow.executor.graph import Call, Graph, Parameters
+from sgdflow.executor.graph import Graph, Parameters
 from sgdflow.llm import LLM
+from sgdflow.prompting.ask import Call
 from sgdflow.update.evidence import Evidence, Learned
 from sgdflow.update.gate import Decision
 
