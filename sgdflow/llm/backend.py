@@ -13,10 +13,12 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from sgdflow.llm import Message, Usage
+from sgdflow.llm.failures import Failure
+from sgdflow.llm.forms import instead_of_text, plain, text_of, unread
 from sgdflow.llm.models import ModelSpec, Price, estimated_tokens
 
 _OWN_ENDPOINTS = ("openai", "hosted_vllm")
@@ -39,6 +41,8 @@ class Answer:
     cost: float | None
     counted: bool = True
     """Whether the provider said how many tokens these were; otherwise they are estimated."""
+    instead: Failure | None = None
+    """What came in place of a text."""
 
 
 class Backend(Protocol):
@@ -135,6 +139,8 @@ class LitellmBackend:
         # A call that is cancelled in its first millisecond leaves litellm's coroutine unused.
         never = r"coroutine '\S*completion\S*' was never awaited"
         warnings.filterwarnings("ignore", message=never, category=RuntimeWarning)
+        # The openai client's word on a content that is a list of parts.
+        warnings.filterwarnings("ignore", "Pydantic serializer warnings", UserWarning)
         for spec in asked:
             _introduce(litellm, spec)
         if new:
@@ -155,16 +161,27 @@ class LitellmBackend:
         if key is None and spec.api_base is not None:
             # Otherwise litellm takes a provider's key from the environment and sends it there.
             key = _NO_KEY_NEEDED
-        with _unlogged(litellm):
-            response = await litellm.acompletion(
-                model=spec.model,
-                messages=[{"role": said.role, "content": said.content} for said in messages],
-                api_base=spec.api_base,
-                api_key=key,
-                timeout=seconds,
-                num_retries=0,
-                max_retries=0,
-                **spec.parameters_of(sample),
+        try:
+            with _unlogged(litellm):
+                response = await litellm.acompletion(
+                    model=spec.model,
+                    messages=[{"role": said.role, "content": said.content} for said in messages],
+                    api_base=spec.api_base,
+                    api_key=key,
+                    timeout=seconds,
+                    num_retries=0,
+                    max_retries=0,
+                    **spec.parameters_of(sample),
+                )
+        except Exception as error:
+            body = unread(error)
+            if body is None:
+                raise
+            answer = _read(litellm, spec, messages, litellm.ModelResponse(**plain(body)))
+            price = self.price_of(spec)
+            cost = price.of(answer.usage) if price and answer.counted else None
+            return replace(
+                answer, cost=cost, instead=instead_of_text(body["choices"][0]["message"])
             )
         return _read(litellm, spec, messages, response)
 
@@ -246,23 +263,16 @@ def _own_affair() -> ContextVar[bool] | None:
 
 def _read(litellm: Any, spec: ModelSpec, messages: Sequence[Message], response: Any) -> Answer:
     choice = response.choices[0] if response.choices else None
-    content = choice.message.content if choice is not None else None
-    text = content if isinstance(content, str) else ""
+    message = getattr(choice, "message", None)
+    text = text_of(getattr(message, "content", None))
     finish = str(choice.finish_reason) if choice is not None else "stop"
-    if not text and _refusal(choice):
-        finish = "content_filter"
+    instead = None if text.strip() else instead_of_text(message)
     usage = _usage(getattr(response, "usage", None))
     if usage is None:
         counted = Usage(estimated_tokens(*(m.content for m in messages)), estimated_tokens(text))
-        return Answer(text, finish, counted, None, counted=False)
+        return Answer(text, finish, counted, None, counted=False, instead=instead)
     cost = _cost(litellm, spec, response) if spec.price is None else spec.price.of(usage)
-    return Answer(text, finish, usage, cost)
-
-
-def _refusal(choice: Any) -> Any:
-    """Return the words of a model that would not answer, which stand beside the content."""
-    message = getattr(choice, "message", None)
-    return (getattr(message, "provider_specific_fields", None) or {}).get("refusal")
+    return Answer(text, finish, usage, cost, instead=instead)
 
 
 def _usage(said: Any) -> Usage | None:

@@ -151,7 +151,7 @@ class Caller:
             return Failure("content_filter")
         truncated = answer.finish == "length"
         if not answer.text.strip():
-            return Failure("truncated" if truncated else "empty")
+            return Failure("truncated") if truncated else answer.instead or Failure("empty")
         # Half a character, which JSON can carry, could be written to no file.
         text = answer.text.encode("utf-8", "replace").decode()
         return Reply(self.redact.own(text), answer.usage, truncated, answer.cost)

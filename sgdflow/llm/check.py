@@ -18,7 +18,17 @@ log = logging.getLogger(__name__)
 
 _WORD = (Message("user", "Reply with the word yes."),)
 # Whoever says so has taken the key, knows the model and has read the question.
-_ANSWERS = frozenset({"content_filter", "context_window", "empty", "truncated"})
+_ANSWERS = frozenset(
+    {
+        "content_filter",
+        "context_window",
+        "empty",
+        "reasoning_only",
+        "refusal",
+        "tool_call",
+        "truncated",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

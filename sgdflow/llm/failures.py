@@ -60,6 +60,18 @@ KINDS: Mapping[str, Kind] = {
     "content_filter": Kind(
         "refused by a content filter", "Look at this node's prompt, or choose another model."
     ),
+    "refusal": Kind("the model refused", "Look at this node's prompt, or choose another model."),
+    "reasoning_only": Kind(
+        "it sent reasoning and no text",
+        "Have its server part reasoning from text (a reasoning parser that fits the model), switch "
+        "thinking off in llm.models.{role}.parameters, or choose another model; what it thought is "
+        "never used.",
+    ),
+    "tool_call": Kind(
+        "it called a tool where a text was asked for",
+        "Nothing offers it tools: take tools and tool_choice out of llm.models.{role}.parameters, "
+        "switch off those of its server, or choose another model.",
+    ),
     "bad_request": Kind(
         "the provider does not accept the request", "Check llm.models.{role}.parameters."
     ),
@@ -187,7 +199,7 @@ def classify(error: Exception) -> Failure | None:
     kind = _kind(error, causes, body)
     said = _said(error, body)
     if kind in ("connection", "unreachable") and len(causes) > 1:
-        said = _line(str(causes[-1]))
+        said = one_line(str(causes[-1]))
     return Failure(kind, said, _retry_after(error))
 
 
@@ -256,10 +268,11 @@ def _body(error: Exception) -> Mapping[str, Any]:
 
 def _said(error: Exception, body: Mapping[str, Any]) -> str:
     message = body.get("message")
-    return _line(message if isinstance(message, str) else _PREFIX.sub("", str(error)))
+    return one_line(message if isinstance(message, str) else _PREFIX.sub("", str(error)))
 
 
-def _line(text: str) -> str:
+def one_line(text: str) -> str:
+    """Return the first line that says something, cut where it is long."""
     line = next((line.strip() for line in text.splitlines() if line.strip()), "")
     return line.rstrip(".") if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
 

@@ -12,6 +12,8 @@ x-simulate ("429", or "429,500,ok" for successive attempts; the last one stays):
     empty length untagged no content, half of it, without its tags
     twice huge            the content twice, 5 MB after it
     refusal filtered      the model's own refusal, a reply that was taken back by a filter
+    reasoning tool        all of it as reasoning, a call of a tool in place of the content
+    parts                 the content as a list of parts, thoughts before the text
     usage nousage         token counts that cannot be right, none at all
     textusage wordusage   token counts as text, words instead of numbers
 """
@@ -53,15 +55,32 @@ TEXTS: Mapping[str, Callable[[str], str]] = {
     "filtered": lambda text: text[: len(text) // 2],
 }
 """What becomes of the content."""
-_ENDS = {"length": "length", "filtered": "content_filter"}
+_ENDS = {"length": "length", "filtered": "content_filter", "tool": "tool_calls"}
 _USAGES: Mapping[str, Callable[[Mapping[str, int]], Any]] = {
     "usage": lambda said: {"prompt_tokens": -7, "completion_tokens": 10**12, "total_tokens": 3},
     "nousage": lambda said: None,
     "textusage": lambda said: {what: str(number) for what, number in said.items()},
     "wordusage": lambda said: dict.fromkeys(said, "many"),
 }
+_MESSAGES: Mapping[str, Callable[[str], Mapping[str, Any]]] = {
+    "refusal": lambda text: {"content": None, "refusal": "I cannot help with that."},
+    "reasoning": lambda text: {"content": None, "reasoning_content": text},
+    "tool": lambda text: {
+        "content": None,
+        "tool_calls": [
+            {"id": "1", "type": "function", "function": {"name": "calculator", "arguments": "{}"}}
+        ],
+    },
+    "parts": lambda text: {
+        "content": [
+            {"type": "thinking", "thinking": [{"type": "text", "text": "Let me see."}]},
+            {"type": "text", "text": text[: len(text) // 2]},
+            {"type": "text", "text": text[len(text) // 2 :]},
+        ]
+    },
+}
 _IN_TRANSIT = ("reset", "cut", "hang", "slow")
-KINDS = frozenset({*REFUSALS, *BODIES, *TEXTS, *_USAGES, *_IN_TRANSIT, "refusal"})
+KINDS = frozenset({*REFUSALS, *BODIES, *TEXTS, *_USAGES, *_MESSAGES, *_IN_TRANSIT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +118,8 @@ def spoil(completion: dict[str, Any], fault: str) -> None:
     """Do to a chat completion, which was made from the spoilt text, what else a fault does."""
     [choice] = completion["choices"]
     choice["finish_reason"] = _ENDS.get(fault, choice["finish_reason"])
-    if fault == "refusal":
-        choice["message"] |= {"content": None, "refusal": "I cannot help with that."}
+    if fault in _MESSAGES:
+        choice["message"] |= _MESSAGES[fault](choice["message"]["content"])
     if fault in _USAGES:
         completion["usage"] = _USAGES[fault](completion["usage"])
 

@@ -154,7 +154,9 @@ def test_all_wait_for_the_word_and_it_counts_for_nothing() -> None:
     assert len(words) == 23
 
 
-@pytest.mark.parametrize("fault", ["empty", "length", "filter", "refusal", "context"])
+@pytest.mark.parametrize(
+    "fault", ["empty", "length", "filter", "refusal", "reasoning", "tool", "context"]
+)
 def test_whoever_understood_the_question_will_do(fault: str) -> None:
     provider = provider_that(odd=f"{fault},ok")
 

@@ -19,6 +19,7 @@ from sgdflow.config.prepare import Prepared, prepare
 from sgdflow.errors import NodeFailed
 from sgdflow.llm import Message, Spent, Usage
 from sgdflow.llm.client import Client, Limits, ModelSpec
+from sgdflow.llm.forms import instead_of_text, text_of
 from sgdflow.prompting.ask import Ask
 from sgdflow.prompting.replies import ReplyFormat
 from sgdflow.prompting.templates import Prompts
@@ -90,7 +91,7 @@ def warm() -> None:
 RETRIED = {
     "429": "rate_limit", "429-after": "rate_limit", "500": "server", "503": "server",
     "reset": "connection", "cut": "connection", "hang": "timeout", "slow": "timeout",
-    "nonjson": "bad_reply", "emptybody": "bad_reply", "wordusage": "bad_reply", "empty": "empty",
+    "nonjson": "bad_reply", "emptybody": "bad_reply", "empty": "empty",
 }  # fmt: skip
 
 
@@ -125,12 +126,21 @@ def test_what_cannot_be_read_is_asked_for_again_with_the_reason(kind: str, says:
     assert (spent.calls, spent.faults) == (3, {"malformed": 2})
 
 
+SAYS = {
+    "refusal": 'the model refused ("I cannot help with that"). Look at this node',
+    "reasoning": "it sent reasoning and no text. Have its server part reasoning from text",
+    "tool": 'it called a tool where a text was asked for ("calculator"). Nothing offers it tools',
+}
+
+
 @pytest.mark.parametrize(
     ("kind", "why"),
     [
         ("filter", "content_filter"),
         ("filtered", "content_filter"),
-        ("refusal", "content_filter"),
+        ("refusal", "refusal"),
+        ("reasoning", "reasoning_only"),
+        ("tool", "tool_call"),
         ("context", "context_window"),
     ],
 )
@@ -138,10 +148,11 @@ def test_what_will_be_the_same_the_next_time_is_told_at_once(kind: str, why: str
     failed, spent, _ = struck(kind, 99)
     assert isinstance(failed, NodeFailed)
     assert "in 1 attempt: " in str(failed)
+    assert SAYS.get(kind, "") in str(failed)
     assert (spent.calls, spent.faults) == (1, {why: 1})
 
 
-@pytest.mark.parametrize("kind", ["usage", "nousage", "textusage"])
+@pytest.mark.parametrize("kind", ["usage", "nousage", "textusage", "wordusage"])
 def test_wrong_numbers_of_tokens_spoil_no_reply(kind: str) -> None:
     found, spent, _ = struck(kind, 1)
     assert found.texts == {"": SAID}
@@ -150,6 +161,51 @@ def test_wrong_numbers_of_tokens_spoil_no_reply(kind: str) -> None:
     # Where the provider's cannot be, they are estimated, which the simulated models do too.
     assert spent.usage == true.usage != Usage()
     assert spent.faults == ({} if kind == "textusage" else {"usage": 1})
+
+
+def test_content_as_a_list_of_parts_is_a_text_with_the_provider_s_numbers() -> None:
+    found, spent, faults = struck("parts", 1)
+    assert (found.texts, len(faults.seen), spent.faults) == ({"": SAID}, 1, {})
+    assert spent.usage == struck("ok", 0)[1].usage
+
+
+def test_openai_client_s_list_of_parts_is_read_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXPERIMENTAL_OPENAI_BASE_LLM_HTTP_HANDLER", "False")
+    found, spent, _ = struck("parts", 1)
+    assert (found.texts, spent.faults) == ({"": SAID}, {})
+
+
+FUNCTION = {"id": "1", "type": "function", "function": {"name": "look_up", "arguments": "{}"}}
+
+
+@pytest.mark.parametrize(
+    ("message", "text", "instead"),
+    [
+        ({"content": "x"}, "x", None),
+        ({"content": ["x", "y"]}, "xy", None),
+        ({"content": {"type": "text", "text": "x"}}, "x", None),
+        ({"content": [{"type": "output_text", "text": "x"}]}, "x", None),
+        ({"content": None}, "", None),
+        ({"content": 7}, "", None),
+        ({"content": [{"type": "image_url", "image_url": {}}]}, "", None),
+        ({"content": None, "reasoning_content": "x"}, "", ("reasoning_only", "")),
+        ({"content": None, "reasoning": "x"}, "", ("reasoning_only", "")),
+        ({"content": [{"type": "thinking", "thinking": "x"}]}, "", ("reasoning_only", "")),
+        ({"content": None, "refusal": "No.\nNo!"}, "", ("refusal", "No")),
+        ({"content": [{"type": "refusal", "refusal": "No"}]}, "", ("refusal", "No")),
+        ({"content": None, "tool_calls": [FUNCTION]}, "", ("tool_call", "look_up")),
+        ({"content": None, "function_call": {"name": "f"}}, "", ("tool_call", "f")),
+        ({"content": [{"type": "tool_use", "name": "f"}]}, "", ("tool_call", "f")),
+        # Whoever calls a tool has thought before it.
+        ({"reasoning_content": "x", "tool_calls": [FUNCTION]}, "", ("tool_call", "look_up")),
+    ],
+)
+def test_message_without_a_text_says_what_it_holds(
+    message: Mapping[str, Any], text: str, instead: tuple[str, str] | None
+) -> None:
+    assert text_of(message.get("content")) == text
+    found = instead_of_text(message)
+    assert (None if found is None else (found.kind, found.said)) == instead
 
 
 def test_5_mb_around_a_reply_do_not_matter() -> None:
