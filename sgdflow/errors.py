@@ -78,9 +78,9 @@ class NotStored(LLMError):
     """Report a request without a stored reply, where nothing may be asked."""
 
 
-def did_you_mean(wrong: str, known: Iterable[str]) -> str:
+def did_you_mean(wrong: str, known: Iterable[str], alike: float = 0.6) -> str:
     """Return " Did you mean 'x'?" for the closest known name, else an empty string."""
-    close = get_close_matches(wrong, list(known), n=1)
+    close = get_close_matches(wrong, list(known), n=1, cutoff=alike)
     return f" Did you mean '{close[0]}'?" if close else ""
 
 

@@ -11,9 +11,11 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
+from sgdflow.cli.options import parted
 from sgdflow.config.compose import DEBUG, debugging, explained, plain
 from sgdflow.config.job import in_multirun
 from sgdflow.config.paths import conf_folder
+from sgdflow.config.words import readable
 from sgdflow.errors import ConfigError, SgdflowError
 
 log = logging.getLogger(__name__)
@@ -29,10 +31,11 @@ NO_TRACE = (
 """For a command that leaves nothing behind: no run directory, no log file."""
 
 
-def run_hydra(command: Command, words: Sequence[str]) -> int:
+def run_hydra(command: Command, words: Sequence[str], own: Sequence[str] = ()) -> int:
     """Run a command once, or once for each job of a multirun, and return the exit code.
 
-    Raises SgdflowError for whatever the user can mend.
+    `own` are settings of the command itself, which come after those of the user. Raises
+    SgdflowError for whatever the user can mend.
     """
     whole, began = debugging(), False
 
@@ -50,10 +53,13 @@ def run_hydra(command: Command, words: Sequence[str]) -> int:
             sys.stderr.write(f"{error}\n")
             raise SystemExit(1) from None
 
+    options, settings = parted(words)
+    settings = [*readable(settings), *own]
     # Modules that a user's configuration names are looked for where the user stands.
     sys.path.insert(0, "")
-    sys.argv = [sys.argv[0], *words]
-    with explained(whole):
+    # Hydra reads options before settings only.
+    sys.argv = [sys.argv[0], *options, *settings]
+    with explained(whole, settings):
         os.environ.setdefault(DEBUG, "1")  # Hydra then leaves the reporting of errors to us
         try:
             hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")(
@@ -63,5 +69,7 @@ def run_hydra(command: Command, words: Sequence[str]) -> int:
             # Before a job begins these are about the command line; later they are our mistakes.
             if began or whole:
                 raise
-            raise ConfigError(str(error)) from None
+            from sgdflow.config.refusals import refused
+
+            raise ConfigError(refused(error, settings)) from None
     return 0

@@ -26,7 +26,7 @@ def graph(words: Sequence[str]) -> int:
     asked, others = parser.parse_known_args(words)
     if asked.picture is not None:
         check_kind(asked.picture)
-    return run_hydra(partial(print_graph, picture=asked.picture), [*others, *NO_TRACE])
+    return run_hydra(partial(print_graph, picture=asked.picture), others, NO_TRACE)
 
 
 def print_graph(raw: Mapping[str, Any], picture: Path | None = None) -> None:

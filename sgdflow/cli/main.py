@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -63,10 +64,7 @@ def main() -> int:
     if words[0] in ("-sc", "--shell-completion"):
         return _complete(words)
     if words[0] not in COMMANDS:
-        from sgdflow.errors import did_you_mean, listed
-
-        hint = did_you_mean(words[0], COMMANDS)
-        return _complain(f"There is no command '{words[0]}'.{hint} Commands: {listed(COMMANDS)}.")
+        return _complain(_no_command(words))
     return _guarded(COMMANDS[words[0]], words[1:])
 
 
@@ -91,6 +89,19 @@ def _guarded(command: str, words: Sequence[str]) -> int:
         return 1
     except KeyboardInterrupt:
         return _complain("Interrupted.", 130)
+
+
+def _no_command(words: Sequence[str]) -> str:
+    """Say which command is meant where none comes first."""
+    from sgdflow.errors import did_you_mean, listed
+
+    later = next((word for word in words if word in COMMANDS), None)
+    if later is None and "=" not in words[0] and words[0][0] != "-":
+        hint = did_you_mean(words[0], COMMANDS)
+        return f"There is no command '{words[0]}'.{hint} Commands: {listed(COMMANDS)}."
+    others = [word for word in words if word != later]
+    said = shlex.join(["sgdflow", later or "optimize", *others])
+    return f"The command comes first: {said}. Commands: {listed(COMMANDS)}."
 
 
 def _complete(words: Sequence[str]) -> int:

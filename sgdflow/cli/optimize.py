@@ -34,9 +34,7 @@ _GUARD = "+hydra.callbacks.guard._target_=sgdflow.cli.guard.Guard"
 
 def optimize(words: Sequence[str]) -> int:
     """Optimise the parameters of a graph, once or in each job of a multirun."""
-    # A look into the run directory, beside other overrides, where argparse wants it.
-    at = next((i for i, word in enumerate(words) if "=" in word and word[0] != "-"), len(words))
-    return run_hydra(run_optimize, [*words[:at], _GUARD, *words[at:]])
+    return run_hydra(run_optimize, words, [_GUARD])
 
 
 def evaluate(words: Sequence[str]) -> int:

@@ -21,7 +21,7 @@ def plan(words: Sequence[str]) -> int:
     """Print what optimize would take with the same words; nothing is sent."""
     with TemporaryDirectory() as folder:  # Hydra notes each sweep somewhere
         no_trace = [*NO_TRACE, f"hydra.sweep.dir={folder}", "~hydra.callbacks.sweep"]
-        return run_hydra(print_plan, [*words, *no_trace])
+        return run_hydra(print_plan, words, no_trace)
 
 
 def print_plan(raw: Mapping[str, Any]) -> None:

@@ -9,13 +9,13 @@ from typing import Any
 
 import hydra
 import yaml
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sgdflow.config.paths import conf_folder
+from sgdflow.config.words import parsed, readable
 from sgdflow.errors import ConfigError, did_you_mean
 
 DEBUG = "HYDRA_FULL_ERROR"
@@ -44,11 +44,12 @@ def _missing(value: object, path: str = "") -> Iterator[str]:
 
 def compose(overrides: Sequence[str]) -> Mapping[str, Any]:
     """Return the configuration without running anything; raises ConfigError."""
+    words = readable(overrides)
     with (
-        explained(debugging()),
+        explained(debugging(), words),
         hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())),
     ):
-        return plain(hydra.compose("config", list(overrides)))
+        return plain(hydra.compose("config", words))
 
 
 def changed(raw: Mapping[str, Any], overrides: Sequence[str]) -> Mapping[str, Any]:
@@ -57,15 +58,14 @@ def changed(raw: Mapping[str, Any], overrides: Sequence[str]) -> Mapping[str, An
     It does not pass through OmegaConf again: what stands in it is no longer interpolated.
     """
     found = dict(raw)
-    with explained(debugging()):
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
-    chosen = [one for one in parsed if _is_group(one, raw)]
+    said = [one for word in readable(overrides) if (one := parsed(word)) is not None]
+    chosen = [one for one in said if _is_group(one, raw)]
     if chosen:
         about = {one.key_or_group for one in chosen}
-        words = [str(o.input_line) for o in parsed if o.key_or_group.split(".")[0] in about]
+        words = [str(o.input_line) for o in said if o.key_or_group.split(".")[0] in about]
         composed = compose(words)
         found |= {group: composed[group] for group in about}
-    for one in parsed:
+    for one in said:
         if one.key_or_group.split(".")[0] not in {o.key_or_group for o in chosen}:
             found = _replaced(found, one.key_or_group.split("."), one)
     return found
@@ -97,17 +97,16 @@ def debugging() -> bool:
 
 
 @contextmanager
-def explained(whole: bool) -> Iterator[None]:
-    """Turn what Hydra, OmegaConf and YAML say of a configuration into ConfigError.
+def explained(whole: bool, words: Sequence[str] = ()) -> Iterator[None]:
+    """Turn what Hydra, OmegaConf and YAML refuse of a configuration into ConfigError.
 
-    `whole`: let errors pass with their tracebacks.
+    `words` are those that it is composed of; `whole`: let errors pass with their tracebacks.
     """
     try:
         yield
     except (CompactHydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         if whole:
             raise
-        causes = [str(error)]
-        if isinstance(error.__cause__, OmegaConfBaseException):
-            causes.append(str(error.__cause__))
-        raise ConfigError("\n".join(causes).rstrip()) from None
+        from sgdflow.config.refusals import refused
+
+        raise ConfigError(refused(error, words)) from None

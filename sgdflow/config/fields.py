@@ -101,7 +101,9 @@ def _lines(error: ValidationError, where: str, model: type[BaseModel]) -> list[s
             lines.append(f"{path}: is required and missing.")
         else:
             message = re.sub(r" or instance of \w+", "", message)
-            lines.append(f"{path}: {message} (got {_short(one['input'])}).")
+            choices = re.findall(r"'([^']*)'", str(one.get("ctx", {}).get("expected", "")))
+            meant = did_you_mean(str(one["input"]), choices)
+            lines.append(f"{path}: {message} (got {_short(one['input'])}).{meant}")
     return lines
 
 

@@ -1,0 +1,150 @@
+"""What Hydra, OmegaConf and YAML refuse of a configuration, told in our words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+from hydra.core.override_parser.types import Override
+from hydra.errors import MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from sgdflow.config import keys
+from sgdflow.config.paths import conf_folder
+from sgdflow.config.words import parsed, typed
+from sgdflow.errors import did_you_mean, listed
+
+_SURE = 0.75
+"""How alike two names are where nothing else can be meant."""
+
+
+def refused(error: Exception, words: Sequence[str]) -> str:
+    """Say what is wrong with a configuration; `words` are those that it was composed of."""
+    if isinstance(error, MissingConfigException):
+        return _no_choice(error)
+    overrides = [one for word in words if (one := parsed(word)) is not None]
+    said, cause = str(error).strip(), error.__cause__ or error
+    if said.startswith(("Ambiguous value", "Sweep parameters")):
+        return "\n".join(_several(one) for one in overrides if one.is_sweep_override())
+    if match := re.match(r"Could not override '([^']*)'", said):
+        return _no_keys(match[1], overrides, cause)
+    if match := re.match(r"Could not append to config. An item is already at '([^']*)'", said):
+        word = next((str(o.input_line) for o in overrides if o.key_or_group == match[1]), match[1])
+        return f"{word}: {match[1]} is there already. Without the + it is changed: {word[1:]}"
+    if match := re.match(r"Could not delete from config. '([^']*)' does not exist", said):
+        return f"~{match[1]}: there is no such key to take out."
+    if match := re.match(r"Additional config directory '(.*)' not found", said):
+        return f"--config-dir: there is no folder {match[1]}."
+    if match := re.match(r"invalid literal for int\(\) with base 10: '(.*)'", said):
+        wrong = [str(o.input_line) for o in overrides if match[1] in o.key_or_group.split(".")]
+        return f"{' '.join(wrong)}: a list has numbers for keys, and '{match[1]}' is none."
+    if isinstance(cause, OmegaConfBaseException) and cause.full_key:
+        reason = str(cause.msg or cause).strip().splitlines()[0]
+        reason = re.sub(r'^\w+ raised while resolving interpolation: "?(.*?)"?$', r"\1", reason)
+        return f"{cause.full_key}: {reason}."
+    return said
+
+
+def _several(override: Override) -> str:
+    """Say how to write what reads as several values."""
+    word = str(override.input_line)
+    key, _, value = word.partition("=")
+    told = f"{word}: reads as several values. To run with one after the other, add -m."
+    if "(" in value:
+        return told
+    return f"{told} For a list write '{key}=[{value}]', for a text {typed(key, value)}."
+
+
+def _no_choice(error: MissingConfigException) -> str:
+    """Say which file of a group is not there."""
+    group, _, name = str(error.missing_cfg_file).rpartition("/")
+    if not group:
+        return f"There is no configuration '{name}' to start from: leave --config-name out."
+    within = re.match(r"In '([^']*)'", str(error))
+    outside = within is None or within[1] in ("config", "hydra/config")
+    stands = "" if outside or within is None else f"{within[1]}.yaml: "
+    known = sorted(error.options or ())
+    if "/" in group and (folder := conf_folder() / group).is_dir():
+        known = sorted(path.stem for path in folder.glob("*.yaml"))  # Hydra tells those above
+    told = f"{stands}{group}: there is no '{name}'.{did_you_mean(name, known)}"
+    told += f" There are: {listed(known)}."
+    if group.startswith("hydra/") or did_you_mean(name, known, _SURE):
+        return told
+    return f"{told} One of your own, DIR/{group}/{name}.yaml, is found with --config-dir DIR."
+
+
+def _no_keys(refused: str, overrides: Sequence[Override], cause: BaseException) -> str:
+    """Say of each key that is not in the configuration what may be meant by it."""
+    tree = _tree_around(cause)
+    words = {
+        str(one.key_or_group): str(one.input_line)
+        for one in overrides
+        if not (one.is_add() or one.is_force_add() or one.is_delete())
+    }
+    wrong = [key for key in words if key == refused or (tree and not keys.is_there(key, tree))]
+    return "\n".join(_lacking(key, words.get(key, key), tree) for key in wrong or [refused])
+
+
+def _tree_around(error: BaseException) -> dict[str, Any]:
+    """Return the whole configuration in which a key was looked for, and the groups of files."""
+    node = getattr(error, "parent_node", None)
+    root = node._get_root() if node is not None else None
+    found = OmegaConf.to_container(root) if isinstance(root, DictConfig) else {}
+    assert isinstance(found, dict)
+    groups: dict[str, Any] = {
+        path.name: {} for path in sorted(conf_folder().iterdir()) if path.is_dir()
+    }
+    return {**groups, **{str(key): value for key, value in found.items()}} if found else {}
+
+
+def _lacking(key: str, word: str, tree: dict[str, Any]) -> str:
+    """Say what may be meant by a key that is not in the configuration."""
+    schema, told = keys.declared(), f"{key}: there is no such key."
+    if choices := _choices_with(key):
+        add = f" To add it: +{word}" if keys.is_free(key, schema) else ""
+        return f"{key}: this configuration has no such key. {listed(choices)} has it.{add}"
+    if not keys.is_there(key, schema):
+        instead = keys.meant(key, tree, schema)
+        return f"{told} {_meant(instead) if instead else _around(key, tree, schema)}"
+    parent = key.rpartition(".")[0]
+    instead = [one for one in keys.meant(key, tree) if one.rpartition(".")[0] == parent]
+    if not instead:
+        return f"{key}: is not set in this configuration. To set it, add a +: +{word}"
+    return f"{told} {_meant(instead)} To add it all the same: +{word}"
+
+
+def _choices_with(key: str) -> list[str]:
+    """Return the shipped choices of a group that have a key which the chosen one lacks."""
+    group, _, rest = key.partition(".")
+    found = []
+    for file in sorted((conf_folder() / group).glob("*.yaml")) if rest else ():
+        try:
+            keys.within(rest, yaml.safe_load(file.read_text(encoding="utf-8")))
+        except KeyError:
+            continue
+        found.append(f"{group}={file.stem}")
+    return found
+
+
+def _meant(names: Sequence[str]) -> str:
+    *most, last = (f"'{name}'" for name in names)
+    return f"Did you mean {' or '.join([*filter(None, [', '.join(most)]), last])}?"
+
+
+def _around(key: str, *trees: keys.Tree) -> str:
+    """Say which keys there are where a wrong one was looked for."""
+    parent = key.rpartition(".")[0]
+    found: dict[str, None] = {}
+    known = False
+    for tree in trees:
+        if parent and not keys.is_there(parent, tree):
+            continue
+        below, known = keys.within(parent, tree) if parent else tree, True
+        if isinstance(below, Mapping):
+            found |= dict.fromkeys(str(name) for name in below if name != keys.ANY)
+    if not found:
+        return f"{parent} is no mapping." if known else f"There is no '{parent}' either."
+    return f"{parent} has: {listed(found)}." if parent else f"There are: {listed(found)}."
