@@ -10,6 +10,12 @@ from sgdflow.executor.backward_functions import PassThrough
 from sgdflow.executor.forward import CallableForward, PromptForward
 from sgdflow.executor.graph import Graph, Node, Parameters
 
+_WORDS = frozenset(
+    "_blank _parent _self _top call callback class classdef click default direction end flowchart "
+    "graph href interpolate linkstyle style subgraph".split()
+)
+"""What means something else in a Mermaid flowchart."""
+
 
 def as_text(
     graph: Graph, parameters: Parameters, optimised: Collection[str], config: schema.Config
@@ -28,15 +34,16 @@ def as_text(
 
 def as_mermaid(graph: Graph, optimised: Collection[str]) -> str:
     """Return a Mermaid flowchart; nodes with an optimised parameter stand out."""
+    ids = _ids([*graph.inputs, *graph.nodes])
     lines = ["flowchart LR"]
-    lines += [f"  {name}([{name}])" for name in graph.inputs]
+    lines += [f"  {ids[name]}([{_label(name)}])" for name in graph.inputs]
     for name, node in graph.nodes.items():
-        code = isinstance(node.forward, CallableForward)
-        lines.append(f"  {name}[[{name}]]" if code else f"  {name}[{name}]")
+        label, code = _label(name), isinstance(node.forward, CallableForward)
+        lines.append(f"  {ids[name]}[[{label}]]" if code else f"  {ids[name]}[{label}]")
     for name, node in graph.nodes.items():
-        lines += [f"  {predecessor} --> {name}" for predecessor in node.predecessors]
+        lines += [f"  {ids[predecessor]} --> {ids[name]}" for predecessor in node.predecessors]
     learning = [
-        name
+        ids[name]
         for name, node in graph.nodes.items()
         if any(parameter in optimised for parameter in node.parameters.values())
     ]
@@ -44,6 +51,21 @@ def as_mermaid(graph: Graph, optimised: Collection[str]) -> str:
         lines.append("  classDef optimised stroke-width:3px")
         lines.append(f"  class {','.join(learning)} optimised")
     return "\n".join(lines) + "\n"
+
+
+def _ids(names: Collection[str]) -> dict[str, str]:
+    """Return an id for each variable: its name, changed where that is a word of Mermaid's."""
+    ids: dict[str, str] = {}
+    for name in names:
+        one = name
+        while one.lower() in _WORDS or (one != name and one in names):
+            one += "_"
+        ids[name] = one
+    return ids
+
+
+def _label(name: str) -> str:
+    return f'"{name}"' if name.lower() in _WORDS else name
 
 
 def _forward(node: Node) -> str:

@@ -96,7 +96,7 @@ def _no_command(words: Sequence[str]) -> str:
     from sgdflow.errors import did_you_mean, listed
 
     later = next((word for word in words if word in COMMANDS), None)
-    if later is None and "=" not in words[0] and words[0][0] != "-":
+    if later is None and "=" not in words[0] and not words[0].startswith("-"):
         hint = did_you_mean(words[0], COMMANDS)
         return f"There is no command '{words[0]}'.{hint} Commands: {listed(COMMANDS)}."
     others = [word for word in words if word != later]

@@ -49,7 +49,18 @@ def compose(overrides: Sequence[str]) -> Mapping[str, Any]:
         explained(debugging(), words),
         hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())),
     ):
-        return plain(hydra.compose("config", words))
+        return plain(_composed(words))
+
+
+def _composed(words: list[str]) -> DictConfig:
+    try:
+        return hydra.compose("config", words)
+    except ValueError as error:
+        if debugging():
+            raise
+        from sgdflow.config.refusals import refused
+
+        raise ConfigError(refused(error, words)) from None
 
 
 def changed(raw: Mapping[str, Any], overrides: Sequence[str]) -> Mapping[str, Any]:

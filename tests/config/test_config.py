@@ -20,7 +20,7 @@ import yaml
 
 from sgdflow.cli.describe import as_mermaid, as_text
 from sgdflow.cli.main import USAGE
-from sgdflow.config.build import build_graph, build_method
+from sgdflow.config.build import build_graph, build_method, expand_graph
 from sgdflow.config.compose import compose
 from sgdflow.config.paths import conf_folder, prompt_folders
 from sgdflow.config.prepare import Prepared, prepare, validated
@@ -367,6 +367,24 @@ flowchart LR
   class plan,answer optimised
 """
     )
+
+
+def test_names_that_are_words_of_mermaid_are_no_ids_in_the_diagram() -> None:
+    # What Mermaid 11.16's own parser takes for something else than the id of a node.
+    words = ["_self", "call", "class", "click", "end", "flowchart", "graph", "href", "interpolate"]
+    words += ["style", "subgraph"]
+    nodes = {word: {"predecessors": ["End"], "parameters": {"a": "x"}} for word in words}
+    last = {"predecessors": ["end_", *words], "parameters": {"a": "x"}}
+    nodes |= {"end_": {"predecessors": ["End"], "parameters": {"a": "x"}}, "last": last}
+    declared = {"name": "words", "inputs": ["End"], "nodes": nodes, "output": "last"}
+    graph = build_graph(expand_graph(declared), PROMPTS)
+    lines = as_mermaid(graph, ["end.a", "last.a"]).splitlines()
+    assert {'  End_(["End"])', '  end__["end"]', "  end_[end_]"} <= {*lines}
+    assert {"  End_ --> end__", "  end__ --> last", "  end_ --> last"} <= {*lines}
+    assert lines[-1] == "  class end__,last optimised"
+    ids = {re.split(r"[^\w]", line.strip())[0] for line in lines[1:-2]}
+    assert not ids & {*words, "End"}
+    assert len(ids) == len(words) + 3
 
 
 # No gradient is asked for where nothing can be optimised.

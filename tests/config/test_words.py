@@ -1,0 +1,221 @@
+"""Words of a command line that Hydra does not take: each is told in words that can be followed."""
+# ruff: noqa: E501
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sgdflow.cli.main import main
+from sgdflow.cli.options import parted
+from sgdflow.config.compose import compose
+from sgdflow.config.words import readable, typed
+from sgdflow.errors import ConfigError
+
+METHODS = "copro, frozen, no_gate, no_gradient, no_neighbors, optoprime, semantic, shuffled_gradient, textgrad"
+TABLE = ("task=table", "graph=hints", "task.path=t.csv", "task.inputs=[question]", "task.target=a")
+FORM = "Write KEY=VALUE, without spaces around the =."
+
+REFUSED: Mapping[str, tuple[Sequence[str], str]] = {
+    "key": (
+        ["method.stop.step=4"],
+        "method.stop.step: there is no such key. Did you mean 'method.stop.steps'?",
+    ),
+    "key in the middle": (
+        ["graph.nodes.desk.parameter.instruction=Add"],
+        "graph.nodes.desk.parameter.instruction: there is no such key. Did you mean 'graph.nodes.desk.parameters.instruction'?",
+    ),
+    "key of another place": (
+        ["steps=4", "temperature=0"],
+        "steps: there is no such key. Did you mean 'method.stop.steps'?\n"
+        "temperature: there is no such key. Did you mean 'llm.parameters.temperature'?",
+    ),
+    "key like no other": (
+        ["method.foo=3"],
+        "method.foo: there is no such key. method has: name, batch, sample, loss, backward, aggregation, shuffle, update, gate, stop.",
+    ),
+    "key below nothing": (
+        ["foo.bar=3"],
+        "foo.bar: there is no such key. There is no 'foo' either.",
+    ),
+    "key below a value": (["seed.x=3"], "seed.x: there is no such key. seed is no mapping."),
+    "key of a list": (
+        ["graph.inputs.q=3"],
+        "graph.inputs.q=3: a list has numbers for keys, and 'q' is none.",
+    ),
+    "key of Hydra": (
+        ["hydra.run.dirs=x"],
+        "hydra.run.dirs: there is no such key. Did you mean 'hydra.run.dir'?",
+    ),
+    "key that another choice has": (
+        ["task.target=answer"],
+        "task.target: this configuration has no such key. task=table has it.",
+    ),
+    "key that is not set": (
+        ["graph.forward.role=backward"],
+        "graph.forward.role: is not set in this configuration. To set it, add a +: +graph.forward.role=backward",
+    ),
+    "key of a free mapping": (
+        ["llm.models.foward=openai/gpt-4o"],
+        "llm.models.foward: there is no such key. Did you mean 'llm.models.forward'? To add it all the same: +llm.models.foward=openai/gpt-4o",
+    ),
+    "parameter of a model": (
+        ["llm.parameters.top_p=1"],
+        "llm.parameters.top_p: this configuration has no such key. llm=openai has it. To add it: +llm.parameters.top_p=1",
+    ),
+    "key that is there": (
+        ["+method.stop.steps=4"],
+        "+method.stop.steps=4: method.stop.steps is there already. Without the + it is changed: method.stop.steps=4",
+    ),
+    "key to take out": (["~llm.stor"], "~llm.stor: there is no such key to take out."),
+    "group": (
+        ["methd=semantic", "experiment=quickstart"],
+        "methd: there is no such key. Did you mean 'method'?\n"
+        "experiment: there is no such key. Did you mean 'experiments'?",
+    ),
+    "choice": (
+        ["method=semantc"],
+        f"method: there is no 'semantc'. Did you mean 'semantic'? There are: {METHODS}.",
+    ),
+    "choice of a group within a group": (
+        ["method=liar/only_judg"],
+        "method/liar: there is no 'only_judg'. Did you mean 'only_judge'? There are: only_job_title, only_judge, only_party, only_source, only_state, only_statement.",
+    ),
+    "choice like no other": (
+        ["llm=mine"],
+        "llm: there is no 'mine'. There are: anthropic, ollama, openai, simulated, vllm. One of your own, DIR/llm/mine.yaml, is found with --config-dir DIR.",
+    ),
+    "several values": (
+        ["seed=0,1"],
+        "seed=0,1: reads as several values. To run with one after the other, add -m. For a list write 'seed=[0,1]', for a text 'seed=\"0,1\"'.",
+    ),
+    "range": (
+        ["seed=range(3)"],
+        "seed=range(3): reads as several values. To run with one after the other, add -m.",
+    ),
+    "home folder": (
+        ["hydra.run.dir=~/x"],
+        f"hydra.run.dir=~/x: ~ means nothing here. Write the whole path: hydra.run.dir={Path.home()}/x",
+    ),
+    "mapping that is not closed": (
+        ["task.inputs={question: Question"],
+        "task.inputs={question: Question: the value cannot be read. Write 'task.inputs={name: value, name: value}'; put texts within it into quotes (\"...\") where they hold more than plain letters, digits and spaces.",
+    ),
+    "quotes that are not closed": (
+        ["task.target='abc"],
+        "task.target='abc: the value cannot be read. Put it into quotes: 'task.target=\"abc\"'",
+    ),
+    "letters beyond ASCII and a comma": (
+        ["task.target=réponse,autre"],
+        'task.target=réponse,autre: the value cannot be read. Put it into quotes: \'task.target="réponse,autre"\'; several values (with -m): \'task.target="réponse","autre"\'',
+    ),
+    "spaces around the =": (
+        ["seed", "=", "3", "method.stop.steps", "4"],
+        f"seed: is no setting. {FORM} Did you mean seed=3?\n"
+        f"method.stop.steps: is no setting. {FORM} Did you mean method.stop.steps=4?",
+    ),
+    "choice without its group": (
+        ["hints"],
+        f"hints: is no setting. {FORM} Did you mean graph=hints?",
+    ),
+    "variable that is not set": (
+        [*TABLE, "task.path=${oc.env:A_VARIABLE_THAT_NOBODY_SETS}"],
+        "task.path: Environment variable 'A_VARIABLE_THAT_NOBODY_SETS' not found.",
+    ),
+    "interpolation of nothing": (
+        [*TABLE, "task.path=${nope}"],
+        "task.path: Interpolation key 'nope' not found.",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_refused_is_told_in_words_that_can_be_followed(case: str) -> None:
+    words, told = REFUSED[case]
+    with pytest.raises(ConfigError) as raised:
+        compose(words)
+    assert str(raised.value) == told
+
+
+def test_advice_can_be_followed() -> None:
+    assert compose(["+graph.forward.role=backward"])["graph"]["forward"]["role"] == "backward"
+    text = shlex.split('"task.name=Add, then say it"')[0]
+    with pytest.raises(ConfigError) as raised:
+        compose([text])
+    advised = shlex.split(str(raised.value).rpartition("for a text ")[2].removesuffix("."))
+    assert compose(advised)["task"]["name"] == "Add, then say it"
+
+
+@pytest.mark.parametrize(
+    "text", ["réponse", "足し算", "It's", "50%; then: more?", "C:\\data\\x.csv", "a=b", 'say "x"']
+)
+def test_a_text_needs_no_quotes_where_it_can_be_nothing_else(text: str) -> None:
+    assert compose([f"task.name={text}"])["task"]["name"] == text
+
+
+@given(st.text(st.characters(exclude_categories=("Cs", "Cc"))).filter(lambda t: "${" not in t))
+def test_a_text_in_quotes_reads_back(text: str) -> None:
+    (word,) = shlex.split(typed("task.name", text))
+    assert readable([word]) == [word]
+    assert OverridesParser.create().parse_override(word).value() == text
+
+
+def test_options_stand_anywhere() -> None:
+    typed = ["seed=1", "-m", "method=copro", "-cd", "conf", "--cfg=job", "task=table", "--info"]
+    options = ["--multirun", "--config-dir", "conf", "--cfg", "job", "--info"]
+    assert parted(typed) == (options, ["seed=1", "method=copro", "task=table"])
+    assert parted(["--info", "defaults", "--multi"]) == (["--info", "defaults", "--multirun"], [])
+
+
+SHOWN = "Options: -m (run once with each of several values), --cfg job, --config-dir DIR, --help."
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ["--seed", "3"],
+            f"--seed: there is no such option. A setting has no dashes: seed=3. {SHOWN}",
+        ),
+        (
+            ["--method.stop.steps=3"],
+            f"--method.stop.steps: there is no such option. A setting has no dashes: method.stop.steps=3. {SHOWN}",
+        ),
+        (
+            ["--multi-run"],
+            f"--multi-run: there is no such option. Did you mean '--multirun'? {SHOWN}",
+        ),
+        (["-cd"], "--config-dir: needs a value after it."),
+        (["--cfg", "jbo"], "--cfg: needs one of job, hydra, all after it, not 'jbo'."),
+    ],
+)
+def test_an_option_that_is_none_is_told(words: Sequence[str], told: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        parted(words)
+    assert str(raised.value) == told
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["-m", "optimize", "seed=0,1"], "The command comes first: sgdflow optimize -m seed=0,1. "),
+        (["seed=0"], "The command comes first: sgdflow optimize seed=0. "),
+        (["optimise"], "There is no command 'optimise'. Did you mean 'optimize'? "),
+        ([""], "There is no command ''. "),
+    ],
+)
+def test_the_command_comes_first(
+    words: Sequence[str],
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.argv", ["sgdflow", *words])
+    assert main() == 1
+    assert capsys.readouterr().err.startswith(f"{told}Commands: optimize, evaluate, ")
