@@ -6,6 +6,7 @@ SgdflowError
 │   ├── PromptError      a template
 │   └── DataError        a task's files, columns or splits
 ├── NodeFailed           one node of one example; the batch goes on
+├── ScoringFailed        the scorer raised, or gave no score; the run stops
 ├── ReplyError           a model's reply does not have the declared format
 └── LLMError
     ├── CallFailed       one call, after its retries; others may still succeed
@@ -19,6 +20,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
+
+CODE = "code"
+"""The kind of a node's failure that lies in a function or a template."""
 
 
 class SgdflowError(Exception):
@@ -44,14 +48,24 @@ class DataError(ConfigError):
 class NodeFailed(SgdflowError):
     """Report that a node has no value (or no gradients) for one example."""
 
-    def __init__(self, message: str, calls: tuple[Any, ...] = ()) -> None:
+    def __init__(self, message: str, calls: tuple[Any, ...] = (), kind: str = CODE) -> None:
         super().__init__(message)
         self.calls = calls
         """The exchanges that were made in vain."""
+        self.kind = kind
+        """A short word to count by: that of a failed call, of a ReplyError, or CODE."""
+
+
+class ScoringFailed(SgdflowError):
+    """Report that the scorer failed on an output."""
 
 
 class ReplyError(SgdflowError):
-    """Report a model reply that does not have its declared format."""
+    """Report a model reply that does not have its declared format; `kind` is a word to count by."""
+
+    def __init__(self, message: str, kind: str = "malformed") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class LLMError(SgdflowError):
@@ -82,6 +96,11 @@ def did_you_mean(wrong: str, known: Iterable[str], alike: float = 0.6) -> str:
     """Return " Did you mean 'x'?" for the closest known name, else an empty string."""
     close = get_close_matches(wrong, list(known), n=1, cutoff=alike)
     return f" Did you mean '{close[0]}'?" if close else ""
+
+
+def plural(number: int, noun: str) -> str:
+    """Return "1 example", "2 examples", "1,000 examples"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def listed(names: Iterable[str]) -> str:

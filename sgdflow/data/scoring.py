@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from sgdflow.data.answers import (
     DIGITS,
@@ -79,24 +80,41 @@ def like_target(output: Any, target: Any) -> float:
     compared without white space; several words without a comma are compared one by one,
     whatever separates them; any other text is exact, as a whole or after a mark.
     """
-    if isinstance(target, int | float) and not isinstance(target, bool):
+    kind = form(target)
+    if kind == "number":
         return number(output, target)
     wanted, text = _target_text(target), _text(output)
-    if re.fullmatch(r"\([A-Za-z]\)", wanted):
+    if kind == "option":
         return option(text, wanted)
-    if wanted.casefold() in ("yes", "no"):
+    if kind == "yes_no":
         return yes_no(text, wanted)
-    if re.fullmatch(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)", wanted):
-        return number(text, wanted)
     sentence = marked_sentence(text)
     boxed = re.sub(r"\}\$*$", "", sentence)
     candidates = (text, text.rpartition("####")[2], after_mark(text), sentence, boxed)
-    if re.fullmatch(r"[\s()\[\]{}<>]+", wanted):
+    if kind == "brackets":
         brackets = {re.sub(r"[\s*`\"'.]", "", candidate) for candidate in candidates}
         return float("".join(wanted.split()) in brackets)
-    if len(wanted.split()) > 1 and "," not in wanted:
+    if kind == "words":
         return float(words(wanted) in [words(candidate) for candidate in candidates])
     return float(any(exact(candidate, wanted) for candidate in candidates))
+
+
+Form = Literal["number", "option", "yes_no", "brackets", "words", "text"]
+
+
+def form(target: Any) -> Form:
+    """Return how `like_target` compares with a target."""
+    if isinstance(target, int | float) and not isinstance(target, bool):
+        return "number"
+    wanted = _target_text(target)
+    forms: Mapping[Form, bool] = {
+        "option": bool(re.fullmatch(r"\([A-Za-z]\)", wanted)),
+        "yes_no": wanted.casefold() in ("yes", "no"),
+        "number": bool(re.fullmatch(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)", wanted)),
+        "brackets": bool(re.fullmatch(r"[\s()\[\]{}<>]+", wanted)),
+        "words": len(wanted.split()) > 1 and "," not in wanted,
+    }
+    return next((name for name, fits in forms.items() if fits), "text")
 
 
 def _text(output: Any) -> str:

@@ -16,6 +16,7 @@ from sgdflow.executor.backward import backward_pass
 from sgdflow.executor.evaluation import Evaluation, Evaluator, Outcome
 from sgdflow.executor.forward import PromptForward
 from sgdflow.executor.graph import Parameters
+from sgdflow.executor.loss import unread
 from sgdflow.executor.progress import Progress, counted
 from sgdflow.executor.walk import together
 from sgdflow.llm import LLM
@@ -145,10 +146,19 @@ class Stepper:
     ) -> Learned:
         graph, how = self._problem.graph, self._method.differentiation
         assert outcome.score is not None  # only scored examples are sampled
-        learned = Learned(outcome.passed, outcome.score)
-        output = outcome.passed.values[graph.output]
+        passed = outcome.passed
+        unanswered = passed.failures.get(graph.output)
+        learned = Learned(passed, outcome.score, unanswered=unanswered)
+        output = passed.produced(passed.end(graph.output))
+        reading = (
+            unread(unanswered, graph.output)
+            if unanswered
+            else self._problem.score.reading(output, example.target)
+        )
         try:
-            feedback = await self._method.loss.feedback(example, output, outcome.score, self._llm)
+            feedback = await self._method.loss.feedback(
+                example, output, outcome.score, self._llm, reading
+            )
         except NodeFailed as error:
             return replace(learned, failure=f"loss: {error}", calls=error.calls)
         learned = replace(learned, feedback=feedback.value, calls=feedback.calls)

@@ -53,7 +53,10 @@ async def backward_pass(
     how: Differentiation,
     llm: LLM,
 ) -> BackwardPass:
-    """Propagate feedback on the output to all nodes that depend on an optimised parameter."""
+    """Propagate feedback on the output to all nodes that depend on an optimised parameter.
+
+    Where there is no output, the feedback is for the node that failed, and for what it was given.
+    """
     reach = graph.reach(optimised)
     under_way = _UnderWay(graph, parameters, forward, feedback, optimised, reach, how, llm)
     upstream = {
@@ -107,7 +110,7 @@ class _UnderWay:
         computed = await function.backward(
             self.graph.view(name, self.parameters),
             operands,
-            self.forward.values[name],
+            self.forward.produced(name),
             self.aggregated[name],
             targets,
             self.llm,
@@ -124,11 +127,12 @@ class _UnderWay:
                 try:
                     self.aggregated[parameter] = _aggregated(self.how, gradients)
                 except NodeFailed as error:
-                    failures[parameter] = Failure(parameter, str(error), error.calls)
+                    failures[parameter] = Failure(parameter, str(error), error.calls, error.kind)
         return failures
 
     def _gather(self, variable: str) -> Gradients:
-        first = (Gradient(LOSS, self.feedback),) if variable == self.graph.output else ()
+        start = self.forward.end(self.graph.output)
+        first = (Gradient(LOSS, self.feedback),) if variable == start else ()
         given = tuple(
             Gradient(successor, self.received[successor][variable])
             for successor in self.graph.successors[variable]

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from statistics import NormalDist
 from typing import Any
 
 from sgdflow.data import Example
-from sgdflow.errors import NodeFailed
-from sgdflow.executor.forward import ForwardPass, forward_pass
+from sgdflow.errors import CODE, NodeFailed, ScoringFailed, listed
+from sgdflow.executor.forward import ForwardPass, forward_pass, given_written
 from sgdflow.executor.graph import Graph, Parameters
 from sgdflow.executor.loss import Score
 from sgdflow.executor.progress import Advance, Progress, Unwatched
-from sgdflow.executor.walk import together
+from sgdflow.executor.walk import Failure, together
 from sgdflow.llm import LLM
 
 _Z95 = NormalDist().inv_cdf(0.975)
+_UNANSWERED = frozenset({"content_filter", "context_window", "empty", "malformed", "truncated"})
+"""What a model could not answer."""
+_NO_TEXT = frozenset({"reasoning_only", "refusal", "tool_call"})
+"""Replies that say something else than a text: the endpoint does not fit the configuration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,29 +32,60 @@ class Outcome:
 
     passed: ForwardPass
     score: float | None
+    """0 for what a model could not answer; None where something else kept it from answering."""
     failure: str | None
-    """Why there is no score; a failure is never a score of 0."""
+    """Why there is no answer."""
+    kind: str = ""
+    """A short word for it."""
+
+    @property
+    def unanswered(self) -> bool:
+        """Return whether the model could not answer, which is wrong, and not missing."""
+        return self.failure is not None and self.score is not None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Evaluation:
     """Outcomes by example id, in the order of the examples."""
 
     outcomes: Mapping[str, Outcome]
 
-    @property
+    @cached_property
     def scores(self) -> Mapping[str, float]:
         """Return the scores there are."""
         return {i: o.score for i, o in self.outcomes.items() if o.score is not None}
 
-    @property
+    @cached_property
     def failures(self) -> Mapping[str, str]:
         """Return why the others have none."""
-        return {i: o.failure for i, o in self.outcomes.items() if o.failure is not None}
+        return {i: o.failure or "" for i, o in self.outcomes.items() if o.score is None}
+
+    @cached_property
+    def unanswered(self) -> Mapping[str, Outcome]:
+        """Return what scored 0 because a model could not answer."""
+        return {i: o for i, o in self.outcomes.items() if o.unanswered}
+
+    @cached_property
+    def comparable(self) -> Evaluation:
+        """Return the same, with a score of 0 where a reply said something else than a text.
+
+        So that it counts against parameters, and cannot make a comparison impossible.
+        """
+        no_text = [i for i, o in self.outcomes.items() if o.score is None and o.kind in _NO_TEXT]
+        if not no_text:
+            return self
+        wrong = {i: replace(self.outcomes[i], score=0.0) for i in no_text}
+        return Evaluation({i: wrong.get(i, o) for i, o in self.outcomes.items()})
+
+    @property
+    def unanswered_kinds(self) -> Mapping[str, int]:
+        """Return how many are unanswered, by kind."""
+        return dict(sorted(Counter(o.kind for o in self.unanswered.values()).items()))
 
     def summary(self) -> Summary | None:
         """Return the mean score with its interval; None where nothing was scored."""
-        return summarise(list(self.scores.values()), len(self.failures))
+        scores = list(self.scores.values())
+        return summarise(scores, len(self.failures), self.unanswered_kinds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +98,13 @@ class Summary:
     high: float
     failed: int = 0
     """Examples without a score; not part of n."""
+    unanswered: Mapping[str, int] = field(default_factory=dict)
+    """Examples that scored 0 because a model could not answer, by kind; part of n."""
 
 
-def summarise(scores: Sequence[float], failed: int = 0) -> Summary | None:
+def summarise(
+    scores: Sequence[float], failed: int = 0, unanswered: Mapping[str, int] | None = None
+) -> Summary | None:
     """Return mean and Wilson interval.
 
     For scores between 0 and 1 that are not just 0 or 1 the interval is wider than it need
@@ -78,7 +119,14 @@ def summarise(scores: Sequence[float], failed: int = 0) -> Summary | None:
     half = _Z95 / (1 + z2 / n) * math.sqrt(mean * (1 - mean) / n + z2 / (4 * n * n))
     low, high = max(0.0, middle - half), min(1.0, middle + half)
     # At the ends the interval reaches the mean exactly; rounding must not say otherwise.
-    return Summary(mean, n, min(low, mean), max(high, mean), failed)
+    return Summary(mean, n, min(low, mean), max(high, mean), failed, unanswered or {})
+
+
+def unanswered_words(kinds: Mapping[str, int]) -> str:
+    """Say what was unanswered: "3 unanswered: truncated 2, malformed 1"."""
+    by_count = sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
+    told = listed(f"{kind} {count}" for kind, count in by_count)
+    return f"{sum(kinds.values())} unanswered: {told}"
 
 
 class Evaluator:
@@ -88,6 +136,7 @@ class Evaluator:
         self, graph: Graph, score: Score, llm: LLM, progress: Progress | None = None
     ) -> None:
         self._graph, self._score, self._llm = graph, score, llm
+        self._given_written = given_written(graph)
         self._progress = progress or Unwatched()
         self._known: dict[str, dict[str, Outcome]] = {}
 
@@ -123,12 +172,22 @@ class Evaluator:
         passed = await forward_pass(self._graph, parameters, example.id, example.inputs, self._llm)
         if self._graph.output in passed.failures:
             failure = passed.failures[self._graph.output]
-            return Outcome(passed, None, f"{failure.origin}: {failure.reason}")
+            wrong = 0.0 if self._is_wrong(failure) else None
+            return Outcome(passed, wrong, f"{failure.origin}: {failure.reason}", failure.kind)
         try:
             score = await self._score(passed.values[self._graph.output], example.target)
         except NodeFailed as error:
-            return Outcome(passed, None, f"score: {error}")
+            raise ScoringFailed(
+                f"task.score: example {example.id}: {error}. Mend the scorer or the example: no "
+                "score is made up for it. Replies that are stored are not asked for again."
+            ) from error
         return Outcome(passed, score, None)
+
+    def _is_wrong(self, failure: Failure) -> bool:
+        """Return whether it was a model that could not answer."""
+        if failure.kind == CODE:
+            return failure.origin in self._given_written
+        return failure.kind in _UNANSWERED
 
 
 def _key(parameters: Parameters) -> Any:

@@ -19,7 +19,7 @@ from sgdflow.executor.samples import sample_operands
 from sgdflow.executor.walk import Failure, walk
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Ask, Call
-from sgdflow.prompting.templates import shown
+from sgdflow.prompting.templates import shortened, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,18 @@ class ForwardPass:
     """Inputs and computed nodes; a failed node has no value."""
     calls: Mapping[str, tuple[Call, ...]]
     failures: Mapping[str, Failure]
+
+    def end(self, output: str) -> str:
+        """Return where the pass ended on its way to the output: there, or where it failed."""
+        return self.failures[output].origin if output in self.failures else output
+
+    def produced(self, name: str) -> Any:
+        """Return a node's value; of one that failed, the reply that could not be used."""
+        if name not in self.failures:
+            return self.values[name]
+        failure = self.failures[name]
+        written = failure.calls[-1].reply if failure.calls else ""
+        return shortened(written) if written.strip() else "(nothing)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +107,25 @@ def _variables(node: View, operands: Operands) -> Mapping[str, Any]:
         "predecessors": shown(operands.predecessors),
         "parameters": dict(operands.parameters),
     }
+
+
+def given_written(graph: Graph) -> frozenset[str]:
+    """Return the nodes that work with what a model wrote: a value, or code with a parameter.
+
+    The text of a prompt can make no template fail, that of a function's parameter may.
+    """
+    found: set[str] = set()
+    for name in graph.order:
+        node = graph.nodes[name]
+        before = any(
+            p in found or (p in graph.nodes and isinstance(graph.nodes[p].forward, PromptForward))
+            for p in node.predecessors
+        )
+        code = not isinstance(node.forward, PromptForward)
+        own = any(parameter in graph.optimisable for parameter in node.parameters.values())
+        if before or (code and own):
+            found.add(name)
+    return frozenset(found)
 
 
 def forward_roles(graph: Graph) -> Mapping[str, str]:

@@ -7,13 +7,43 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sgdflow.data import Example
+from sgdflow.data.reading import read
 from sgdflow.errors import NodeFailed, PromptError
 from sgdflow.executor.functions import Function
 from sgdflow.executor.gradients import LOSS
 from sgdflow.executor.graph import Computed
+from sgdflow.executor.walk import Failure
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Ask
 from sgdflow.prompting.templates import Prompts
+
+_PROBLEMS = {
+    "truncated": "the reply ends in mid-sentence at the token limit",
+    "empty": "the reply is empty",
+    "content_filter": "a content filter held the reply back",
+    "context_window": "the prompt is longer than the model can read",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How an output was read for its score, as templates see it."""
+
+    answered: bool = True
+    """Whether there is an output."""
+    problem: str = ""
+    """Why not, in words for a model."""
+    node: str = ""
+    """Where it failed, if that is not the output itself."""
+    read_as: str | None = None
+    """What the scorer took for the answer; None: it found none, or does not say."""
+    compared_as: str = ""
+    """How it compares, such as yes/no; empty where it does not say."""
+    plain: bool = True
+    """Whether the output holds nothing but what was read."""
+
+
+ANSWERED = Reading()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +59,33 @@ class Score:
             return float(value)
         raise NodeFailed(f"{self.function.name} returned {value!r}; a score is a number in [0, 1]")
 
+    def reading(self, output: Any, target: Any) -> Reading:
+        """Return what the callable takes an output for, where that is known."""
+        found = read(self.function.call, output, target)
+        return ANSWERED if found is None else Reading(True, "", "", **found._asdict())
+
+
+def unread(failure: Failure, output: str) -> Reading:
+    """Return why there is no output, of a graph whose output this is."""
+    problem = _PROBLEMS.get(failure.kind, failure.reason)
+    return Reading(False, problem, "" if failure.origin == output else failure.origin)
+
 
 class Loss(Protocol):
     """Gives the gradient that the backward pass starts from."""
 
     async def feedback(
-        self, example: Example, output: Any, score: float, llm: LLM | None = None
+        self,
+        example: Example,
+        output: Any,
+        score: float,
+        llm: LLM | None = None,
+        reading: Reading = ANSWERED,
     ) -> Computed:
-        """Return the semantic gradient of the output; raises NodeFailed."""
+        """Return the semantic gradient of the output; raises NodeFailed.
+
+        Where `reading` says that there is none, `output` is what came instead.
+        """
 
     def problems(self, inputs: Sequence[str]) -> Iterator[str]:
         """Yield what would go wrong with examples of these inputs, before anything is computed."""
@@ -50,11 +99,17 @@ class PromptLoss:
     prompt: str
 
     async def feedback(
-        self, example: Example, output: Any, score: float, llm: LLM | None = None
+        self,
+        example: Example,
+        output: Any,
+        score: float,
+        llm: LLM | None = None,
+        reading: Reading = ANSWERED,
     ) -> Computed:
         """Return the rendered template."""
         try:
-            return Computed(self.prompts.text(self.prompt, _variables(example, output, score)))
+            variables = _variables(example, output, score, reading)
+            return Computed(self.prompts.text(self.prompt, variables))
         except PromptError as error:
             raise NodeFailed(str(error)) from error
 
@@ -71,11 +126,16 @@ class AskedLoss:
     ask: Ask
 
     async def feedback(
-        self, example: Example, output: Any, score: float, llm: LLM | None = None
+        self,
+        example: Example,
+        output: Any,
+        score: float,
+        llm: LLM | None = None,
+        reading: Reading = ANSWERED,
     ) -> Computed:
         """Return the model's feedback; its call is counted for the node `loss`."""
         assert llm is not None
-        answered = await self.ask.send(llm, LOSS, _variables(example, output, score))
+        answered = await self.ask.send(llm, LOSS, _variables(example, output, score, reading))
         return Computed(answered.texts[""], (answered.call,))
 
     def problems(self, inputs: Sequence[str]) -> Iterator[str]:
@@ -91,9 +151,16 @@ class CallableLoss:
     function: Function
 
     async def feedback(
-        self, example: Example, output: Any, score: float, llm: LLM | None = None
+        self,
+        example: Example,
+        output: Any,
+        score: float,
+        llm: LLM | None = None,
+        reading: Reading = ANSWERED,
     ) -> Computed:
         """Return what the function returns."""
+        if not reading.answered:
+            raise NodeFailed(f"there is no output to compare: {reading.problem}")
         return Computed(await self.function(output, example.target))
 
     def problems(self, inputs: Sequence[str]) -> Iterator[str]:
@@ -101,21 +168,24 @@ class CallableLoss:
         yield from self.function.problems("output", "target")
 
 
-def _variables(example: Example, output: Any, score: float) -> Mapping[str, Any]:
+def _variables(example: Example, output: Any, score: float, reading: Reading) -> Mapping[str, Any]:
     return {
         "inputs": dict(example.inputs),
         "output": output,
         "target": example.target,
         "score": score,
+        "reading": reading,
     }
 
 
 def _samples(inputs: Sequence[str]) -> Iterator[Mapping[str, Any]]:
-    """Yield made-up variables of a right and of a wrong output, to try templates with."""
-    for score in (0.0, 1.0):
+    """Yield made-up variables of a right, a wrong and an unreadable output for templates."""
+    read_as = Reading(read_as="...", compared_as="...", plain=False)
+    for score, reading in ((1.0, read_as), (0.0, read_as), (0.0, Reading(False, "...", "..."))):
         yield {
             "inputs": dict.fromkeys(inputs, "..."),
             "output": "...",
             "target": "...",
             "score": score,
+            "reading": reading,
         }

@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from sgdflow.errors import NodeFailed
+from sgdflow.errors import CODE, NodeFailed
 
 T = TypeVar("T")
 
@@ -30,6 +30,8 @@ class Failure:
     reason: str
     calls: tuple[Any, ...] = field(default=(), compare=False, repr=False)
     """The exchanges that were made in vain."""
+    kind: str = CODE
+    """A short word to count by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ async def walk(
         try:
             results[name] = await visit(name)
         except NodeFailed as error:
-            failures[name] = Failure(name, str(error), error.calls)
+            failures[name] = Failure(name, str(error), error.calls, error.kind)
 
     async with task_group() as group:
         for name in upstream:

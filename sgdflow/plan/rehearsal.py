@@ -111,17 +111,21 @@ class _Watch:
     def scored(self, initial: Scores) -> None:
         self.note()
         for evaluation in initial.evaluations.values():
-            self.troubles.extend(evaluation.failures.values())
+            self._trouble(evaluation)
 
     def stepped(self, step: Step) -> None:
         self.note()
         tried = step.tried
-        self.troubles.extend(tried.current.failures.values())
+        self._trouble(tried.current)
         self.troubles.extend(one.failure for one in tried.learned if one.failure)
         for one in tried.learned:
             failures = one.backward.failures.values() if one.backward else ()
             self.troubles.extend(failure.reason for failure in failures)
         self.troubles.extend(tried.proposal.skipped.values())
+
+    def _trouble(self, evaluation: Evaluation) -> None:
+        outcomes = evaluation.outcomes.values()
+        self.troubles.extend(one.failure for one in outcomes if one.failure is not None)
 
 
 # What stands in for the parts of a run that ask somebody, or that are somebody's own.

@@ -72,17 +72,18 @@ class Ask:
         except PromptError as error:  # it fitted the sample, not this example's values
             raise NodeFailed(str(error)) from error
         call = Call(node, self.role, messages, "", Usage())
-        conversation = messages
+        conversation, kind = messages, ""
         for _ in range(self.attempts):
             try:
                 reply = await llm.complete(self.role, conversation, node=node, sample=sample)
             except CallFailed as error:
-                raise NodeFailed(str(error), (call,)) from error
+                raise NodeFailed(str(error), (call,), error.kind) from error
             call = replace(call, reply=reply.text, usage=call.usage + reply.usage)
             try:
                 texts = self._read(reply, names)
                 accept(texts)
             except ReplyError as error:
+                kind = error.kind
                 call = replace(call, malformed=(*call.malformed, str(error)))
                 conversation = self._again(conversation, reply, str(error))
                 continue
@@ -91,6 +92,7 @@ class Ask:
             f"{self.attempts} replies of the {self.role} model could not be used: "
             f"{call.malformed[-1]}",
             (call,),
+            kind,
         )
 
     def problems(
@@ -108,7 +110,9 @@ class Ask:
 
     def _read(self, reply: Reply, names: Sequence[str]) -> Mapping[str, str]:
         if reply.truncated:
-            raise ReplyError("it was cut off at the token limit")
+            raise ReplyError("it was cut off at the token limit", "truncated")
+        if not reply.text.strip():
+            raise ReplyError("it is empty", "empty")
         return self.reply.read(reply.text, names)
 
     def _again(

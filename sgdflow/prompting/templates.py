@@ -237,6 +237,15 @@ def shown(values: Mapping[str, Any], told: Mapping[str, str] | None = None) -> S
     return [Shown(name, value, (told or {}).get(name, "")) for name, value in values.items()]
 
 
+def shortened(text: str, most: int = 2000) -> str:
+    """Return a text that nobody bounded, such as a runaway reply, without its middle."""
+    if len(text) <= most:
+        return text
+    head, tail = most * 3 // 4, most // 4
+    left = f"{len(text) - head - tail:,} characters left out"
+    return f"{text[:head]}\n[... {left} ...]\n{text[-tail:]}"
+
+
 def _as_text(value: Any) -> Any:
     """Show structured values as JSON, as a reader (and a model) expects them."""
     if isinstance(value, dict | list | tuple):

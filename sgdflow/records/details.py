@@ -44,9 +44,17 @@ def example_records(result: Result) -> Iterator[dict[str, Any]]:
                 "example": example,
                 "initial": before.outcomes[example].score,
                 "final": outcome.score,
+                "unanswered": {
+                    "initial": _unanswered(before.outcomes[example]),
+                    "final": _unanswered(outcome),
+                },
                 "values": dict(outcome.passed.values),
                 "failures": _failures(outcome),
             }
+
+
+def _unanswered(outcome: Outcome) -> str | None:
+    return outcome.kind if outcome.unanswered else None
 
 
 def _by_node(passed: ForwardPass | BackwardPass) -> dict[str, Any]:

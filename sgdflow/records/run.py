@@ -10,6 +10,7 @@ from sgdflow.descent import Result, Scores, Step
 from sgdflow.executor.backward import BackwardPass
 from sgdflow.executor.evaluation import Summary
 from sgdflow.executor.forward import ForwardPass
+from sgdflow.executor.walk import Failure
 from sgdflow.llm import Spent
 from sgdflow.records.folder import FORMAT, SPLITS
 from sgdflow.update import Learned
@@ -129,6 +130,7 @@ def _learned(one: Learned) -> dict[str, Any]:
     return {
         "example": one.forward.example,
         "score": one.score,
+        "unanswered": one.unanswered and _why(one.unanswered),
         "values": dict(one.forward.values),
         "feedback": one.feedback,
         "gradients": {
@@ -137,6 +139,10 @@ def _learned(one: Learned) -> dict[str, Any]:
         },
         "failures": failures | ({"loss": one.failure} if one.failure else {}),
     }
+
+
+def _why(unanswered: Failure) -> dict[str, str]:
+    return {"node": unanswered.origin, "kind": unanswered.kind, "reason": unanswered.reason}
 
 
 def _malformed(step: Step) -> int:

@@ -6,6 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from sgdflow.errors import plural
+from sgdflow.executor.evaluation import unanswered_words
+
 
 def score_words(score: Mapping[str, Any] | None) -> str:
     """Say a score: "0.967 (0.91 to 0.99, 60 examples)"."""
@@ -13,7 +16,9 @@ def score_words(score: Mapping[str, Any] | None) -> str:
         return "not scored"
     failed = f", {score['failed']} failed" if score["failed"] else ""
     interval = f"{score['low']:.2f} to {score['high']:.2f}"
-    return f"{score['mean']:.3f} ({interval}, {score['n']} examples{failed})"
+    kinds = score.get("unanswered")
+    unanswered = f", {unanswered_words(kinds)}" if kinds else ""
+    return f"{score['mean']:.3f} ({interval}, {plural(score['n'], 'example')}{unanswered}{failed})"
 
 
 def step_words(record: Mapping[str, Any]) -> str:

@@ -14,7 +14,8 @@ from typing import Any
 from sgdflow import __version__, report
 from sgdflow.config.prepare import Prepared
 from sgdflow.descent import Descent, Scores, Step
-from sgdflow.executor.evaluation import Evaluator
+from sgdflow.errors import plural
+from sgdflow.executor.evaluation import Evaluator, unanswered_words
 from sgdflow.executor.progress import Progress
 from sgdflow.llm import Metered
 from sgdflow.plan.estimate import shortage
@@ -78,6 +79,9 @@ async def evaluate(
         "split": split,
         "score": summary_record(evaluation.summary()),
         "failures": dict(evaluation.failures),
+        "unanswered": {
+            i: {"kind": one.kind, "reason": one.failure} for i, one in evaluation.unanswered.items()
+        },
         "examples": dict(evaluation.scores),
         **spent_record(llm.spent(), llm.by_node()),
         "seconds": round(time.monotonic() - began, 3),
@@ -85,7 +89,10 @@ async def evaluate(
     folder.finish(record, "evaluation.json")
     log.info("%s %s", split, score_words(record["score"]))
     if failures := list(evaluation.failures.values()):
-        log.warning("%d examples failed; the first: %s", len(failures), failures[0])
+        log.warning("%s failed; the first: %s", plural(len(failures), "example"), failures[0])
+    if unanswered := list(evaluation.unanswered.values()):
+        words = unanswered_words(evaluation.unanswered_kinds)
+        log.warning("%s; the first: %s", words, unanswered[0].failure)
     return record
 
 

@@ -62,6 +62,9 @@ def step_metrics(record: Mapping[str, Any]) -> dict[str, float]:
         "step/proposed_parameters": float(len(proposal)),
         "step/proposed_characters": float(sum(len(str(text)) for text in proposal.values())),
         "step/failed_examples": float(sum(score["failed"] for score in scores.values() if score)),
+        "step/unanswered_examples": float(
+            sum(sum(s.get("unanswered", {}).values()) for s in scores.values() if s)
+        ),
         "step/malformed_replies": float(record["malformed"]),
     }
 

@@ -11,6 +11,7 @@ from sgdflow.executor.backward import BackwardPass
 from sgdflow.executor.forward import ForwardPass
 from sgdflow.executor.gradients import Gradients
 from sgdflow.executor.graph import Graph
+from sgdflow.executor.walk import Failure
 from sgdflow.prompting.ask import Call
 
 
@@ -26,6 +27,8 @@ class Learned:
     """Why there is no feedback."""
     calls: tuple[Call, ...] = ()
     """Those that wrote the feedback."""
+    unanswered: Failure | None = None
+    """Why there is no output; the passes then meet at the node where it began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,7 @@ def _item(
     passed: ForwardPass,
     backward: Mapping[str, BackwardPass] | None,
 ) -> Item | None:
-    if name not in passed.values:
+    if name not in passed.values and name != passed.end(graph.output):
         return None
     gradients: Gradients = ()
     if backward is not None:
@@ -137,7 +140,7 @@ def _item(
         if not gradients:
             return None
     predecessors = {p: passed.values[p] for p in graph.nodes[name].predecessors}
-    return Item(passed.example, name, predecessors, passed.values[name], gradients)
+    return Item(passed.example, name, predecessors, passed.produced(name), gradients)
 
 
 def _gradients(parameter: str, node: str, passed: BackwardPass | None) -> Gradients:

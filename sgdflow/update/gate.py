@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sgdflow.executor.evaluation import Evaluation
+from sgdflow.errors import plural
+from sgdflow.executor.evaluation import Evaluation, unanswered_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +44,22 @@ class Gate:
             return Decision(True, "the gate is always open")
         if current.outcomes.keys() != candidate.outcomes.keys():
             raise ValueError("the gate compares evaluations of the same examples only")
+        current, candidate = current.comparable, candidate.comparable
         common = list(current.scores)
         if not common:
             return Decision(False, "no example could be scored with the current parameters")
         lost = [i for i in common if i in candidate.failures]
         if lost:
             reason = candidate.failures[lost[0]]
-            return Decision(
-                False, f"{len(lost)} of {len(common)} examples fail with the proposal ({reason})"
-            )
+            fail = "fails" if len(common) == 1 else "fail"
+            of_all = f"{len(lost)} of {plural(len(common), 'example')}"
+            return Decision(False, f"{of_all} {fail} with the proposal ({reason})")
         before = math.fsum(current.scores[i] for i in common) / len(common)
         after = math.fsum(candidate.scores[i] for i in common) / len(common)
         accepted = self._passes(after - before)
         verdict = "better" if after > before else "equal" if after == before else "worse"
-        return Decision(
-            accepted, f"{verdict}: {before:.4g} -> {after:.4g} on {len(common)} examples"
-        )
+        words = f"{verdict}: {before:.4g} -> {after:.4g} on {plural(len(common), 'example')}"
+        return Decision(accepted, words + _unanswered(candidate))
 
     def certain(self, current: Evaluation, candidate: Evaluation) -> Decision | None:
         """Return the rejection that the candidate's missing outcomes cannot change; None: none yet.
@@ -66,12 +67,13 @@ class Gate:
         It is what `decide` would come to: scores are at most 1, and sum, division and comparison
         are monotone, rounding included.
         """
+        current, candidate = current.comparable, candidate.comparable
         common = current.scores
         if self.rule == "always":
             return None
         if not common:
             return Decision(False, "no example could be scored with the current parameters")
-        after = f"after {len(candidate.outcomes)} of {len(current.outcomes)} examples"
+        after = f"after {len(candidate.outcomes)} of {plural(len(current.outcomes), 'example')}"
         for i, reason in candidate.failures.items():
             if i in common:
                 words = f"cannot pass: an example fails with the proposal ({reason}), {after}"
@@ -81,7 +83,7 @@ class Gate:
         most = math.fsum(scores.get(i, 1.0) for i in common) / len(common)
         if self._passes(most - before):
             return None
-        words = f"cannot pass: {before:.4g} -> at most {most:.4g}, {after}"
+        words = f"cannot pass: {before:.4g} -> at most {most:.4g}, {after}{_unanswered(candidate)}"
         return Decision(False, words, most)
 
     def waves(self, current: Evaluation) -> Iterator[Sequence[str]]:
@@ -90,7 +92,7 @@ class Gate:
         Examples without one say nothing about a proposal; they come last. Where nothing can be
         turned down, all come at once.
         """
-        scores = current.scores
+        scores = current.comparable.scores
         order = sorted(current.outcomes, key=lambda i: scores.get(i, math.inf))
         size = None if self.rule == "always" else self.wave
         size = size or max(1, len(order))
@@ -104,3 +106,9 @@ class Gate:
         if self.rule == "strict":
             return gain > self.tolerance + rounding
         return gain >= -self.tolerance - rounding
+
+
+def _unanswered(candidate: Evaluation) -> str:
+    """Say what the proposal's models could not answer, which counts as wrong."""
+    kinds = candidate.unanswered_kinds
+    return f"; with it {unanswered_words(kinds)}" if kinds else ""

@@ -126,7 +126,8 @@ def _members(graph: Graph, parameters: Parameters) -> Sequence[View]:
 def _executed(graph: Graph, one: Learned) -> Mapping[str, Any]:
     """Return one example's values, its output and the feedback on it."""
     values = dict(one.forward.values)
-    output = values.pop(graph.output)
+    output = one.forward.produced(one.forward.end(graph.output))
+    values.pop(graph.output, None)
     gradients = [Gradient(LOSS, one.feedback)]
     return {"predecessors": shown(values), "output": output, "gradients": gradients}
 

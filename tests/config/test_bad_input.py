@@ -12,7 +12,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from sgdflow.cli.main import USAGE
 from sgdflow.config.compose import compose
 from sgdflow.config.paths import conf_folder, prompt_folders
 from sgdflow.config.prepare import prepare
-from sgdflow.errors import ConfigError
+from sgdflow.errors import ConfigError, ScoringFailed
 from sgdflow.llm.scripted import ScriptedLLM
 from sgdflow.prompting.templates import Prompts
 from sgdflow.records import RunFolder
@@ -279,8 +279,8 @@ DECLARED: Mapping[str, Case] = {
         "method.loss.prompt: wrong.jinja\nmethod.update.prompt: no.jinja\nmethod.backward.prompt: syntax.jinja",
         [
             "method.backward: prompts/syntax.jinja, line 2: Expected an expression, got 'end of statement block'",
-            "method.loss: prompts/wrong.jinja, line 3: uses 'hint', which the loss does not have. Did you mean 'inputs'? It has: inputs, output, score, target.",
-            "method.loss: prompts/wrong.jinja, line 2: uses 'ordr', which the loss does not have. It has: inputs, output, score, target.",
+            "method.loss: prompts/wrong.jinja, line 3: uses 'hint', which the loss does not have. Did you mean 'inputs'? It has: inputs, output, reading, score, target.",
+            "method.loss: prompts/wrong.jinja, line 2: uses 'ordr', which the loss does not have. It has: inputs, output, reading, score, target.",
             f"method.update: there is no template 'no.jinja'. Did you mean 'wrong.jinja'? {LOOKED}",
         ],
     ),
@@ -728,20 +728,18 @@ def test_message_does_not_repeat_a_whole_configuration(working: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["optimise", "evaluate"])
-def test_scoring_that_always_fails_is_told_with_its_reason(
-    command: str, working: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """No score can be had, which only running can tell: then at least it says why."""
+def test_scoring_that_fails_ends_the_run_with_its_reason(command: str, working: Path) -> None:
+    """No score can be had, which only running can tell: then it says so at once."""
     few = "task.splits: {train: 2, validation: 0, test: 2}\ntask.score: {_target_: scorer.score}"
     raw = changed(composed("tracking=none"), few)
     ready = prepare(raw, Prompts(prompt_folders(working)), {})
     llm, folder = ScriptedLLM(lambda *_: "<output>7</output>"), RunFolder(working / "run")
-    caplog.set_level("INFO", "sgdflow")
+    work: Coroutine[Any, Any, dict[str, Any]] = evaluate(ready, llm, folder)
     if command == "optimise":
-        asyncio.run(optimise(ready, raw, llm, NullTracker(), folder))
-    else:
-        asyncio.run(evaluate(ready, llm, folder))
-    assert "scorer.score raised KeyError: 'Zone'" in caplog.text
+        work.close()
+        work = optimise(ready, raw, llm, NullTracker(), folder)
+    with pytest.raises(ScoringFailed, match=r"task\.score: example .* raised KeyError: 'Zone'"):
+        asyncio.run(work)
 
 
 # The real command line, in a process of its own.

@@ -697,13 +697,21 @@ def test_a_step_is_recorded_whole() -> None:
         "format": FORMAT,
         "step": 1,
         "scores": {
-            "train": {"mean": 0, "n": 2, "low": 0, "high": pytest.approx(0.65762), "failed": 0},
+            "train": {
+                "mean": 0,
+                "n": 2,
+                "low": 0,
+                "high": pytest.approx(0.65762),
+                "failed": 0,
+                "unanswered": {},
+            },
             "candidate": {
                 "mean": 0.5,
                 "n": 2,
                 "low": pytest.approx(0.09453, abs=1e-5),
                 "high": pytest.approx(0.90547, abs=1e-5),
                 "failed": 0,
+                "unanswered": {},
             },
             "validation": {
                 "mean": 0,
@@ -711,6 +719,7 @@ def test_a_step_is_recorded_whole() -> None:
                 "low": 0,
                 "high": pytest.approx(0.79345),
                 "failed": 0,
+                "unanswered": {},
             },
         },
         "accepted": True,
@@ -719,6 +728,7 @@ def test_a_step_is_recorded_whole() -> None:
             {
                 "example": f"id {letter}",
                 "score": 0,
+                "unanswered": None,
                 "values": {"letter": letter, "recall": "unknown", "answer": "unknown"},
                 "feedback": feedback,
                 "gradients": {

@@ -14,7 +14,7 @@ import pytest
 
 from sgdflow.config.paths import prompt_folders
 from sgdflow.data import Example
-from sgdflow.errors import CallFailed, GraphError, ProviderRefused
+from sgdflow.errors import CallFailed, GraphError, ProviderRefused, ScoringFailed
 from sgdflow.executor.backward import BackwardPass, Differentiation, backward_pass
 from sgdflow.executor.backward_functions import PassThrough, PromptBackward
 from sgdflow.executor.evaluation import Evaluator
@@ -244,7 +244,9 @@ def test_a_failed_node_fails_its_example_with_the_reason_and_the_batch_goes_on()
     assert (summary.mean, summary.n, summary.failed) == (1, 2, 1)
     failed = evaluation.outcomes["e1"].passed
     assert failed.values == {"question": "second", "hint_2": "a hint"}
-    assert failed.failures["answer"] == Failure("hint_1", "the model is overloaded")
+    assert failed.failures["answer"] == Failure(
+        "hint_1", "the model is overloaded", kind="overloaded"
+    )
     assert counted(llm) == {"hint_1": 3, "hint_2": 3, "answer": 2}
 
 
@@ -265,25 +267,21 @@ def _broken(output: object, target: object) -> float:
 @pytest.mark.parametrize(
     ("scoring", "reason"),
     [
-        (_broken, "score: scorer raised ValueError: cannot read that"),
-        (lambda output, target: 2, "score: scorer returned 2; a score is a number in [0, 1]"),
-        (lambda output, target: -0.1, "score: scorer returned -0.1;"),
-        (lambda output, target: float("nan"), "score: scorer returned nan;"),
-        (lambda output, target: None, "score: scorer returned None;"),
-        (lambda output, target: "1", "score: scorer returned '1';"),
+        (_broken, "scorer raised ValueError: cannot read that. "),
+        (lambda output, target: 2, "scorer returned 2; a score is a number in [0, 1]. "),
+        (lambda output, target: -0.1, "scorer returned -0.1;"),
+        (lambda output, target: float("nan"), "scorer returned nan;"),
+        (lambda output, target: None, "scorer returned None;"),
+        (lambda output, target: "1", "scorer returned '1';"),
     ],
 )
-def test_a_scorer_that_fails_is_a_failure_and_no_score(
-    scoring: Callable[..., Any], reason: str
-) -> None:
+def test_a_scorer_that_fails_ends_it_at_once(scoring: Callable[..., Any], reason: str) -> None:
     evaluate = Evaluator(
         HINTS, Score(Function(scoring, "scorer")), ScriptedLLM(lambda *asked: "yes")
     )
-    evaluation = run(evaluate(HINTS.initial(), examples("a")))
-    assert evaluation.scores == {}
-    assert evaluation.failures["e0"].startswith(reason)
-    assert evaluation.outcomes["e0"].score is None
-    assert evaluation.summary() is None
+    with pytest.raises(ScoringFailed) as told:
+        run(evaluate(HINTS.initial(), examples("a")))
+    assert str(told.value).startswith(f"task.score: example e0: {reason}")
 
 
 @pytest.mark.parametrize(("value", "score"), [(True, 1.0), (0, 0.0), (0.25, 0.25)])
@@ -555,8 +553,8 @@ def test_a_backward_failure_leaves_the_evidence_of_other_nodes_intact() -> None:
     forward_made = values_of(graph)
     passed = backward(graph, llm, passed=forward_made)
     assert passed.failures == {
-        "a": Failure("left", "overloaded"),
-        "left": Failure("left", "overloaded"),
+        "a": Failure("left", "overloaded", kind="overloaded"),
+        "left": Failure("left", "overloaded", kind="overloaded"),
     }
     evidence = gather_evidence(graph, [forward_made], {"one": passed}, graph.optimisable)
     # What was said of 'left' had arrived before it failed to hand it on.
@@ -581,7 +579,7 @@ MALFORMED = {
     "never closed": (GOOD.removesuffix("</gradient>"), "</gradient> is missing"),
     "closed by the next": (GOOD.replace("two</gradient>", "two"), "</gradient> is missing"),
     "cut off": (Reply(GOOD, truncated=True), "it was cut off at the token limit"),
-    "nothing": ("", "is missing"),
+    "nothing": ("", "it is empty"),
 }
 
 

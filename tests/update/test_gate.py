@@ -278,3 +278,64 @@ def test_unchanged_nodes_with_unchanged_inputs_are_not_called_again(changed: str
     assert third == second
     per_node = first / 4
     assert 0 < second - first <= (2 if changed == "weight" else 1) * per_node
+
+
+# What a model could not answer
+
+
+def judged(outcomes: Mapping[str, float | str]) -> Evaluation:
+    """Return an evaluation; a text is the kind of a failure."""
+    wrong = ("truncated", "malformed")
+    return Evaluation(
+        {
+            i: Outcome(
+                ForwardPass(i, {}, {}, {}),
+                (0.0 if one in wrong else None) if isinstance(one, str) else one,
+                "answer: broken" if isinstance(one, str) else None,
+                one if isinstance(one, str) else "",
+            )
+            for i, one in outcomes.items()
+        }
+    )
+
+
+BEFORE: Mapping[str, float | str] = {"a": 0, "b": 0, "c": 1, "d": "truncated"}
+
+
+@pytest.mark.parametrize(
+    ("after", "accepted", "reason"),
+    [
+        (
+            {"a": 1, "b": 1, "c": "truncated", "d": 0},
+            True,
+            "better: 0.25 -> 0.5 on 4 examples; with it 1 unanswered: truncated 1",
+        ),
+        (
+            {"a": 1, "b": 1, "c": "tool_call", "d": "malformed"},
+            True,
+            "better: 0.25 -> 0.5 on 4 examples; with it 2 unanswered: malformed 1, tool_call 1",
+        ),
+        (
+            {"a": 1, "b": 0, "c": "reasoning_only", "d": 0},
+            False,
+            "equal: 0.25 -> 0.25 on 4 examples; with it 1 unanswered: reasoning_only 1",
+        ),
+        ({"a": 0, "b": 0, "c": 1, "d": 1}, True, "better: 0.25 -> 0.5 on 4 examples"),
+        (
+            {"a": 1, "b": 1, "c": 1, "d": "server"},
+            False,
+            "1 of 4 examples fail with the proposal (answer: broken)",
+        ),
+    ],
+)
+def test_a_reply_that_cannot_be_read_counts_as_wrong_and_vetoes_nothing(
+    after: Mapping[str, float | str], accepted: bool, reason: str
+) -> None:
+    decision = Gate().decide(judged(BEFORE), judged(after))
+    assert (decision.accepted, decision.reason) == (accepted, reason)
+
+    async def score(ids: Collection[str]) -> Evaluation:
+        return judged({i: after[i] for i in ids})
+
+    trial = asyncio.run(put_to_the_gate(Gate(wave=1), judged(BEFORE), score))
+    assert trial.decision.accepted == accepted
