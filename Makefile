@@ -20,7 +20,7 @@ ui: $(VENV)/.installed ## Open the MLflow UI on the recorded runs
 
 test: lint types tests ## Install, then lint, check types and run all tests
 
-lint: $(VENV)/.installed-dev ## Check style
+lint: $(VENV)/.installed-dev ## Check style and the order of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports

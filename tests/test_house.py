@@ -1,9 +1,15 @@
-"""The house rules on length: a file is read in one go, a function at one glance."""
+"""The house rules: a file is read in one go, a function at one glance, and checks are the same."""
 
 from __future__ import annotations
 
 import ast
+import re
+import tomllib
 from pathlib import Path
+
+import yaml
+
+from sgdflow import __version__
 
 ROOT = Path(__file__).resolve().parents[1] / "sgdflow"
 FILE, FUNCTION = 300, 45
@@ -28,3 +34,18 @@ def test_no_function_is_longer_than_45_lines() -> None:
     }
     assert len(lengths) > 500
     assert {name: n for name, n in lengths.items() if n > FUNCTION} == {}
+
+
+def test_pre_commit_checks_what_make_lint_checks() -> None:
+    makefile = (ROOT.parent / "Makefile").read_text(encoding="utf-8")
+    recipe = re.search(r"^lint:.*\n((?:\t.+\n)+)", makefile, re.MULTILINE)
+    assert recipe is not None
+    linted = recipe[1].replace("$(BIN)", ".venv/bin").split("\n\t")
+    [local] = yaml.safe_load((ROOT.parent / ".pre-commit-config.yaml").read_text())["repos"]
+    assert local["repo"] == "local"
+    assert [hook["entry"] for hook in local["hooks"]] == [line.strip() for line in linted]
+
+
+def test_the_version_is_said_alike() -> None:
+    project = tomllib.loads((ROOT.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    assert project["project"]["version"] == __version__

@@ -13,7 +13,7 @@ from sgdflow.config.compose import compose
 from sgdflow.config.prepare import validated
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAGES += [*sorted((ROOT / "conf").rglob("*.yaml")), *sorted((ROOT / "experiments").glob("*.*"))]
 _BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 _IN_TEXT = re.compile(r"`(sgdflow [^`]+)`")
@@ -59,9 +59,9 @@ def test_shown_command_is_understood(command: str) -> None:
 
 def test_shown_make_targets_exist() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    blocks = _BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
-    shown = {line.split()[1] for block in blocks for line in block.splitlines() if "make " in line}
-    assert shown
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES[:2])
+    shown = set(re.findall(r"(?:^|`)make ([a-z]+)", text, re.MULTILINE))
+    assert {"test", "lint", "demo"} <= shown
     assert shown <= targets
 
 

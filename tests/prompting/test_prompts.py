@@ -4,7 +4,7 @@ tests/golden/ holds what templates make of one example; those of the methods are
 test_method_prompts.py. To write the files anew after a change of wording, and then look at the
 difference:
 
-    SGDFLOW_UPDATE_GOLDEN=1 python -m pytest -n 0 tests/test_prompts.py
+    SGDFLOW_UPDATE_GOLDEN=1 python -m pytest -n 0 tests/prompting/test_prompts.py
 """
 
 from __future__ import annotations
