@@ -45,7 +45,7 @@ lock: ## Pin all dependencies anew (needs uv)
 	  pyproject.toml -c requirements-dev.lock -o requirements.lock
 
 clean: ## Remove the environment and caches; runs stay
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,11 +75,12 @@ class Sweep(Callback):
         # A forked worker inherits what its launching process does at its exit.
         if self._place is None or self._parent is None or process != os.getpid():
             return
-        from sgdflow.comparison.multirun import end_parent
+        from sgdflow.comparison import write_jobs
+        from sgdflow.tracking.multirun import end_parent
 
         (uri, _), parent = self._place, self._parent
         self._place = self._parent = None
-        end_parent(uri, parent, ended)
+        end_parent(uri, parent, ended, partial(write_jobs, uri, parent))
 
 
 def _place(config: DictConfig) -> Place | None:

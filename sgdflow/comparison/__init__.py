@@ -1,6 +1,6 @@
 """Compares recorded runs; importing this imports neither MLflow nor scipy nor matplotlib."""
 
-from sgdflow.comparison.files import write_folder
+from sgdflow.comparison.files import write_folder, write_jobs
 from sgdflow.comparison.outcomes import Goal
 from sgdflow.comparison.request import USAGE, Request, parse
 from sgdflow.comparison.table import Comparison, compare
@@ -16,4 +16,5 @@ __all__ = [
     "compare",
     "parse",
     "write_folder",
+    "write_jobs",
 ]

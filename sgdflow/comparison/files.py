@@ -8,12 +8,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from sgdflow.comparison.outcomes import History, label, roles, values_of
-from sgdflow.comparison.table import Comparison
+from sgdflow.comparison.request import Request
+from sgdflow.comparison.table import Comparison, compare
 from sgdflow.comparison.text import as_markdown
 from sgdflow.errors import ConfigError
 
 Row = Sequence[object]
 _PICTURE = "Scores with their intervals"
+
+
+def write_jobs(uri: str, parent: str, folder: Path) -> str:
+    """Write what `sgdflow compare` says of a multirun's jobs; return it without its title."""
+    from sgdflow.tracking.reading import RunReader, Selection
+
+    reader, request = RunReader(uri), Request()
+    group = reader.group(Selection(parent=parent))
+    progress = {run.id: reader.progress(run, request.on) for run in group.runs}
+    table = compare(group, request, None)
+    write_folder(table, folder, progress, request.on)
+    return as_markdown(table).partition("\n")[2].strip()
 
 
 def cells_csv(comparison: Comparison) -> str:

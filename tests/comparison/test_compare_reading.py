@@ -6,16 +6,18 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sgdflow.cli.browse import compare
-from sgdflow.comparison.multirun import end_parent
+from sgdflow.comparison import write_jobs
 from sgdflow.errors import ConfigError
 from sgdflow.tracking.client import prepare, start_run
 from sgdflow.tracking.mlflow import MlflowTracker
+from sgdflow.tracking.multirun import end_parent
 from sgdflow.tracking.reading import RunReader, Selection
 from sgdflow.tracking.store import sqlite_uri
 
@@ -83,14 +85,14 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
     about = {"sgdflow.kind": "multirun"}
     first = start_run(uri, experiment, "methods over seed", about).id
     record(uri, first, "semantic", 0, 0.5)
-    end_parent(uri, first, True)
+    end_parent(uri, first, True, partial(write_jobs, uri, first))
     record(uri, None, "alone", 0, 0.3)
     second = start_run(uri, experiment, "methods over method, seed", about).id
     for seed in (0, 1):
         record(uri, second, "semantic", seed, 1.0 - seed / 10)
         record(uri, second, "copro", seed, 0.6)
     record(uri, second, "copro", 2, None)
-    end_parent(uri, second, False)
+    end_parent(uri, second, False, partial(write_jobs, uri, second))
     return uri
 
 
@@ -184,7 +186,7 @@ def test_the_command_line_imports_no_litellm(store: str) -> None:
         (["where=params.`method.name` = 'alone'", "reach=2"], "reach=2 is not a score"),
         (["tracking.uri=sqlite:////nowhere/runs.db"], "There are no runs at /nowhere/runs.db"),
         (["tracking.uri=runs.db"], "is not the address of an MLflow store"),
-        (["tracking.urn=x"], "Could not override 'tracking.urn'"),
+        (["tracking.urn=x"], "tracking.urn: there is no such key. Did you mean 'tracking.uri'?"),
         (["tracking=none"], "nothing to compare"),
     ],
 )

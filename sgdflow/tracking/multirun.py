@@ -1,14 +1,13 @@
-"""The end of a multirun: its status, and its jobs compared."""
+"""The end of a multirun's run: its status, and its jobs compared."""
 
 from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sgdflow import comparison
 from sgdflow.tracking.client import PARENT, STOP_REASON, TAG_LIMIT, client, reason_of
 
 if TYPE_CHECKING:
@@ -19,7 +18,11 @@ log = logging.getLogger(__name__)
 _NOTE = "mlflow.note.content"
 
 
-def end_parent(uri: str, run_id: str, ended: bool) -> None:
+Compared = Callable[[Path], str]
+"""Writes what there is to say of the jobs into a folder; returns it in short."""
+
+
+def end_parent(uri: str, run_id: str, ended: bool, compared: Compared) -> None:
     """End the run of a multirun as its jobs ended; `ended`: Hydra reported no failure.
 
     A job that is still running by then was killed. A multirun none of whose jobs began leaves no
@@ -42,25 +45,20 @@ def end_parent(uri: str, run_id: str, ended: bool) -> None:
     else:
         status = "KILLED" if "KILLED" in statuses and not ended else "FAILED"
     try:
-        _compare(uri, store, run_id)
+        _compare(store, run_id, compared)
     except Exception as error:
         log.warning("The multirun's run has no comparison (%s).", reason_of(error))
     store.set_terminated(run_id, status)
 
 
-def _compare(uri: str, store: MlflowClient, run_id: str) -> None:
-    """Put what `sgdflow compare` says of the jobs on the run's page."""
-    from sgdflow.tracking.reading import RunReader, Selection
-
-    reader, request = RunReader(uri), comparison.Request()
-    group = reader.group(Selection(parent=run_id))
-    progress = {run.id: reader.progress(run, request.on) for run in group.runs}
-    table = comparison.compare(group, request, None)
-    with tempfile.TemporaryDirectory() as folder:
-        for path in comparison.write_folder(table, Path(folder), progress, request.on):
+def _compare(store: MlflowClient, run_id: str, compared: Compared) -> None:
+    """Put what `compared` says of the jobs on the run's page."""
+    with tempfile.TemporaryDirectory() as place:
+        text = compared(Path(place))
+        for path in sorted(Path(place).iterdir()):
             store.log_artifact(run_id, str(path))
-    # The page has the title already, room for a few lines only, and shows a \\$ as it stands.
-    text = comparison.as_markdown(table).partition("\n")[2].strip().replace("\\$", "$")
+    # The page has room for a few lines only, and shows a \\$ as it stands.
+    text = text.replace("\\$", "$")
     store.set_tag(run_id, _NOTE, text if len(text) <= TAG_LIMIT else "See compare.md.")
 
 
