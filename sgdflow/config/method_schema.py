@@ -157,7 +157,7 @@ AnyUpdate = Annotated[
 class GateConf(Conf):
     """The update gate."""
 
-    rule: Literal["strict", "not_worse", "always"] = "strict"
+    rule: Literal["strict", "not_worse", "always", "paired"] = "strict"
     examples: Literal["batch", "validation"] = "batch"
     """Which examples are scored for it."""
     tolerance: Annotated[float, Field(ge=0)] = 0.0
@@ -165,6 +165,17 @@ class GateConf(Conf):
     """Examples scored at once; null: all, also where the proposal can no longer pass."""
     first: Literal["sampled"] | None = None
     """sampled: what repairs none of the sampled failures is turned down before."""
+    level: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """paired: how likely a run may be to accept anything that is not better."""
+    repeats: Count = 1
+    """Scorings of an example on either side; for models that answer at random."""
+
+
+class ConfirmConf(Conf):
+    """The winner of a run against its start on the validation examples."""
+
+    level: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """How likely a winner that is not better than the start may be confirmed."""
 
 
 class AllowanceConf(Conf):
@@ -209,4 +220,6 @@ class MethodConf(Conf):
     """Deal the gradients of each node to the wrong examples; a control."""
     update: AnyUpdate = RewriteConf()
     gate: GateConf = GateConf()
+    confirm: ConfirmConf | None = None
+    """null: what was found is returned as it is."""
     stop: StopConf = StopConf()

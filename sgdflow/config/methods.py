@@ -10,6 +10,7 @@ from sgdflow.config.fields import Target
 from sgdflow.config.problems import Problems, ask, build_backward
 from sgdflow.config.targets import resolve
 from sgdflow.descent.budget import Budget
+from sgdflow.descent.confirm import Confirm
 from sgdflow.descent.method import Method, Sample, Stop
 from sgdflow.errors import ConfigError, did_you_mean, listed
 from sgdflow.executor.backward import Differentiation
@@ -67,6 +68,7 @@ def build_method(conf: schema.MethodConf, graph: Graph, prompts: Prompts) -> Met
         stop=_stop(conf, graph),
         batch=conf.batch,
         select=_select(conf),
+        confirm=None if conf.confirm is None else Confirm(conf.confirm.level),
         shuffle=conf.shuffle,
     )
 

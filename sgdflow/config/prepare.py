@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from sgdflow.config import schema
+from sgdflow.config import enough, schema
 from sgdflow.config.build import build_graph, build_method, expand_graph, optimised
 from sgdflow.config.models import build_calling, build_models
 from sgdflow.config.problems import Problems
@@ -60,8 +60,8 @@ def prepare(
         score = Score(scoring)
     with problems.collected():
         splits = load_splits(config.task, config.seed, config.graph.inputs)
-    if splits is not None and config.method.gate.examples == "validation" and not splits.validation:
-        problems.extend(iter([_NO_VALIDATION]))
+    if splits is not None and method is not None:
+        problems.extend(enough.problems(method, splits))
     problems.check()
     assert graph is not None
     assert method is not None
@@ -94,12 +94,6 @@ def _built(
         with problems.collected():
             start = starting_parameters(graph, config.parameters)
     return graph, names, method, start
-
-
-_NO_VALIDATION = (
-    "method.gate.examples: validation, but there is no validation example. "
-    "Set task.splits.validation to some, or method.gate.examples=batch."
-)
 
 
 def validated(raw: Mapping[str, Any]) -> schema.Config:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from sgdflow.data import Example
 from sgdflow.descent.budget import Meter
+from sgdflow.descent.confirm import Confirmation
 from sgdflow.descent.method import Method, Problem
 from sgdflow.descent.stepper import Stepper
 from sgdflow.descent.steps import Gating, Observer, Result, Scores, Step
@@ -26,6 +27,7 @@ from sgdflow.update import (
 class _Course:
     """How far a descent has come; a step that was not decided is no part of it."""
 
+    start: Parameters
     best: Parameters
     initial: Scores | None = None
     final: Scores | None = None
@@ -33,6 +35,7 @@ class _Course:
     accepted: int = 0
     reason: str = ""
     gating: Gating = field(default_factory=Gating)
+    confirmation: Confirmation | None = None
 
 
 class Descent:
@@ -55,9 +58,10 @@ class Descent:
 
     async def run(self, start: Parameters) -> Result:
         """Descend from these parameters and return the best that were found."""
-        course = _Course(start)
+        course = _Course(start, start)
         try:
             await self._descend(course)
+            await self._confirm(course, start)
             if course.best != start:
                 course.final = await self._scores(course.best)
         except BudgetSpent as error:
@@ -73,7 +77,31 @@ class Descent:
             course.reason,
             self._llm.spent(),
             course.gating,
+            course.confirmation,
+            self._selected_on() if course.accepted else (),
+            self._smallest(),
         )
+
+    def _selected_on(self) -> tuple[str, ...]:
+        """Return the splits whose scores decide what is kept."""
+        chosen = bool(self._problem.splits.validation) and self._method.confirm is None
+        return ("train", "validation") if chosen else ("train",)
+
+    def _smallest(self) -> float | None:
+        """Return the smallest gain that the first proposal could show."""
+        method, splits = self._method, self._problem.splits
+        return method.gate.smallest(method.compared(splits), method.stop.steps)
+
+    async def _confirm(self, course: _Course, start: Parameters) -> None:
+        """Go back to the start where the best is not confirmed to be better."""
+        confirm, validation = self._method.confirm, self._problem.splits.validation
+        if confirm is None or course.best == start:
+            return
+        before = await self._evaluate(start, validation)
+        after = await self._evaluate(course.best, validation)
+        course.confirmation = confirm.compare(before, after, course.best)
+        if not course.confirmation.confirmed:
+            course.best = start
 
     async def _descend(self, course: _Course) -> None:
         """Take steps until there is a reason to stop."""
@@ -91,10 +119,11 @@ class Descent:
             if tried.decision.accepted:
                 current = tried.proposed
                 accepted, unaccepted = accepted + 1, 0
-                validation = await self._summary(current, self._problem.splits.validation)
+                if self._method.confirm is None:
+                    validation = await self._summary(current, self._problem.splits.validation)
                 if await self._at_least_as_good(current, best):
                     best = current
-            self._evaluate.keep(current, best)
+            self._evaluate.keep(course.start, current, best)
             spent = (before, self._llm.spent())
             self._observer.stepped(Step(len(history), tried, validation, best, spent))
             course.best, course.steps, course.accepted = best, len(history), accepted
@@ -149,6 +178,10 @@ class Descent:
     async def _at_least_as_good(self, new: Parameters, best: Parameters) -> bool:
         """Compare accepted parameters with the best so far, on the same examples."""
         splits = self._problem.splits
+        if self._method.confirm is not None or (
+            self._method.gate.rule == "paired" and not splits.validation
+        ):
+            return True  # the gate has decided; what confirms may not choose as well
         if not splits.validation and self._method.batch is not None:
             return True  # scores on different batches do not compare: the gate has decided
         examples = splits.validation or splits.train

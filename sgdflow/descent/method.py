@@ -8,6 +8,7 @@ from typing import Literal
 
 from sgdflow.data import Splits
 from sgdflow.descent.budget import Budget
+from sgdflow.descent.confirm import Confirm
 from sgdflow.executor.backward import Differentiation
 from sgdflow.executor.evaluation import Evaluation
 from sgdflow.executor.graph import Graph
@@ -61,8 +62,16 @@ class Method:
     batch: int | None = None
     """Training examples a step scores; None: all."""
     select: Select = field(default_factory=Select)
+    confirm: Confirm | None = None
+    """None: what was found is returned as it is."""
     shuffle: bool = False
     """Deal the gradients of each node to the wrong examples; a control."""
+
+    def compared(self, splits: Splits) -> int:
+        """Return on how many examples the gate compares at most."""
+        if self.gate.examples == "validation":
+            return len(splits.validation)
+        return min(len(splits.train), self.batch or len(splits.train))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from random import Random
 from sgdflow.data import Example
 from sgdflow.descent.budget import Meter
 from sgdflow.descent.method import Method, Problem
+from sgdflow.descent.scoring import repeated
 from sgdflow.descent.steps import Gating, Tried
 from sgdflow.descent.trial import Trial, put_to_the_first_gate, put_to_the_gate
 from sgdflow.errors import NodeFailed
@@ -99,7 +100,8 @@ class Stepper:
         batch: Sequence[Example],
     ) -> Trial:
         """Ask the gate about a proposal, if there is one."""
-        gate, update = self._method.gate, self._method.update
+        update = self._method.update
+        gate = self._method.gate.after(_turned_down(situation.history), self._method.stop.steps)
         if not proposal.changes:
             return Trial(Decision(False, _why_nothing(self._method, situation, proposal)))
         proposed = {**situation.parameters, **proposal.changes}
@@ -109,9 +111,11 @@ class Stepper:
         known = {example.id: example for example in (*batch, *examples)}
 
         async def score(ids: Collection[str]) -> Evaluation:
-            return await self._candidate(proposed, [known[i] for i in ids])
+            with self._meter.gating():
+                chosen = [known[i] for i in ids]
+                return await repeated(self._evaluate, proposed, chosen, gate.repeats)
 
-        compared = await self._evaluate(situation.parameters, examples)
+        compared = await repeated(self._evaluate, situation.parameters, examples, gate.repeats)
         if gate.first is not None:
             failures = {one.forward.example: one.score for one in situation.learned}
             failures = {i: score for i, score in failures.items() if score < 1}
@@ -119,7 +123,8 @@ class Stepper:
                 return turned_down
         if unscored:  # no later step scores this batch, and this one need not
             return Trial(Decision(True, "the gate is always open"))
-        return await put_to_the_gate(gate, compared, score, to_the_end=update.goes_by_scores)
+        to_the_end = update.goes_by_scores and gate.rule != "paired"
+        return await put_to_the_gate(gate, compared, score, to_the_end=to_the_end)
 
     async def _candidate(self, proposed: Parameters, examples: Sequence[Example]) -> Evaluation:
         with self._meter.gating():
@@ -181,6 +186,10 @@ class Stepper:
             self._method.aggregate_examples,
         )
         return shuffled(evidence, random) if self._method.shuffle else evidence
+
+
+def _turned_down(history: Sequence[Past]) -> int:
+    return sum(bool(past.proposal.changes) and not past.decision.accepted for past in history)
 
 
 def _mean(evaluation: Evaluation | None) -> float | None:

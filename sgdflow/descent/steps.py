@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from sgdflow.descent.confirm import Confirmation
 from sgdflow.descent.trial import Trial
 from sgdflow.executor.evaluation import Evaluation, Summary
 from sgdflow.executor.graph import Parameters
@@ -112,6 +113,12 @@ class Result:
     stop_reason: str
     spent: Mapping[str, Spent]
     gating: Gating
+    confirmation: Confirmation | None = None
+    """None where none was declared, or nothing was found that could be confirmed."""
+    selected_on: tuple[str, ...] = ()
+    """Splits whose scores decided what was kept."""
+    smallest: float | None = None
+    """The smallest gain that the gate could have shown; None where it shows nothing."""
 
 
 class Observer(Protocol):

@@ -138,11 +138,16 @@ class Evaluator:
         self._graph, self._score, self._llm = graph, score, llm
         self._given_written = given_written(graph)
         self._progress = progress or Unwatched()
-        self._known: dict[str, dict[str, Outcome]] = {}
+        self._known: dict[tuple[str, int], dict[str, Outcome]] = {}
 
-    async def __call__(self, parameters: Parameters, examples: Sequence[Example]) -> Evaluation:
-        """Return an outcome for each example; known outcomes are not computed again."""
-        known = self._known.setdefault(_key(parameters), {})
+    async def __call__(
+        self, parameters: Parameters, examples: Sequence[Example], draw: int = 0
+    ) -> Evaluation:
+        """Return an outcome for each example; known outcomes of a draw are not computed again.
+
+        Another draw asks anew: a model that answers at random may answer otherwise.
+        """
+        known = self._known.setdefault((_key(parameters), draw), {})
         todo = [example for example in examples if example.id not in known]
         if not todo:
             return Evaluation({example.id: known[example.id] for example in examples})
@@ -153,7 +158,7 @@ class Evaluator:
 
     def known(self, parameters: Parameters, examples: Sequence[Example]) -> Evaluation | None:
         """Return the outcomes that are known, None where one of them is not."""
-        known = self._known.get(_key(parameters), {})
+        known = self._known.get((_key(parameters), 0), {})
         if any(example.id not in known for example in examples):
             return None
         return Evaluation({example.id: known[example.id] for example in examples})
@@ -161,7 +166,7 @@ class Evaluator:
     def keep(self, *parameters: Parameters) -> None:
         """Forget the outcomes of all other parameters."""
         keys = {_key(p) for p in parameters}
-        self._known = {key: known for key, known in self._known.items() if key in keys}
+        self._known = {key: known for key, known in self._known.items() if key[0] in keys}
 
     async def _one(self, parameters: Parameters, example: Example, done: Advance) -> Outcome:
         outcome = await self._outcome(parameters, example)

@@ -76,9 +76,8 @@ def rehearse(
     stop = replace(method.stop, steps=steps, patience=None, score=2.0)
     declared = method.gate
     wave, first = (declared.wave, declared.first) if scenario.at_once else (None, None)
-    gate = _Decided(
-        declared.rule, declared.tolerance, declared.examples, wave, first, scenario=scenario
-    )
+    same = {one.name: getattr(declared, one.name) for one in fields(declared)}
+    gate = _Decided(**{**same, "wave": wave, "first": first}, scenario=scenario)
     rehearsed = replace(
         method,
         loss=_pretended(method.loss),

@@ -36,7 +36,12 @@ def step_record(step: Step) -> dict[str, Any]:
         },
         "accepted": tried.decision.accepted,
         "reason": tried.decision.reason,
-        "gate": {"at_most": tried.decision.most, **asdict(tried.gating)},
+        "gate": {
+            "at_most": tried.decision.most,
+            "gain": tried.decision.gain,
+            "needed": tried.decision.needed,
+            **asdict(tried.gating),
+        },
         "sampled": [_learned(one) for one in tried.learned],
         "proposal": dict(tried.proposal.changes),
         "skipped": dict(tried.proposal.skipped),
@@ -91,6 +96,8 @@ def result_record(
         **spent_record(result.spent, nodes),
         "gate": _gate_record(result),
         "faults": dict(sum(result.spent.values(), Spent()).faults),
+        "selected_on": list(result.selected_on),
+        "confirmation": asdict(result.confirmation) if result.confirmation else None,
         "steps": result.steps,
         "accepted": result.accepted,
         "stop_reason": result.stop_reason,
@@ -109,7 +116,7 @@ def chosen_score(record: Mapping[str, Any]) -> tuple[str, float] | None:
 def _gate_record(result: Result) -> dict[str, Any]:
     calls = sum(spent.calls for spent in result.spent.values())
     share = result.gating.calls / calls if calls else 0.0
-    return {**asdict(result.gating), "share": round(share, 4)}
+    return {**asdict(result.gating), "share": round(share, 4), "smallest": result.smallest}
 
 
 def summary_record(summary: Summary | None) -> dict[str, Any] | None:

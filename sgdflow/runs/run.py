@@ -111,16 +111,21 @@ def about(prepared: Prepared) -> dict[str, Any]:
 
 def closing_words(record: Mapping[str, Any]) -> str:
     """Say how a run ended, in a small table."""
+    selected = record.get("selected_on", ())
     rows = [
         f"  {split:<11} {score_words(scores['initial'])}  ->  {score_words(scores['final'])}"
+        + (" *" if split in selected else "")
         for split in SPLITS
         if (scores := record["scores"][split])["initial"] is not None
     ]
+    if selected:
+        rows.append("  * decided what was kept: expect less of it elsewhere")
     return "\n".join(
         [
             f"Stopped after {record['steps']} steps, {record['accepted']} accepted. "
             f"{record['stop_reason'][:1].upper()}{record['stop_reason'][1:]}.",
             *rows,
+            *confirmation_words(record),
             f"  gate        {gate_words(record)}",
             f"  seconds     {record['seconds']:.1f}",
             *spending_table(record),
@@ -128,11 +133,24 @@ def closing_words(record: Mapping[str, Any]) -> str:
     )
 
 
+def confirmation_words(record: Mapping[str, Any]) -> Iterator[str]:
+    """Say how the winner did against the start, where that was declared."""
+    if found := record.get("confirmation"):
+        verdict = "confirmed" if found["confirmed"] else "not confirmed, the start is returned"
+        yield (
+            f"  winner      {verdict}: {found['before']:.3f} -> {found['after']:.3f} on "
+            f"{found['examples']} validation examples, p = {found['p']:.2g}, "
+            f"level {found['level']:g}; a gain of {found['smallest']:.3f} could be confirmed"
+        )
+
+
 def gate_words(record: Mapping[str, Any]) -> str:
     """Say what the gate took, and what early rejections spared."""
     gate = record["gate"]
     words = f"{gate['calls']} of all calls ({gate['share']:.0%})"
     left = gate["examples"] - gate["evaluated"]
+    if (smallest := gate.get("smallest")) is not None:
+        words += f"; a gain of {smallest:.3f} could be shown"
     spared = f"; {left} of {gate['examples']} examples not scored, at most {gate['spared']} calls"
     return words + spared if left else words
 

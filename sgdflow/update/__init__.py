@@ -1,7 +1,8 @@
 """Update rules and gates: from evidence to new parameters."""
 
+from sgdflow.update.decision import Decision
 from sgdflow.update.evidence import Evidence, Item, Learned, gather_evidence, shuffled
-from sgdflow.update.gate import Decision, Gate
+from sgdflow.update.gate import Gate
 from sgdflow.update.optoprime import Whole
 from sgdflow.update.own import CallableUpdate
 from sgdflow.update.rewrite import Rewrite

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from sgdflow.errors import plural
 from sgdflow.executor.evaluation import Evaluation, unanswered_words
+from sgdflow.update.decision import Decision
+from sgdflow.update.paired import Paired, fixed_order
+from sgdflow.update.statistics import gains_needed, level_left
 
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What the gate decided, and why, in words."""
-
-    accepted: bool
-    reason: str
-    most: float | None = None
-    """The highest mean that the proposal could still have had, where not all was scored."""
+_LOOKS = 6
+"""The paired rule looks at least so often, if it may look early at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +22,10 @@ class Gate:
     """Compares two evaluations of the same examples.
 
     strict: better by more than the tolerance. not_worse: worse by at most the tolerance.
-    always: no comparison.
+    always: no comparison. paired: shown to be better, at a stated level.
     """
 
-    rule: Literal["strict", "not_worse", "always"] = "strict"
+    rule: Literal["strict", "not_worse", "always", "paired"] = "strict"
     tolerance: float = 0.0
     examples: Literal["batch", "validation"] = "batch"
     """Which examples are scored for it."""
@@ -37,6 +33,22 @@ class Gate:
     """Examples scored before it is asked whether the rest can matter; None: all of them."""
     first: Literal["sampled"] | None = None
     """sampled: a proposal has to repair one of the failures that it was written from."""
+    level: float = 0.05
+    """paired: how likely a run may be to accept anything that is not better."""
+    repeats: int = 1
+    """Scorings of an example on either side; what counts is their mean."""
+
+    def after(self, turned_down: int, tests: int) -> Gate:
+        """Return the gate of the next of so many proposals, after some that were turned down."""
+        if self.rule != "paired":
+            return self
+        return replace(self, level=level_left(self.level, turned_down, tests))
+
+    def smallest(self, examples: int, tests: int) -> float | None:
+        """Return the smallest gain that the first proposal can show; None where none shows any."""
+        if self.rule != "paired" or not examples:
+            return None
+        return gains_needed(self.after(0, tests).level) / examples
 
     def decide(self, current: Evaluation, candidate: Evaluation) -> Decision:
         """Return the decision over the examples that the current parameters could be scored on."""
@@ -48,6 +60,10 @@ class Gate:
         common = list(current.scores)
         if not common:
             return Decision(False, "no example could be scored with the current parameters")
+        if self.rule == "paired":
+            decision = self._paired(current).verdict(current, candidate)
+            assert decision is not None
+            return decision
         lost = [i for i in common if i in candidate.failures]
         if lost:
             reason = candidate.failures[lost[0]]
@@ -62,10 +78,10 @@ class Gate:
         return Decision(accepted, words + _unanswered(candidate))
 
     def certain(self, current: Evaluation, candidate: Evaluation) -> Decision | None:
-        """Return the rejection that the candidate's missing outcomes cannot change; None: none yet.
+        """Return a decision that needs no more of the candidate's outcomes; None: none yet.
 
-        It is what `decide` would come to: scores are at most 1, and sum, division and comparison
-        are monotone, rounding included.
+        Where the rule compares means it is a rejection, and what `decide` would come to: scores
+        are at most 1, and sum, division and comparison are monotone, rounding included.
         """
         current, candidate = current.comparable, candidate.comparable
         common = current.scores
@@ -73,6 +89,8 @@ class Gate:
             return None
         if not common:
             return Decision(False, "no example could be scored with the current parameters")
+        if self.rule == "paired":
+            return self._paired(current).verdict(current, candidate)
         after = f"after {len(candidate.outcomes)} of {plural(len(current.outcomes), 'example')}"
         for i, reason in candidate.failures.items():
             if i in common:
@@ -90,14 +108,23 @@ class Gate:
         """Yield ids in the order in which they are scored, the lowest current score first.
 
         Examples without one say nothing about a proposal; they come last. Where nothing can be
-        turned down, all come at once.
+        turned down, all come at once. The paired rule takes them in an order of their own:
+        those on which the current parameters score low can only gain.
         """
         scores = current.comparable.scores
-        order = sorted(current.outcomes, key=lambda i: scores.get(i, math.inf))
+        if self.rule == "paired":
+            order = fixed_order([*current.outcomes])
+        else:
+            order = sorted(current.outcomes, key=lambda i: scores.get(i, math.inf))
         size = None if self.rule == "always" else self.wave
         size = size or max(1, len(order))
+        if self.rule == "paired" and self.wave is not None:
+            size = min(size, math.ceil(len(order) / _LOOKS) or 1)
         for start in range(0, len(order), size):
             yield order[start : start + size]
+
+    def _paired(self, current: Evaluation) -> Paired:
+        return Paired(self.level, [*self.waves(current)])
 
     def _passes(self, gain: float) -> bool:
         # Means of the same scores may differ in the last bit; a tolerance of 0.1 must

@@ -11,8 +11,8 @@ from sgdflow.executor.evaluation import Evaluation
 from sgdflow.executor.graph import Graph, Parameters
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Call
+from sgdflow.update.decision import Decision
 from sgdflow.update.evidence import Evidence, Learned
-from sgdflow.update.gate import Decision
 
 
 @dataclass(frozen=True, slots=True)

@@ -339,3 +339,52 @@ def test_a_reply_that_cannot_be_read_counts_as_wrong_and_vetoes_nothing(
 
     trial = asyncio.run(put_to_the_gate(Gate(wave=1), judged(BEFORE), score))
     assert trial.decision.accepted == accepted
+# The paired rule
+
+
+def drawn_pair(random: Random, kind: str, count: int, gain: float) -> tuple[Outcomes, Outcomes]:
+    before = drawn(random, kind, count)
+    after = {
+        i: score if score is None else min(1.0, score + (random.random() < gain))
+        for i, score in changed(random, before, 0.2, kind).items()
+    }
+    return before, after
+
+
+def test_the_paired_rule_decides_in_waves_what_it_would_decide_in_the_end() -> None:
+    random, spared, accepted = Random(2), 0, 0
+    for _ in range(300):
+        kind = random.choice(["binary", "parts", "failing"])
+        before, after = drawn_pair(random, kind, random.randint(1, 40), random.random())
+        gate = Gate("paired", wave=random.choice([None, 1, 3, 16]), level=0.1)
+        full = gate.decide(evaluation(before), evaluation(after))
+        trial, order = tried(gate, before, after)
+        assert trial.decision == full
+        spared, accepted = spared + trial.spared, accepted + full.accepted
+        assert len(order) == len(before) - trial.spared
+        scored = [i for i in order if before[i] is not None]
+        if full.gain is not None:
+            gains = [(after[i] or 0) - (before[i] or 0) for i in scored]
+            assert full.gain == pytest.approx(sum(gains), abs=0.005 * len(gains) + 1e-9)
+    assert spared > 1000
+    assert accepted > 50
+
+
+def test_the_order_of_the_paired_rule_has_nothing_to_do_with_scores() -> None:
+    ids = {str(i): float(i % 2) for i in range(20)}
+    other = {i: 1 - score for i, score in ids.items()}
+    gate = Gate("paired")
+    assert [*gate.waves(evaluation(ids))] == [*gate.waves(evaluation(other))]
+
+
+def test_the_paired_rule_says_what_it_saw() -> None:
+    before = {str(i): 0.0 for i in range(12)}
+    trial, order = tried(Gate("paired"), before, {**before, **dict.fromkeys(before, 1.0)})
+    assert trial.decision.reason == (
+        "shown to be better: 0 -> 1 on 8 of 12 examples (gained 8, 8 needed)"
+    )
+    assert len(order) == 8
+    trial, _ = tried(Gate("paired"), before, before)
+    assert trial.decision.reason == (
+        "no gain in sight: 0 -> 0 on 2 of 12 examples (gained 0, no gain is enough yet)"
+    )

@@ -473,6 +473,20 @@ def test_what_ends_a_run_ends_it_also_in_a_users_rule(error: type[LLMError]) -> 
         (("method=no_gradient", "method.update.select.rule=blamed"), "to go by"),
         (("method.sample.count=0",), "leaves the rule rewrite nothing to go by"),
         (("method=textgrad", "task.splits.validation=0"), "there is no validation example"),
+        (
+            ("method.gate.rule=paired", "task.splits.train=5"),
+            "method.gate.level: 0.05 can never be reached with 5 examples: the first of 10 steps "
+            "has 0.017 of it and needs 6 examples on which it is better by 1",
+        ),
+        (
+            ("+method.confirm.level=0.05", "task.splits.validation=4"),
+            "method.confirm.level: 0.05 can never be reached with 4 validation examples; it takes "
+            "5. Set task.splits.validation=5 or more",
+        ),
+        (
+            ("+method.confirm.level=0.05", "method.gate.examples=validation"),
+            "method.confirm: the validation examples decide at the gate",
+        ),
         (("method=optoprime", "method.update.reply.partial=false"), ""),
         (("method=optoprime", "method.update.reply.format=tagged"), "cannot carry"),
         (("method=textgrad", "method.loss.role=judge"), "method.loss.role: llm.models has no"),

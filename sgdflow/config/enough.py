@@ -1,0 +1,55 @@
+"""Whether there are enough examples for what a method wants to show with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sgdflow.data import Splits
+from sgdflow.descent.method import Method
+from sgdflow.update.statistics import gains_needed
+
+
+def problems(method: Method, splits: Splits) -> Iterator[str]:
+    """Yield what these examples can never show."""
+    gate = method.gate
+    if gate.examples == "validation" and not splits.validation:
+        yield (
+            "method.gate.examples: validation, but there is no validation example. "
+            "Set task.splits.validation to some, or method.gate.examples=batch."
+        )
+        return
+    if gate.rule == "paired" and method.stop.steps:
+        level = gate.after(0, method.stop.steps).level
+        have, needed = method.compared(splits), gains_needed(level)
+        if have < needed:
+            yield (
+                f"method.gate.level: {gate.level:g} can never be reached with {have} examples: the "
+                f"first of {method.stop.steps} steps has {level:.2g} of it and needs {needed} "
+                f"examples on which it is better by 1, and none on which it is worse. Give the "
+                f"gate more examples ({_more(method)}), take fewer steps, or set a higher level."
+            )
+    if method.confirm is not None and method.stop.steps:
+        yield from _confirm_problems(method, splits)
+
+
+def _confirm_problems(method: Method, splits: Splits) -> Iterator[str]:
+    assert method.confirm is not None
+    have, needed = len(splits.validation), gains_needed(method.confirm.level)
+    if method.gate.examples == "validation":
+        yield (
+            "method.confirm: the validation examples decide at the gate "
+            "(method.gate.examples=validation), so that they cannot confirm what it let pass. "
+            "Set method.gate.examples=batch, or method.confirm=null."
+        )
+    elif have < needed:
+        yield (
+            f"method.confirm.level: {method.confirm.level:g} can never be reached with {have} "
+            f"validation examples; it takes {needed}. Set task.splits.validation={needed} or more, "
+            "or method.confirm=null."
+        )
+
+
+def _more(method: Method) -> str:
+    if method.gate.examples == "validation":
+        return "task.splits.validation"
+    return "task.splits.train" if method.batch is None else "method.batch, task.splits.train"

@@ -1,0 +1,52 @@
+"""Confirmation: the winner of a run against its start, on examples that decided nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sgdflow.executor.evaluation import Evaluation
+from sgdflow.executor.graph import Parameters
+from sgdflow.update.statistics import chance, gains_needed
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """Whether a run that found something returns it."""
+
+    level: float = 0.05
+    """How likely a winner that is not better than the start may be confirmed."""
+
+    def compare(
+        self, start: Evaluation, winner: Evaluation, parameters: Parameters
+    ) -> Confirmation:
+        """Test the winner, whose parameters these are, on the same examples as the start."""
+        before = start.comparable.scores
+        after = {i: winner.comparable.scores.get(i, 0.0) for i in before}
+        p, n = chance([after[i] - before[i] for i in before]), max(1, len(before))
+        return Confirmation(
+            p <= self.level,
+            p,
+            len(before),
+            sum(before.values()) / n,
+            sum(after.values()) / n,
+            self.level,
+            gains_needed(self.level) / n,
+            parameters,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """What came of it."""
+
+    confirmed: bool
+    p: float
+    """Of a one-sided sign-flip test."""
+    examples: int
+    before: float
+    after: float
+    level: float
+    smallest: float
+    """The smallest gain that could have been confirmed, if nothing had got worse."""
+    parameters: Parameters
+    """The winner's."""

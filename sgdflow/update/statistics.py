@@ -1,0 +1,131 @@
+"""Exact tests of paired score differences, seen in waves or all at once.
+
+What they promise, and why, stands in docs/methods.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+_GRID = 100
+"""Gains are compared in hundredths."""
+_ROUNDING = 12
+"""Decimals beyond which a difference of scores is the rounding of their sums."""
+_RESAMPLES = 99_999
+_SPENDING = 2
+"""Of the level, this power of the share of examples seen may be spent so far."""
+_IN_SIGHT = 0.25
+"""Part of what the last look needs that gains going on at their rate have to come to."""
+Shares = dict[int, float]
+"""Sum of gains, in units of the grid -> how likely it is, without any sum that was enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What all gains up to some moment come to."""
+
+    accepted: bool
+    hopeless: bool
+    """Were they to go on like this, they would come to far less than the last look needs."""
+    gain: float
+    """Their sum."""
+    needed: float | None
+    """The smallest sum that is enough now; None: none is."""
+
+
+def looks(waves: Sequence[Sequence[float]], examples: int, level: float) -> Iterator[Look]:
+    """Yield a look after each wave of gains; `examples` is how many there are in all.
+
+    Where gains are as likely losses of the same size, that any look accepts has probability
+    `level` at most. What is enough at a look is worked out from all flips of the signs seen so far.
+    """
+    shares: Shares = {0: 1.0}
+    total = seen = squares = 0
+    spent = 0.0
+    for wave in waves:
+        units = [round(gain * _GRID) for gain in wave]
+        for unit in filter(None, units):
+            shares = _flipped(shares, abs(unit))
+        total, seen = total + sum(units), seen + len(units)
+        squares += sum(unit * unit for unit in units)
+        share = seen / examples
+        needed, taken = _cut(shares, level * share**_SPENDING - spent)
+        spent += taken
+        wanted = (
+            _IN_SIGHT * NormalDist().inv_cdf(1 - level) * math.sqrt(max(squares, _GRID**2) / share)
+        )
+        yield Look(
+            needed is not None and total >= needed,
+            seen < examples and total / share < wanted,
+            total / _GRID,
+            None if needed is None else needed / _GRID,
+        )
+
+
+def level_left(level: float, turned_down: int, tests: int) -> float:
+    """Return the level of the next test after so many that turned their proposal down.
+
+    With at most so many tests, the levels of those that turn something down add up to `level`:
+    what is accepted gives its level back. The first ones have most.
+    """
+    return level / (turned_down + 1) / math.fsum(1 / (i + 1) for i in range(max(1, tests)))
+
+
+def chance(gains: Sequence[float]) -> float:
+    """Return the p-value of a one-sided sign-flip test: gains are as likely losses.
+
+    Exact where all gains are of one size, and up to 16 that are not 0; else from random flips
+    with a fixed seed, counted so that the p-value holds.
+    """
+    moved = [rounded for gain in gains if (rounded := round(gain, _ROUNDING))]
+    if not moved:
+        return 1.0
+    if len({abs(gain) for gain in moved}) == 1:
+        wins = sum(gain > 0 for gain in moved)
+        ways: int = sum(math.comb(len(moved), k) for k in range(wins, len(moved) + 1))
+        return ways / int(2 ** len(moved))  # whole numbers: it is exact however many there are
+    from scipy.stats import permutation_test
+
+    tested = permutation_test(
+        (moved,),
+        _sum,
+        permutation_type="samples",
+        alternative="greater",
+        vectorized=True,
+        n_resamples=_RESAMPLES,
+        batch=5_000,
+        rng=0,
+    )
+    return float(tested.pvalue)
+
+
+def gains_needed(level: float) -> int:
+    """Return how many whole gains, and no loss, it takes at this level."""
+    return max(1, math.ceil(-math.log2(level) - 1e-9))
+
+
+def _flipped(shares: Shares, unit: int) -> Shares:
+    """Add a gain of this size, or a loss of it."""
+    found: Shares = {}
+    for total, share in shares.items():
+        for moved in (total - unit, total + unit):
+            found[moved] = found.get(moved, 0.0) + share / 2
+    return found
+
+
+def _cut(shares: Shares, level: float) -> tuple[int | None, float]:
+    """Take out the highest sums that have at most this share; return the lowest, and the share."""
+    lowest, taken = None, 0.0
+    for total in sorted(shares, reverse=True):
+        if taken + shares[total] > level:
+            break
+        lowest, taken = total, taken + shares.pop(total)
+    return lowest, taken
+
+
+def _sum(values: Any, axis: int) -> Any:
+    return values.sum(axis=axis)

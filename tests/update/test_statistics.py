@@ -1,0 +1,83 @@
+"""Tests of paired differences, against counts over all flips and against chance itself."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from random import Random
+
+import pytest
+from scipy import stats
+
+from sgdflow.update.statistics import chance, gains_needed, level_left, looks
+
+
+def accepted(waves: Sequence[Sequence[float]], examples: int, level: float) -> bool:
+    return any(look.accepted for look in looks(waves, examples, level))
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        [[1, 1, 1], [1, 1, 1], [1, 1, 1]],
+        [[1, 0, 0.5, 1], [0.25, 1, 1], [1, 0.5, 0.5]],
+        [[0.3, 0.2, 0.1, 0.7, 0.1, 0.4, 0.9, 1, 0.05]],
+    ],
+)
+@pytest.mark.parametrize("level", [0.02, 0.05, 0.3])
+def test_any_look_accepts_at_most_the_stated_share_of_all_flips(
+    sizes: list[list[float]], level: float
+) -> None:
+    """Every choice of signs is played through; nothing is taken from the code but its verdicts."""
+    lengths = [len(wave) for wave in sizes]
+    flat = [size for wave in sizes for size in wave]
+    total = len(flat)
+    found = 0
+    for signs in itertools.product((1, -1), repeat=total):
+        gains = iter([sign * size for sign, size in zip(signs, flat, strict=True)])
+        found += accepted([[next(gains) for _ in range(n)] for n in lengths], total, level)
+    assert found / 2**total <= level
+    assert level < 0.05 or found
+
+
+def test_one_look_at_whole_gains_is_the_binomial_test() -> None:
+    random = Random(3)
+    for _ in range(300):
+        n, level = random.randint(1, 40), random.choice([0.01, 0.05, 0.1])
+        gains = [random.choice([-1.0, 0.0, 1.0, 1.0]) for _ in range(n)]
+        wins, moved = gains.count(1.0), n - gains.count(0.0)
+        exact = stats.binomtest(wins, moved, alternative="greater").pvalue if moved else 1.0
+        assert chance(gains) == pytest.approx(exact)
+        # At a grid of sums a look takes all of them whose probability the level allows.
+        assert accepted([gains], n, level) == (exact <= level)
+
+
+def test_gains_of_several_sizes_are_flipped_by_hand() -> None:
+    gains = [0.5, -0.25, 1.0, 0.1, 0.7, -0.1, 0.3]
+    sums = [
+        sum(sign * abs(gain) for sign, gain in zip(signs, gains, strict=True))
+        for signs in itertools.product((1, -1), repeat=len(gains))
+    ]
+    exact = sum(one >= sum(gains) - 1e-9 for one in sums) / len(sums)
+    assert chance(gains) == pytest.approx(exact)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.05, 0.0304, 0.005, 1e-6])
+def test_the_gains_needed_are_needed_and_enough(level: float) -> None:
+    needed = gains_needed(level)
+    assert accepted([[1.0] * needed], needed, level)
+    assert chance([1.0] * needed) <= level
+    if needed > 1:
+        assert not accepted([[1.0] * (needed - 1)], needed - 1, level)
+
+
+def test_the_levels_of_tests_that_turn_down_add_up() -> None:
+    assert sum(level_left(0.05, i, 12) for i in range(12)) == pytest.approx(0.05)
+    assert level_left(0.05, 0, 1) == 0.05
+    assert sum(level_left(0.05, i, 1000) for i in range(1000)) == pytest.approx(0.05)
+
+
+def test_nothing_is_given_up_while_it_goes_well() -> None:
+    first, second = looks([[1, 1, 0, 0], [-1, -1, 0, -1]], 16, 0.05)
+    assert (first.accepted, first.hopeless, first.gain) == (False, False, 2)
+    assert (second.accepted, second.hopeless, second.gain) == (False, True, -1)
