@@ -339,6 +339,8 @@ def test_a_reply_that_cannot_be_read_counts_as_wrong_and_vetoes_nothing(
 
     trial = asyncio.run(put_to_the_gate(Gate(wave=1), judged(BEFORE), score))
     assert trial.decision.accepted == accepted
+
+
 # The paired rule
 
 
