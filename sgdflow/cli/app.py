@@ -5,30 +5,50 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import hydra
 from omegaconf import DictConfig
 
+from sgdflow.cli.leftovers import handed_over
 from sgdflow.cli.options import parted
+from sgdflow.cli.told import Told
 from sgdflow.config.compose import DEBUG, debugging, explained, plain
-from sgdflow.config.job import in_multirun
+from sgdflow.config.job import (
+    in_multirun,
+    job_name,
+    job_number,
+    leaves_trace,
+    run_directory,
+    same_directory,
+)
 from sgdflow.config.paths import conf_folder
 from sgdflow.config.words import readable
-from sgdflow.errors import ConfigError, SgdflowError
+from sgdflow.errors import ConfigError, SgdflowError, listed
 
 log = logging.getLogger(__name__)
 
 Command = Callable[[Mapping[str, Any]], float | None]
 
-NO_TRACE = (
+_NO_TRACE = (
     "hydra.run.dir=.",
     "hydra.output_subdir=null",
     "hydra/job_logging=none",
     "hydra/hydra_logging=none",
+    "~hydra.callbacks.directories",
+    "~hydra.callbacks.sweep",
 )
-"""For a command that leaves nothing behind: no run directory, no log file."""
+
+
+def run_untraced(command: Command, words: Sequence[str]) -> int:
+    """Run a command that leaves nothing behind: no run directory, no log file."""
+    with TemporaryDirectory() as folder:  # Hydra notes each sweep somewhere
+        return run_hydra(command, words, [*_NO_TRACE, f"hydra.sweep.dir={folder}"])
 
 
 def run_hydra(command: Command, words: Sequence[str], own: Sequence[str] = ()) -> int:
@@ -37,39 +57,73 @@ def run_hydra(command: Command, words: Sequence[str], own: Sequence[str] = ()) -
     `own` are settings of the command itself, which come after those of the user. Raises
     SgdflowError for whatever the user can mend.
     """
-    whole, began = debugging(), False
-
-    def task(config: DictConfig) -> float | None:
-        nonlocal began
-        began = True
-        try:
-            with explained(whole):
-                return command(plain(config))
-        except SgdflowError as error:
-            if in_multirun():  # the other jobs go on
-                log.error("%s", error)
-                raise
-            # Past Hydra, which would add words of its own.
-            sys.stderr.write(f"{error}\n")
-            raise SystemExit(1) from None
-
     options, settings = parted(words)
     settings = [*readable(settings), *own]
     # Modules that a user's configuration names are looked for where the user stands.
     sys.path.insert(0, "")
     # Hydra reads options before settings only.
     sys.argv = [sys.argv[0], *options, *settings]
-    with explained(whole, settings):
-        os.environ.setdefault(DEBUG, "1")  # Hydra then leaves the reporting of errors to us
-        try:
-            hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")(
-                task
+    with Told.kept() as told:
+        whole = debugging()
+        with explained(whole, settings), _judging(settings, told, whole):
+            os.environ.setdefault(DEBUG, "1")  # Hydra then leaves the reporting of errors to us
+            hydra.main(str(conf_folder()), "config", version_base="1.3")(
+                _Job(command, whole, told)
             )()
-        except (OSError, ValueError) as error:
-            # Before a job begins these are about the command line; later they are our mistakes.
-            if began or whole:
-                raise
-            from sgdflow.config.refusals import refused
-
-            raise ConfigError(refused(error, settings)) from None
     return 0
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One run of a command; launchers pickle it into their workers."""
+
+    command: Command
+    whole: bool
+    """Let errors of the configuration pass with their tracebacks."""
+    told: Told
+
+    def __call__(self, config: DictConfig) -> float | None:
+        made = handed_over(Path(run_directory()))
+        try:
+            with explained(self.whole):
+                return self.command(plain(config))
+        except SgdflowError as error:
+            if in_multirun():
+                self._tell(error)
+            if made and isinstance(error, ConfigError):
+                made.take_back(f"{job_name()}.log")
+            if in_multirun():  # the other jobs go on
+                raise
+            # Past Hydra, which would add words of its own.
+            sys.stderr.write(f"{error}\n")
+            raise SystemExit(1) from None
+        except Exception:
+            self.told.crashed()
+            raise
+
+    def _tell(self, error: SgdflowError) -> None:
+        again = same_directory() if leaves_trace() else ""
+        first = self.told.first(str(error), job_number(), again)
+        said = str(error) if first == job_number() else f"the same as job {first}"
+        log.error("job %s: %s", job_number(), said)
+
+
+@contextmanager
+def _judging(settings: Sequence[str], told: Told, whole: bool) -> Iterator[None]:
+    """Say how a multirun ended whose jobs have told their mistakes, and what Hydra could not do."""
+    try:
+        yield
+    except SgdflowError as error:
+        if not (failed := told.failed()):
+            raise
+        who = f"Job {failed[0]}" if len(failed) == 1 else f"{len(failed)} jobs ({listed(failed)})"
+        again = told.again()
+        on = f" To go on once that is mended: the same command with {again}" if again else ""
+        raise SgdflowError(f"{who} failed; why is said above.{on}") from error
+    except (OSError, ValueError) as error:
+        # Those of a job are our own mistakes.
+        if told.has_crashed() or whole:
+            raise
+        from sgdflow.config.refusals import refused
+
+        raise ConfigError(refused(error, settings)) from None

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sgdflow.cli.app import NO_TRACE, run_hydra
+from sgdflow.cli.app import run_untraced
 from sgdflow.cli.describe import as_mermaid, as_text
 from sgdflow.cli.picture import check_kind, write_picture
 from sgdflow.config.build import build_graph, named
@@ -26,7 +26,7 @@ def graph(words: Sequence[str]) -> int:
     asked, others = parser.parse_known_args(words)
     if asked.picture is not None:
         check_kind(asked.picture)
-    return run_hydra(partial(print_graph, picture=asked.picture), others, NO_TRACE)
+    return run_untraced(partial(print_graph, picture=asked.picture), others)
 
 
 def print_graph(raw: Mapping[str, Any], picture: Path | None = None) -> None:

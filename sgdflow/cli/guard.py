@@ -1,20 +1,78 @@
-"""Keeps a run directory from being overwritten by another run."""
+"""Looks at the directory of a run or a sweep before Hydra writes anything there."""
 
 from __future__ import annotations
 
+import atexit
+import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from sgdflow.config.job import hydra_config
+from sgdflow.cli.leftovers import Leftovers
+from sgdflow.config.job import hydra_config, in_multirun
 from sgdflow.errors import ConfigError
+from sgdflow.records.owner import check_free, owned
 from sgdflow.records.resume import check
 
 
-class Guard(Callback):
-    """Looks into the run directory before Hydra writes anything there."""
+class Directories(Callback):
+    """Keeps two starts out of one directory, and notes which directories a start makes.
+
+    Launchers pickle it into their workers: what is set in on_multirun_start arrives there.
+    """
+
+    def __init__(self) -> None:
+        self._sweep: Path | None = None
+        self._there: frozenset[str] = frozenset()
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """End the program where another process works in the run directory."""
+        with hydra_config(config):
+            folder = Path(str(config.hydra.run.dir))
+        try:
+            check_free(folder)
+        except ConfigError as error:
+            # Hydra turns other exceptions of callbacks into warnings.
+            raise SystemExit(str(error)) from None
+        if made := Leftovers.of(folder):
+            made.hand_over()
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Keep the sweep directory for the launching process, until that ends."""
+        with hydra_config(config):
+            folder = Path(str(config.hydra.sweep.dir)).absolute()
+        made, kept = Leftovers.of(folder), ExitStack()
+        self._there = frozenset() if made else frozenset(path.name for path in folder.iterdir())
+        try:
+            kept.enter_context(owned(folder))
+        except ConfigError as error:
+            raise SystemExit(str(error)) from None
+        self._sweep = folder
+        atexit.register(_end, os.getpid(), kept, made)
+
+    def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Note whether the directory of a job of the sweep is new."""
+        if self._sweep is None or not in_multirun():
+            return
+        folder = Path(str(config.hydra.runtime.output_dir))
+        below = folder.relative_to(self._sweep) if folder.is_relative_to(self._sweep) else Path()
+        if below.parts and below.parts[0] not in self._there:
+            Leftovers(folder, self._sweep / below.parts[0]).hand_over()
+
+
+def _end(process: int, kept: ExitStack, made: Leftovers | None) -> None:
+    # A forked worker inherits what its launching process does at its exit.
+    if process == os.getpid():
+        kept.close()
+        if made:
+            made.take_back("multirun.yaml")
+
+
+class Resume(Callback):
+    """Keeps a run directory from being overwritten by another run."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """End the program where the directory holds another run."""
@@ -28,5 +86,4 @@ class Guard(Callback):
         try:
             check(folder, {str(key): value for key, value in plain.items()})
         except ConfigError as error:
-            # Hydra turns other exceptions of callbacks into warnings.
             raise SystemExit(str(error)) from None

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sgdflow.cli.app import run_hydra
-from sgdflow.cli.stopping import run
+from sgdflow.cli.stopping import give_way, run
 from sgdflow.cli.terminal import Watch, watching
 from sgdflow.config.job import in_multirun, run_directory, same_directory, working_directory
 from sgdflow.config.paths import prompt_folders
@@ -24,17 +24,18 @@ from sgdflow.executor.forward import forward_roles
 from sgdflow.llm import Metered
 from sgdflow.prompting.templates import Prompts
 from sgdflow.records import RunFolder, chosen_score
+from sgdflow.records.owner import owned
 from sgdflow.records.resume import check, finished
 
 log = logging.getLogger(__name__)
 
 
-_GUARD = "+hydra.callbacks.guard._target_=sgdflow.cli.guard.Guard"
+_RESUME = "+hydra.callbacks.resume._target_=sgdflow.cli.guard.Resume"
 
 
 def optimize(words: Sequence[str]) -> int:
     """Optimise the parameters of a graph, once or in each job of a multirun."""
-    return run_hydra(run_optimize, words, [_GUARD])
+    return run_hydra(run_optimize, words, [_RESUME])
 
 
 def evaluate(words: Sequence[str]) -> int:
@@ -44,17 +45,24 @@ def evaluate(words: Sequence[str]) -> int:
 
 def run_optimize(raw: Mapping[str, Any]) -> float | None:
     """Optimise; return the final validation score (or training score) for a sweeper."""
-    from sgdflow.runs.run import optimise
-    from sgdflow.tracking import open_tracker
-
     path = Path(run_directory())
     check(path, raw)
     if ended := finished(path, tracked=raw["tracking"]["kind"] == "mlflow"):
         log.info("%s holds this run, finished: nothing to do.", path)
+        sys.stdout.write(f"{path}\n")
         return _objective(ended)
     prepared = prepare(raw, _prompts(), os.environ)
-    folder = RunFolder(path)
-    tracker = open_tracker(prepared.config.tracking, os.environ, path)
+    with owned(path, give_way):
+        check(path, raw)  # another start may have been here meanwhile
+        return _objective(_optimised(prepared, raw, RunFolder(path)))
+
+
+def _optimised(prepared: Prepared, raw: Mapping[str, Any], folder: RunFolder) -> Mapping[str, Any]:
+    """Optimise, log the model and say where everything is; return result.json."""
+    from sgdflow.runs.run import optimise
+    from sgdflow.tracking import open_tracker
+
+    tracker = open_tracker(prepared.config.tracking, os.environ, folder.path)
 
     async def job(llm: Metered, watch: Watch) -> dict[str, Any]:
         return await optimise(prepared, raw, llm, tracker, folder, watch)
@@ -66,9 +74,9 @@ def run_optimize(raw: Mapping[str, Any]) -> float | None:
     except BaseException:
         log.info("To go on where it stopped: the same command with %s", same_directory())
         raise
-    keep_model(prepared, raw, _prompts(), path)
+    keep_model(prepared, raw, _prompts(), folder.path)
     _say_where(prepared, folder)
-    return _objective(record)
+    return record
 
 
 def _objective(record: Mapping[str, Any]) -> float | None:
@@ -84,13 +92,15 @@ def run_evaluate(raw: Mapping[str, Any]) -> float | None:
     split = prepared.config.split
     if not getattr(prepared.problem.splits, split):
         raise ConfigError(f"split: the {split} split has no examples (task.splits.{split}).")
-    folder = RunFolder(Path(run_directory()))
+    path = Path(run_directory())
+    with owned(path, give_way):
+        folder = RunFolder(path)
 
-    async def job(llm: Metered, watch: Watch) -> dict[str, Any]:
-        return await score(prepared, llm, folder, watch)
+        async def job(llm: Metered, watch: Watch) -> dict[str, Any]:
+            return await score(prepared, llm, folder, watch)
 
-    record = _run(prepared, folder, job, forward_roles(prepared.problem.graph).values())
-    sys.stdout.write(f"{folder.path}\n")
+        record = _run(prepared, folder, job, forward_roles(prepared.problem.graph).values())
+    sys.stdout.write(f"{path}\n")
     return float(record["score"]["mean"]) if record["score"] else None
 
 

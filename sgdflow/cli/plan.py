@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from sgdflow.cli.app import NO_TRACE, run_hydra
+from sgdflow.cli.app import run_untraced
 from sgdflow.config.job import sweep_words
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import prepare
@@ -19,9 +18,7 @@ from sgdflow.prompting.templates import Prompts
 
 def plan(words: Sequence[str]) -> int:
     """Print what optimize would take with the same words; nothing is sent."""
-    with TemporaryDirectory() as folder:  # Hydra notes each sweep somewhere
-        no_trace = [*NO_TRACE, f"hydra.sweep.dir={folder}", "~hydra.callbacks.sweep"]
-        return run_hydra(print_plan, words, no_trace)
+    return run_untraced(print_plan, words)
 
 
 def print_plan(raw: Mapping[str, Any]) -> None:

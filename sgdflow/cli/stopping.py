@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from sgdflow.records.owner import Owner
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -60,6 +66,12 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run(_stoppable(work))
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
+
+
+def give_way(owner: Owner) -> None:
+    """Stop this process in good order: another one works in its directory now."""
+    log.error("%s has taken the directory over, so this run stops.", owner.words())
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 async def _stoppable(work: Coroutine[Any, Any, T]) -> T:

@@ -24,6 +24,21 @@ def same_directory() -> str:
     return f"hydra.run.dir={config.run.dir}"
 
 
+def job_number() -> str:
+    """Return which job of a multirun is running."""
+    return str(HydraConfig.get().job.num)
+
+
+def job_name() -> str:
+    """Return what the log file of a job is called, without its ending."""
+    return str(HydraConfig.get().job.name)
+
+
+def leaves_trace() -> bool:
+    """Say whether Hydra notes down what it runs."""
+    return HydraConfig.get().output_subdir is not None
+
+
 def sweep_words() -> str:
     """Return a heading that names the job of a multirun; empty for a single run."""
     config = HydraConfig.get()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from errno import ENAMETOOLONG
 from typing import Any
 
 import yaml
@@ -25,6 +26,8 @@ def refused(error: Exception, words: Sequence[str]) -> str:
     """Say what is wrong with a configuration; `words` are those that it was composed of."""
     if isinstance(error, MissingConfigException):
         return _no_choice(error)
+    if isinstance(error, OSError) and error.filename:
+        return _no_directory(error)
     overrides = [one for word in words if (one := parsed(word)) is not None]
     said, cause = str(error).strip(), error.__cause__ or error
     if said.startswith(("Ambiguous value", "Sweep parameters")):
@@ -46,6 +49,18 @@ def refused(error: Exception, words: Sequence[str]) -> str:
         reason = re.sub(r'^\w+ raised while resolving interpolation: "?(.*?)"?$', r"\1", reason)
         return f"{cause.full_key}: {reason}."
     return said
+
+
+def _no_directory(error: OSError) -> str:
+    """Say why the directory of a run or of a job could not be made."""
+    name = str(error.filename)
+    if error.errno != ENAMETOOLONG:
+        return f"{name}: {error.strerror}. hydra.run.dir (with -m: hydra.sweep.dir) names another."
+    longest = max(map(len, name.split("/")))
+    return (
+        f"The name of a directory is too long for the disk: {longest} letters, {name[:100]}... "
+        "Set hydra.run.dir, or with -m hydra.sweep.subdir='${hydra.job.num}'."
+    )
 
 
 def _several(override: Override) -> str:

@@ -1,0 +1,131 @@
+"""Directories of runs and sweeps: one start at a time, and nothing left of what was refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sgdflow.records.owner import LOCK, owned
+
+SMALL = ["tracking=none", "method.stop.steps=0"]
+SMALL += [f"task.splits.{split}=2" for split in ("train", "validation", "test")]
+STRICT = (
+    "method.gate.rule: input should be 'strict', 'not_worse' or 'always' (got 'strickt'). "
+    "Did you mean 'strict'?"
+)
+
+
+def start(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "sgdflow", *words],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+
+
+def below(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["optimize"],
+        ["optimize", "hydra.run.dir=kept/new/run"],
+        ["optimize", "hydra.run.dir=kept"],
+        ["evaluate"],
+        ["optimize", "-m", "seed=0,1"],
+        ["optimize", "-m", "seed=0,1", "hydra.sweep.dir=kept/new/sweep"],
+        ["optimize", "-m", "seed=0,1", "hydra.sweep.subdir=${seed}/of/it"],
+        ["plan"],
+        ["graph", "-m", "graph=hints,single", "task=gsm8k"],
+    ],
+    ids=" ".join,
+)
+def test_nothing_is_left_of_a_configuration_that_is_refused(
+    words: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "kept").mkdir()
+    ended = start(tmp_path, *words, *SMALL, "method.gate.rule=strickt")
+    assert ended.returncode == 1
+    # Hydra writes into a directory that was there, and whose content is its owner's business.
+    new = {path for path in below(tmp_path) - {"kept"} if not path.startswith("kept/.hydra")}
+    assert new - {"kept/sgdflow.log"} == set()
+    assert (ended.stderr + ended.stdout).count("(got 'strickt')") == 1
+
+
+def test_a_mistake_of_all_jobs_is_told_once_and_each_other_one_by_itself(tmp_path: Path) -> None:
+    words = ["optimize", "-m", *SMALL, "hydra.sweep.dir=sweep"]
+    ended = start(tmp_path, *words, "seed=0,1", "method.gate.rule=strict,strickt,allways")
+    assert ended.returncode == 1
+    lines = [line for line in ended.stdout.splitlines() if line.startswith("job ")]
+    assert lines == [
+        f"job 1: {STRICT}",
+        "job 2: method.gate.rule: input should be 'strict', 'not_worse' or 'always' (got "
+        "'allways'). Did you mean 'always'?",
+        "job 4: the same as job 1",
+        "job 5: the same as job 2",
+    ]
+    assert ended.stderr.splitlines()[-1] == (
+        "4 jobs (1, 2, 4, 5) failed; why is said above. "
+        "To go on once that is mended: the same command with hydra.sweep.dir=sweep"
+    )
+    assert {path.name for path in (tmp_path / "sweep").iterdir() if path.is_dir()} == {"0", "3"}
+    assert json.loads((tmp_path / "sweep" / "3" / "result.json").read_text())["seed"] == 1
+
+
+@pytest.mark.parametrize("command", ["optimize", "evaluate"])
+def test_a_directory_in_use_is_refused_before_anything_is_written(
+    command: str, tmp_path: Path
+) -> None:
+    with owned(tmp_path / "run"):
+        before = below(tmp_path)
+        ended = start(tmp_path, command, *SMALL, "hydra.run.dir=run")
+        assert below(tmp_path) == before
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"run is in use by process {os.getpid()} of ")
+    assert len(ended.stderr.splitlines()) == 1
+    assert start(tmp_path, command, *SMALL, "hydra.run.dir=run").returncode == 0
+
+
+def test_a_sweep_in_use_is_refused_as_a_whole_and_a_job_in_use_alone(tmp_path: Path) -> None:
+    sweep, words = (
+        tmp_path / "sweep",
+        ["optimize", "-m", *SMALL, "seed=0,1", "hydra.sweep.dir=sweep"],
+    )
+    with owned(sweep):
+        ended = start(tmp_path, *words)
+        assert below(tmp_path) == {"sweep", f"sweep/{LOCK}", "sweep/owner.json"}
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"{sweep} is in use by process {os.getpid()} of ")
+    with owned(sweep / "0"):
+        ended = start(tmp_path, *words)
+    assert ended.returncode == 1
+    assert f"job 0: {sweep / '0'} is in use by process {os.getpid()} of " in ended.stdout
+    assert not (sweep / "0" / "config.yaml").exists()
+    assert (sweep / "1" / "result.json").is_file()
+    again = start(tmp_path, *words)
+    assert again.returncode == 0
+    assert f"{sweep / '1'} holds this run, finished: nothing to do." in again.stdout
+    assert (sweep / "0" / "result.json").is_file()
+    # Of the locks nothing is left that speaks of an owner.
+    assert not [path for path in below(tmp_path) if path.endswith("owner.json")]
+
+
+def test_a_name_that_is_too_long_for_a_directory_is_told(tmp_path: Path) -> None:
+    long = "Look at it. " * 30
+    words = ["hydra.sweep.subdir=${task.name}", f"task.name='short','{long}'"]
+    ended = start(tmp_path, "optimize", "-m", *SMALL, *words, "hydra.sweep.dir=sweep")
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        f"The name of a directory is too long for the disk: 360 letters, sweep/{long[:94]}... "
+        "Set hydra.run.dir, or with -m hydra.sweep.subdir='${hydra.job.num}'.\n"
+    )
