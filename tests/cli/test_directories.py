@@ -14,10 +14,7 @@ from sgdflow.records.owner import LOCK, owned
 
 SMALL = ["tracking=none", "method.stop.steps=0"]
 SMALL += [f"task.splits.{split}=2" for split in ("train", "validation", "test")]
-STRICT = (
-    "method.gate.rule: input should be 'strict', 'not_worse' or 'always' (got 'strickt'). "
-    "Did you mean 'strict'?"
-)
+WRONG = "split: input should be 'train', 'validation' or 'test' (got '{}'). Did you mean '{}'?"
 
 
 def start(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -54,23 +51,22 @@ def test_nothing_is_left_of_a_configuration_that_is_refused(
     words: list[str], tmp_path: Path
 ) -> None:
     (tmp_path / "kept").mkdir()
-    ended = start(tmp_path, *words, *SMALL, "method.gate.rule=strickt")
+    ended = start(tmp_path, *words, *SMALL, "split=tset")
     assert ended.returncode == 1
     # Hydra writes into a directory that was there, and whose content is its owner's business.
     new = {path for path in below(tmp_path) - {"kept"} if not path.startswith("kept/.hydra")}
     assert new - {"kept/sgdflow.log"} == set()
-    assert (ended.stderr + ended.stdout).count("(got 'strickt')") == 1
+    assert (ended.stderr + ended.stdout).count("(got 'tset')") == 1
 
 
 def test_a_mistake_of_all_jobs_is_told_once_and_each_other_one_by_itself(tmp_path: Path) -> None:
     words = ["optimize", "-m", *SMALL, "hydra.sweep.dir=sweep"]
-    ended = start(tmp_path, *words, "seed=0,1", "method.gate.rule=strict,strickt,allways")
+    ended = start(tmp_path, *words, "seed=0,1", "split=test,tset,trian")
     assert ended.returncode == 1
     lines = [line for line in ended.stdout.splitlines() if line.startswith("job ")]
     assert lines == [
-        f"job 1: {STRICT}",
-        "job 2: method.gate.rule: input should be 'strict', 'not_worse' or 'always' (got "
-        "'allways'). Did you mean 'always'?",
+        f"job 1: {WRONG.format('tset', 'test')}",
+        f"job 2: {WRONG.format('trian', 'train')}",
         "job 4: the same as job 1",
         "job 5: the same as job 2",
     ]
