@@ -131,4 +131,9 @@ def _node(
 def _merged(base: schema.Forward, own: schema.Forward) -> schema.Forward:
     """Return the graph's exchange with what the node says differently."""
     said = {name: getattr(own, name) for name in own.model_fields_set}
+    if "reply" in said:
+        reply = own.reply
+        said["reply"] = base.reply.model_copy(
+            update={name: getattr(reply, name) for name in reply.model_fields_set}
+        )
     return base.model_copy(update=said)

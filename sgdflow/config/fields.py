@@ -57,6 +57,10 @@ class Reply(Conf):
     """Tag or JSON key of the text."""
     partial: bool = False
     """Whether a JSON reply may leave names out; for update rules that change some parameters."""
+    untagged: Literal["whole", "last_line", "fail"] = "fail"
+    """What a single text without its tags is taken for; an unclosed tag then takes what follows."""
+    truncated: Literal["fail", "keep"] = "fail"
+    """keep: a text that was cut off at the token limit is used as far as it goes."""
 
 
 class Exchange(Conf):

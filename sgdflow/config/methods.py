@@ -182,7 +182,7 @@ def _loss(conf: Target | schema.Loss, prompts: Prompts) -> Loss:
         return CallableLoss(resolve(conf, "method.loss"))
     if conf.role is None:
         return PromptLoss(prompts, conf.prompt)
-    reply = ReplyFormat(conf.reply.format, conf.reply.tag)
+    reply = ReplyFormat(**conf.reply.model_dump())
     return AskedLoss(Ask(prompts, conf.prompt, conf.role, reply, conf.attempts))
 
 

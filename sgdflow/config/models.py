@@ -9,7 +9,7 @@ from sgdflow.errors import ConfigError
 from sgdflow.llm.allowance import Allowance
 from sgdflow.llm.backend import Backend, ByProvider, LitellmBackend
 from sgdflow.llm.calling import Calling, Keeping
-from sgdflow.llm.models import Limits, ModelSpec, Price, Share
+from sgdflow.llm.models import Again, Limits, ModelSpec, Price, Share
 from sgdflow.simulation.backend import Simulated
 
 
@@ -37,6 +37,7 @@ def _model(
         parameters={**conf.parameters, **model.parameters},
         price=Price(**price.model_dump()) if price else None,
         fallbacks=tuple(fallbacks),
+        again=Again(**conf.again.model_dump()),
     )
 
 

@@ -42,7 +42,7 @@ class Problems:
 
 def ask(conf: schema.Exchange, prompts: Prompts) -> Ask:
     """Return a declared exchange."""
-    reply = ReplyFormat(conf.reply.format, conf.reply.tag, conf.reply.partial)
+    reply = ReplyFormat(**conf.reply.model_dump())
     return Ask(prompts, conf.prompt, conf.role, reply, conf.attempts)
 
 

@@ -39,11 +39,18 @@ __all__ = [
 ]
 
 
+class NodeReply(Reply):
+    """The form of a node's reply, which is read wherever its meaning is plain."""
+
+    untagged: Literal["whole", "last_line", "fail"] = "whole"
+
+
 class Forward(Exchange):
     """The forward function of a language-model node."""
 
     prompt: Text = "forward/node.jinja"
     role: Text = "forward"
+    reply: NodeReply = NodeReply()
 
 
 class ParameterConf(Conf):
@@ -141,6 +148,15 @@ class ShareConf(Conf):
     tokens_per_minute: Count | None = None
 
 
+class AgainConf(Conf):
+    """What changes where a reply could not be used and is asked for once more."""
+
+    temperature: Annotated[float, Field(ge=0)] | None = 0.5
+    """In place of 0, at which the same would come again; null: it stays."""
+    max_tokens: Count | None = None
+    """After a cut the limit is doubled, up to this one; null: it stays."""
+
+
 class LimitsConf(Conf):
     """What the client keeps to."""
 
@@ -154,6 +170,8 @@ class LimitsConf(Conf):
     """Seconds before the first retry; doubled for each further one."""
     roles: dict[str, ShareConf] = Field(default_factory=dict)
     """What a role may use of it."""
+    first: Count | None = 5
+    """Examples tried before all others: where all of them fail for one reason, the run stops."""
     budget: AllowanceConf = AllowanceConf()
     """What all calls of the run may take; then none is made any more."""
 
@@ -212,6 +230,7 @@ class LLMConf(Conf):
     """By model name: instead of what litellm knows."""
     check: bool = True
     """Ask every model for one word before the first call."""
+    again: AgainConf = AgainConf()
     limits: LimitsConf = LimitsConf()
     store: StoreConf = StoreConf()
     assumed: AssumedConf = AssumedConf()

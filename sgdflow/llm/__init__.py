@@ -16,6 +16,8 @@ class Message:
     content: str
     again: bool = field(default=False, compare=False)
     """It says why the last reply could not be used; a conversation that ends so is counted."""
+    longer: int = field(default=0, compare=False)
+    """How often the room for the reply may be doubled, the last one having been cut off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,8 @@ class Spent:
     """US dollars; None once a call without a known price is part of it."""
     faults: Mapping[str, int] = field(default_factory=dict)
     """What went wrong on the way, by kind."""
+    again: Usage = field(default_factory=Usage)
+    """Tokens, of all these, of calls that asked again for a reply which could not be used."""
 
     def __add__(self, other: Spent) -> Spent:
         unknown = self.cost is None or other.cost is None
@@ -71,12 +75,14 @@ class Spent:
         faults = self.faults
         if other.faults:
             faults = dict(sorted((Counter(faults) + Counter(other.faults)).items()))
-        return Spent(self.calls + other.calls, self.usage + other.usage, cost, faults)
+        usage, again = self.usage + other.usage, self.again + other.again
+        return Spent(self.calls + other.calls, usage, cost, faults, again)
 
     def __sub__(self, other: Spent) -> Spent:
         unknown = self.cost is None or other.cost is None
         cost = None if unknown else (self.cost or 0.0) - (other.cost or 0.0)
-        return Spent(self.calls - other.calls, self.usage - other.usage, cost)
+        usage, again = self.usage - other.usage, self.again - other.again
+        return Spent(self.calls - other.calls, usage, cost, again=again)
 
 
 class LLM(Protocol):

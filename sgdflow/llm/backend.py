@@ -171,7 +171,7 @@ class LitellmBackend:
                     timeout=seconds,
                     num_retries=0,
                     max_retries=0,
-                    **spec.parameters_of(sample),
+                    **spec.parameters_of(messages, sample),
                 )
         except Exception as error:
             body = unread(error)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from sgdflow.errors import CallFailed, LLMError, ProviderRefused
-from sgdflow.llm import Message, Reply, Spent
+from sgdflow.llm import Message, Reply, Spent, Usage
 from sgdflow.llm.allowance import Cap
 from sgdflow.llm.backend import Answer, Backend
 from sgdflow.llm.failures import KINDS, Failure, Redactor, classify, error_of
@@ -112,7 +112,7 @@ class Caller:
 
     async def _in_turn(self, call: Call, spec: ModelSpec) -> Reply | Failure:
         texts = (message.content for message in call.messages)
-        longest = spec.parameters.get("max_tokens")
+        longest = spec.sent(call.messages).get("max_tokens")
         tokens = estimated_tokens(*texts) + (longest if isinstance(longest, int) else 0)
         turn = await self.line.enter(call.role, tokens)
         found: Reply | Failure | None = None
@@ -143,7 +143,8 @@ class Caller:
             return failure, None
         self._session.answered(call.role, time.monotonic() - began)
         faults = {} if answer.counted else {"usage": 1}
-        self._count(call, Spent(usage=answer.usage, cost=answer.cost, faults=faults))
+        again = answer.usage if call.messages[-1].again else Usage()
+        self._count(call, Spent(0, answer.usage, answer.cost, faults, again))
         return self._judge(answer), answer.usage.prompt + answer.usage.completion
 
     def _judge(self, answer: Answer) -> Reply | Failure:

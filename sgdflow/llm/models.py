@@ -34,6 +34,29 @@ class Price:
         return (prompt + usage.completion * self.completion) / 1e6
 
 
+@dataclass(frozen=True, slots=True)
+class Again:
+    """What changes where a reply could not be used and is asked for once more."""
+
+    temperature: float | None = 0.5
+    """In place of 0, at which the same would come again; None: it stays."""
+    max_tokens: int | None = None
+    """After a cut the limit is doubled, up to this one; None: it stays."""
+
+    def changed(self, parameters: Mapping[str, Any], message: Message) -> Mapping[str, Any]:
+        """Return the parameters of the call that a conversation ends with this message."""
+        if not message.again:
+            return parameters
+        found = dict(parameters)
+        if self.temperature is not None and found.get("temperature") == 0:
+            found["temperature"] = self.temperature
+        for name in ("max_tokens", "max_completion_tokens"):
+            limit = found.get(name)
+            if self.max_tokens is not None and isinstance(limit, int):
+                found[name] = max(limit, min(self.max_tokens, limit * 2**message.longer))
+        return found
+
+
 @dataclass(frozen=True)
 class ModelSpec:
     """A model and how to call it."""
@@ -49,6 +72,7 @@ class ModelSpec:
     """None: litellm's, where it knows one."""
     fallbacks: tuple[ModelSpec, ...] = ()
     """Asked in this order where the model itself gives no reply."""
+    again: Again = Again()
 
     def __post_init__(self) -> None:
         if "api_key" in self.parameters:
@@ -74,11 +98,16 @@ class ModelSpec:
         """Whether the same request is meant to get the same reply."""
         return self.parameters.get("temperature") == 0
 
-    def parameters_of(self, sample: int) -> Mapping[str, Any]:
-        """Return the parameters for one of several samples, which differ in their seed."""
-        if sample and isinstance(seed := self.parameters.get("seed"), int):
-            return {**self.parameters, "seed": seed + sample}
-        return self.parameters
+    def sent(self, messages: Sequence[Message]) -> Mapping[str, Any]:
+        """Return the parameters that these messages are sent with."""
+        return self.again.changed(self.parameters, messages[-1])
+
+    def parameters_of(self, messages: Sequence[Message], sample: int) -> Mapping[str, Any]:
+        """Return the same for one of several samples, which differ in their seed."""
+        parameters = self.sent(messages)
+        if sample and isinstance(seed := parameters.get("seed"), int):
+            return {**parameters, "seed": seed + sample}
+        return parameters
 
     @property
     def line(self) -> tuple[ModelSpec, ...]:
@@ -93,7 +122,8 @@ class ModelSpec:
         said = [[message.role, message.content] for message in messages]
         for one in self.line:
             instead = {} if one is self else {"instead_of": self.model}
-            content = {"model": one.model, "parameters": dict(one.parameters), "messages": said}
+            parameters = dict(one.sent(messages))
+            content = {"model": one.model, "parameters": parameters, "messages": said}
             yield Request.of({**content, "sample": sample, **instead})
 
 
@@ -139,6 +169,8 @@ class Limits:
     tokens_per_minute: int | None = None
     roles: Mapping[str, Share] = field(default_factory=dict)
     """What a role may use of it."""
+    first: int | None = 5
+    """Examples tried before all others, to learn whether the models can be read at all."""
     budget: Allowance = field(default_factory=Allowance)
     """What all calls of a run may take; then none is made any more."""
 

@@ -51,7 +51,8 @@ class ScriptedLLM:
         if isinstance(said, Exception):
             raise said
         reply = said if isinstance(said, Reply) else _reply(messages, said)
-        spent[node] += Spent(usage=reply.usage, cost=reply.cost)
+        again = reply.usage if messages[-1].again else Usage()
+        spent[node] += Spent(usage=reply.usage, cost=reply.cost, again=again)
         return reply
 
     def spent(self) -> Mapping[str, Spent]:

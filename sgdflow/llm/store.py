@@ -124,7 +124,8 @@ def read_row(row: Row) -> Answered | Failed:
 
 
 def _spent(read: Mapping[str, Any]) -> Spent:
-    return Spent(**{**read["spent"], "usage": Usage(**read["spent"]["usage"])})
+    usages = {name: Usage(**read["spent"].get(name, {})) for name in ("usage", "again")}
+    return Spent(**{**read["spent"], **usages})
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,7 +136,7 @@ class _AnyReply(ReplyFormat):
 
     longest: int | None = None
 
-    def read(self, text: str, names: Sequence[str] = ()) -> Mapping[str, str]:
+    def read(self, text: str, names: Sequence[str] = (), *, cut: bool = False) -> Mapping[str, str]:
         share = len(text) // (len(names) or 1) // 4
         if self.longest is not None:
             share = min(share, self.longest // 4)
@@ -177,7 +177,7 @@ def _differentiation(method: Method) -> Any:
 
 
 def _any(declared: ReplyFormat, longest: int | None) -> _AnyReply:
-    return _AnyReply(declared.format, declared.tag, declared.partial, longest)
+    return _AnyReply(declared.format, declared.tag, declared.partial, longest=longest)
 
 
 def _digest(*parts: object) -> str:

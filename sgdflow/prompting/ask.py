@@ -9,9 +9,15 @@ from typing import Any
 from sgdflow.errors import CallFailed, NodeFailed, PromptError, ReplyError, listed
 from sgdflow.llm import LLM, Message, Reply, Usage
 from sgdflow.prompting.replies import ReplyFormat
-from sgdflow.prompting.templates import Prompts
+from sgdflow.prompting.templates import Prompts, shortened
 
 AGAIN = "reply/again.jinja"
+_APART = 1000
+"""So far apart are the sample numbers of the attempts at one reply."""
+_QUOTED = 600
+"""Characters of a bad reply that its writer is shown again; more of it would be copied."""
+_LOOP = 60
+"""Characters at the end of a reply that stand in it three times where it goes round in circles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +79,10 @@ class Ask:
             raise NodeFailed(str(error)) from error
         call = Call(node, self.role, messages, "", Usage())
         conversation, kind = messages, ""
-        for _ in range(self.attempts):
+        for attempt in range(self.attempts):
+            which = sample + _APART * attempt
             try:
-                reply = await llm.complete(self.role, conversation, node=node, sample=sample)
+                reply = await llm.complete(self.role, conversation, node=node, sample=which)
             except CallFailed as error:
                 raise NodeFailed(str(error), (call,), error.kind) from error
             call = replace(call, reply=reply.text, usage=call.usage + reply.usage)
@@ -85,12 +92,12 @@ class Ask:
             except ReplyError as error:
                 kind = error.kind
                 call = replace(call, malformed=(*call.malformed, str(error)))
-                conversation = self._again(conversation, reply, str(error))
+                conversation = (*messages, *self._again(reply, names, error, attempt + 1))
                 continue
             return Answered(texts, call)
+        replies = "1 reply" if self.attempts == 1 else f"{self.attempts} replies"
         raise NodeFailed(
-            f"{self.attempts} replies of the {self.role} model could not be used: "
-            f"{call.malformed[-1]}",
+            f"{replies} of the {self.role} model could not be used: {call.malformed[-1]}",
             (call,),
             kind,
         )
@@ -109,15 +116,30 @@ class Ask:
             )
 
     def _read(self, reply: Reply, names: Sequence[str]) -> Mapping[str, str]:
-        if reply.truncated:
-            raise ReplyError("it was cut off at the token limit", "truncated")
         if not reply.text.strip():
-            raise ReplyError("it is empty", "empty")
-        return self.reply.read(reply.text, names)
+            raise ReplyError("it is empty", "truncated" if reply.truncated else "empty")
+        return self.reply.read(reply.text, names, cut=reply.truncated)
 
     def _again(
-        self, conversation: tuple[Message, ...], reply: Reply, reason: str
+        self, reply: Reply, names: Sequence[str], error: ReplyError, attempt: int
     ) -> tuple[Message, ...]:
-        """Go on with a conversation; it grows, as the same request would get the same reply."""
-        more = Message("user", self.prompts.text(AGAIN, {"reason": reason}), again=True)
-        return (*conversation, Message("assistant", reply.text or "(empty)"), more)
+        """Return what is said after a reply that could not be used: what it was, and what for."""
+        cut = error.kind == "truncated"
+        variables = {"reason": str(error), "truncated": cut, "reply": self.reply.asking(names)}
+        quoted = shortened(reply.text.strip(), _QUOTED) or "(empty)"
+        looping = cut and repeats_itself(reply.text)
+        return (
+            Message("assistant", quoted),
+            Message(
+                "user",
+                self.prompts.text(AGAIN, variables),
+                again=True,
+                longer=attempt if cut and not looping else 0,
+            ),
+        )
+
+
+def repeats_itself(text: str) -> bool:
+    """Return whether a text ends in a loop: then it would fill any limit."""
+    end = text[-_LOOP:]
+    return len(text) >= 3 * _LOOP and text.count(end) >= 3

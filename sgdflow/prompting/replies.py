@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from sgdflow.errors import ReplyError, listed, shortly
@@ -29,6 +29,10 @@ class ReplyFormat:
     tag: str = "output"
     partial: bool = False
     """A JSON reply may leave names out, and reasoning alone changes nothing."""
+    untagged: Literal["whole", "last_line", "fail"] = "fail"
+    """What a single text without its tags is taken for; an unclosed tag then takes what follows."""
+    truncated: Literal["fail", "keep"] = "fail"
+    """keep: a text that was cut off at the token limit is used as far as it goes."""
 
     @property
     def template(self) -> str:
@@ -37,7 +41,7 @@ class ReplyFormat:
 
     def asking(self, names: Sequence[str] = ()) -> Asking:
         """Return what templates need to ask for this format."""
-        return Asking(self.template, self.tag, tuple(names), self.partial)
+        return Asking(self.template, self.tag, tuple(names), self.partial, self.format)
 
     def accepts(self, names: Sequence[str]) -> bool:
         """Return whether a reply in this format can tell these names apart."""
@@ -45,12 +49,15 @@ class ReplyFormat:
             return False
         return {"text": not names, "numbered": bool(names)}.get(self.format, True)
 
-    def read(self, text: str, names: Sequence[str] = ()) -> Mapping[str, str]:
+    def read(self, text: str, names: Sequence[str] = (), *, cut: bool = False) -> Mapping[str, str]:
         """Return the text for each name, in the order of `names`.
 
         Without names the one text stands under ''. Raises ReplyError for anything missing,
-        empty or given twice; no part of a malformed reply is used.
+        empty or given twice; no part of a malformed reply is used. Nor is one that was `cut`
+        off, unless that is declared or the cut came after a whole text.
         """
+        if cut:
+            return self._read_cut(text, names)
         text = self._without_thoughts(text).strip()
         found = self._found(text, names)
         try:
@@ -61,6 +68,17 @@ class ReplyFormat:
         if empty:
             raise ReplyError(f"it is empty where {listed(empty)} should be")
         return {name: value.strip() for name, value in found.items()}
+
+    def _read_cut(self, text: str, names: Sequence[str]) -> Mapping[str, str]:
+        forgiving = self.format == "tagged" and self.untagged != "fail"
+        try:
+            if self.truncated == "keep":
+                return self.read(text, names)
+            if forgiving:
+                return replace(self, untagged="fail").read(text, names)
+        except ReplyError:
+            pass
+        raise ReplyError("it was cut off at the token limit", "truncated")
 
     def _without_thoughts(self, text: str) -> str:
         """Leave out what a reasoning model thought aloud, also where only the end of it is seen."""
@@ -97,13 +115,37 @@ class ReplyFormat:
                 return {"": text}
 
     def _tagged(self, text: str, names: Sequence[str]) -> Mapping[str, str]:
-        if names:
-            return {name: self._between(text, name) for name in names}
-        return {"": self._between(text, "")}
+        try:
+            return {name: self._between(text, name) for name in names or ("",)}
+        except ReplyError:
+            plain = None if len(names) > 1 else self._plain(text, "".join(names))
+            if plain is None:
+                raise
+            return {"".join(names): plain}
+
+    def _opening(self, name: str) -> str:
+        attribute = rf"""\s+name\s*=\s*["']{re.escape(name)}["']\s*""" if name else ""
+        return rf"<{re.escape(self.tag)}{attribute}>"
+
+    def _plain(self, text: str, name: str) -> str | None:
+        """Return what a reply without the right tags plainly means, None where it does not."""
+        if self.untagged == "fail":
+            return None
+        tag = re.escape(self.tag)
+        opening = rf"<{tag}\s*>|{self._opening(name)}" if name else rf"<{tag}(?:\s[^<>]*)?>"
+        before, *parts = re.split(opening, text, flags=re.IGNORECASE)
+        closing = re.compile(rf"</{tag}\s*>", re.IGNORECASE)
+        if not parts:
+            whole = closing.sub("", before).strip()
+            return whole.splitlines()[-1] if whole and self.untagged == "last_line" else whole
+        found = [closing.split(part) for part in parts]
+        if any(between.strip() for _, *after in found for between in after[:-1]):
+            return None  # the text itself may hold the closing tag
+        inside = {within.strip() for within, *_ in found}
+        return inside.pop() if len(inside) == 1 else None
 
     def _between(self, text: str, name: str) -> str:
-        attribute = rf"""\s+name\s*=\s*["']{re.escape(name)}["']\s*""" if name else ""
-        opened = list(re.finditer(rf"<{re.escape(self.tag)}{attribute}>", text))
+        opened = list(re.finditer(self._opening(name), text))
         shown = f'<{self.tag} name="{name}">' if name else f"<{self.tag}>"
         if not opened:
             raise ReplyError(f"{shown} is missing")
@@ -135,6 +177,7 @@ class Asking:
     tag: str
     names: tuple[str, ...]
     partial: bool = False
+    format: str = "tagged"
 
 
 def _some_of(found: Mapping[str, object], names: Sequence[str]) -> Mapping[str, str]:

@@ -28,7 +28,7 @@ class Simulated:
         # They are needed only where somebody uses them.
         from sgdflow.simulation.worlds import reply
 
-        text = reply(messages, spec.parameters_of(sample).get("seed", 0))
+        text = reply(messages, spec.parameters_of(messages, sample).get("seed", 0))
         prompt = estimated_tokens(*(said.content for said in messages))
         return Answer(text, "stop", Usage(prompt, estimated_tokens(text)), 0.0)
 
