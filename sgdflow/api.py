@@ -124,11 +124,12 @@ class Flow:
     async def aevaluate(self, split: str = "test") -> Evaluation:
         """Return the outcome of each example of a split."""
         ready = self.prepared
-        examples = getattr(ready.problem.splits, split, None)
+        problem = ready.problem
+        examples = getattr(problem.splits, split, None)
         if not examples:
             raise ConfigError(f"split: the {split} split has no examples (task.splits.{split}).")
         async with ready.calling.opened(self.working, os.environ) as llm:
-            evaluator = Evaluator(ready.problem.graph, ready.problem.score, llm)
+            evaluator = Evaluator(problem.graph, problem.score, llm, None, problem.first)
             return await evaluator(self.parameters, examples)
 
     def optimize(self, observer: Observer | None = None) -> Result:

@@ -7,6 +7,7 @@ SgdflowError
 │   └── DataError        a task's files, columns or splits
 ├── NodeFailed           one node of one example; the batch goes on
 ├── ScoringFailed        the scorer raised, or gave no score; the run stops
+├── NothingAnswered      the first examples all failed for one reason; the run stops
 ├── ReplyError           a model's reply does not have the declared format
 └── LLMError
     ├── CallFailed       one call, after its retries; others may still succeed
@@ -58,6 +59,10 @@ class NodeFailed(SgdflowError):
 
 class ScoringFailed(SgdflowError):
     """Report that the scorer failed on an output."""
+
+
+class NothingAnswered(SgdflowError):
+    """Report that the first examples all failed for one reason."""
 
 
 class ReplyError(SgdflowError):

@@ -13,6 +13,7 @@ from sgdflow.config import enough, schema
 from sgdflow.config.build import build_graph, build_method, expand_graph, optimised
 from sgdflow.config.models import build_calling, build_models
 from sgdflow.config.problems import Problems
+from sgdflow.config.remedies import first_of
 from sgdflow.config.targets import resolve
 from sgdflow.data import Pools, Splits, draw
 from sgdflow.descent.method import Method, Problem
@@ -70,7 +71,7 @@ def prepare(
     return Prepared(
         config,
         method,
-        Problem(graph, score, splits, names, config.seed),
+        Problem(graph, score, splits, names, config.seed, first_of(config)),
         start,
         build_calling(models, config.llm, config.seed),
         frozenset({*_asked(config).values()}),

@@ -51,7 +51,8 @@ class Descent:
     ) -> None:
         self._problem, self._method, self._llm = problem, method, llm
         self._progress = progress or Unwatched()
-        self._evaluate = Evaluator(problem.graph, problem.score, llm, self._progress)
+        graph, score = problem.graph, problem.score
+        self._evaluate = Evaluator(graph, score, llm, self._progress, problem.first)
         self._observer = observer
         self._meter = Meter(llm, problem.graph)
         self._steps = Stepper(problem, method, llm, self._evaluate, self._meter, self._progress)

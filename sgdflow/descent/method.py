@@ -10,7 +10,7 @@ from sgdflow.data import Splits
 from sgdflow.descent.budget import Budget
 from sgdflow.descent.confirm import Confirm
 from sgdflow.executor.backward import Differentiation
-from sgdflow.executor.evaluation import Evaluation
+from sgdflow.executor.evaluation import Evaluation, First
 from sgdflow.executor.graph import Graph
 from sgdflow.executor.loss import Loss, Score
 from sgdflow.update import Gate, Select, UpdateRule
@@ -84,3 +84,5 @@ class Problem:
     optimised: tuple[str, ...]
     """Names of the parameters that may change."""
     seed: int
+    first: First | None = None
+    """The examples that are tried before all others."""

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from statistics import NormalDist
 from typing import Any
 
 from sgdflow.data import Example
-from sgdflow.errors import CODE, NodeFailed, ScoringFailed, listed
+from sgdflow.errors import CODE, NodeFailed, NothingAnswered, ScoringFailed, listed
 from sgdflow.executor.forward import ForwardPass, forward_pass, given_written
 from sgdflow.executor.graph import Graph, Parameters
 from sgdflow.executor.loss import Score
 from sgdflow.executor.progress import Advance, Progress, Unwatched
-from sgdflow.executor.walk import Failure, together
+from sgdflow.executor.walk import Failure, task_group
 from sgdflow.llm import LLM
 
 _Z95 = NormalDist().inv_cdf(0.975)
@@ -129,12 +130,43 @@ def unanswered_words(kinds: Mapping[str, int]) -> str:
     return f"{sum(kinds.values())} unanswered: {told}"
 
 
+@dataclass(frozen=True, slots=True)
+class First:
+    """How many examples are tried before all others, to stop where none can be answered."""
+
+    count: int
+    advice: Callable[[str, str], str]
+    """What to do about a kind of failure at a node, in words."""
+
+    def check(self, outcomes: Sequence[Outcome]) -> None:
+        """Raise NothingAnswered where all failed for one reason."""
+        kinds = {outcome.kind if outcome.failure is not None else "" for outcome in outcomes}
+        if len(kinds) != 1 or kinds == {""}:
+            return
+        kind, failure = kinds.pop(), str(outcomes[0].failure)
+        node = failure.partition(":")[0]
+        n = len(outcomes)
+        which = "The first example" if n == 1 else f"The first {n} examples all"
+        advice = self.advice(kind, node)
+        raise NothingAnswered(
+            f"{which} failed for one reason, so that nothing else was asked "
+            f"(llm.limits.first={self.count}): {kind}.\n{failure.rstrip('.')}."
+            + (f"\n{advice}" if advice else "")
+        )
+
+
 class Evaluator:
     """Runs and scores examples, and remembers outcomes for the parameters it is told to keep."""
 
     def __init__(
-        self, graph: Graph, score: Score, llm: LLM, progress: Progress | None = None
+        self,
+        graph: Graph,
+        score: Score,
+        llm: LLM,
+        progress: Progress | None = None,
+        first: First | None = None,
     ) -> None:
+        self._first = first
         self._graph, self._score, self._llm = graph, score, llm
         self._given_written = given_written(graph)
         self._progress = progress or Unwatched()
@@ -152,7 +184,7 @@ class Evaluator:
         if not todo:
             return Evaluation({example.id: known[example.id] for example in examples})
         done = self._progress.expect("scoring", len(todo))
-        outcomes = await together(self._one(parameters, example, done) for example in todo)
+        outcomes = await self._each(parameters, todo, done)
         known.update({example.id: o for example, o in zip(todo, outcomes, strict=True)})
         return Evaluation({example.id: known[example.id] for example in examples})
 
@@ -167,6 +199,27 @@ class Evaluator:
         """Forget the outcomes of all other parameters."""
         keys = {_key(p) for p in parameters}
         self._known = {key: known for key, known in self._known.items() if key[0] in keys}
+
+    async def _each(
+        self, parameters: Parameters, todo: Sequence[Example], done: Advance
+    ) -> Sequence[Outcome]:
+        """Return the outcomes; the first time, all wait until one of the first is answered."""
+        first, self._first = self._first, None
+        count = len(todo) if first is None else first.count
+        async with task_group() as group:
+            tasks = [
+                group.create_task(self._one(parameters, example, done)) for example in todo[:count]
+            ]
+            if first is not None:
+                for task in asyncio.as_completed(tasks):
+                    if (await task).failure is None:
+                        break
+                else:
+                    first.check([task.result() for task in tasks])
+            tasks += [
+                group.create_task(self._one(parameters, example, done)) for example in todo[count:]
+            ]
+        return [task.result() for task in tasks]
 
     async def _one(self, parameters: Parameters, example: Example, done: Advance) -> Outcome:
         outcome = await self._outcome(parameters, example)

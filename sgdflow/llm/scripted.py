@@ -47,7 +47,8 @@ class ScriptedLLM:
         said = self._next(role, node, messages)
         await asyncio.sleep(0)  # other tasks run meanwhile, as with a real model
         spent = self._spent.setdefault(role, {})
-        spent[node] = spent.get(node, Spent()) + Spent(calls=1)
+        faults = {"malformed": 1} if messages[-1].again else {}
+        spent[node] = spent.get(node, Spent()) + Spent(calls=1, faults=faults)
         if isinstance(said, Exception):
             raise said
         reply = said if isinstance(said, Reply) else _reply(messages, said)

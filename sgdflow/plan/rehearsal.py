@@ -71,6 +71,7 @@ def rehearse(
         problem,
         graph=_pretended_graph(problem.graph),
         score=Score(Function(_Rising(), "score") if scenario.accepted else _ZERO),
+        first=None,
     )
     # Patience is a matter of the scenario; a score that is good enough, of luck.
     stop = replace(method.stop, steps=steps, patience=None, score=2.0)

@@ -74,6 +74,7 @@ def spent_record(spent: Mapping[str, Spent], nodes: ByNode) -> dict[str, Any]:
         "calls": {role: _of(spent, role).calls for role in roles},
         "tokens": {role: asdict(_of(spent, role).usage) for role in roles},
         "cost": {role: _of(spent, role).cost for role in roles},
+        "again": {role: _again(spent[role]) for role in roles if _again(_of(spent, role))},
         "nodes": {
             role: {
                 node: {"calls": one.calls, **asdict(one.usage), "cost": one.cost}
@@ -126,6 +127,12 @@ def summary_record(summary: Summary | None) -> dict[str, Any] | None:
 
 def _of(spent: Mapping[str, Spent], role: str) -> Spent:
     return spent.get(role, Spent())
+
+
+def _again(spent: Spent) -> dict[str, int] | None:
+    """Return the calls that asked again for a reply which could not be used, and their tokens."""
+    calls = spent.faults.get("malformed", 0)
+    return {"calls": calls, **asdict(spent.again)} if calls else None
 
 
 def _learned(one: Learned) -> dict[str, Any]:

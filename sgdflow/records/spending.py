@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from sgdflow.errors import listed, plural
+
 _COLUMNS = ("calls", "prompt", "cached", "completion")
 _MOST = 8
 """Lines up to which nodes are shown; result.json has all of them."""
@@ -21,9 +23,20 @@ def spending_table(record: Mapping[str, Any]) -> Sequence[str]:
         rows = list(_rows(record, {}))
     rows = [("used", *_COLUMNS, "cost"), *rows]
     name = max(len(row[0]) for row in rows)
-    return [
+    lines = [
         f"  {row[0]:<{name}}" + "".join(f"{cell:>12}" for cell in row[1:]).rstrip() for row in rows
     ]
+    return [*lines, *_asked_again(record)]
+
+
+def _asked_again(record: Mapping[str, Any]) -> Iterator[str]:
+    """Say what it took to ask again for replies that could not be used."""
+    again: Mapping[str, Mapping[str, int]] = record.get("again", {})
+    if again:
+        calls = sum(one["calls"] for one in again.values())
+        tokens = sum(one["prompt"] + one["completion"] for one in again.values())
+        roles = listed(f"{role} {one['calls']:,}" for role, one in again.items())
+        yield f"  asked again {plural(calls, 'call')}, {plural(tokens, 'token')} ({roles})"
 
 
 def _rows(

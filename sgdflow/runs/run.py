@@ -71,7 +71,7 @@ async def evaluate(
     """Score the starting parameters on the declared split and return the record."""
     began = time.monotonic()
     problem, split = prepared.problem, prepared.config.split
-    evaluator = Evaluator(problem.graph, problem.score, llm, progress)
+    evaluator = Evaluator(problem.graph, problem.score, llm, progress, problem.first)
     evaluation = await evaluator(prepared.start, getattr(problem.splits, split))
     record = {
         "format": FORMAT,

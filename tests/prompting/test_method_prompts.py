@@ -17,6 +17,8 @@ from sgdflow.config.build import build_graph, expand_graph
 from sgdflow.config.paths import prompt_folders
 from sgdflow.executor.gradients import LOSS, Gradient
 from sgdflow.executor.graph import Graph, View
+from sgdflow.executor.loss import ANSWERED, Reading, unread
+from sgdflow.executor.walk import Failure
 from sgdflow.llm import Message
 from sgdflow.prompting.replies import ReplyFormat
 from sgdflow.prompting.templates import Prompts, shown
@@ -114,6 +116,17 @@ def _search(attempts: Sequence[Attempt]) -> Mapping[str, Any]:
     return {name: value for name, value in variables.items() if name not in unused}
 
 
+def _judged(reading: Reading) -> Mapping[str, Any]:
+    return {
+        "inputs": {"order": VALUES["order"]},
+        "output": "19",
+        "target": "22",
+        "score": 0.0,
+        "reading": reading,
+        "reply": ReplyFormat("tagged", "feedback").asking(),
+    }
+
+
 ATTEMPT = Attempt("Weigh it.", 0.25, 0.5, "worse")
 STAND = Stand(1, "Price it.", [Gradient("desk", "Say what you assume.")])
 EVERYTHING = {
@@ -136,15 +149,14 @@ CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "optoprime": ("optimizer/optoprime.jinja", _program()),
     "copro-first": ("optimizer/copro.jinja", _search([])),
     "copro-later": ("optimizer/copro.jinja", _search([ATTEMPT, Attempt("Price it.", 0.5)])),
-    "textual-loss": (
+    "textual-loss": ("loss/textual.jinja", _judged(ANSWERED)),
+    "textual-loss-read": (
         "loss/textual.jinja",
-        {
-            "inputs": {"order": VALUES["order"]},
-            "output": "19",
-            "target": "22",
-            "score": 0.0,
-            "reply": ReplyFormat("tagged", "feedback").asking(),
-        },
+        _judged(Reading(True, "", "", "19", "a number", plain=False)),
+    ),
+    "textual-loss-unread": (
+        "loss/textual.jinja",
+        _judged(unread(Failure("weight", "3 replies ...", (), "truncated"), "desk")),
     ),
 }
 

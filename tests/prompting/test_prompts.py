@@ -34,6 +34,8 @@ from sgdflow.executor.backward import BackwardPass, backward_pass
 from sgdflow.executor.backward_functions import PromptBackward
 from sgdflow.executor.forward import ForwardPass, PromptForward, forward_pass
 from sgdflow.executor.graph import Graph
+from sgdflow.executor.loss import PromptLoss, Reading, unread
+from sgdflow.executor.walk import Failure
 from sgdflow.llm import Message
 from sgdflow.llm.scripted import Request, ScriptedLLM
 from sgdflow.prompting.ask import Ask
@@ -114,7 +116,7 @@ async def _play(say: Say, folders: tuple[Path, ...], **method: Any) -> Played:
 
     def reply(role: str, node: str, messages: Sequence[Message]) -> str:
         if role == "forward" and node == "hint_2" and len(messages) < 3:
-            return "The weight is heavy."  # not in the form that was asked for
+            return "<output>heavy</output> or <output>light</output>"  # which of them?
         if role == "forward":
             return f"Let me think.\n<output>{say(node)}</output>"
         if role == "optimizer":
@@ -208,10 +210,26 @@ def from_code(played: Played) -> str:
     return str(text)
 
 
+def losses() -> str:
+    cut, raised = Failure("draft", "3 replies ...", (), "truncated"), Failure("count", "it raised")
+    reading = {
+        "read in it": Reading(True, "", "", "17", "a number", plain=False),
+        "nothing read in it": Reading(True, "", "", None, "a number", plain=False),
+        "cut off": unread(cut, "draft"),
+        "raised before the output": unread(raised, "answer"),
+    }
+    loss, example = PromptLoss(Prompts(SHIPPED), "loss/expected.jinja"), Example("1", {}, "19")
+    more = {
+        name: asyncio.run(loss.feedback(example, "...", 0.0, None, one)).value
+        for name, one in reading.items()
+    }
+    return parts(wrong=joint().feedback[0.0], right=joint().feedback[1.0], **more)
+
+
 RENDERED: Mapping[str, Callable[[], str]] = {
     "forward/node.jinja": lambda: chat(joint().sent("forward", "draft")),
     "backward/passthrough.jinja": lambda: from_code(joint()),
-    "loss/expected.jinja": lambda: parts(wrong=joint().feedback[0.0], right=joint().feedback[1.0]),
+    "loss/expected.jinja": losses,
     "reply/again.jinja": lambda: chat(joint().sent("forward", "hint_2", attempt=1)[-2:]),
     "reply/tagged.jinja": lambda: reply_template("tagged"),
     "reply/numbered.jinja": lambda: reply_template("numbered"),

@@ -1,0 +1,71 @@
+"""What to change where no model can be read, by the keys of the configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sgdflow.config import schema
+from sgdflow.config.fields import Target
+from sgdflow.executor.evaluation import First
+
+_ROOM = 2048
+"""Tokens for a reply, where no limit is declared."""
+
+
+def first_of(config: schema.Config) -> First | None:
+    """Return which examples are tried before all others, with advice by key."""
+    count = config.llm.limits.first
+    return None if count is None else First(count, Remedies(config))
+
+
+@dataclass(frozen=True, slots=True)
+class Remedies:
+    """Says what to change after a kind of failure at a node."""
+
+    config: schema.Config
+
+    def __call__(self, kind: str, node: str) -> str:
+        """Return advice, empty where the failure carries its own."""
+        told = self._own(node)
+        where = f"graph.nodes.{node}.forward" if told is not None else "graph.forward"
+        forward = told or self.config.graph.forward
+        match kind:
+            case "truncated":
+                key, limit = self._limit(forward.role)
+                return (
+                    f"Give replies more room ({key}={limit}), ask for shorter ones, or use what "
+                    f"there is ({where}.reply.truncated=keep)."
+                )
+            case "malformed" if forward.reply.format == "tagged" and (
+                forward.reply.untagged == "fail"
+            ):
+                return (
+                    f"Take replies without tags whole ({where}.reply.untagged=whole), or all "
+                    f"replies as they are ({where}.reply.format=text)."
+                )
+            case "malformed":
+                return f"Take replies as they are: {where}.reply.format=text."
+            case "empty":
+                return (
+                    f"Try another model (llm.models.{forward.role}=PROVIDER/MODEL), or ask "
+                    f"in other words ({where}.prompt=FILE)."
+                )
+        return ""
+
+    def _own(self, node: str) -> schema.Forward | None:
+        """Return how a node is asked, where it says so itself."""
+        conf = self.config.graph.nodes.get(node)
+        if conf is None or conf.forward is None or isinstance(conf.forward, Target):
+            return None
+        return conf.forward if "reply" in conf.forward.model_fields_set else None
+
+    def _limit(self, role: str) -> tuple[str, int]:
+        """Return the key of the token limit of a role, and twice its value."""
+        model = self.config.llm.models.get(role)
+        own = model.parameters if isinstance(model, schema.Model) else {}
+        for name in ("max_tokens", "max_completion_tokens"):
+            if isinstance(limit := own.get(name), int):
+                return f"llm.models.{role}.parameters.{name}", 2 * limit
+            if isinstance(limit := self.config.llm.parameters.get(name), int):
+                return f"llm.parameters.{name}", 2 * limit
+        return "llm.parameters.max_tokens", _ROOM

@@ -1,0 +1,154 @@
+"""A run whose first examples all fail for one reason stops at once, and says what to change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sgdflow.config.compose import compose
+from sgdflow.config.paths import prompt_folders
+from sgdflow.config.prepare import prepare
+from sgdflow.errors import CallFailed, NothingAnswered
+from sgdflow.llm import Message, Reply
+from sgdflow.llm.scripted import Said, ScriptedLLM
+from sgdflow.prompting.templates import Prompts
+from sgdflow.records import RunFolder
+from sgdflow.runs.run import evaluate, optimise
+from sgdflow.tracking import NullTracker
+
+ORDERS = ("graph.inputs=[order]", "graph.nodes.answer.predecessors=[order]")
+STRICT = "++graph.forward.reply={format: tagged, untagged: fail}"
+
+
+def run(
+    folder: Path, llm: ScriptedLLM, *words: str, command: str = "evaluate"
+) -> Mapping[str, Any]:
+    few = ["task.splits.train=12", "task.splits.validation=0", "task.splits.test=12"]
+    raw = compose(["graph=single", *ORDERS, "tracking=none", *few, *words])
+    ready = prepare(raw, Prompts(prompt_folders(folder)), {})
+    place = RunFolder(folder / "run")
+    if command == "optimise":
+        return asyncio.run(optimise(ready, raw, llm, NullTracker(), place))
+    return asyncio.run(evaluate(ready, llm, place))
+
+
+STOPS: dict[str, tuple[Sequence[str], Said, str, int]] = {
+    "no tags": (
+        [STRICT],
+        "It is 7.",
+        "The first 5 examples all failed for one reason, so that nothing else was asked "
+        "(llm.limits.first=5): malformed.\n"
+        "answer: 3 replies of the forward model could not be used: <output> is missing.\n"
+        "Take replies without tags whole (graph.forward.reply.untagged=whole), or all replies as "
+        "they are (graph.forward.reply.format=text).",
+        15,
+    ),
+    "tags that differ": (
+        ["llm.limits.first=2"],
+        "<output>7</output><output>8</output>",
+        "The first 2 examples all failed for one reason, so that nothing else was asked "
+        "(llm.limits.first=2): malformed.\n"
+        "answer: 3 replies of the forward model could not be used: <output> stands 2 times; write "
+        "it exactly once.\n"
+        "Take replies as they are: graph.forward.reply.format=text.",
+        6,
+    ),
+    "cut off": (
+        ["llm=vllm", "llm.parameters.max_tokens=300", "++graph.forward.attempts=1"],
+        Reply("I am thinking of", truncated=True),
+        "The first 5 examples all failed for one reason, so that nothing else was asked "
+        "(llm.limits.first=5): truncated.\n"
+        "answer: 1 reply of the forward model could not be used: it was cut off at the token "
+        "limit.\n"
+        "Give replies more room (llm.parameters.max_tokens=600), ask for shorter ones, or use what "
+        "there is (graph.forward.reply.truncated=keep).",
+        5,
+    ),
+    "one node's own limit": (
+        [
+            "llm=vllm",
+            "++llm.models.forward={model: a/b, parameters: {max_tokens: 50}}",
+            "++graph.nodes.answer.forward={attempts: 1, reply: {tag: sum}}",
+        ],
+        Reply("I am thinking of", truncated=True),
+        "(llm.limits.first=5): truncated.\n"
+        "answer: 1 reply of the forward model could not be used: it was cut off at the token "
+        "limit.\n"
+        "Give replies more room (llm.models.forward.parameters.max_tokens=100), ask for shorter "
+        "ones, or use what there is (graph.nodes.answer.forward.reply.truncated=keep).",
+        5,
+    ),
+    "no connection": (
+        [],
+        CallFailed("a/b gave no reply. Try again later.", "connection"),
+        "(llm.limits.first=5): connection.\nanswer: a/b gave no reply. Try again later.",
+        5,
+    ),
+}
+
+
+@pytest.mark.parametrize(("words", "said", "told", "calls"), STOPS.values(), ids=STOPS)
+@pytest.mark.parametrize("command", ["evaluate", "optimise"])
+def test_it_stops_before_the_others_are_asked(
+    command: str, words: Sequence[str], said: Said, told: str, calls: int, tmp_path: Path
+) -> None:
+    llm = ScriptedLLM(lambda *asked: said)
+    with pytest.raises(NothingAnswered) as stopped:
+        run(tmp_path, llm, *words, command=command)
+    assert str(stopped.value).endswith(told)
+    assert len(llm.requests) == calls
+    assert not (tmp_path / "run" / "result.json").exists()
+
+
+def test_one_answer_or_two_reasons_are_enough_to_go_on(tmp_path: Path) -> None:
+    def differently(first: Said, others: Said) -> ScriptedLLM:
+        seen: list[str] = []
+
+        def script(role: str, node: str, messages: Sequence[Message]) -> Said:
+            seen.append(messages[1].content)
+            return first if messages[1].content == seen[0] else others
+
+        return ScriptedLLM(script)
+
+    one_attempt = "++graph.forward.attempts=1"
+    llm = differently("<output>7</output>", "It is 7.")
+    record = run(tmp_path, llm, STRICT, one_attempt)
+    assert record["score"]["unanswered"] == {"malformed": 11}
+    llm = differently("<output>7</output><output>8</output>", Reply("It is", truncated=True))
+    record = run(tmp_path, llm, one_attempt)
+    assert record["score"]["unanswered"] == {"malformed": 1, "truncated": 11}
+    assert list(record["unanswered"]) == list(record["examples"])
+    assert {one["kind"] for one in record["unanswered"].values()} == {"malformed", "truncated"}
+
+
+def test_it_can_be_left_to_go_on(tmp_path: Path) -> None:
+    words = [STRICT, "llm.limits.first=null", "++graph.forward.attempts=1"]
+    record = run(tmp_path, ScriptedLLM(lambda *asked: "It is 7."), *words)
+    assert record["score"]["n"] == 12
+    assert record["score"]["unanswered"] == {"malformed": 12}
+
+
+def test_the_others_wait_for_one_of_the_first_to_be_answered(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    class OneByOne(ScriptedLLM):
+        """Answers one after the other, and sees how many had been asked each time."""
+
+        async def complete(
+            self, role: str, messages: Sequence[Message], *, node: str, sample: int = 0
+        ) -> Reply:
+            number = len(self.requests)
+            reply = await super().complete(role, messages, node=node, sample=sample)
+            for _ in range(20 * (number + 1)):
+                await asyncio.sleep(0)
+            asked.append(len(self.requests))
+            return reply
+
+    llm = OneByOne(lambda *said: "<output>7</output>")
+    assert run(tmp_path, llm)["score"]["n"] == 12
+    assert asked[0] == 5
+    assert asked[1:] == [12] * 11
