@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sgdflow.errors import DataError, did_you_mean, listed
@@ -21,6 +21,13 @@ class Example:
     inputs: Mapping[str, Any]
     """Values of the graph's inputs, by name."""
     target: Any
+    where: str = field(default="", compare=False)
+    """The file and line it comes from, for error messages."""
+
+    @property
+    def place(self) -> str:
+        """Return where it stands, for error messages."""
+        return self.where or f"example {self.id}"
 
 
 @dataclass(frozen=True, slots=True)

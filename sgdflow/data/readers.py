@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from sgdflow.data.delimited import Layout, delimited
 from sgdflow.data.examples import Example, Pools
+from sgdflow.data.files import existing, few, member
 from sgdflow.data.hub import hub_rows
-from sgdflow.data.rows import Row, delimited, existing, json_lines, load_json, member, objects
+from sgdflow.data.rows import Row, json_lines, load_json, objects
 from sgdflow.errors import DataError, did_you_mean, listed
 
 BBH_TASKS = (
@@ -82,7 +84,9 @@ def bbh(name: str, path: str | None = None) -> Pools:
         raise DataError(_unknown_task(name))
     return Pools(
         shared=tuple(
-            Example(f"{name}/{index}", {"question": row.text("input")}, row.text("target"))
+            Example(
+                f"{name}/{index}", {"question": row.text("input")}, row.text("target"), row.where
+            )
             for index, row in enumerate(rows)
         )
     )
@@ -110,7 +114,12 @@ def _gsm8k_part(path: str | None, split: str) -> tuple[Example, ...]:
         folder = existing(path, "task.path", expected, folder=True)
         rows = json_lines(member(folder, f"{split}.jsonl", "task.path"))
     return tuple(
-        Example(f"gsm8k/{split}/{index}", {"question": row.text("question")}, _final_number(row))
+        Example(
+            f"gsm8k/{split}/{index}",
+            {"question": row.text("question")},
+            _final_number(row),
+            row.where,
+        )
         for index, row in enumerate(rows)
     )
 
@@ -127,7 +136,7 @@ def _bbh_file(name: str, path: str) -> Iterable[Row]:
     folder = existing(path, "task.path", expected, folder=True)
     file = folder / f"{name}.json"
     if not file.is_file():
-        held = listed(sorted(entry.stem for entry in folder.glob("*.json")))
+        held = few(sorted(entry.stem for entry in folder.glob("*.json")))
         problem = (
             f"task.path: folder '{folder}' has no file '{file.name}'."
             if name in BBH_TASKS
@@ -156,7 +165,7 @@ def _liar_part(path: str | None, split: str, file: str) -> tuple[Example, ...]:
         folder = existing(path, "task.path", expected, folder=True)
         source = member(folder, file, "task.path")
         # Statements hold unbalanced quotes, at which a reader that undoes quotes glues rows.
-        rows = delimited(source, "\t", quoting=False, columns=LIAR_COLUMNS)
+        rows = delimited(source, Layout("\t", quoting=False, columns=LIAR_COLUMNS))
     return tuple(example for row in rows if (example := _liar_example(row)) is not None)
 
 
@@ -174,7 +183,7 @@ def _liar_example(row: Row) -> Example | None:
         f"{name.replace('_', ' ').capitalize()}: {value}" for name, value in inputs.items()
     )
     key = row.text("id").removesuffix(".json")
-    return Example(f"liar/{key}", {**inputs, "record": record}, LIAR_TARGETS[label])
+    return Example(f"liar/{key}", {**inputs, "record": record}, LIAR_TARGETS[label], row.where)
 
 
 def _says_something(value: str) -> bool:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sgdflow.data.delimited import Layout, delimited, delimiter_of
 from sgdflow.data.examples import SPLITS, Example, Pools
-from sgdflow.data.rows import FORMATS, Row, existing, read
-from sgdflow.errors import DataError, did_you_mean, listed
+from sgdflow.data.files import existing
+from sgdflow.data.jsontext import kind
+from sgdflow.data.parquet import parquet_rows
+from sgdflow.data.rows import Row, json_lines, load_json, objects
+from sgdflow.errors import DataError, did_you_mean, listed, shortly
+
+FORMATS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
+PACKED = (".gz", ".zip", ".bz2", ".xz", ".zst", ".7z", ".tar", ".tgz")
 
 
 def table(
@@ -17,6 +24,8 @@ def table(
     target: str,
     id: str | None = None,
     quoting: bool = True,
+    delimiter: str | None = None,
+    megabytes: int = 300,
 ) -> Pools:
     """Read a .jsonl, .json, .csv, .tsv or .parquet file, or one file for each split.
 
@@ -28,38 +37,81 @@ def table(
         id: Column of unique ids; None numbers the rows from 0.
         quoting: Whether quotes around .csv and .tsv fields are undone; False leaves each
             quote as a character. Values of these files are always text.
+        delimiter: What divides the fields of .csv and .tsv files, a character or comma,
+            semicolon, tab or pipe; None goes by the ending.
+        megabytes: What a .parquet file may take once it is unpacked.
     """
-    columns = _input_columns(inputs)
-    if isinstance(path, Mapping):
-        parts = {
-            split: tuple(
-                _example(row, columns, target, (id, f"{split}/{index}"))
-                for index, row in enumerate(read(file, quoting=quoting))
-            )
-            for split, file in _part_files(path).items()
-        }
-        return Pools(**parts)
-    file = _file(path, "task.path")
-    return Pools(
-        shared=tuple(
-            _example(row, columns, target, (id, f"{file.stem}/{index}"))
-            for index, row in enumerate(read(file, quoting=quoting))
+    columns = input_columns(inputs)
+    _check_text(target, "task.target", "the column of the expected answer")
+    if id is not None:
+        _check_text(id, "task.id", "the column of unique ids, or null")
+    wanted = list(dict.fromkeys([*columns.values(), target, *([id] if id is not None else [])]))
+
+    def rows(file: Path) -> Iterator[Row]:
+        return read(file, wanted, quoting=quoting, delimiter=delimiter, megabytes=megabytes)
+
+    def examples(file: Path, prefix: str) -> tuple[Example, ...]:
+        return tuple(
+            _example(row, columns, target, (id, f"{prefix}/{index}"))
+            for index, row in enumerate(rows(file))
         )
-    )
+
+    if isinstance(path, Mapping):
+        return Pools(**{split: examples(file, split) for split, file in _part_files(path).items()})
+    file = _file(path, "task.path")
+    return Pools(shared=examples(file, file.stem))
 
 
-def _input_columns(inputs: Any) -> dict[str, str]:
+def read(
+    file: Path,
+    wanted: Sequence[str],
+    *,
+    quoting: bool = True,
+    delimiter: object = None,
+    megabytes: int = 300,
+) -> Iterator[Row]:
+    """Yield the rows of a file, read by the ending of its name; no rows raise DataError."""
+    none = True
+    for row in _opened(file, wanted, quoting, delimiter, megabytes):
+        none = False
+        yield row
+    if none:
+        raise DataError(f"{file}: the file holds no rows.")
+
+
+def _opened(
+    file: Path, wanted: Sequence[str], quoting: bool, delimiter: object, megabytes: int
+) -> Iterator[Row]:
+    ending = file.suffix.lower()
+    match ending:
+        case ".jsonl":
+            return json_lines(file)
+        case ".json":
+            return objects(file, load_json(file))
+        case ".csv" | ".tsv":
+            layout = Layout(delimiter_of(delimiter, ending), quoting)
+            return delimited(file, layout, wanted)
+        case ".parquet":
+            return parquet_rows(file, wanted, megabytes)
+    advice = " Unpack it first." if ending in PACKED else ""
+    raise DataError(f"{file}: cannot read '{ending}' files.{advice} Known: {listed(FORMATS)}.")
+
+
+def input_columns(inputs: Any) -> dict[str, str]:
+    """Return the column of each input as task.inputs names them; raises DataError."""
     if isinstance(inputs, Mapping):
         columns = dict(inputs)
     elif isinstance(inputs, Sequence) and not isinstance(inputs, str):
         columns = {name: name for name in inputs}
     else:
         raise DataError(
-            f"task.inputs is {inputs!r}; expected a list of columns ([question]) or the "
-            "column of each graph input ({question: COLUMN})."
+            f"task.inputs is {shortly(repr(inputs))}; expected a list of columns ([question]) or "
+            "the column of each graph input ({question: COLUMN})."
         )
     if not columns:
         raise DataError("task.inputs is empty; name at least one column.")
+    for name, column in columns.items():
+        _check_text(column, f"task.inputs.{name}", "the name of a column")
     return columns
 
 
@@ -88,6 +140,11 @@ def _part_files(path: Mapping[str, str | None]) -> dict[str, Path]:
     return files
 
 
+def _check_text(value: object, key: str, expected: str) -> None:
+    if not isinstance(value, str):
+        raise DataError(f"{key} is {shortly(repr(value))}; expected {expected}, a text.")
+
+
 def _file(path: str | None, key: str) -> Path:
     if path is None:
         raise DataError(f"{key} is null; expected a {listed(FORMATS)} file.")
@@ -99,11 +156,14 @@ def _example(
 ) -> Example:
     id_column, number = ids
     inputs = {name: row.value(column) for name, column in columns.items()}
-    return Example(_id(row, id_column) if id_column else number, inputs, row.value(target))
+    name = _id(row, id_column) if id_column else number
+    return Example(name, inputs, row.value(target), row.where)
 
 
 def _id(row: Row, column: str) -> str:
     value = row.value(column)
     if value is None or value == "":
         raise DataError(f"{row.where}: column '{column}' (task.id) is empty.")
+    if isinstance(value, dict | list):
+        raise DataError(f"{row.where}: column '{column}' (task.id) holds {kind(value)}, no id.")
     return str(value)

@@ -123,13 +123,13 @@ BAD_TABLES = [
     (
         "t.csv",
         "question,answer\nwhy,so\n",
-        "line 2: no column 'q'. Columns: question, answer.",
+        "line 1: no column 'q'. Columns: question, answer.",
     ),
-    ("t.csv", "q,aa\nwhy,so\n", "line 2: no column 'a'. Did you mean 'aa'? Columns: q, aa."),
+    ("t.csv", "q,aa\nwhy,so\n", "line 1: no column 'a'. Did you mean 'aa'? Columns: q, aa."),
     ("t.csv", "q,a,a\n1,2,3\n", "line 1: two columns are named 'a'."),
     ("t.csv", "q,a\n1,2\n\n1,2,3\n", "line 4: 3 fields, expected 2 (q, a).{quoting}"),
     ("t.csv", "q,a\n1\n", "line 2: 1 fields, expected 2 (q, a).{quoting}"),
-    ("t.csv", 'q,a\n1,"2\n', "line 2: unexpected end of data.{quoting}"),
+    ("t.csv", 'q,a\n1,"2\n', "line 2: a quote is opened and never closed.{quoting}"),
     ("t.csv", 'q,a\n"1"x,2\n', "line 2: ',' expected after '\"'.{quoting}"),
     ("t.xlsx", "", "cannot read '.xlsx' files. Known: .jsonl, .json, .csv, .tsv, .parquet."),
 ]
@@ -151,7 +151,7 @@ def test_table_says_what_is_wrong_and_where(
 def test_a_missing_parquet_column_and_an_empty_id_are_named(tmp_path: Path) -> None:
     path = written(tmp_path, ".parquet")
     assert error(table, path, inputs=["q"], target="answer") == (
-        f"{path}, row 1: no column 'answer'. Columns: q, code, a."
+        f"{path}: no column 'answer'. Columns: q, code, a."
     )
     assert error(table, path, inputs=["q"], target="a", id="code") == (
         f"{path}, row 3: column 'code' (task.id) is empty."
@@ -162,7 +162,7 @@ def test_a_file_in_another_encoding_is_named(tmp_path: Path) -> None:
     file = tmp_path / "t.csv"
     file.write_bytes("q,a\nGrüße,1\n".encode("latin-1"))
     assert error(table, str(file), inputs=["q"], target="a") == (
-        f"{file}: not UTF-8 (invalid start byte). Save it as UTF-8."
+        f"{file}, line 2: not UTF-8 (invalid start byte). Save it as UTF-8."
     )
 
 

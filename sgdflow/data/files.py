@@ -1,0 +1,70 @@
+"""Data files by their paths, and the text in them; every problem with its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from sgdflow.errors import DataError, listed, shortly
+
+_SHOWN = 20
+
+
+def existing(path: object, key: str, expected: str, *, folder: bool = False) -> Path:
+    """Return the path that config key `key` names, or raise DataError saying what is expected."""
+    kind = "folder" if folder else "file"
+    if not isinstance(path, str | Path):
+        raise DataError(
+            f"{key} is {shortly(repr(path))}, no path of a {kind}. Expected: {expected}."
+        )
+    try:
+        found = Path(path).expanduser()
+        there = found.exists()
+        fits = found.is_dir() if folder else found.is_file()
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(
+            f"{key}: '{shortly(str(path))}' cannot be looked at: {reason}. Expected: {expected}."
+        ) from error
+    if not there:
+        raise DataError(f"{key}: there is no {kind} '{found}'. Expected: {expected}.")
+    if not fits:
+        raise DataError(f"{key}: '{found}' is not a {kind}. Expected: {expected}.")
+    return found
+
+
+def member(folder: Path, name: str, key: str) -> Path:
+    """Return a file of a folder, or raise DataError saying what the folder holds instead."""
+    if not (folder / name).is_file():
+        held = few(sorted(entry.name for entry in folder.iterdir()))
+        raise DataError(f"{key}: folder '{folder}' has no file '{name}'. It holds: {held}.")
+    return folder / name
+
+
+def few(names: list[str]) -> str:
+    """Return names as "a, b, c"; of very many only the first."""
+    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+    return listed(shortly(name) for name in names[:_SHOWN]) + more
+
+
+def lines(file: Path) -> Iterator[str]:
+    """Yield lines with their ends; only LF, CR and CRLF end a line."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as opened:
+            yield from opened
+    except UnicodeDecodeError as error:
+        raise DataError(_not_utf8(file, error.reason)) from error
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read: {error.strerror}.") from error
+
+
+def _not_utf8(file: Path, reason: str) -> str:
+    with file.open("rb") as opened:
+        for number, line in enumerate(opened, 1):
+            if number == 1 and line.startswith((b"\xff\xfe", b"\xfe\xff")):
+                return f"{file}: is in UTF-16. Save it as UTF-8."
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError:
+                return f"{file}, line {number}: not UTF-8 ({reason}). Save it as UTF-8."
+    return f"{file}: not UTF-8 ({reason}). Save it as UTF-8."

@@ -1,0 +1,143 @@
+"""Parquet files, through pyarrow: columns as plain values, never more than fits."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from sgdflow.data.rows import Row, check_columns, check_names
+from sgdflow.errors import DataError, shortly
+
+_ROW = 500
+"""Bytes that a row takes at least, once it is an example."""
+_VALUE = 16
+_MEGABYTE = 1_000_000
+_TEXTS = ("STRING", "NONE", "ENUM", "JSON")
+
+
+def parquet_rows(file: Path, wanted: Sequence[str], megabytes: int) -> Iterator[Row]:
+    """Yield the wanted columns row by row; raises DataError where they would take more memory.
+
+    A Parquet file of a few kilobytes can stand for any number of bytes.
+    """
+    parquet = _package(file)
+    try:
+        with parquet.ParquetFile(file) as opened:
+            names = opened.schema_arrow.names
+            check_names(str(file), names)
+            check_columns(str(file), names, wanted)
+            _check_size(file, opened, wanted, megabytes)
+            texts = [leaf.path for leaf in _leaves(opened, wanted) if _is_text(leaf)]
+        # A text that the file holds once then stays one text.
+        with parquet.ParquetFile(file, read_dictionary=texts) as opened:
+            yield from _rows(file, opened, wanted)
+    except DataError:
+        raise
+    # A broken file makes pyarrow raise errors of its own, and those of what it builds on.
+    except Exception as error:
+        reason = shortly(str(error), 200).rstrip(".")
+        raise DataError(f"{file}: not readable as Parquet: {reason}.") from error
+
+
+def _package(file: Path) -> Any:
+    try:
+        importlib.import_module("pyarrow")
+        return importlib.import_module("pyarrow.parquet")
+    except ImportError as error:
+        raise DataError(
+            f"{file}: reading Parquet needs the pyarrow package: pip install pyarrow."
+        ) from error
+
+
+def _leaves(opened: Any, wanted: Sequence[str]) -> Iterator[Any]:
+    """Yield what the wanted columns are stored as; a nested column has several leaves."""
+    for at in range(len(opened.schema)):
+        leaf = opened.schema.column(at)
+        if leaf.path in wanted or leaf.path.split(".")[0] in wanted:
+            yield leaf
+
+
+def _is_text(leaf: Any) -> bool:
+    return leaf.physical_type == "BYTE_ARRAY" and leaf.logical_type.type in _TEXTS
+
+
+def _check_size(file: Path, opened: Any, wanted: Sequence[str], megabytes: int) -> None:
+    """Refuse what the file itself says is too much, before any of it is unpacked."""
+    said = opened.metadata
+    widths = {leaf.path: max(leaf.length or 0, _VALUE) for leaf in _leaves(opened, wanted)}
+    size = said.num_rows * _ROW
+    for group in (said.row_group(at) for at in range(said.num_row_groups)):
+        for chunk in (group.column(at) for at in range(group.num_columns)):
+            if width := widths.get(chunk.path_in_schema):
+                size += chunk.total_uncompressed_size + chunk.num_values * width
+    if size > megabytes * _MEGABYTE:
+        more = -(-size // _MEGABYTE)
+        raise DataError(
+            f"{file}: its rows would take about {more:,} MB once they are unpacked, and "
+            f"task.data.megabytes allows {megabytes:,}. Use fewer rows, or set "
+            f"task.data.megabytes={more} if the machine has room for several times as much."
+        )
+
+
+def _rows(file: Path, opened: Any, wanted: Sequence[str]) -> Iterator[Row]:
+    number = 0
+    for group in range(opened.num_row_groups):
+        content = opened.read_row_group(group, columns=list(wanted))
+        columns = [
+            [value for chunk in content.column(name).chunks for value in _values(chunk)]
+            for name in wanted
+        ]
+        for values in zip(*columns, strict=True):
+            number += 1
+            where = f"{file}, row {number}"
+            named = zip(wanted, values, strict=True)
+            yield Row(where, {n: plain(value, f"{where}: column '{n}'") for n, value in named})
+
+
+def _values(array: Any) -> list[Any]:
+    """Return a column as Python values, in which equal texts are one and the same."""
+    if hasattr(array, "dictionary"):
+        texts = [_decoded(text) for text in array.dictionary.to_pylist()]
+        return [None if at is None else texts[at] for at in array.indices.to_pylist()]
+    if hasattr(array, "offsets") and not hasattr(array, "keys"):
+        items, ends = _values(array.values), array.offsets.to_pylist()
+        there = array.is_valid().to_pylist()
+        return [items[ends[at] : ends[at + 1]] if there[at] else None for at in range(len(array))]
+    found: list[Any] = array.to_pylist()
+    return found
+
+
+def _decoded(text: Any) -> Any:
+    """Return bytes as text, once for all rows that share them; other bytes stay what they are."""
+    try:
+        return text.decode("utf-8") if isinstance(text, bytes) else text
+    except UnicodeDecodeError:
+        return text
+
+
+def plain(value: Any, where: str) -> Any:
+    """Return a value as JSON would hold it: decimals, dates and bytes as their text."""
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ")
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return str(value)
+    if isinstance(value, bytes):
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(f"{where} holds bytes that are no UTF-8 text.") from error
+    if isinstance(value, dict):
+        return {str(key): plain(inner, where) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner, where) for inner in value]
+    raise DataError(f"{where} holds a {type(value).__name__}, which is no text and no number.")
