@@ -8,6 +8,7 @@ Only where there is no mark, or no answer in that sentence, it reads the whole t
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 _MARK = (
     r"\\boxed\s*\{{|####(?=[ \t]*\S{{1,40}}[ \t]*$)|"
@@ -29,7 +30,7 @@ LIST_MARK = re.compile(r"^[ \t]*(?:\d+[.)]|[-*•])[ \t]+", re.MULTILINE)
 
 _BRACKETED = r"(?<![^\W_])[(\[]([A-Za-z])[)\]]"
 # "A:" opens an answer to "Q:" at least as often as it names an option.
-_OPENING = r"[ \t*_>#-]*([A-Z])[*_]*(?:[).]|(?<!A):)(?![^\s*_])"
+_OPENING = r"[ \t*_>#-]*(?:([A-Z])[*_]*(?:[).]|(?<!A):)|([a-z])[*_]*\))(?![^\s*_])"
 OPTION = re.compile(
     rf"{_BRACKETED}|\b(?:[Oo]ption|[Cc]hoice)\s+[*_\"']*([A-Z])(?![^\W_]|')|^{_OPENING}",
     re.MULTILINE,
@@ -45,7 +46,9 @@ CORRECT_OPTION = re.compile(
 LETTER_ALONE = re.compile(r"[\W_]*([A-Za-z])[\W_]*")
 
 WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
-YES_OR_NO = re.compile(r"\b(?:yes|no(?![ \t]+\w))\b", re.IGNORECASE)
+YES_OR_NO = {"yes": True, "no": False}
+TRUE_OR_FALSE = {**YES_OR_NO, "true": True, "false": False}
+_SPOKEN = re.compile(r"(\bnot\s+|n't\s+)?\b(yes|true|false|no(?![ \t]+\w))\b", re.IGNORECASE)
 WRAPPINGS = ("**", "__", "*", "_", "`", '"', "'")
 TYPOGRAPHY = str.maketrans(
     {"\u2212": "-", "\u2013": "-", "\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"'}
@@ -73,8 +76,8 @@ def marked_sentence(text: str, mark: re.Pattern[str] = ANSWER) -> str:
     return next((found for found in sentences if re.search(r"[^\s*_:`$.,-]", found)), "")
 
 
-def find_number(text: str) -> float | None:
-    """Return the number a text answers with."""
+def find_number(text: str) -> str | None:
+    """Return the number a text answers with, as it is written but for the currency."""
     text = _without_numbering(text)
     marked = marked_sentence(text)
     if NUMBER.search(marked):
@@ -83,7 +86,7 @@ def find_number(text: str) -> float | None:
     return _from_sentence(sentences[-1], -1) if sentences else None
 
 
-def _from_sentence(sentence: str, position: int) -> float | None:
+def _from_sentence(sentence: str, position: int) -> str | None:
     for result in reversed(re.split("[=≈]", sentence)[1:]):
         if found := _numbers(result):
             return found[0]
@@ -91,9 +94,9 @@ def _from_sentence(sentence: str, position: int) -> float | None:
     return found[position] if found else None
 
 
-def _numbers(text: str) -> list[float]:
+def _numbers(text: str) -> list[str]:
     return [
-        float((match["sign"] or "") + match["digits"].replace(",", ""))
+        (match["sign"] or "") + match["digits"]
         for match in NUMBER.finditer(text)
         if match["digits"]
     ]
@@ -143,16 +146,23 @@ def _letter(match: re.Match[str]) -> str:
     return next(group for group in match.groups() if group).upper()
 
 
-def find_yes_no(text: str) -> str | None:
-    """Return "yes" or "no", or None where a text says neither or both."""
-    said = _said(marked_sentence(text)) or _said(text)
+def find_truth(text: str, words: Mapping[str, bool]) -> bool | None:
+    """Return what a text says with one of the words, or None where it says neither or both."""
+    said = _said(marked_sentence(text), words) or _said(text, words)
     return said.pop() if len(said) == 1 else None
 
 
-def _said(text: str) -> set[str]:
-    words = [word.casefold() for word in WORD.findall(text)]
-    ends = {word for word in (*words[:1], *words[-1:]) if word in ("yes", "no")}
-    return ends or {match[0].casefold() for match in YES_OR_NO.finditer(text)}
+def _said(text: str, words: Mapping[str, bool]) -> set[bool]:
+    found = [word.casefold() for word in WORD.findall(text)]
+    before = found[-2] if len(found) > 1 else ""
+    ends = {words[word] for word in found[:1] if word in words}
+    ends |= {words[word] != _negates(before) for word in found[-1:] if word in words}
+    spoken = ((match[2].casefold(), bool(match[1])) for match in _SPOKEN.finditer(text))
+    return ends or {words[word] != negated for word, negated in spoken if word in words}
+
+
+def _negates(word: str) -> bool:
+    return word == "not" or word.endswith("n't")
 
 
 def bare(text: str) -> str:

@@ -6,8 +6,17 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from sgdflow.data import scoring
-from sgdflow.data.answers import bare, find_number, find_option, find_yes_no, plain
+from sgdflow.data import forms, scoring
+from sgdflow.data.answers import (
+    TRUE_OR_FALSE,
+    YES_OR_NO,
+    bare,
+    find_number,
+    find_option,
+    find_truth,
+    plain,
+)
+from sgdflow.data.dates import find_dates
 
 _LONGEST = 200
 
@@ -24,16 +33,29 @@ class Read(NamedTuple):
 
 def read(scorer: Callable[..., Any], output: Any, target: Any) -> Read | None:
     """Return what a scorer reads in an output; None for a scorer that is not known here."""
-    kind = _KINDS.get(scorer)
+    if isinstance(scorer, scoring.AnyOf | scoring.AnyFitted):
+        first = next(iter(scoring.acceptable(target)), None)
+        score = scorer.score if isinstance(scorer, scoring.AnyFitted) else scoring.like_target
+        return read(score, output, first)
+    kind = _kind(scorer, target)
     if kind is None:
         return None
-    form = scoring.form(target) if kind == "like_target" else kind
-    find, compared_as = _FORMS[form]
+    find, compared_as = _FORMS[kind]
     text = "" if output is None else plain(str(output))
     found = find(text)
     if found is None:
         return Read(None, compared_as, False)
     return Read(found[:_LONGEST], compared_as, _letters(found) == _letters(text))
+
+
+def _kind(scorer: Callable[..., Any], target: Any) -> str | None:
+    """Return the kind of answer that a scorer looks for."""
+    if isinstance(scorer, scoring.LikeTarget):
+        scorer = scorer.take([target]).score
+    if isinstance(scorer, scoring.Dated):
+        return "date"
+    name = next((name for name, one in scoring.SCORERS.items() if one is scorer), None)
+    return forms.form_of_text(plain(str(target))) if name == "text" else name
 
 
 def _letters(text: str) -> str:
@@ -42,24 +64,33 @@ def _letters(text: str) -> str:
 
 def _number(text: str) -> str | None:
     found = find_number(text)
-    return None if found is None else f"{found:.15g}"
+    return None if found is None else found.replace(",", "")
 
 
 def _text(text: str) -> str | None:
     return bare(text) or None
 
 
-_KINDS: Mapping[Callable[..., Any], str] = {
-    scoring.number: "number",
-    scoring.option: "option",
-    scoring.yes_no: "yes_no",
-    scoring.exact: "text",
-    scoring.like_target: "like_target",
-}
+def _yes_no(text: str) -> str | None:
+    return {True: "yes", False: "no", None: None}[find_truth(text, YES_OR_NO)]
+
+
+def _true_false(text: str) -> str | None:
+    return {True: "true", False: "false", None: None}[find_truth(text, TRUE_OR_FALSE)]
+
+
+def _date(text: str) -> str | None:
+    return next((day.isoformat() for day in find_dates(text, None)), None)
+
+
 _FORMS: Mapping[str, tuple[Callable[[str], str | None], str]] = {
     "number": (_number, "a number"),
+    "code": (find_number, "a code of digits"),
     "option": (find_option, "an option letter"),
-    "yes_no": (find_yes_no, "yes/no"),
+    "yes_no": (_yes_no, "yes/no"),
+    "true_false": (_true_false, "true/false"),
+    "date": (_date, "a date"),
+    "exact": (_text, "a text"),
     "brackets": (_text, "brackets"),
     "words": (_text, "a list of words"),
     "text": (_text, "a text"),

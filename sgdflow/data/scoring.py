@@ -1,136 +1,157 @@
 """Scores of an output against a target: 1 where the answer read out of the output is right.
 
 No output (None, empty text) and no readable answer score 0 like a wrong answer. A target
-that a scorer cannot use raises ValueError: the data, not the model, is wrong then. How an
-answer is marked ("answer is", "answer:", "####", a LaTeX box) stands in `answers`.
+that a scorer cannot use raises ValueError, whatever the output: the data, not the model, is
+wrong then. How an answer is marked ("answer is", "answer:", "####", a LaTeX box) stands in
+`answers`; docs/scoring.md has all of it in a table.
 """
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Mapping
-from typing import Any, Literal
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
-from sgdflow.data.answers import (
-    DIGITS,
-    after_mark,
-    bare,
-    find_number,
-    find_option,
-    find_yes_no,
-    marked_sentence,
-    plain,
-    words,
+from sgdflow.data import forms
+from sgdflow.data.scorers import (
+    code,
+    date,
+    exact,
+    number,
+    option,
+    plain_target,
+    text,
+    true_false,
+    yes_no,
 )
 
-
-def number(output: Any, target: Any) -> float:
-    """Score 1 if the number in the output equals the target.
-
-    It is the first number of the marked sentence, or without a mark the last one of the
-    last sentence that has any; in both, a number after the last equals sign goes before.
-    Commas, currency, units and percent signs are passed over, and so is the numbering of
-    lists. Fractions, ranges and sums that are not worked out ("3/4", "3-4", "5 + 3") are
-    no numbers. A minus is a sign only where it touches the number and does not follow a
-    letter, a digit or a closing bracket.
-    """
-    expected = _target_number(target)
-    found = find_number(_text(output))
-    return float(found is not None and math.isclose(found, expected, rel_tol=1e-9, abs_tol=1e-9))
-
-
-def option(output: Any, target: Any) -> float:
-    """Score 1 if the output chooses the target's option letter.
-
-    It is the first letter of the marked sentence, unless "or" joins it to another. Without
-    a mark it is the only letter written as an option ("(B)", "option B", "B)" opening a
-    line); among several the one that has the last or the first line to itself, that alone
-    opens the last line, or that "is correct".
-    """
-    letter = re.fullmatch(r"\(?([A-Za-z])\)?", _target_text(target))
-    if letter is None:
-        raise ValueError(f"target {target!r} is not an option letter such as '(B)'")
-    return float(find_option(_text(output)) == letter[1].upper())
+__all__ = [
+    "SCORERS",
+    "AnyFitted",
+    "AnyOf",
+    "Dated",
+    "LikeTarget",
+    "Taken",
+    "any_of",
+    "code",
+    "date",
+    "exact",
+    "like_target",
+    "number",
+    "option",
+    "text",
+    "tried",
+    "true_false",
+    "yes_no",
+]
 
 
-def yes_no(output: Any, target: Any) -> float:
-    """Score 1 if the output says yes or no as the target does, in any case.
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """How a task's targets are taken, once for all of them."""
 
-    The first and the last word of the marked sentence, or else of the whole text, decide;
-    where they contradict each other the score is 0. Where neither is yes or no, a "yes", or
-    a "no" that no word follows, decides from the middle if there is only one of the two.
-    """
-    expected = _target_text(target).casefold()
-    if expected not in ("yes", "no"):
-        raise ValueError(f"target {target!r} is not 'yes' or 'no'")
-    return float(find_yes_no(_text(output)) == expected)
+    score: Callable[[Any, Any], float]
+    said: str
+    """In words: "200 numbers"."""
+    unsure: bool
+    """Whether somebody could have meant them otherwise."""
 
 
-def exact(output: Any, target: Any) -> float:
-    """Score 1 if the texts agree but for case, white space, quotes, emphasis, final period."""
-    wanted, text = _target_text(target), _text(output)
-    return float(bool(text) and bare(text) == bare(wanted))
+@dataclass(frozen=True, slots=True)
+class LikeTarget:
+    """Scores by the form that the targets of a task have; `take` decides it for all of them."""
+
+    def __call__(self, output: Any, target: Any) -> float:
+        """Score by the form of this target alone."""
+        return self.take([target]).score(output, target)
+
+    def take(self, targets: Sequence[Any]) -> Taken:
+        """Return the scorer for targets of a task, which takes all of them in one way."""
+        form = forms.decide([plain_target(target) for target in targets])
+        scorer = SCORERS[form.scorer]
+        if form.scorer == "date":
+            return Taken(Dated(form.day_first), form.said, form.unsure)
+        return Taken(scorer, form.said, form.unsure)
 
 
-def like_target(output: Any, target: Any) -> float:
-    """Score by the form of the target.
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """Scores 1 if one of a list of acceptable answers is met; each is read as in like_target."""
 
-    "(B)" is an option, "Yes" or "no" a yes_no, a whole number a number. Brackets alone are
-    compared without white space; several words without a comma are compared one by one,
-    whatever separates them; any other text is exact, as a whole or after a mark.
-    """
-    kind = form(target)
-    if kind == "number":
-        return number(output, target)
-    wanted, text = _target_text(target), _text(output)
-    if kind == "option":
-        return option(text, wanted)
-    if kind == "yes_no":
-        return yes_no(text, wanted)
-    sentence = marked_sentence(text)
-    boxed = re.sub(r"\}\$*$", "", sentence)
-    candidates = (text, text.rpartition("####")[2], after_mark(text), sentence, boxed)
-    if kind == "brackets":
-        brackets = {re.sub(r"[\s*`\"'.]", "", candidate) for candidate in candidates}
-        return float("".join(wanted.split()) in brackets)
-    if kind == "words":
-        return float(words(wanted) in [words(candidate) for candidate in candidates])
-    return float(any(exact(candidate, wanted) for candidate in candidates))
+    def __call__(self, output: Any, target: Any) -> float:
+        """Score by the form of the answers of this target alone."""
+        return self.take([target]).score(output, target)
+
+    def take(self, targets: Sequence[Any]) -> Taken:
+        """Return the scorer for targets of a task, which takes all their answers in one way."""
+        taken = like_target.take([one for target in targets for one in acceptable(target)])
+        said = f"{forms.counted(len(targets), 'list')} of acceptable answers: {taken.said}"
+        return Taken(AnyFitted(taken.score), said, taken.unsure)
 
 
-Form = Literal["number", "option", "yes_no", "brackets", "words", "text"]
+@dataclass(frozen=True, slots=True)
+class AnyFitted:
+    """Scores 1 if one of a list of acceptable answers is met, each scored in one way."""
+
+    score: Callable[[Any, Any], float]
+
+    def __call__(self, output: Any, target: Any) -> float:
+        """Return the best of their scores."""
+        answers = acceptable(target)
+        if not answers:
+            raise ValueError("target [] holds no acceptable answer")
+        return max(self.score(output, one) for one in answers)
 
 
-def form(target: Any) -> Form:
-    """Return how `like_target` compares with a target."""
-    if isinstance(target, int | float) and not isinstance(target, bool):
-        return "number"
-    wanted = _target_text(target)
-    forms: Mapping[Form, bool] = {
-        "option": bool(re.fullmatch(r"\([A-Za-z]\)", wanted)),
-        "yes_no": wanted.casefold() in ("yes", "no"),
-        "number": bool(re.fullmatch(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)", wanted)),
-        "brackets": bool(re.fullmatch(r"[\s()\[\]{}<>]+", wanted)),
-        "words": len(wanted.split()) > 1 and "," not in wanted,
+@dataclass(frozen=True, slots=True)
+class Dated:
+    """Scores dates of a task in which 05/01/2021 is always read in one way."""
+
+    day_first: bool | None
+
+    def __call__(self, output: Any, target: Any) -> float:
+        """Return the score as `date` does."""
+        return date(output, target, self.day_first)
+
+
+def acceptable(target: Any) -> Sequence[Any]:
+    """Return the acceptable answers: a list, a text that is one in JSON, or one answer alone."""
+    if isinstance(target, str) and target.lstrip().startswith("["):
+        try:
+            found = json.loads(target)
+        except (ValueError, RecursionError):
+            found = target
+        target = found if isinstance(found, list) else target
+    return [*target] if isinstance(target, list | tuple | set | frozenset) else (target,)
+
+
+like_target = LikeTarget()
+any_of = AnyOf()
+SCORERS: Mapping[str, Callable[..., float]] = MappingProxyType(
+    {
+        "number": number,
+        "code": code,
+        "option": option,
+        "yes_no": yes_no,
+        "true_false": true_false,
+        "date": date,
+        "exact": exact,
+        "text": text,
+        "any_of": any_of,
+        "like_target": like_target,
     }
-    return next((name for name, fits in forms.items() if fits), "text")
+)
+"""By the names that task.score takes."""
 
 
-def _text(output: Any) -> str:
-    return "" if output is None else plain(str(output))
-
-
-def _target_text(target: Any) -> str:
-    text = plain(str(target)) if isinstance(target, str | int | float) else ""
-    if not text:
-        raise ValueError(f"target {target!r} is not a text to compare with")
-    return text
-
-
-def _target_number(target: Any) -> float:
-    text = "" if isinstance(target, bool) else _target_text(target)
-    read = re.fullmatch(rf"([-+]?)[$€£]?({DIGITS})\s?%?", text)
-    if read is None:
-        raise ValueError(f"target {target!r} is not a number")
-    return float(read[1] + read[2].replace(",", ""))
+def tried(score: Callable[[Any, Any], float], targets: Iterable[Any]) -> Mapping[int, str]:
+    """Return why targets cannot be used, by their position."""
+    problems = {}
+    for position, target in enumerate(targets):
+        try:
+            score("", target)
+        except ValueError as error:
+            problems[position] = str(error)
+    return problems

@@ -205,7 +205,7 @@ def test_like_target(output: Any, target: Any, score: float) -> None:
         ("yes_no", "maybe", "target 'maybe' is not 'yes' or 'no'"),
         ("yes_no", True, "target True is not 'yes' or 'no'"),
         ("exact", "  ", "target '  ' is not a text to compare with"),
-        ("exact", ["valid"], "target ['valid'] is not a text to compare with"),
+        ("exact", ["valid"], "target ['valid'] is a list, not a text to compare with"),
         ("like_target", None, "target None is not a text to compare with"),
         ("like_target", float("inf"), "target inf is not a number"),
     ],

@@ -1,0 +1,173 @@
+"""The forms that targets have: each alone, and those of a task together."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from sgdflow.data.answers import DIGITS
+from sgdflow.data.dates import day_comes_first, is_slashed, target_dates
+
+NUMBER = re.compile(rf"([-+]?)[$€£]?({DIGITS})\s?%?")
+CODE = re.compile(r"\d+")
+OPTION = re.compile(
+    r"[*_`]*(?:"
+    r"[(\[]([A-Za-z])[)\]][.:]?(?:\s+(?P<bracketed>.+))?|"
+    r"(?:[Oo]ption|[Cc]hoice)\s+[(\[]?([A-Za-z])[)\]]?[.:]?|"
+    r"([A-J])[).:]\s+(?P<opened>.+)|"
+    r"([A-Za-z])[).:]?)[*_`]*",
+    re.DOTALL,
+)
+YES_NO: Mapping[str, bool] = {"yes": True, "no": False, "y": True, "n": False}
+TRUE_FALSE: Mapping[str, bool] = {
+    "true": True,
+    "false": False,
+    "t": True,
+    "f": False,
+    **YES_NO,
+}
+
+
+class Name(NamedTuple):
+    """What targets of a form are called: one, one of several kinds, many."""
+
+    one: str
+    some: str
+    many: str
+
+
+_NAMES = {
+    "number": Name("number", "a number", "numbers"),
+    "code": Name(
+        "code with leading zeros", "a code with leading zeros", "codes with leading zeros"
+    ),
+    "option": Name("option letter", "an option letter", "option letters"),
+    "yes_no": Name("yes or no", "yes or no", "yes or no"),
+    "true_false": Name("true or false", "true or false", "true or false"),
+    "date": Name("date", "a date", "dates"),
+    "list": Name("list", "a list", "lists"),
+    "text": Name("text", "a text", "texts"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The one way in which all targets of a task are taken."""
+
+    scorer: str
+    said: str
+    unsure: bool = False
+    day_first: bool | None = None
+
+
+def decide(targets: Sequence[Any]) -> Decision:
+    """Return how targets are taken: by their form if all have one, else as text."""
+    forms = Counter(form_of(target) for target in targets)
+    known = set(forms)
+    if known <= {"option"} and targets:
+        letters = {str(target).casefold() for target in targets}
+        for pair, scorer in (({"t", "f"}, "true_false"), ({"y", "n"}, "yes_no")):
+            if letters <= pair and len(letters) == len(pair):
+                return Decision(scorer, counted(len(targets), scorer))
+    for allowed, together in _TOGETHER:
+        if together in known and known <= allowed:
+            return _taken(together, targets)
+    if known <= {"text"}:
+        return Decision("text", counted(len(targets), "text"))
+    return _mixed(forms)
+
+
+_TOGETHER = (
+    ({"number"}, "number"),
+    ({"number", "code"}, "code"),
+    ({"option"}, "option"),
+    ({"yes_no"}, "yes_no"),
+    ({"yes_no", "true_false"}, "true_false"),
+    ({"date"}, "date"),
+)
+"""Forms that may stand beside each other in a task, and how all of them are taken then."""
+
+
+def _taken(form: str, targets: Sequence[Any]) -> Decision:
+    said = counted(len(targets), form)
+    if form == "code" and not all(CODE.fullmatch(str(target)) for target in targets):
+        return _mixed(Counter(form_of(target) for target in targets))
+    if form != "date":
+        return Decision(form, said)
+    orders = {day_comes_first(target) for target in targets} - {None}
+    if len(orders) > 1:
+        return Decision(
+            "text",
+            f"{said}, with the day first in some and the month in others: taken as text",
+            unsure=True,
+        )
+    slashed = any(is_slashed(target) for target in targets)
+    first = (True in orders) if slashed else None
+    if first is None:
+        return Decision(form, said)
+    order = "day first: 05/01 is January 5" if first else "month first: 05/01 is May 1"
+    return Decision(form, f"{said}, {order}", unsure=not orders, day_first=first)
+
+
+def _mixed(forms: Counter[str]) -> Decision:
+    """Take targets of several forms as text, and say so."""
+    likes = [(name, count) for name, count in forms.most_common() if name != "text"]
+    told = [
+        f"{count:,} {'looks' if count == 1 else 'look'} like {_some(name, count)}"
+        for name, count in likes[:1]
+    ]
+    told += [f"{count:,} like {_some(name, count)}" for name, count in likes[1:]]
+    if texts := forms["text"]:
+        told.append(f"{texts:,} {'is' if texts == 1 else 'are'} text")
+    return Decision("text", f"{', '.join(told)}: taken as text", unsure=True)
+
+
+def form_of(target: Any) -> str:
+    """Return the form that a target has for itself."""
+    if isinstance(target, bool):
+        return "true_false"
+    if isinstance(target, int | float | Decimal):
+        return "number"
+    if isinstance(target, datetime | date):
+        return "date" if target_dates(target, None) else "text"
+    if not isinstance(target, str):
+        return "text"
+    said = target.casefold()
+    if said in ("yes", "no"):
+        return "yes_no"
+    if said in ("true", "false"):
+        return "true_false"
+    if CODE.fullmatch(target) and target.startswith("0") and len(target) > 1:
+        return "code"
+    if NUMBER.fullmatch(target):
+        return "number"
+    if OPTION.fullmatch(target):
+        return "option"
+    return "date" if target_dates(target, None) else "text"
+
+
+def option_of(match: re.Match[str]) -> tuple[str, str]:
+    """Return the letter of an option in upper case, and its text if it has one."""
+    letter = next(match[at] for at in (1, 3, 4, 6) if match[at])
+    return letter.upper(), (match["bracketed"] or match["opened"] or "").strip("*_` ")
+
+
+def form_of_text(text: str) -> str:
+    """Return how a text is compared: brackets, words, or text."""
+    if re.fullmatch(r"[\s()\[\]{}<>]+", text):
+        return "brackets"
+    return "words" if len(text.split()) > 1 and "," not in text else "text"
+
+
+def counted(number: int, form: str) -> str:
+    """Return "1 number", "200 numbers"."""
+    return f"{number:,} {_NAMES[form].one if number == 1 else _NAMES[form].many}"
+
+
+def _some(form: str, number: int) -> str:
+    return _NAMES[form].some if number == 1 else _NAMES[form].many
