@@ -14,12 +14,10 @@ from sgdflow.config.build import build_graph, build_method, expand_graph, optimi
 from sgdflow.config.models import build_calling, build_models
 from sgdflow.config.problems import Problems
 from sgdflow.config.remedies import first_of
-from sgdflow.config.targets import resolve
-from sgdflow.data import Pools, Splits, draw
+from sgdflow.config.task import Notice, build_task
 from sgdflow.descent.method import Method, Problem
-from sgdflow.errors import ConfigError, DataError, did_you_mean, listed
+from sgdflow.errors import ConfigError, did_you_mean, listed
 from sgdflow.executor.graph import Graph, Parameters
-from sgdflow.executor.loss import Score
 from sgdflow.llm.calling import Calling
 from sgdflow.llm.models import ModelSpec, check_keys
 from sgdflow.prompting.templates import Prompts
@@ -36,6 +34,8 @@ class Prepared:
     calling: Calling
     roles: frozenset[str]
     """Those that the run asks something."""
+    notices: tuple[Notice, ...] = ()
+    """What the run says of its data before it begins."""
 
 
 def prepare(
@@ -50,31 +50,25 @@ def prepare(
     models: Mapping[str, ModelSpec] = {}
     with problems.collected():
         models = build_models(config.llm)
-    score = splits = None
     graph, names, method, start = _built(config, prompts, problems)
     problems.extend(iter(_role_problems(config)))
     if environ is not None and config.llm.store.mode != "replay":
         problems.extend(iter(check_keys(models, environ)))
-    with problems.collected():
-        scoring = resolve(config.task.score, "task.score")
-        problems.extend(f"task.score: {p}" for p in scoring.problems("output", "target"))
-        score = Score(scoring)
-    with problems.collected():
-        splits = load_splits(config.task, config.seed, config.graph.inputs)
-    if splits is not None and method is not None:
-        problems.extend(enough.problems(method, splits))
+    data = build_task(config.task, config.seed, config.graph.inputs, problems)
+    if data is not None and method is not None:
+        problems.extend(enough.problems(method, data.splits))
     problems.check()
     assert graph is not None
     assert method is not None
-    assert score is not None
-    assert splits is not None
+    assert data is not None
     return Prepared(
         config,
         method,
-        Problem(graph, score, splits, names, config.seed, first_of(config)),
+        Problem(graph, data.score, data.splits, names, config.seed, first_of(config)),
         start,
         build_calling(models, config.llm, config.seed),
         frozenset({*_asked(config).values()}),
+        data.notices,
     )
 
 
@@ -113,32 +107,6 @@ def validated(raw: Mapping[str, Any]) -> schema.Config:
 
 
 _ANY_GRAPH = {"name": "any", "inputs": ["any"], "nodes": {}, "output": "any"}
-
-
-def load_splits(task: schema.Task, seed: int, inputs: list[str]) -> Splits:
-    """Return disjoint splits, drawn once from the seed."""
-    source = resolve(task.data, "task.data")
-    if problems := list(source.problems()):
-        raise ConfigError("\n".join(f"task.data: {problem}" for problem in problems))
-    try:
-        pools = source.call(**source.constants)
-    except ConfigError as error:
-        told = str(error)
-        raise DataError(told if told.startswith("task.") else f"task.data: {told}") from error
-    except Exception as error:
-        reason = f"{type(error).__name__}: {str(error).rstrip('.')}."
-        raise DataError(f"task.data: {source.name} raised {reason}") from error
-    if not isinstance(pools, Pools):
-        raise DataError(f"task.data: {source.name} returned {type(pools).__name__}, not Pools.")
-    splits = draw(pools, task.splits.model_dump(), seed)
-    for example in splits.train[:1]:
-        missing = [name for name in inputs if name not in example.inputs]
-        if missing:
-            raise DataError(
-                f"graph.inputs: task '{task.name}' has no {listed(missing)}."
-                f"{did_you_mean(missing[0], example.inputs)} It has: {listed(example.inputs)}."
-            )
-    return splits
 
 
 def starting_parameters(graph: Graph, path: str | None) -> Parameters:

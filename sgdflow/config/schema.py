@@ -79,6 +79,14 @@ AnyForward = Annotated[
 ]
 
 
+AnyScore = Annotated[
+    Annotated[Text, Tag("~plain")]
+    | Annotated[Target, Tag("~callable")]
+    | Annotated[Target, Tag("~mapping")],
+    Discriminator(form_of),
+]
+
+
 class NodeConf(Conf):
     """A node."""
 
@@ -117,8 +125,10 @@ class Task(Conf):
     name: Text
     data: Target
     """Returns the examples."""
-    score: Target
-    """(output, target) -> a number in [0, 1]."""
+    score: AnyScore
+    """The name of a scorer, or a callable: (output, target) -> a number in [0, 1]."""
+    missing: Literal["refuse", "drop", "keep"] = "refuse"
+    """Rows without a value: an error, left out, or used as they are."""
     splits: Splits
     path: Any = None
     inputs: Any = None

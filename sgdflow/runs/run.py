@@ -47,6 +47,7 @@ async def optimise(
 ) -> dict[str, Any]:
     """Descend, write the records as they come, and return the result record."""
     began = time.monotonic()
+    _tell(prepared)
     for warning in shortage(prepared.problem, prepared.method):
         log.warning("%s", warning)
     folder.begin(raw, prepared.start)
@@ -70,6 +71,7 @@ async def evaluate(
 ) -> dict[str, Any]:
     """Score the starting parameters on the declared split and return the record."""
     began = time.monotonic()
+    _tell(prepared)
     problem, split = prepared.problem, prepared.config.split
     evaluator = Evaluator(problem.graph, problem.score, llm, progress, problem.first)
     evaluation = await evaluator(prepared.start, getattr(problem.splits, split))
@@ -94,6 +96,12 @@ async def evaluate(
         words = unanswered_words(evaluation.unanswered_kinds)
         log.warning("%s; the first: %s", words, unanswered[0].failure)
     return record
+
+
+def _tell(prepared: Prepared) -> None:
+    """Say what a user should know of the data before anything is paid for."""
+    for notice in prepared.notices:
+        log.log(logging.WARNING if notice.unsure else logging.INFO, "%s", notice.text)
 
 
 def about(prepared: Prepared) -> dict[str, Any]:

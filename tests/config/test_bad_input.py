@@ -423,7 +423,7 @@ DECLARED: Mapping[str, Case] = {
         graph.inputs: order
         graph.nodes.zone: null
         graph.nodes.desk: {predecessors: zone, forward: 5}
-        task.score: sgdflow.data.scoring.number
+        task.score: 5
         task.splits.train: -1
         method.batch: 0
         method.sample.count: many
@@ -444,7 +444,7 @@ DECLARED: Mapping[str, Case] = {
             "graph.nodes.desk.predecessors: input should be a valid list (got 'zone').",
             "graph.nodes.desk.forward: input should be a valid dictionary (got 5).",
             "seed: input should be a valid integer, got a number with a fractional part (got 1.5).",
-            "task.score: input should be a valid dictionary (got 'sgdflow.data.scoring.number').",
+            "task.score: input should be a valid string (got 5).",
             "task.splits.train: input should be greater than or equal to 0 (got -1).",
             "method.batch: input should be greater than or equal to 1 (got 0).",
             "method.sample.count: input should be a valid integer, unable to parse string as an integer (got 'many').",
@@ -482,10 +482,15 @@ DECLARED: Mapping[str, Case] = {
         "",
         ["task.data: empty.csv: the file holds no rows."],
     ),
+    "unknown scorer": (
+        (),
+        "task.score: nmber",
+        ["task.score: there is no scorer 'nmber'. Did you mean 'number'? There are: number, code, option, yes_no, true_false, date, exact, text, any_of, like_target. One of your own is named with task.score._target_=MODULE.FUNCTION."],
+    ),
     "column missing": (
         (*TABLE, "task.path=t.csv", "task.target=aa"),
         "",
-        ["task.data: t.csv, line 2: no column 'aa'. Did you mean 'a'? Columns: q, a."],
+        ["task.data: t.csv, line 1: no column 'aa'. Did you mean 'a'? Columns: q, a."],
     ),
     "input that the task does not have": (
         ("graph=hints", "task=table", "task.inputs={query: q}", "task.target=a", "task.path=t.csv"),

@@ -1,0 +1,133 @@
+"""Examples that cannot be asked or scored: found when they are read, each with its place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any, Literal
+
+from sgdflow.data.examples import SPLITS, Example, Pools
+from sgdflow.errors import DataError
+
+Missing = Literal["refuse", "drop", "keep"]
+PARTS = ("shared", *SPLITS)
+_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """How a user calls what examples hold."""
+
+    inputs: Mapping[str, str]
+    """Column by input, where they come from a table."""
+    target: str | None
+
+    def of_input(self, name: str) -> str:
+        """Return words for an input."""
+        return f"column '{self.inputs[name]}'" if name in self.inputs else f"input '{name}'"
+
+    def of_target(self) -> str:
+        """Return words for the target."""
+        return f"column '{self.target}'" if self.target else "the target"
+
+
+def checked(pools: Pools, columns: Columns, missing: Missing) -> tuple[Pools, str]:
+    """Return the examples that can be used, and in words what was done to the others.
+
+    Raises DataError that names them: with `refuse` all, with `keep` those that cannot be sent.
+    """
+    flawed = [
+        (example.id, f"{example.place}: {told}", fatal)
+        for part in PARTS
+        for example in getattr(pools, part)
+        if (found := _flaw(example, columns)) is not None
+        for told, fatal in [found]
+    ]
+    refused = [
+        told for _, told, fatal in flawed if missing == "refuse" or (missing == "keep" and fatal)
+    ]
+    if refused:
+        keeping = missing == "refuse" and not any(fatal for _, _, fatal in flawed)
+        raise DataError(f"{several(refused)}\n{_DROP}{_KEEP if keeping else '.'}")
+    if not flawed:
+        return pools, ""
+    first = flawed[0][1]
+    if missing == "keep":
+        return pools, f"{_rows(len(flawed))} with a missing value (task.missing=keep): {first}"
+    left = {name for name, _, _ in flawed}
+    kept = {
+        part: tuple(one for one in getattr(pools, part) if one.id not in left) for part in PARTS
+    }
+    return replace(pools, **kept), (f"{_rows(len(flawed))} left out (task.missing=drop): {first}")
+
+
+def unusable(
+    pools: Pools, columns: Columns, problems: Callable[[Sequence[Any]], Mapping[int, str]]
+) -> str:
+    """Return lines about the targets with which a scorer can do nothing; empty for none."""
+    examples = [example for part in PARTS for example in getattr(pools, part)]
+    found = problems([example.target for example in examples])
+    return several(
+        [f"{examples[at].place}: {columns.of_target()}: {told}." for at, told in found.items()]
+    )
+
+
+def several(told: Sequence[str]) -> str:
+    """Return lines, of very many only the first."""
+    more = [f"and {len(told) - _SHOWN:,} more rows."] if len(told) > _SHOWN else []
+    return "\n".join([*told[:_SHOWN], *more])
+
+
+def absent(value: Any) -> str | None:
+    """Return what stands where a value is missing, None where it is not."""
+    if value is None:
+        return "null"
+    if isinstance(value, float) and value != value:
+        return "NaN"
+    if isinstance(value, Decimal) and value.is_nan():
+        return "NaN"
+    # pandas has marks of its own.
+    return type(value).__name__ if type(value).__name__ in ("NAType", "NaTType") else None
+
+
+def unsendable(value: Any) -> str | None:
+    """Return why a value cannot be sent to a model or stored, None where it can."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, str):
+            try:
+                one.encode("utf-8")
+            except UnicodeEncodeError as error:
+                half = f"U+{ord(one[error.start]):04X}"
+                return f"half a character ({half}, a lone surrogate) at position {error.start + 1}"
+        elif isinstance(one, Mapping):
+            waiting += [*one.keys(), *one.values()]
+        elif isinstance(one, list | tuple | set | frozenset):
+            waiting += one
+    return None
+
+
+def _flaw(example: Example, columns: Columns) -> tuple[str, bool] | None:
+    """Return what is wrong with an example, and whether it can not be used at all."""
+    for name, value in example.inputs.items():
+        if found := unsendable(value):
+            return f"{columns.of_input(name)} holds {found}.", True
+    for value, words in ((example.target, columns.of_target()), (example.id, "the id")):
+        if found := unsendable(value):
+            return f"{words} holds {found}.", True
+    for name, value in example.inputs.items():
+        if found := absent(value):
+            return f"{columns.of_input(name)} is {found}.", False
+    target = example.target
+    found = "empty" if isinstance(target, str) and not target.strip() else absent(target)
+    return (f"{columns.of_target()} is {found}.", False) if found else None
+
+
+_DROP = "Mend these rows, or set task.missing=drop to leave them out"
+_KEEP = ", or task.missing=keep to use missing values as they are."
+
+
+def _rows(number: int) -> str:
+    return "1 row" if number == 1 else f"{number:,} rows"
