@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import Prepared, prepare, read_parameters
 from sgdflow.config.program import Program, build_program
+from sgdflow.config.written import lacking
 from sgdflow.deploy.export import write_folder
 from sgdflow.deploy.predict import Prediction, check_inputs, predict
 from sgdflow.descent import Descent, Observer, Result, Scores, Step
@@ -64,6 +65,8 @@ class Flow:
                 f"{self.name} has no task and no method: it can be run, not scored or optimised. "
                 "Load the run itself, or name a graph, a task and parameters=FOLDER."
             )
+        if unset := lacking(self.config):
+            raise ConfigError("\n".join(unset))
         ready = prepare({**self.config, "parameters": None}, self.prompts, os.environ)
         return replace(ready, start=self.parameters)
 

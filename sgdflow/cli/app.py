@@ -15,6 +15,7 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
+from sgdflow.cli.cover import cover_log
 from sgdflow.cli.leftovers import handed_over
 from sgdflow.cli.options import parted
 from sgdflow.cli.told import Told
@@ -28,6 +29,7 @@ from sgdflow.config.job import (
     same_directory,
 )
 from sgdflow.config.paths import conf_folder
+from sgdflow.config.secret_words import without_secrets
 from sgdflow.config.words import readable
 from sgdflow.errors import ConfigError, SgdflowError, listed
 
@@ -58,11 +60,15 @@ def run_hydra(command: Command, words: Sequence[str], own: Sequence[str] = ()) -
     SgdflowError for whatever the user can mend.
     """
     options, settings = parted(words)
+    # Jobs find secrets in the environment, wherever a launcher starts them on this machine.
+    settings, secrets = without_secrets(settings)
+    os.environ.update(secrets)
     settings = [*readable(settings), *own]
     # Modules that a user's configuration names are looked for where the user stands.
     sys.path.insert(0, "")
     # Hydra reads options before settings only.
     sys.argv = [sys.argv[0], *options, *settings]
+    cover_log()
     with Told.kept() as told:
         whole = debugging()
         with explained(whole, settings), _judging(settings, told, whole):

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sgdflow.cli.leftovers import Leftovers
 from sgdflow.config.job import hydra_config, in_multirun
+from sgdflow.config.written import composed
 from sgdflow.errors import ConfigError
 from sgdflow.records.owner import check_free, owned
 from sgdflow.records.resume import check
@@ -81,9 +82,8 @@ class Resume(Callback):
             if not (folder / "config.yaml").is_file():
                 return
             own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-            plain = OmegaConf.to_container(own, resolve=True, throw_on_missing=False)
-        assert isinstance(plain, dict)
+            written = composed(own).written
         try:
-            check(folder, {str(key): value for key, value in plain.items()})
+            check(folder, written)
         except ConfigError as error:
             raise SystemExit(str(error)) from None

@@ -18,14 +18,17 @@ from sgdflow.cli.terminal import Watch, watching
 from sgdflow.config.job import in_multirun, run_directory, same_directory, working_directory
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import Prepared, prepare
+from sgdflow.config.written import written_of
 from sgdflow.deploy.model import keep_model
 from sgdflow.errors import ConfigError
 from sgdflow.executor.forward import forward_roles
 from sgdflow.llm import Metered
+from sgdflow.llm.keys import sent
 from sgdflow.prompting.templates import Prompts
 from sgdflow.records import RunFolder, chosen_score
 from sgdflow.records.owner import owned
 from sgdflow.records.resume import check, finished
+from sgdflow.secrets import Redactor
 
 log = logging.getLogger(__name__)
 
@@ -46,14 +49,14 @@ def evaluate(words: Sequence[str]) -> int:
 def run_optimize(raw: Mapping[str, Any]) -> float | None:
     """Optimise; return the final validation score (or training score) for a sweeper."""
     path = Path(run_directory())
-    check(path, raw)
+    check(path, written_of(raw))
     if ended := finished(path, tracked=raw["tracking"]["kind"] == "mlflow"):
         log.info("%s holds this run, finished: nothing to do.", path)
         sys.stdout.write(f"{path}\n")
         return _objective(ended)
     prepared = prepare(raw, _prompts(), os.environ)
     with owned(path, give_way):
-        check(path, raw)  # another start may have been here meanwhile
+        check(path, written_of(raw))  # another start may have been here meanwhile
         return _objective(_optimised(prepared, raw, RunFolder(path)))
 
 
@@ -65,7 +68,7 @@ def _optimised(prepared: Prepared, raw: Mapping[str, Any], folder: RunFolder) ->
     tracker = open_tracker(prepared.config.tracking, os.environ, folder.path)
 
     async def job(llm: Metered, watch: Watch) -> dict[str, Any]:
-        return await optimise(prepared, raw, llm, tracker, folder, watch)
+        return await optimise(prepared, raw, llm, tracker, folder, watch, _clean(prepared))
 
     try:
         record = _run(prepared, folder, job, prepared.roles)
@@ -97,11 +100,16 @@ def run_evaluate(raw: Mapping[str, Any]) -> float | None:
         folder = RunFolder(path)
 
         async def job(llm: Metered, watch: Watch) -> dict[str, Any]:
-            return await score(prepared, llm, folder, watch)
+            return await score(prepared, llm, folder, watch, _clean(prepared))
 
         record = _run(prepared, folder, job, forward_roles(prepared.problem.graph).values())
     sys.stdout.write(f"{path}\n")
     return float(record["score"]["mean"]) if record["score"] else None
+
+
+def _clean(prepared: Prepared) -> Callable[[Any], Any]:
+    """Return what takes the secrets that are sent with calls out of records."""
+    return Redactor(sent(prepared.calling.models, os.environ)).record
 
 
 Job = Callable[[Metered, Watch], Coroutine[Any, Any, dict[str, Any]]]
@@ -130,7 +138,7 @@ async def _with_models(
 
 def _say_where(prepared: Prepared, folder: RunFolder) -> None:
     """Say where the results are; the run directory's path is the last line."""
-    from sgdflow.records.secrets import masked
+    from sgdflow.secrets import masked
 
     program = _this_program()
     lines = [] if in_multirun() else [f"Read it:   {program} show {_shown(folder.path)}"]

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from sgdflow import __version__
 from sgdflow.config.job import hydra_config
 from sgdflow.errors import ConfigError
-from sgdflow.records.secrets import looks_secret, masked
+from sgdflow.secrets import looks_secret, masked
 from sgdflow.tracking import MEMORY, PARENT_RUN, RUN_NAME
 from sgdflow.tracking.store import store_uri
 
@@ -119,15 +119,21 @@ def _name(config: DictConfig) -> str:
 def _job_name(config: DictConfig, keys: tuple[str, ...]) -> str:
     """Return what sets a job apart from the others: "semantic, seed=1"."""
     groups = config.hydra.runtime.choices
-    words = (word.partition("=") for word in config.hydra.overrides.task)
+    words = (word.partition("=") for word in _words(config))
     given = {key.lstrip("+"): value for key, _, value in words}
     shown = (key for key in keys if key in given and not any(map(looks_secret, key.split("."))))
     # The run table has little room, and a choice of a group speaks for itself.
     return ", ".join(given[key] if key in groups else f"{key}={given[key]}" for key in shown)
 
 
+def _words(config: DictConfig) -> list[str]:
+    """Return the words of the command; what they refer to in the environment stays there."""
+    words = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+    return [str(word) for word in words] if isinstance(words, list) else []
+
+
 def _swept(config: DictConfig) -> list[str]:
-    parsed = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
+    parsed = OverridesParser.create().parse_overrides(_words(config))
     keys = [override.key_or_group for override in parsed if override.is_sweep_override()]
     for declared in ("hydra.sweeper.params", "hydra.sweeper.search_space"):
         keys += [str(key) for key in OmegaConf.select(config, declared) or {}]
@@ -135,7 +141,7 @@ def _swept(config: DictConfig) -> list[str]:
 
 
 def _tags(config: DictConfig) -> dict[str, str]:
-    words = [str(word) for word in config.hydra.overrides.task]
+    words = _words(config)
     shown = [masked(w) for w in words if not any(map(looks_secret, w.split("=")[0].split(".")))]
     swept = {key.split(".")[0] for key in _swept(config)}
     fixed = (

@@ -15,22 +15,22 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sgdflow.config.paths import conf_folder
+from sgdflow.config.secret_words import without_secrets
 from sgdflow.config.words import parsed, readable
+from sgdflow.config.written import Composed, composed, read
 from sgdflow.errors import ConfigError, did_you_mean
 
 DEBUG = "HYDRA_FULL_ERROR"
 
 
-def plain(config: DictConfig) -> Mapping[str, Any]:
-    """Return the resolved configuration as plain data.
+def plain(config: DictConfig, given: Mapping[str, str] | None = None) -> Composed:
+    """Return the configuration as plain data; `given` is taken for a part of the environment.
 
     Model-written text must never stand in a DictConfig: it would be interpolated when read.
     """
     if missing := list(_missing(OmegaConf.to_container(config))):
         raise ConfigError("\n".join(f"{key}: is required and missing." for key in missing))
-    resolved = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(resolved, dict)
-    return {str(key): value for key, value in resolved.items()}
+    return composed(config, given)
 
 
 def _missing(value: object, path: str = "") -> Iterator[str]:
@@ -42,17 +42,21 @@ def _missing(value: object, path: str = "") -> Iterator[str]:
         yield path
 
 
-def compose(overrides: Sequence[str]) -> Mapping[str, Any]:
+def compose(overrides: Sequence[str]) -> Composed:
     """Return the configuration without running anything; raises ConfigError."""
-    words = readable(overrides)
+    words, given = without_secrets(overrides)
+    return _composed(readable(words), given)
+
+
+def _composed(words: Sequence[str], given: Mapping[str, str]) -> Composed:
     with (
         explained(debugging(), words),
         hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())),
     ):
-        return plain(_composed(words))
+        return plain(_by_hydra(list(words)), given)
 
 
-def _composed(words: list[str]) -> DictConfig:
+def _by_hydra(words: list[str]) -> DictConfig:
     try:
         return hydra.compose("config", words)
     except ValueError as error:
@@ -63,23 +67,24 @@ def _composed(words: list[str]) -> DictConfig:
         raise ConfigError(refused(error, words)) from None
 
 
-def changed(raw: Mapping[str, Any], overrides: Sequence[str]) -> Mapping[str, Any]:
-    """Return a composed configuration with overrides of values, and of whole groups.
+def changed(written: Mapping[str, Any], overrides: Sequence[str]) -> Composed:
+    """Return a written configuration with overrides of values, and of whole groups.
 
-    It does not pass through OmegaConf again: what stands in it is no longer interpolated.
+    Nothing in it but what it refers to in the environment is interpolated.
     """
-    found = dict(raw)
-    said = [one for word in readable(overrides) if (one := parsed(word)) is not None]
-    chosen = [one for one in said if _is_group(one, raw)]
+    words, secrets = without_secrets(overrides)
+    found, given = dict(written), dict(secrets)
+    said = [one for word in readable(words) if (one := parsed(word)) is not None]
+    chosen = {one.key_or_group for one in said if _is_group(one, written)}
     if chosen:
-        about = {one.key_or_group for one in chosen}
-        words = [str(o.input_line) for o in said if o.key_or_group.split(".")[0] in about]
-        composed = compose(words)
-        found |= {group: composed[group] for group in about}
+        about = [str(o.input_line) for o in said if o.key_or_group.split(".")[0] in chosen]
+        whole = _composed(about, given)
+        found |= {group: whole.written[group] for group in chosen}
+        given |= whole.given
     for one in said:
-        if one.key_or_group.split(".")[0] not in {o.key_or_group for o in chosen}:
+        if one.key_or_group.split(".")[0] not in chosen:
             found = _replaced(found, one.key_or_group.split("."), one)
-    return found
+    return read(found, given)
 
 
 def _is_group(override: Override, raw: Mapping[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
 
+from sgdflow.config.written import shown_at
 from sgdflow.errors import ConfigError, did_you_mean, listed
 
 Text = Annotated[str, Field(min_length=1)]
@@ -98,7 +99,8 @@ def _lines(error: ValidationError, where: str, model: type[BaseModel]) -> list[s
             lines.append(f"{path}: there is no such key.{meant}")
         elif one["type"] == "union_tag_invalid" and one["ctx"]["tag"] in ("~plain", "~mapping"):
             wanted = "text" if one["ctx"]["tag"] == "~mapping" else "dictionary"
-            lines.append(f"{path}: input should be a valid {wanted} (got {_short(one['input'])}).")
+            found = _short(one["input"], path)
+            lines.append(f"{path}: input should be a valid {wanted} (got {found}).")
         elif one["type"] == "union_tag_invalid":
             lines.append(_no_such_form(path, one["ctx"]))
         elif one["type"] == "missing":
@@ -107,7 +109,7 @@ def _lines(error: ValidationError, where: str, model: type[BaseModel]) -> list[s
             message = re.sub(r" or instance of \w+", "", message)
             choices = re.findall(r"'([^']*)'", str(one.get("ctx", {}).get("expected", "")))
             meant = did_you_mean(str(one["input"]), choices)
-            lines.append(f"{path}: {message} (got {_short(one['input'])}).{meant}")
+            lines.append(f"{path}: {message} (got {_short(one['input'], path)}).{meant}")
     return lines
 
 
@@ -129,8 +131,8 @@ def _path(location: tuple[int | str, ...]) -> list[str]:
     return [part for part in parts if not part.startswith(("~", "function-"))]
 
 
-def _short(value: object) -> str:
-    shown = repr(value)
+def _short(value: object, path: str) -> str:
+    shown = repr(shown_at(path, value))
     return shown if len(shown) <= 100 else f"{shown[:100]}..."
 
 

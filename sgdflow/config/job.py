@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 
 def run_directory() -> str:
@@ -44,7 +44,10 @@ def sweep_words() -> str:
     config = HydraConfig.get()
     if config.mode != RunMode.MULTIRUN:
         return ""
-    return f"\njob {config.job.num}: {config.job.override_dirname}\n"
+    # What the words refer to in the environment stays there.
+    job = OmegaConf.to_container(config.job, resolve=False)
+    assert isinstance(job, dict)
+    return f"\njob {config.job.num}: {job['override_dirname']}\n"
 
 
 def in_multirun() -> bool:

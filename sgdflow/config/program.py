@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sgdflow.config import schema
 from sgdflow.config.build import build_graph, expand_graph
 from sgdflow.config.models import build_calling, build_models
 from sgdflow.config.problems import Problems
+from sgdflow.config.written import lacking, written_of
 from sgdflow.errors import did_you_mean, listed
 from sgdflow.executor.forward import forward_roles
 from sgdflow.executor.graph import Graph
@@ -27,6 +28,8 @@ class Program:
     llm: schema.LLMConf
     calling: Calling
     """The models of the roles that its forward functions name."""
+    written: Mapping[str, Any] = field(default_factory=dict)
+    """The configuration as it is written down, without secrets."""
 
 
 def build_program(
@@ -58,6 +61,7 @@ def build_program(
             if role not in models
         )
         models = {role: models[role] for role in models if role in roles.values()}
+        problems.extend(iter(lacking(raw) if environ is not None else ()))
         if environ is not None and llm is not None and llm.store.mode != "replay":
             problems.extend(iter(check_keys(models, environ)))
     problems.check()
@@ -66,4 +70,4 @@ def build_program(
     assert llm is not None
     assert models is not None
     seed = int(raw.get("seed") or 0)
-    return Program(conf, graph, llm, build_calling(models, llm, seed))
+    return Program(conf, graph, llm, build_calling(models, llm, seed), written_of(raw))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from sgdflow import __version__
 from sgdflow.config import schema
 from sgdflow.config.program import Program
+from sgdflow.config.written import references, referring
 from sgdflow.errors import ConfigError
 from sgdflow.executor.backward_functions import PassThrough, PromptBackward
 from sgdflow.executor.forward import PromptForward
@@ -35,9 +36,13 @@ def write_folder(
     """Write the folder; raises ConfigError where something else stands there."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder} exists already: export to a new folder, with --to FOLDER.")
+    graph = referring(_graph(program.conf), program.written.get("graph"))
+    llm = _portable(program.llm).model_dump(mode="json", by_alias=True)
+    llm = referring(llm, program.written.get("llm"))
+    variables = sorted({*_keys(program), *_variables({"graph": graph, "llm": llm})})
     files = {
-        "graph.yaml": as_yaml(_graph(program.conf)),
-        "llm.yaml": as_yaml(_portable(program.llm).model_dump(mode="json", by_alias=True)),
+        "graph.yaml": as_yaml(graph),
+        "llm.yaml": as_yaml(llm),
         "parameters.yaml": as_yaml(parameters),
         "requirements.txt": "".join(f"{line}\n" for line in requirements()),
         EXPORT: json.dumps(
@@ -49,7 +54,7 @@ def write_folder(
     used = prompts.closure(_templates(program.graph))
     files |= {f"prompts/{name}": text for name, text in used.items()}
     modules = dict(_own_modules(program.conf))
-    for name, text in {**files, "README.md": _readme(program, modules)}.items():
+    for name, text in {**files, "README.md": _readme(program, modules, variables)}.items():
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
@@ -124,16 +129,22 @@ def _own_modules(conf: schema.GraphConf) -> Iterator[tuple[str, Path]]:
         yield name, path.parent if path.name == "__init__.py" else path
 
 
-def _readme(program: Program, modules: Mapping[str, Path]) -> str:
+def _keys(program: Program) -> Iterator[str]:
+    """Yield the environment variables that hold the models' keys."""
+    for model in program.calling.models.values():
+        for spec in model.line:
+            if spec.api_key_env:
+                yield spec.api_key_env
+
+
+def _variables(written: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the other environment variables that the folder's configuration names."""
+    for names in references(written).values():
+        yield from names
+
+
+def _readme(program: Program, modules: Mapping[str, Path], variables: Sequence[str]) -> str:
     row = json.dumps({name: "..." for name in program.graph.inputs})
-    keys = sorted(
-        {
-            spec.api_key_env
-            for model in program.calling.models.values()
-            for spec in model.line
-            if spec.api_key_env
-        }
-    )
     lines = [
         f"# {program.graph.name}",
         "",
@@ -141,7 +152,7 @@ def _readme(program: Program, modules: Mapping[str, Path]) -> str:
         "",
         "```sh",
         "pip install -r requirements.txt",
-        *[f"export {key}=..." for key in keys],
+        *[f"export {name}=..." for name in variables],
         f"echo '{row}' | sgdflow predict .",
         "```",
         "",

@@ -14,10 +14,11 @@ from sgdflow.errors import CallFailed, LLMError, ProviderRefused
 from sgdflow.llm import Message, Reply, Spent, Usage
 from sgdflow.llm.allowance import Cap
 from sgdflow.llm.backend import Answer, Backend
-from sgdflow.llm.failures import KINDS, Failure, Redactor, classify, error_of
+from sgdflow.llm.failures import KINDS, Failure, classify, error_of
 from sgdflow.llm.ledger import Ledger, Session
 from sgdflow.llm.models import Limits, ModelSpec, estimated_tokens
 from sgdflow.llm.queue import Line
+from sgdflow.secrets import Redactor
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +156,7 @@ class Caller:
             return Failure("truncated") if truncated else answer.instead or Failure("empty")
         # Half a character, which JSON can carry, could be written to no file.
         text = answer.text.encode("utf-8", "replace").decode()
-        return Reply(self.redact.own(text), answer.usage, truncated, answer.cost)
+        return Reply(text, answer.usage, truncated, answer.cost)
 
     def _wait(self, attempts: int, asked: float | None) -> float:
         longest = min(_LONGEST_WAIT, self._limits.backoff * 2.0 ** (attempts - 1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,15 +15,15 @@ from sgdflow.llm.allowance import Cap
 from sgdflow.llm.backend import Backend, LitellmBackend
 from sgdflow.llm.caller import Call, Caller, InFlight
 from sgdflow.llm.check import Check
-from sgdflow.llm.failures import Redactor
+from sgdflow.llm.keys import around, sent
 from sgdflow.llm.ledger import Accounts, Session
 from sgdflow.llm.models import Limits, ModelSpec, Request, check_keys
 from sgdflow.llm.queue import Line
 from sgdflow.llm.store import Answered, Failed, Store
+from sgdflow.secrets import Redactor, Seal
 
 __all__ = ["Client", "Limits", "ModelSpec", "check_keys"]
 
-_SECRETIVE = ("_API_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
 _SHOWN = 80
 
 
@@ -68,8 +68,9 @@ class Client:
         specs = [spec for declared in models.values() for spec in declared.line]
         wanted = {spec.api_key_env for spec in specs if spec.api_key_env}
         self._keys = {name: keys[name] for name in wanted if name in keys}
-        others = (v for k, v in keys.items() if k.upper().endswith(_SECRETIVE) and len(v) > 7)
-        self._redact = Redactor([*self._keys.values(), *others])
+        secrets = list(sent(models, keys))
+        self._redact = Redactor([*self._keys.values(), *secrets, *around(models, keys)])
+        self._seal = Seal(secrets)
         self._accounts, self._session = Accounts(models), Session(models)
         self._check = Check({role: spec for role, spec in self._models.items() if role in check})
         self._backend = backend or LitellmBackend()
@@ -182,7 +183,8 @@ class Client:
         if self._store is None:
             return None
         stored = (self._store.find(request.key) for request in requests)
-        return next((found for found in stored if found is not None), None)
+        found = next((found for found in stored if found is not None), None)
+        return self._shown(found) if isinstance(found, Answered) else found
 
     async def _ask(self, call: Call, requests: Sequence[Request]) -> Answered:
         if not self._loaded:
@@ -195,15 +197,22 @@ class Client:
         except CallFailed as error:
             if self._store is not None:
                 failed = Failed(str(error), error.kind, call.bill.total())
-                text = self._redact.own(requests[0].text)
+                text = self._seal.hide(requests[0].text)
                 await self._store.note(requests[0].key, text, call.spec.model, failed)
             raise
         found = Answered(reply, call.bill.total(), call.spec.line[number].model)
         if self._store is None:
             return found
-        return await self._store.keep(
-            requests[number].key, self._redact.own(requests[number].text), found
+        request, text = requests[number], self._seal.hide(reply.text)
+        hidden = replace(found, reply=replace(reply, text=text))
+        return self._shown(
+            await self._store.keep(request.key, self._seal.hide(request.text), hidden)
         )
+
+    def _shown(self, stored: Answered) -> Answered:
+        """Return what was answered with the secrets that the file does not hold."""
+        reply = replace(stored.reply, text=self._seal.show(stored.reply.text))
+        return replace(stored, reply=reply)
 
     def _not_stored(self, call: Call, request: Request) -> NotStored:
         assert self._store is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from time import time
@@ -12,11 +12,7 @@ from typing import Any
 
 from sgdflow.errors import CallFailed, LLMError, ProviderRefused
 from sgdflow.llm.models import ModelSpec
-
-_KEYS = re.compile(
-    r"\b(?:sk|rk|pk)-[\w*-]{8,}|\bgsk_\w{8,}|\bAIza[\w-]{20,}|\bbearer\s+[\w*.~+/=-]{8,}",
-    re.IGNORECASE,
-)
+from sgdflow.secrets import Redactor
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,24 +111,6 @@ class Failure:
     """The provider's words, short; may hold a key until it is redacted."""
     after: float | None = None
     """Seconds the provider asks to wait before the next attempt."""
-
-
-class Redactor:
-    """Takes keys out of texts."""
-
-    def __init__(self, secrets: Iterable[str]) -> None:
-        # Placeholders such as "none" are no secrets, and replacing them would garble messages.
-        self._secrets = sorted({s for s in secrets if len(s) > 4}, key=len, reverse=True)
-
-    def __call__(self, text: str) -> str:
-        """Return the text without the secrets and anything else that looks like a key."""
-        return _KEYS.sub("[key]", self.own(text))
-
-    def own(self, text: str) -> str:
-        """Return the text without the secrets; all else stays as it is."""
-        for secret in self._secrets:
-            text = text.replace(secret, "[key]")
-        return text
 
 
 def error_of(

@@ -11,6 +11,7 @@ from typing import Any
 from sgdflow.errors import ConfigError
 from sgdflow.llm import Message, Usage
 from sgdflow.llm.allowance import Allowance
+from sgdflow.secrets import looks_secret
 
 _OURS = frozenset(
     {"api_base", "base_url", "max_retries", "messages", "model", "n", "num_retries"}
@@ -122,9 +123,20 @@ class ModelSpec:
         said = [[message.role, message.content] for message in messages]
         for one in self.line:
             instead = {} if one is self else {"instead_of": self.model}
-            parameters = dict(one.sent(messages))
+            parameters = asked(one.sent(messages))
             content = {"model": one.model, "parameters": parameters, "messages": said}
             yield Request.of({**content, "sample": sample, **instead})
+
+
+def asked(parameters: Any) -> Any:
+    """Return parameters without transport: headers and secrets change no reply."""
+    if not isinstance(parameters, Mapping):
+        return parameters
+    return {
+        key: asked(value)
+        for key, value in parameters.items()
+        if not (str(key).lower().endswith("headers") or looks_secret(str(key)))
+    }
 
 
 @dataclass(frozen=True, slots=True)

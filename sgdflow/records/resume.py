@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from sgdflow.records.folder import FORMAT, as_yaml, read_json
 
 _FREE = (
     "tracking", "llm.store", "llm.limits", "llm.check", "llm.assumed", "llm.api_base",
-    "llm.api_key_env",
+    "llm.api_key_env", "llm.models.*.api_key_env", "llm.parameters.*headers",
+    "llm.models.*.parameters.*headers",
 )  # fmt: skip
 """What has no influence on the result, and may be another when a run goes on."""
 _SHOWN = 5
@@ -54,7 +56,7 @@ def finished(folder: Path, *, tracked: bool) -> Mapping[str, Any] | None:
 
 
 def _differing(there: Any, here: Any, path: str = "") -> Iterator[str]:
-    if path in _FREE:
+    if any(fnmatchcase(path, free) for free in _FREE):
         return
     if isinstance(there, dict) and isinstance(here, dict):
         for key in dict.fromkeys([*there, *here]):

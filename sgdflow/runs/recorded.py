@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from sgdflow.errors import ConfigError, listed
-from sgdflow.records.secrets import NOT_LOGGED
 
 _ID = re.compile(r"[0-9a-f]{6,32}")
+_LEFT_OUT = "(not logged)"
+"""What earlier versions recorded in the place of a secret."""
 
 
 @contextmanager
@@ -56,5 +57,5 @@ def _left_out(value: Any, path: str) -> Iterator[str]:
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _left_out(inner, f"{path}.{key}")
-    elif value == NOT_LOGGED:
+    elif value == _LEFT_OUT:
         yield path

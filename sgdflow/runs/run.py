@@ -6,13 +6,14 @@ import logging
 import time
 from asyncio import CancelledError
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from sgdflow import __version__, report
 from sgdflow.config.prepare import Prepared
+from sgdflow.config.written import written_of
 from sgdflow.descent import Descent, Scores, Step
 from sgdflow.errors import plural
 from sgdflow.executor.evaluation import Evaluator, unanswered_words
@@ -37,6 +38,14 @@ from sgdflow.tracking import Tracker
 log = logging.getLogger(__name__)
 
 
+Clean = Callable[[Any], Any]
+"""Returns nested data without what is not to be recorded."""
+
+
+def _as_it_is(data: Any) -> Any:
+    return data
+
+
 async def optimise(
     prepared: Prepared,
     raw: Mapping[str, Any],
@@ -44,22 +53,29 @@ async def optimise(
     tracker: Tracker,
     folder: RunFolder,
     progress: Progress | None = None,
+    clean: Clean = _as_it_is,
 ) -> dict[str, Any]:
-    """Descend, write the records as they come, and return the result record."""
+    """Descend, write the records as they come, and return the result record.
+
+    `clean` takes out of records what is not to be recorded.
+    """
     began = time.monotonic()
     _tell(prepared)
     for warning in shortage(prepared.problem, prepared.method):
         log.warning("%s", warning)
-    folder.begin(raw, prepared.start)
-    with _tracked(tracker, prepared, raw):
+    written = written_of(raw)
+    folder.begin(written, prepared.start)
+    with _tracked(tracker, prepared, written):
         with _reported(prepared, folder):
-            recorder = _Recorder(tracker, folder, llm)
+            recorder = _Recorder(tracker, folder, llm, clean)
             descent = Descent(prepared.problem, prepared.method, llm, recorder, progress)
             result = await descent.run(prepared.start)
             seconds = time.monotonic() - began
-            record = result_record(result, about(prepared), seconds, llm.by_node())
+            record: dict[str, Any] = clean(
+                result_record(result, about(prepared), seconds, llm.by_node())
+            )
             folder.save(result.parameters)
-            folder.keep_examples(example_records(result))
+            folder.keep_examples(map(clean, example_records(result)))
             folder.finish(record)
         tracker.finished(record, folder.path)
     log.info("%s", closing_words(record))
@@ -67,7 +83,11 @@ async def optimise(
 
 
 async def evaluate(
-    prepared: Prepared, llm: Metered, folder: RunFolder, progress: Progress | None = None
+    prepared: Prepared,
+    llm: Metered,
+    folder: RunFolder,
+    progress: Progress | None = None,
+    clean: Clean = _as_it_is,
 ) -> dict[str, Any]:
     """Score the starting parameters on the declared split and return the record."""
     began = time.monotonic()
@@ -75,7 +95,7 @@ async def evaluate(
     problem, split = prepared.problem, prepared.config.split
     evaluator = Evaluator(problem.graph, problem.score, llm, progress, problem.first)
     evaluation = await evaluator(prepared.start, getattr(problem.splits, split))
-    record = {
+    found = {
         "format": FORMAT,
         **about(prepared),
         "split": split,
@@ -88,6 +108,7 @@ async def evaluate(
         **spent_record(llm.spent(), llm.by_node()),
         "seconds": round(time.monotonic() - began, 3),
     }
+    record: dict[str, Any] = clean(found)
     folder.finish(record, "evaluation.json")
     log.info("%s %s", split, score_words(record["score"]))
     if failures := list(evaluation.failures.values()):
@@ -170,6 +191,7 @@ class _Recorder:
     tracker: Tracker
     folder: RunFolder
     llm: Metered
+    clean: Clean
     answered: Counter[str] = field(default_factory=Counter)
     """Calls whose latencies the tracker has, by role."""
 
@@ -185,7 +207,7 @@ class _Recorder:
         log.info("before: %s", "; ".join(words) or "nothing could be scored")
 
     def stepped(self, step: Step) -> None:
-        record, calls = step_record(step), calls_record(step)
+        record, calls = self.clean(step_record(step)), self.clean(calls_record(step))
         self.folder.append(record, calls)
         self.folder.save(step.best)
         self.tracker.stepped(record, calls, self._latencies())
@@ -218,14 +240,14 @@ def _reported(prepared: Prepared, folder: RunFolder) -> Iterator[None]:
 
 
 @contextmanager
-def _tracked(tracker: Tracker, prepared: Prepared, raw: Mapping[str, Any]) -> Iterator[None]:
+def _tracked(tracker: Tracker, prepared: Prepared, written: Mapping[str, Any]) -> Iterator[None]:
     """Record the start, and how it ended if it did not end well."""
     names = about(prepared)
     tags = {f"sgdflow.{key}": str(value) for key, value in names.items()}
     name = f"{names['method']}-{names['graph']}-{names['task']}-{names['seed']}"
     graph = prepared.problem.graph
     nodes = {name: graph.nodes[name].predecessors for name in graph.order}
-    tracker.started(name, raw, tags, prepared.start, nodes)
+    tracker.started(name, written, tags, prepared.start, nodes)
     try:
         yield
     except (CancelledError, KeyboardInterrupt):

@@ -44,7 +44,7 @@ class Tracker(Protocol):
         parameters: Mapping[str, Any],
         nodes: Nodes = NO_NODES,
     ) -> None:
-        """See the resolved configuration, the parameters that the run starts from and its graph.
+        """See the configuration as it is written, the parameters at the start and the graph.
 
         Raises ConfigError where nothing can be recorded: nothing has been spent yet. What fails
         later is a warning, as the run directory holds the same records.

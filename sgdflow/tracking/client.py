@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from sgdflow.config.job import chosen_experiment, working_directory
 from sgdflow.errors import ConfigError
-from sgdflow.records.secrets import masked
+from sgdflow.secrets import masked
 from sgdflow.tracking.store import (
     alone,
     artifact_root,

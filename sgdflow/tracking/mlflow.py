@@ -11,7 +11,6 @@ from typing import Any
 
 from sgdflow.errors import ConfigError
 from sgdflow.records import as_yaml, chosen_score, read_yaml
-from sgdflow.records.secrets import looks_secret, without_secrets
 from sgdflow.tracking import NO_CALLS, NO_NODES, naming
 from sgdflow.tracking.client import (
     PARENT,
@@ -28,7 +27,7 @@ from sgdflow.tracking.store import store_uri
 from sgdflow.tracking.traces import Nodes, log_traces, traces
 from sgdflow.tracking.writer import Writer
 
-# config.yaml is logged at the start, without secrets; the run directory's own may hold some.
+# config.yaml is logged at the start.
 _RUN_FILES = (
     "result.json",
     "parameters.yaml",
@@ -84,7 +83,7 @@ class MlflowTracker:
     ) -> None:
         """Make the run; log the configuration as params and, whole, as config.yaml."""
         experiment = prepare(self._uri, self._experiment)
-        self._tags = {k: v for k, v in tags.items() if not looks_secret(k.split(".")[-1])}
+        self._tags = dict(tags)
         parent = {PARENT: self._parent} if self._parent else {}
         self._parameters, self._nodes = dict(parameters), nodes
         with explained(self._uri):
@@ -96,7 +95,7 @@ class MlflowTracker:
             with explained(self._uri):
                 flat = naming.flattened(params)
                 run.log_params((k, v) for k, v in flat if k not in self._logged.params)
-                run.log_text(as_yaml(without_secrets(params)), "config.yaml")
+                run.log_text(as_yaml(params), "config.yaml")
                 run.log_text(as_yaml(self._parameters), "parameters/initial.yaml")
         except ConfigError as error:
             self.failed(str(error))

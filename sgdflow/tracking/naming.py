@@ -12,24 +12,18 @@ from math import nan
 from typing import Any
 
 from sgdflow.llm.ledger import percentile
-from sgdflow.records.secrets import looks_secret, without_secrets
 from sgdflow.records.words import as_text
 
 Scores = Mapping[str, Mapping[str, Any] | None]
 
 
 def flattened(data: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
-    """Yield dotted keys with values as texts; secret-looking keys are left out.
-
-    Lists and empty mappings are JSON.
-    """
+    """Yield dotted keys with values as texts; lists and empty mappings are JSON."""
     for key, value in data.items():
-        if looks_secret(str(key)):
-            continue
         if isinstance(value, Mapping) and value:
             yield from flattened(value, f"{before}{key}.")
         else:
-            yield f"{before}{key}", as_text(without_secrets(value))
+            yield f"{before}{key}", as_text(value)
 
 
 def standing_scores(scores: Scores) -> dict[str, float]:

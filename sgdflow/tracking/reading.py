@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sgdflow.errors import ConfigError, did_you_mean, listed
-from sgdflow.records.secrets import masked
+from sgdflow.secrets import masked
 from sgdflow.tracking.client import PARENT, STOP_REASON, client, probe, reason_of
 from sgdflow.tracking.store import check_exists, is_server
 

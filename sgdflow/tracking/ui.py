@@ -17,7 +17,7 @@ from types import FrameType
 from urllib.error import URLError
 
 from sgdflow.errors import ConfigError, SgdflowError
-from sgdflow.records.secrets import masked
+from sgdflow.secrets import masked
 from sgdflow.tracking.store import (
     artifact_root,
     check_exists,

@@ -127,6 +127,55 @@ def test_refresh_asks_what_was_answered_before_the_run_began(
     assert session(once, file, asked)[0] == f"<answer>{times}</answer>"
 
 
+def test_a_renewed_token_is_the_same_request() -> None:
+    def key(**parameters: Any) -> str:
+        return next(ModelSpec("openai/a", parameters=parameters).requests(ASK, 0)).key
+
+    plain = key(temperature=0, extra_body={"think": False})
+    transport: list[dict[str, Any]] = [
+        {"extra_headers": {"Authorization": "Bearer 1"}},
+        {"default_headers": {"x-team": "a"}, "aws_secret_access_key": "2"},
+        {"extra_body": {"think": False, "auth_token": "3"}},
+    ]
+    for more in transport:
+        assert key(**{"temperature": 0, "extra_body": {"think": False}, **more}) == plain
+    assert key(temperature=0, extra_body={"think": True}) != plain
+
+
+def test_a_key_that_a_reply_repeats_is_in_no_file_and_in_the_reply(tmp_path: Path) -> None:
+    """A reply is scored as it came, also when it comes from the store; the file holds no key."""
+    secret, file = 'pl"anted-4f9a8b7c/6d5e+==', tmp_path / "r.db"
+    said = f"Your key is {secret}; postgres; [key:0123456789abcdef]"
+    keys = {
+        "KEY": secret,
+        "POSTGRES_PASSWORD": "postgres",
+        "OTHER_API_KEY": "[key:0123456789abcdef]",
+    }
+    asked: list[int] = []
+
+    def reply(messages: Sequence[Message], sample: int) -> str:
+        asked.append(sample)
+        return said
+
+    async def main(renewed: str) -> str:
+        async with running(create_app(reply)) as url:
+            model = ModelSpec("openai/worlds", url, "KEY", {"temperature": 0})
+            with closing(Store(file)) as store:
+                given = {**keys, "KEY": renewed}
+                async with Client({"forward": model}, LIMITS, given, store) as llm:
+                    told = [Message("user", f"My key is {secret}.")]
+                    return (await llm.complete("forward", told, node="n")).text
+
+    assert asyncio.run(main(secret)) == asyncio.run(main(secret)) == said
+    renewed = asyncio.run(main("another-key-than-before"))
+    assert len(asked) == 1
+    assert renewed.startswith("Your key is [key:")
+    assert renewed.endswith("; postgres; [key:0123456789abcdef]")
+    kept = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"anted-4f9a8b7c" not in kept
+    assert b"Your key is [key:" in kept
+
+
 def test_replay_names_what_is_missing_and_asks_nobody(tmp_path: Path) -> None:
     asked, file = Asked(), tmp_path / "r.db"
     session(once, file, asked)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from sgdflow.config.written import written_of
 from sgdflow.errors import ConfigError
 from sgdflow.records import as_yaml
 from sgdflow.tracking import NullTracker, Settings, Tracker, open_tracker, store_uri
@@ -323,16 +324,17 @@ def test_configuration_is_logged_without_secrets_and_never_cut(store: str) -> No
         **{f"many_{i}": i for i in range(150)},
     }
     tracker = MlflowTracker(store, "config", None)
-    tracker.started("n", config, {"my.token": "S3CRET", "tokens": "5"}, {})
+    tracker.started("n", written_of(config), {"tokens": "5"}, {})
     run = run_of(store, tracker)
     tracker.finished(result(cost=0.25), Path("nowhere"))
     run = client(store).get_run(run.info.run_id)
     params = run.data.params
     assert params["llm.max_tokens"] == "5"
-    assert params["tracking.uri"] == "postgresql://me:***@host/runs"
+    hidden = "postgresql://me:${oc.env:SGDFLOW_TRACKING_URI_SECRET}@host/runs"
+    assert params["tracking.uri"] == hidden
     assert params["text"] == TEXT
     assert params["fits"] == config["fits"]
-    assert not {"long", "odd & key", "llm.api_key"} & set(params)
+    assert not {"long", "odd & key"} & set(params)
     assert (params["nothing"], params["flag"], params["empty"]) == ("null", "true", "{}")
     assert params["many_149"] == "149"
     assert run.data.metrics["total/cost"] == 0.75
