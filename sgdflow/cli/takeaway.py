@@ -75,7 +75,10 @@ def _answer(flow: Flow, lines: Iterator[str], output: TextIO) -> int:
 def _lines(file: Path | None) -> Iterator[Iterator[str]]:
     try:
         # Not sys.stdin: a thread that waits on it would hold up the end of the program.
-        with open(file or 0, encoding="utf-8", closefd=file is not None) as opened:
+        # Bytes that are no UTF-8 spoil their own line alone.
+        with open(
+            file or 0, encoding="utf-8-sig", errors="surrogateescape", closefd=file is not None
+        ) as opened:
             yield opened
     except FileNotFoundError as error:
         raise ConfigError(f"--input: there is no file {file}.") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sgdflow.errors import DataError, listed, shortly
@@ -41,7 +41,7 @@ def member(folder: Path, name: str, key: str) -> Path:
     return folder / name
 
 
-def few(names: list[str]) -> str:
+def few(names: Sequence[str]) -> str:
     """Return names as "a, b, c"; of very many only the first."""
     more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
     return listed(shortly(name) for name in names[:_SHOWN]) + more

@@ -17,6 +17,9 @@ from collections.abc import (
 from dataclasses import dataclass
 from typing import Any
 
+from sgdflow.data.checks import absent, unsendable
+from sgdflow.data.files import few
+from sgdflow.data.jsontext import parse
 from sgdflow.errors import DataError, NodeFailed, did_you_mean, listed
 from sgdflow.executor.walk import task_group
 
@@ -34,7 +37,9 @@ class Prediction:
     def as_json(self) -> str:
         """Return one line."""
         told = {"output": self.output} if self.error is None else {"error": self.error}
-        return json.dumps(told, ensure_ascii=False, default=str)
+        line = json.dumps(told, ensure_ascii=False, default=str)
+        # What no encoder takes is written as an escape.
+        return json.dumps(told, default=str) if unsendable(line) else line
 
 
 Answer = Callable[[Mapping[str, Any]], Awaitable[Any]]
@@ -42,26 +47,41 @@ Answer = Callable[[Mapping[str, Any]], Awaitable[Any]]
 
 
 def check_inputs(given: object, wanted: Sequence[str]) -> Mapping[str, Any]:
-    """Return the inputs of one row; raises DataError where they are not those of the graph."""
+    """Return the inputs of one row; raises DataError where they are not those of the graph.
+
+    Also where they hold text that can be neither sent nor stored.
+    """
     if not isinstance(given, Mapping):
         raise DataError(f"is {_kind(given)}, not an object with {listed(wanted)}.")
     missing = [name for name in wanted if name not in given]
     extra = [str(name) for name in given if name not in wanted]
     if missing:
         close = did_you_mean(missing[0], extra)
-        raise DataError(f"has no {listed(missing)}.{close} It has: {listed(map(str, given))}.")
+        raise DataError(f"has no {listed(missing)}.{close} It has: {few([*map(str, given)])}.")
     if extra:
-        raise DataError(f"has {listed(extra)}, which is no input. Inputs: {listed(wanted)}.")
+        raise DataError(f"has {few(extra)}, which is no input. Inputs: {listed(wanted)}.")
+    for name in wanted:
+        if found := unsendable(given[name]):
+            raise DataError(f"has {found} of '{name}'.")
     return {name: given[name] for name in wanted}
 
 
 def read_row(line: str, wanted: Sequence[str]) -> Mapping[str, Any]:
     """Return the inputs that a line of JSON holds; raises DataError."""
+    if unsendable(line):
+        raise DataError("is not UTF-8.")
     try:
-        given = json.loads(line.strip())
-    except json.JSONDecodeError as error:
-        raise DataError(f"is no JSON ({error.msg}, column {error.colno}).") from error
-    return check_inputs(given, wanted)
+        given = parse(line.strip())
+    except DataError as error:
+        cause = error.__cause__
+        if isinstance(cause, json.JSONDecodeError):
+            raise DataError(f"is no JSON ({cause.msg}, column {cause.colno}).") from error
+        raise DataError(f"cannot be read: {error}.") from error
+    fitting = check_inputs(given, wanted)
+    for name, value in fitting.items():
+        if found := absent(value):
+            raise DataError(f"has {found} for '{name}', and a model would be asked about that.")
+    return fitting
 
 
 def check_rows(lines: Iterable[str], wanted: Sequence[str], name: str) -> int:
