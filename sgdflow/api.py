@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
@@ -25,6 +26,8 @@ from sgdflow.executor.graph import Graph, Parameters
 from sgdflow.prompting.templates import Prompts
 from sgdflow.records import as_yaml
 from sgdflow.records.source import read_source
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 _FORGET_EVERY = 1000
@@ -184,6 +187,12 @@ def load(*words: str | Path, working: Path | None = None) -> Flow:
     if source.code is not None and str(source.code) not in sys.path:
         sys.path.insert(0, str(source.code))
     prompts = Prompts(source.prompts)
+    if not source.whole:
+        log.warning(
+            "%s has no result: the run is under way, was stopped or failed. Its best parameters "
+            "so far are taken.",
+            words[0],
+        )
     config = changed(source.config, others)
     check_whole(config, str(words[0]))
     graph = build_program(config, prompts).graph

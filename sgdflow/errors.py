@@ -5,6 +5,7 @@ SgdflowError
 │   ├── GraphError       the computational graph
 │   ├── PromptError      a template
 │   └── DataError        a task's files, columns or splits
+├── NoResult             a run has nothing to show; the same command goes on
 ├── NodeFailed           one node of one example; the batch goes on
 ├── ScoringFailed        the scorer raised, or gave no score; the run stops
 ├── NothingAnswered      the first examples all failed for one reason; the run stops
@@ -44,6 +45,17 @@ class PromptError(ConfigError):
 
 class DataError(ConfigError):
     """Report task data that cannot be read or split as declared."""
+
+
+class NoResult(SgdflowError):
+    """Report that a run has no result, where nothing else ended it."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"There is no result: {why}. Mend the cause; the same command goes on.")
+        self.why = why
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.why,)
 
 
 class NodeFailed(SgdflowError):

@@ -104,7 +104,7 @@ def run_evaluate(raw: Mapping[str, Any]) -> float | None:
 
         record = _run(prepared, folder, job, forward_roles(prepared.problem.graph).values())
     sys.stdout.write(f"{path}\n")
-    return float(record["score"]["mean"]) if record["score"] else None
+    return float(record["score"]["mean"])
 
 
 def _clean(prepared: Prepared) -> Callable[[Any], Any]:

@@ -62,7 +62,7 @@ def _run(
     accepted = sum(bool(step["accepted"]) for step in steps)
     yield Part(f"{len(steps)} steps, {accepted} accepted. ")
     if ended is None:
-        yield Part("No result yet: the run is under way or was stopped.\n")
+        yield Part("No result: the run is under way, was stopped or failed.\n")
     else:
         yield Part(f"Ended by {ended['stop_reason']}.\n")
         for split in SPLITS:

@@ -12,7 +12,7 @@ from typing import TextIO
 from sgdflow.api import Flow, load
 from sgdflow.cli.stopping import run
 from sgdflow.deploy.predict import Prediction, check_rows
-from sgdflow.errors import ConfigError
+from sgdflow.errors import ConfigError, plural
 
 _SOURCE = "a run directory, an exported folder, or the id of a run in MLflow"
 _OVERRIDES = "such as llm=openai, llm.api_base=URL, tracking.uri=sqlite:///runs.db"
@@ -66,9 +66,13 @@ def _answer(flow: Flow, lines: Iterator[str], output: TextIO) -> int:
         output.flush()
 
     run(flow.apredict_lines(lines, write))
-    if failed:
-        sys.stderr.write(f"{failed} of {rows} rows have no output; each says why.\n")
-    return FAILED if failed else 0
+    if not rows:
+        sys.stderr.write("The input has no row, so there is no output.\n")
+    elif failed == rows:
+        sys.stderr.write(f"No output for {plural(rows, 'row')}; each says why.\n")
+    elif failed:
+        sys.stderr.write(f"{failed} of {plural(rows, 'row')} have no output; each says why.\n")
+    return 0 if rows and not failed else FAILED if failed < rows else 1
 
 
 @contextmanager

@@ -34,6 +34,7 @@ class RunFolder:
     def begin(self, config: Mapping[str, Any], parameters: Parameters) -> None:
         """Write the resolved configuration and the parameters the run starts from."""
         began = self.began()
+        (self.path / "result.json").unlink(missing_ok=True)
         self._write("config.yaml", as_yaml(config))
         if began is not None:
             os.utime(self.path / "config.yaml", (began, began))

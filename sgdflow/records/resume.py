@@ -12,6 +12,7 @@ import yaml
 
 from sgdflow.errors import ConfigError
 from sgdflow.records.folder import FORMAT, as_yaml, read_json
+from sgdflow.records.run import chosen_score
 
 _FREE = (
     "tracking", "llm.store", "llm.limits", "llm.check", "llm.assumed", "llm.api_base",
@@ -46,13 +47,15 @@ def check(folder: Path, config: Mapping[str, Any]) -> None:
 
 
 def finished(folder: Path, *, tracked: bool) -> Mapping[str, Any] | None:
-    """Return the result of the run in a directory, None where it has not ended.
+    """Return the result of the run in a directory, None where it has none.
 
     A run that is to be tracked has ended when its run in MLflow has, too.
     """
     result, known = read_json(folder / "result.json"), read_json(folder / "mlflow.json")
     recorded = not tracked or known is None or known.get("status") == "FINISHED"
-    return result if recorded and result and result.get("format") == FORMAT else None
+    if not recorded or not result or result.get("format") != FORMAT:
+        return None
+    return result if chosen_score(result) else None
 
 
 def _differing(there: Any, here: Any, path: str = "") -> Iterator[str]:

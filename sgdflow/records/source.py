@@ -31,6 +31,8 @@ class Source:
     """Template folders."""
     code: Path | None = None
     """Folder of the Python modules that an exported graph brings along."""
+    whole: bool = True
+    """Whether it is more than what a run has left that came to no result."""
 
 
 def read_source(path: Path, working: Path) -> Source:
@@ -54,7 +56,8 @@ def read_source(path: Path, working: Path) -> Source:
     check_run(path)
     config = read_mapping(path / "config.yaml")
     parameters = read_mapping(path / "parameters.yaml")
-    return Source(path, config, parameters, prompt_folders(working))
+    whole = (path / "result.json").is_file()
+    return Source(path, config, parameters, prompt_folders(working), whole=whole)
 
 
 def check_run(path: Path) -> None:

@@ -33,6 +33,7 @@ from sgdflow.records import (
 from sgdflow.records.details import calls_record, example_records
 from sgdflow.records.spending import spending_table
 from sgdflow.records.words import score_words, step_words
+from sgdflow.runs.ending import check_result, check_scores, why_lost
 from sgdflow.tracking import Tracker
 
 log = logging.getLogger(__name__)
@@ -76,9 +77,10 @@ async def optimise(
             )
             folder.save(result.parameters)
             folder.keep_examples(map(clean, example_records(result)))
+            log.info("%s", closing_words(record))
+            check_result(result, recorder.lost)
             folder.finish(record)
         tracker.finished(record, folder.path)
-    log.info("%s", closing_words(record))
     return record
 
 
@@ -116,6 +118,7 @@ async def evaluate(
     if unanswered := list(evaluation.unanswered.values()):
         words = unanswered_words(evaluation.unanswered_kinds)
         log.warning("%s; the first: %s", words, unanswered[0].failure)
+    check_scores(evaluation, f"{split} example")
     return record
 
 
@@ -194,6 +197,8 @@ class _Recorder:
     clean: Clean
     answered: Counter[str] = field(default_factory=Counter)
     """Calls whose latencies the tracker has, by role."""
+    lost: list[str | None] = field(default_factory=list)
+    """Why each step's proposal was lost to failures, None where it was not."""
 
     def scored(self, initial: Scores) -> None:
         scores = scores_record(initial, initial)
@@ -208,6 +213,7 @@ class _Recorder:
 
     def stepped(self, step: Step) -> None:
         record, calls = self.clean(step_record(step)), self.clean(calls_record(step))
+        self.lost.append(why_lost(step))
         self.folder.append(record, calls)
         self.folder.save(step.best)
         self.tracker.stepped(record, calls, self._latencies())

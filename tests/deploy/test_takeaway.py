@@ -160,7 +160,10 @@ def test_a_file_is_read_through_before_anything_is_spent(
 
 
 def test_a_failed_row_shows_in_the_exit_code(
-    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     node = {"predecessors": ["q"], "forward": {"_target_": "math.sqrt"}}
     graph = {"name": "root", "inputs": ["q"], "nodes": {"a": node}, "output": "a"}
@@ -168,12 +171,23 @@ def test_a_failed_row_shows_in_the_exit_code(
     Path("in.jsonl").write_text('{"q": 4}\n{"q": -4}\n{"q": 9}\n')
     assert command("predict", "run", "--input", "in.jsonl", monkeypatch=monkeypatch) == 3
     said = capsys.readouterr()
+    assert caplog.messages == [
+        "run has no result: the run is under way, was stopped or failed. "
+        "Its best parameters so far are taken."
+    ]
     assert [json.loads(line) for line in said.out.splitlines()] == [
         {"output": 2.0},
         {"error": "a: math.sqrt raised ValueError: math domain error"},
         {"output": 3.0},
     ]
     assert said.err == "1 of 3 rows have no output; each says why.\n"
+    for rows, told in (
+        ('{"q": -4}\n', "No output for 1 row; "),
+        ("\n", "The input has no row, so"),
+    ):
+        Path("in.jsonl").write_text(rows)
+        assert command("predict", "run", "--input", "in.jsonl", monkeypatch=monkeypatch) == 1
+        assert capsys.readouterr().err.startswith(told)
 
 
 def test_a_stream_is_answered_as_it_comes_and_never_read_far_ahead() -> None:
@@ -343,7 +357,7 @@ def test_show_prints_parameters_as_they_were_and_are(
     said = capsys.readouterr().out
     assert said.startswith(
         "run  semantic, tariff, tariff, simulated, seed 0\n"
-        "2 steps, 1 accepted. No result yet: the run is under way or was stopped.\n"
+        "2 steps, 1 accepted. No result: the run is under way, was stopped or failed.\n"
     )
     assert (
         "\ndesk.instruction\n"
