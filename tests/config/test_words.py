@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sgdflow.cli.main import main
 from sgdflow.cli.options import parted
 from sgdflow.config.compose import compose
+from sgdflow.config.method_schema import MethodConf
 from sgdflow.config.words import readable, typed
 from sgdflow.errors import ConfigError
 
@@ -32,13 +33,13 @@ REFUSED: Mapping[str, tuple[Sequence[str], str]] = {
         "graph.nodes.desk.parameter.instruction: there is no such key. Did you mean 'graph.nodes.desk.parameters.instruction'?",
     ),
     "key of another place": (
-        ["steps=4", "temperature=0"],
+        ["steps=4", "patience=2"],
         "steps: there is no such key. Did you mean 'method.stop.steps'?\n"
-        "temperature: there is no such key. Did you mean 'llm.parameters.temperature'?",
+        "patience: there is no such key. Did you mean 'method.stop.patience'?",
     ),
     "key like no other": (
         ["method.foo=3"],
-        "method.foo: there is no such key. method has: name, batch, sample, loss, backward, aggregation, shuffle, update, gate, stop.",
+        f"method.foo: there is no such key. method has: {', '.join(MethodConf.model_fields)}.",
     ),
     "key below nothing": (
         ["foo.bar=3"],
