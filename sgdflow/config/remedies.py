@@ -45,6 +45,11 @@ class Remedies:
                 )
             case "malformed":
                 return f"Take replies as they are: {where}.reply.format=text."
+            case "code":
+                return (
+                    "Mend the function, or what it is given. Where it may fail, what it raises "
+                    "can count as 0: task.errors=zero."
+                )
             case "empty":
                 return (
                     f"Try another model (llm.models.{forward.role}=PROVIDER/MODEL), or ask "

@@ -129,6 +129,8 @@ class Task(Conf):
     """The name of a scorer, or a callable: (output, target) -> a number in [0, 1]."""
     missing: Literal["refuse", "drop", "keep"] = "refuse"
     """Rows without a value: an error, left out, or used as they are."""
+    errors: Literal["stop", "zero"] = "stop"
+    """What an exception of the scorer or of a code node is: the end, or a score of 0."""
     splits: Splits
     path: Any = None
     inputs: Any = None

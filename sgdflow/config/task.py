@@ -60,7 +60,7 @@ def build_task(
         _check_inputs(task.name, splits, inputs)
     if scorer is None or splits is None:
         return None
-    return TaskData(Score(scorer), splits, tuple(notices))
+    return TaskData(Score(scorer, task.errors), splits, tuple(notices))
 
 
 def _scorer(conf: str | schema.Target) -> Function:

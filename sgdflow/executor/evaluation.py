@@ -215,11 +215,17 @@ class Evaluator:
                     if (await task).failure is None:
                         break
                 else:
-                    first.check([task.result() for task in tasks])
+                    self._check(first, [task.result() for task in tasks])
             tasks += [
                 group.create_task(self._one(parameters, example, done)) for example in todo[count:]
             ]
         return [task.result() for task in tasks]
+
+    def _check(self, first: First, outcomes: Sequence[Outcome]) -> None:
+        """Raise NothingAnswered where going on makes no sense."""
+        code = all(outcome.kind == CODE for outcome in outcomes)
+        if not (code and self._score.errors == "zero"):
+            first.check(outcomes)
 
     async def _one(self, parameters: Parameters, example: Example, done: Advance) -> Outcome:
         outcome = await self._outcome(parameters, example)
@@ -234,17 +240,21 @@ class Evaluator:
             return Outcome(passed, wrong, f"{failure.origin}: {failure.reason}", failure.kind)
         try:
             score = await self._score(passed.values[self._graph.output], example.target)
-        except NodeFailed as error:
+        except (NodeFailed, ScoringFailed) as error:
+            raised = isinstance(error, NodeFailed)
+            if raised and self._score.errors == "zero":
+                return Outcome(passed, 0.0, f"score: {error}", CODE)
             raise ScoringFailed(
-                f"task.score: example {example.id}: {error}. Mend the scorer or the example: no "
-                "score is made up for it. Replies that are stored are not asked for again."
+                f"task.score: {example.place}: {error}. Mend the scorer or the example"
+                f"{', or let exceptions count as 0 (task.errors=zero)' * raised}. Replies that are "
+                "stored are not asked for again."
             ) from error
         return Outcome(passed, score, None)
 
     def _is_wrong(self, failure: Failure) -> bool:
         """Return whether it was a model that could not answer."""
         if failure.kind == CODE:
-            return failure.origin in self._given_written
+            return self._score.errors == "zero" or failure.origin in self._given_written
         return failure.kind in _UNANSWERED
 
 

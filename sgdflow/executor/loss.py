@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from decimal import Decimal
+from numbers import Real
+from typing import Any, Literal, Protocol
 
 from sgdflow.data import Example
 from sgdflow.data.reading import read
-from sgdflow.errors import NodeFailed, PromptError
+from sgdflow.errors import NodeFailed, PromptError, ScoringFailed, shortly
 from sgdflow.executor.functions import Function
 from sgdflow.executor.gradients import LOSS
 from sgdflow.executor.graph import Computed
@@ -51,13 +53,16 @@ class Score:
     """A scoring callable: (output, target) -> a number in [0, 1]."""
 
     function: Function
+    errors: Literal["stop", "zero"] = "stop"
+    """What an exception counts as, of the callable or of a code node."""
 
     async def __call__(self, output: Any, target: Any) -> float:
-        """Return the score; raises NodeFailed where the callable fails or leaves [0, 1]."""
+        """Return the score; raises NodeFailed for an exception, ScoringFailed for no score."""
         value = await self.function(output, target)
-        if isinstance(value, bool | int | float) and 0 <= value <= 1:
-            return float(value)
-        raise NodeFailed(f"{self.function.name} returned {value!r}; a score is a number in [0, 1]")
+        if isinstance(value, Real | Decimal) and 0 <= (score := float(value)) <= 1:
+            return score
+        found = shortly(repr(value))
+        raise ScoringFailed(f"{self.function.name} returned {found}; a score is a number in [0, 1]")
 
     def reading(self, output: Any, target: Any) -> Reading:
         """Return what the callable takes an output for, where that is known."""
