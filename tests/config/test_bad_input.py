@@ -451,7 +451,7 @@ DECLARED: Mapping[str, Case] = {
             "method.aggregation.successors: input should be 'collect', 'distinct' or 'sum' (got 'sun'). Did you mean 'sum'?",
             "method.aggregation.examples: input should be 'collect' or 'distinct' (got 'sum').",
             "method.update.parameters: input should be a valid list (got 'desk.instruction').",
-            "method.gate.rule: input should be 'strict', 'not_worse' or 'always' (got 'strikt'). Did you mean 'strict'?",
+            "method.gate.rule: input should be 'strict', 'not_worse', 'always' or 'paired' (got 'strikt'). Did you mean 'strict'?",
             "method.gate.tolerance: input should be a valid number, unable to parse string as a number (got 'hot').",
             "method.stop.score: input should be less than or equal to 1 (got 2).",
             "llm.models.forward: input should be a valid string (got None).",
