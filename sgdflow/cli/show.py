@@ -10,10 +10,11 @@ from typing import Any
 
 from sgdflow.cli.terminal import Part, Style, write
 from sgdflow.config.build import build_graph, expand_graph
+from sgdflow.config.documents import read_mapping
 from sgdflow.errors import ConfigError
 from sgdflow.prompting.templates import Prompts
 from sgdflow.records import SPLITS, diff
-from sgdflow.records.source import EXPORT, Source, read_mapping, read_source, read_steps
+from sgdflow.records.source import EXPORT, Source, read_source, read_steps
 from sgdflow.records.words import as_text, score_words, step_words
 from sgdflow.runs.recorded import directory_of
 

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from sgdflow.config import enough, schema
+from sgdflow.config import documents, enough, schema
 from sgdflow.config.build import build_graph, build_method, expand_graph, optimised
 from sgdflow.config.models import build_calling, build_models
 from sgdflow.config.problems import Problems
@@ -116,12 +114,12 @@ def starting_parameters(graph: Graph, path: str | None) -> Parameters:
     file = Path(path)
     if file.is_dir():
         file = file / "parameters.yaml"
+    if not file.exists():
+        raise ConfigError(f"parameters: there is no file {file}.")
     try:
-        read = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigError(f"parameters: there is no file {file}.") from error
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"parameters: {file} cannot be read: {error}") from error
+        read = documents.read(file)
+    except ConfigError as error:
+        raise ConfigError(f"parameters: {error}") from error
     if not isinstance(read, dict):
         raise ConfigError(f"parameters: {file} holds no mapping of names to texts.")
     return read_parameters(read, graph, str(file))

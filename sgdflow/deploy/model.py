@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sgdflow.config.documents import read_mapping
 from sgdflow.config.prepare import Prepared
 from sgdflow.config.program import build_program
 from sgdflow.deploy.export import write_folder
 from sgdflow.prompting.templates import Prompts
-from sgdflow.records.source import read_mapping
 from sgdflow.tracking import MEMORY, store_uri
 
 log = logging.getLogger(__name__)

@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+from sgdflow.config.documents import read
+from sgdflow.errors import ConfigError
 from sgdflow.executor.graph import Parameters
 
 FORMAT = 1
@@ -76,14 +78,14 @@ def as_yaml(data: Mapping[str, Any]) -> str:
 
 def read_yaml(file: Path) -> Any:
     """Return the data of a file that as_yaml wrote."""
-    return yaml.safe_load(file.read_text(encoding="utf-8"))
+    return read(file)
 
 
 def read_json(file: Path) -> Mapping[str, Any] | None:
     """Return the mapping in a file; None where there is none, or no whole one."""
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = read(file)
+    except ConfigError:
         return None
     return found if isinstance(found, dict) else None
 

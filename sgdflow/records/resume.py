@@ -8,8 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from sgdflow.config.documents import from_yaml, read
 from sgdflow.errors import ConfigError
 from sgdflow.records.folder import FORMAT, as_yaml, read_json
 from sgdflow.records.run import chosen_score
@@ -29,11 +28,8 @@ def check(folder: Path, config: Mapping[str, Any]) -> None:
     file = folder / "config.yaml"
     if not file.is_file():
         return
-    try:
-        there = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{file} cannot be read: {error}") from error
-    here = yaml.safe_load(as_yaml(config))
+    there = read(file)
+    here = from_yaml(as_yaml(config), "the configuration")
     differing = list(_differing(there if isinstance(there, dict) else {}, here))
     if differing:
         more = [f"  and {len(differing) - _SHOWN} more"] if len(differing) > _SHOWN else []

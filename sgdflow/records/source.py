@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sgdflow import __version__
+from sgdflow.config.documents import read_lines, read_mapping
 from sgdflow.config.paths import prompt_folders
 from sgdflow.errors import ConfigError
 from sgdflow.records.folder import FORMAT
@@ -94,36 +92,22 @@ def check_format(record: Mapping[str, Any], path: Path | str, what: str = "The r
         )
 
 
-def read_mapping(file: Path) -> Mapping[str, Any]:
-    """Return what a YAML or JSON file holds; raises ConfigError."""
-    try:
-        text = file.read_text(encoding="utf-8")
-        found = json.loads(text) if file.suffix == ".json" else yaml.safe_load(text)
-    except FileNotFoundError as error:
-        raise ConfigError(f"There is no file {file}.") from error
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ConfigError(f"{file} cannot be read: {error}") from error
-    if not isinstance(found, dict):
-        raise ConfigError(f"{file} holds no mapping.")
-    return found
-
-
 def read_steps(file: Path) -> Sequence[Mapping[str, Any]]:
     """Return the steps of a run in order; a line that a kill has cut off is left out."""
     try:
-        with file.open(encoding="utf-8", newline="\n") as lines:
-            return [json.loads(line) for line in lines if line.endswith("\n")]
+        steps = list(read_lines(file))
     except FileNotFoundError:
         return []
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{file} cannot be read: {error}") from error
+    for number, step in enumerate(steps, start=1):
+        if not isinstance(step, dict):
+            raise ConfigError(f"{file}, line {number}: it is no step but {type(step).__name__}.")
+    return steps
 
 
 def _first_step(file: Path) -> Mapping[str, Any] | None:
     try:
-        with file.open(encoding="utf-8") as opened:
-            found = json.loads(opened.readline())
-    except (OSError, ValueError):
+        found = next(read_lines(file), None)
+    except FileNotFoundError:
         return None
     return found if isinstance(found, dict) else None
 

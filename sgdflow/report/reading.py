@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from sgdflow.config import documents
 from sgdflow.errors import ConfigError
 from sgdflow.records import FORMAT
 from sgdflow.records.words import as_text
@@ -66,28 +64,22 @@ def read(folder: Path) -> Run:
 
 
 def _yaml(file: Path, missing: list[str]) -> Record:
-    try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not file.exists():
         missing.append(file.name)
         return {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{file} cannot be read: {error}") from error
+    found = documents.read(file)
     return found if isinstance(found, dict) else {}
 
 
 def _lines(file: Path, missing: list[str]) -> Iterator[Record]:
+    def cut() -> None:  # its writing was interrupted
+        missing.append(f"the last line of {file.name}")
+
     try:
-        with file.open(encoding="utf-8", newline="\n") as lines:
-            for number, line in enumerate(lines, start=1):
-                if not line.endswith("\n"):  # its writing was interrupted
-                    missing.append(f"the last line of {file.name}")
-                elif line.strip():
-                    yield _checked(json.loads(line), f"{file}, line {number}")
+        for number, record in enumerate(documents.read_lines(file, cut), start=1):
+            yield _checked(record, f"{file}, line {number}")
     except FileNotFoundError:
         missing.append(file.name)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{file} cannot be read: {error}") from error
 
 
 def _size(file: Path) -> int:
@@ -95,12 +87,7 @@ def _size(file: Path) -> int:
 
 
 def _result(file: Path) -> Record | None:
-    try:
-        return _checked(json.loads(file.read_text(encoding="utf-8")), str(file))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{file} cannot be read: {error}") from error
+    return _checked(documents.read(file), str(file)) if file.exists() else None
 
 
 def _checked(record: Any, where: str) -> Record:

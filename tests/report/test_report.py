@@ -90,7 +90,7 @@ def test_run_that_ended_says_how(tmp_path: Path) -> None:
             '{"format": 2}\n',
             "line 1: its format is 2, this version of sgdflow reads 1",
         ),
-        ("steps.jsonl", "{\n", "steps.jsonl cannot be read"),
+        ("steps.jsonl", "{\n", "steps.jsonl, line 1 cannot be read"),
         ("config.yaml", "{", "config.yaml cannot be read"),
     ],
 )

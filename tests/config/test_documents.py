@@ -1,0 +1,140 @@
+"""YAML and JSON of strangers are read as plain data, or refused in time with one short message."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import tracemalloc
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sgdflow.config.documents import from_json, from_yaml, read, read_lines, read_mapping
+from sgdflow.errors import ConfigError
+from sgdflow.records import as_yaml
+
+MEGABYTE = 2**20
+
+
+def laughs(first: str, line: str) -> str:
+    """Nine levels, each of which stands for ten of the level below: a billion in all."""
+    names = "abcdefghij"
+    levels = (
+        line.format(name=name, ten=",".join([f"*{before}"] * 10))
+        for before, name in pairwise(names)
+    )
+    return first + "".join(levels)
+
+
+DEEP = "it is nested more than 100 levels deep"
+MANY = "it holds more than 100,000 values, aliases followed"
+ONLY = "only texts, numbers, lists and mappings are read"
+YAMLS = {
+    "aliases": (laughs("a: &a [x]\n", "{name}: &{name} [{ten}]\n"), f"line 6: {MANY}"),
+    "merges": (laughs("a: &a {k: 1}\n", "{name}: &{name} {{<<: [{ten}]}}\n"), f"line 6: {MANY}"),
+    "itself": ("a: &a [*a]", "line 1: *a stands for something that holds it"),
+    "no anchor": ("a: *b", "line 1: found undefined alias"),
+    "lists": ("[" * 4 * MEGABYTE, f"line 1: {DEEP}"),
+    "mappings": ("{a: " * MEGABYTE, f"line 1: {DEEP}"),
+    "dashes": ("- " * 2 * MEGABYTE, f"line 1: {DEEP}"),
+    "indents": ("".join(" " * i + "a:\n" for i in range(2000)), f"line 101: {DEEP}"),
+    "values": ("- 1\n" * MEGABYTE, f"line 100000: {MANY}"),
+    "size": ("a" * (8 * MEGABYTE + 1), "it has more than 8,388,608 characters"),
+    "digits": ("a: " + "9" * MEGABYTE, "line 1: a number of 1,048,576 characters"),
+    "sixties": ("a: 1" + ":1" * MEGABYTE, "line 1: a number of 2,097,153 characters"),
+    "hex": ("\na: 0x" + "f" * 200, "line 2: a number of 202 characters"),
+    "told int": (f"a: !!int '{'9' * 200}'", "line 1: a number of 200 characters"),
+    "python": (
+        "a: !!python/object/apply:os.system [ls]",
+        f"line 1: the tag tag:yaml.org,2002:python/object/apply:os.system; {ONLY}",
+    ),
+    "bytes": ("a: !!binary aGk=", f"line 1: the tag tag:yaml.org,2002:binary; {ONLY}"),
+    "own tag": ("a: 1\nb: !mine x", f"line 2: the tag !mine; {ONLY}"),
+    "date": ("a: 2020-13-45", "month must be in 1..12"),
+    "two": ("a: 1\n---\nb: 2", "line 2: but found another document"),
+    "open": ("a: [1\n", "line 2: did not find expected ',' or ']'"),
+    "zero": ("a: \x00", "unacceptable character #x0000: control characters are not allowed"),
+}
+JSONS = {
+    "lists": ("[" * 100_000, "it is nested too deeply"),
+    "mappings": ('{"a":' * 100_000, "it is nested too deeply"),
+    "values": ("[" + "[]," * 3_000_000 + "1]", "it holds more than 5,000,000 values"),
+    "digits": ("9" * 5000, "Exceeds the limit (4300 digits) for integer string conversion"),
+    "cut": ('{"a":', "Expecting value: line 1 column 6 (char 5)"),
+}
+
+
+@pytest.mark.parametrize(("text", "why"), YAMLS.values(), ids=YAMLS)
+def test_yaml_that_is_no_plain_data_of_a_bounded_size_is_refused(text: str, why: str) -> None:
+    refused_in_time(from_yaml, text, why)
+
+
+@pytest.mark.parametrize(("text", "why"), JSONS.values(), ids=JSONS)
+def test_json_that_is_no_data_of_a_bounded_size_is_refused(text: str, why: str) -> None:
+    refused_in_time(from_json, text, why)
+
+
+def refused_in_time(read: Any, text: str, why: str) -> None:
+    tracemalloc.start()
+    began = time.process_time()
+    try:
+        with pytest.raises(ConfigError) as refused:
+            read(text, "theirs")
+        memory = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert str(refused.value).startswith(f"theirs cannot be read: {why}")
+    assert len(str(refused.value)) < 300
+    assert time.process_time() - began < 20
+    assert memory < 100 * MEGABYTE
+
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+@settings(derandomize=True, deadline=None, database=None, max_examples=500)
+@given(st.dictionaries(st.text(st.characters(codec="utf-8")), plain))
+def test_what_is_written_is_read_back(data: dict[str, Any]) -> None:
+    data = json.loads(json.dumps(data).encode("utf-8", "replace"))
+    if "\\ud" not in json.dumps(data):
+        assert from_yaml(as_yaml(data), "own") == data
+        assert from_json(json.dumps(data), "own") == data
+
+
+def test_aliases_of_a_moderate_size_are_followed() -> None:
+    assert from_yaml("a: &a [1, 2]\nb: {c: *a, <<: {d: 3}}", "own") == {
+        "a": [1, 2],
+        "b": {"c": [1, 2], "d": 3},
+    }
+
+
+def test_what_never_ends_is_not_opened(tmp_path: Path) -> None:
+    pipe = tmp_path / "config.yaml"
+    os.mkfifo(pipe)
+    for file, what in ((pipe, "no regular file"), (tmp_path, "a directory")):
+        for reader in (read, read_mapping, lambda file: list(read_lines(file))):
+            with pytest.raises(ConfigError) as refused:
+                reader(file)
+            assert str(refused.value) == f"{file} cannot be read: it is {what}."
+
+
+def test_lines_are_read_one_by_one_and_a_wrong_one_is_named(tmp_path: Path) -> None:
+    file, cuts = tmp_path / "steps.jsonl", []
+    file.write_text('{"a": 1}\n\n[2]\n{"a": ')
+    assert list(read_lines(file, lambda: cuts.append(1))) == [{"a": 1}, [2]]
+    assert cuts == [1]
+    file.write_text('{"a": 1}\n' + "[" * 100_000 + "\n")
+    with pytest.raises(ConfigError, match=r"steps.jsonl, line 2 cannot be read: it is nested"):
+        list(read_lines(file))
+    file.write_bytes(b'{"a": 1}\n\xff\n')
+    with pytest.raises(ConfigError, match=r"steps.jsonl, line \d cannot be read: 'utf-8' codec"):
+        list(read_lines(file))
