@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field, Tag
 
 from sgdflow.config.fields import Conf, Count, Exchange, Reply, Target, Text, form_of
+from sgdflow.update.select import UNDECIDED
 
 
 class Backward(Exchange):
@@ -35,6 +36,10 @@ class Sampling(Conf):
     examples: Literal["failing", "random"] = "failing"
     count: Annotated[int, Field(ge=0)] = 2
     """0: none; for update rules that go by scores alone."""
+    order: Literal["random", "waiting"] = "random"
+    """waiting: those come first that were sampled least often."""
+    draws: Count = 1
+    """How often others are drawn, at most, where a sample teaches nothing."""
 
 
 class Loss(Conf):
@@ -84,6 +89,8 @@ class SelectConf(Conf):
     count: Count = 1
     dismissive: Text = "nothing should change"
     """What a gradient says that asks for no change."""
+    undecided: tuple[Text, ...] = UNDECIDED
+    """What one says that cannot tell, and that asks nobody for a change."""
 
 
 class Update(Exchange):
@@ -158,13 +165,15 @@ class GateConf(Conf):
     """The update gate."""
 
     rule: Literal["strict", "not_worse", "always", "paired"] = "strict"
-    examples: Literal["batch", "validation"] = "batch"
-    """Which examples are scored for it."""
+    examples: Literal["batch", "validation", "sampled"] = "batch"
+    """Which examples are scored for it; sampled: those learned from, and the guard."""
     tolerance: Annotated[float, Field(ge=0)] = 0.0
     wave: Count | None = 16
     """Examples scored at once; null: all, also where the proposal can no longer pass."""
     first: Literal["sampled"] | None = None
     """sampled: what repairs none of the sampled failures is turned down before."""
+    guard: Annotated[int, Field(ge=0)] = 0
+    """Examples known to be right that stand beside the sampled ones."""
     level: Annotated[float, Field(gt=0, lt=1)] = 0.05
     """paired: how likely a run may be to accept anything that is not better."""
     repeats: Count = 1
@@ -205,6 +214,30 @@ class StopConf(Conf):
     budget: BudgetConf = BudgetConf()
 
 
+class ProposalsConf(Conf):
+    """How many proposals a step makes, and of which form."""
+
+    parents: Count = 1
+    """Candidates of the pool that a step starts from."""
+    each: Count = 1
+    """Proposals for each of them, from examples of their own."""
+    form: Literal["joint", "single"] = "joint"
+    """joint: all new texts together; single: each by itself, and together those that pass."""
+    fallback: bool = False
+    """Whether a joint proposal that is turned down is tried text by text."""
+
+
+class PoolConf(Conf):
+    """The candidates that are kept, and which of them a step starts from."""
+
+    keep: Count = 1
+    choose: Literal["newest", "best", "pareto", "queue"] = "newest"
+    temperature: Annotated[float, Field(gt=0)] = 0.1
+    """queue: how evenly candidates are drawn; means differ by 1 at most."""
+    merge: bool = False
+    """Whether changes of different parameters in two candidates are tried together."""
+
+
 class MethodConf(Conf):
     """Everything a step does."""
 
@@ -216,8 +249,16 @@ class MethodConf(Conf):
     backward: AnyBackward | None = Backward()
     """null: no backward pass."""
     aggregation: Aggregation = Aggregation()
-    shuffle: bool = False
-    """Deal the gradients of each node to the wrong examples; a control."""
+    lazy: bool = False
+    """Score training examples only as far as a step needs them."""
+    report_train: bool = False
+    """Whether a lazy method scores all of them at the end, for the report."""
+    idle: bool = True
+    """Whether calls are made that no feedback asks for: backward, and rewrites."""
+    shuffle: bool | Literal["nodes"] = False
+    """Deal the gradients of each node to the wrong examples, or nodes: to other parameters."""
+    proposals: ProposalsConf = ProposalsConf()
+    pool: PoolConf = PoolConf()
     update: AnyUpdate = RewriteConf()
     gate: GateConf = GateConf()
     confirm: ConfirmConf | None = None

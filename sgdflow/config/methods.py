@@ -11,7 +11,8 @@ from sgdflow.config.problems import Problems, ask, build_backward
 from sgdflow.config.targets import resolve
 from sgdflow.descent.budget import Budget
 from sgdflow.descent.confirm import Confirm
-from sgdflow.descent.method import Method, Sample, Stop
+from sgdflow.descent.method import Method, Proposals, Sample, Stop
+from sgdflow.descent.pool import Keeping
 from sgdflow.errors import ConfigError, did_you_mean, listed
 from sgdflow.executor.backward import Differentiation
 from sgdflow.executor.functions import Function
@@ -41,7 +42,8 @@ def build_method(conf: schema.MethodConf, graph: Graph, prompts: Prompts) -> Met
                 "method.aggregation.successors",
                 "gradients",
             )
-            differentiation = Differentiation(default, join)
+            asks = None if conf.idle else _select(conf).asks
+            differentiation = Differentiation(default, join, asks)
             problems.extend(_backward_problems(graph, default))
     with problems.collected():
         loss = _loss(conf.loss, prompts)
@@ -59,7 +61,7 @@ def build_method(conf: schema.MethodConf, graph: Graph, prompts: Prompts) -> Met
     assert update is not None
     return Method(
         name=conf.name,
-        sample=Sample(conf.sample.examples, conf.sample.count),
+        sample=Sample(**conf.sample.model_dump()),
         loss=loss,
         differentiation=differentiation,
         aggregate_examples=aggregate,
@@ -70,6 +72,11 @@ def build_method(conf: schema.MethodConf, graph: Graph, prompts: Prompts) -> Met
         select=_select(conf),
         confirm=None if conf.confirm is None else Confirm(conf.confirm.level),
         shuffle=conf.shuffle,
+        lazy=conf.lazy,
+        report_train=conf.report_train,
+        idle=conf.idle,
+        proposals=Proposals(**conf.proposals.model_dump()),
+        pool=Keeping(**conf.pool.model_dump()),
     )
 
 
@@ -99,7 +106,7 @@ def _select(conf: schema.MethodConf) -> Select:
     if isinstance(conf.update, Target):
         return Select()
     select = conf.update.select
-    return Select(select.rule, select.count, select.dismissive)
+    return Select(**select.model_dump())
 
 
 def _stop(conf: schema.MethodConf, graph: Graph) -> Stop:

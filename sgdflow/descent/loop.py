@@ -10,6 +10,7 @@ from sgdflow.data import Example
 from sgdflow.descent.budget import Meter
 from sgdflow.descent.confirm import Confirmation
 from sgdflow.descent.method import Method, Problem
+from sgdflow.descent.rounds import Rounds, State
 from sgdflow.descent.stepper import Stepper
 from sgdflow.descent.steps import Gating, Observer, Result, Scores, Step
 from sgdflow.errors import BudgetSpent
@@ -17,10 +18,10 @@ from sgdflow.executor.evaluation import Evaluation, Evaluator, Summary
 from sgdflow.executor.graph import Parameters
 from sgdflow.executor.progress import Progress, Unwatched
 from sgdflow.llm import LLM
-from sgdflow.update import (
-    Gate,
-    Past,
-)
+from sgdflow.update import Gate
+
+_AT_ONCE = 8
+"""Examples that are scored at once to see whether all are good enough."""
 
 
 @dataclass
@@ -55,7 +56,8 @@ class Descent:
         self._evaluate = Evaluator(graph, score, llm, self._progress, problem.first)
         self._observer = observer
         self._meter = Meter(llm, problem.graph)
-        self._steps = Stepper(problem, method, llm, self._evaluate, self._meter, self._progress)
+        steps = Stepper(problem, method, llm, self._evaluate, self._meter, self._progress)
+        self._rounds = Rounds(problem, method, self._evaluate, steps)
 
     async def run(self, start: Parameters) -> Result:
         """Descend from these parameters and return the best that were found."""
@@ -63,8 +65,10 @@ class Descent:
         try:
             await self._descend(course)
             await self._confirm(course, start)
+            if self._method.lazy and self._method.report_train:
+                course.initial = await self._scores(start, ended=True)
             if course.best != start:
-                course.final = await self._scores(course.best)
+                course.final = await self._scores(course.best, ended=True)
         except BudgetSpent as error:
             course.reason, course.final = str(error), self._known_scores(course.best)
             course.initial = course.initial or self._known_scores(start)
@@ -108,32 +112,40 @@ class Descent:
         """Take steps until there is a reason to stop."""
         course.initial = await self._scores(course.best)
         self._observer.scored(course.initial)
-        current = best = course.best
-        accepted = unaccepted = 0
-        history: tuple[Past, ...] = ()
-        while not (reason := await self._reason_to_stop(current, len(history), unaccepted)):
-            before = self._llm.spent()
-            tried, past = await self._steps.take(current, history)
-            history += (past,)
+        state, number, unaccepted = await self._rounds.start(course.best), 0, 0
+        while not (reason := await self._reason_to_stop(state, number, unaccepted)):
+            number += 1
+            before, best = self._llm.spent(), course.best
+            proposals, state = await self._rounds.take(number, state)
             validation = None
-            unaccepted += not tried.malformed
-            if tried.decision.accepted:
-                current = tried.proposed
-                accepted, unaccepted = accepted + 1, 0
-                if self._method.confirm is None:
-                    validation = await self._summary(current, self._problem.splits.validation)
-                if await self._at_least_as_good(current, best):
-                    best = current
-            self._evaluate.keep(course.start, current, best)
-            spent = (before, self._llm.spent())
-            self._observer.stepped(Step(len(history), tried, validation, best, spent))
-            course.best, course.steps, course.accepted = best, len(history), accepted
-            course.gating += tried.gating
+            unaccepted += not all(one.malformed for one in proposals)
+            for one in sorted(proposals, key=lambda one: one.number or 0):
+                if one.decision.accepted:
+                    unaccepted = 0
+                    if await self._at_least_as_good(one.proposed, best):
+                        best = one.proposed
+            if proposals[0].decision.accepted and self._method.confirm is None:
+                splits = self._problem.splits
+                validation = await self._summary(proposals[0].proposed, splits.validation)
+            kept = state.pool.candidates
+            self._evaluate.keep(course.start, best, *(one.parameters for one in kept))
+            step = Step(
+                number,
+                proposals[0],
+                validation,
+                best,
+                (before, self._llm.spent()),
+                proposals[1:],
+                tuple(one.number for one in kept),
+            )
+            self._observer.stepped(step)
+            course.best, course.steps, course.accepted = best, number, state.accepted
+            course.gating += step.gating
         course.reason = reason
 
-    async def _reason_to_stop(self, current: Parameters, number: int, unaccepted: int) -> str:
+    async def _reason_to_stop(self, state: State, number: int, unaccepted: int) -> str:
         stop = self._method.stop
-        if self._method.batch is None and (reason := await self._good_enough(current)):
+        if reason := await self._good_enough(state.pool.newest.parameters):
             return reason
         if number >= stop.steps:
             return f"steps: all {stop.steps} were taken"
@@ -144,7 +156,9 @@ class Descent:
         return ""
 
     async def _good_enough(self, current: Parameters) -> str:
-        train = await self._evaluate(current, self._problem.splits.train)
+        train = await self._as_far_as_it_matters(current)
+        if train is None:
+            return ""
         summary = train.summary()
         if summary is None:
             why = next(iter(train.failures.values()))
@@ -153,11 +167,33 @@ class Descent:
             return f"score: {summary.mean:.4g} on all {summary.n} training examples"
         return ""
 
-    async def _scores(self, parameters: Parameters) -> Scores:
+    async def _as_far_as_it_matters(self, current: Parameters) -> Evaluation | None:
+        """Score the training examples; None as soon as their mean cannot be good enough.
+
+        Where steps score only some of them, the others are scored once those are good enough.
+        """
+        train = self._problem.splits.train
+        if self._method.batch is None and not self._method.lazy:
+            return await self._evaluate(current, train)
+        while True:
+            known = self._evaluate.some(current, train)
+            lost = sum(1 - score for score in known.scores.values()) + len(known.failures)
+            left = [example for example in train if example.id not in known.outcomes]
+            if not left:
+                return known
+            if not known.outcomes or lost > (1 - self._method.stop.score) * len(train) + 1e-9:
+                return None
+            await self._evaluate(current, left[:_AT_ONCE])
+
+    async def _scores(self, parameters: Parameters, *, ended: bool = False) -> Scores:
         """Score all splits; what no step goes by is not held against the budget."""
         splits = self._problem.splits
-        with self._meter.reporting() if self._method.batch is not None else nullcontext():
-            train = await self._evaluate(parameters, splits.train)
+        if self._method.lazy and not (ended and self._method.report_train):
+            train = self._evaluate.known(parameters, splits.train) or Evaluation({})
+        else:
+            reported = self._method.batch is not None or self._method.lazy
+            with self._meter.reporting() if reported else nullcontext():
+                train = await self._evaluate(parameters, splits.train)
         validation = await self._evaluate(parameters, splits.validation)
         with self._meter.reporting():
             test = await self._evaluate(parameters, splits.test)
@@ -183,8 +219,8 @@ class Descent:
             self._method.gate.rule == "paired" and not splits.validation
         ):
             return True  # the gate has decided; what confirms may not choose as well
-        if not splits.validation and self._method.batch is not None:
-            return True  # scores on different batches do not compare: the gate has decided
+        if not splits.validation and (self._method.batch is not None or self._method.lazy):
+            return True  # scores on different examples do not compare: the gate has decided
         examples = splits.validation or splits.train
         before, after = await self._evaluate(best, examples), await self._evaluate(new, examples)
         return not before.scores or Gate("not_worse").decide(before, after).accepted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import Literal
@@ -9,12 +10,14 @@ from typing import Literal
 from sgdflow.data import Splits
 from sgdflow.descent.budget import Budget
 from sgdflow.descent.confirm import Confirm
+from sgdflow.descent.pool import Keeping
 from sgdflow.executor.backward import Differentiation
 from sgdflow.executor.evaluation import Evaluation, First
 from sgdflow.executor.graph import Graph
 from sgdflow.executor.loss import Loss, Score
 from sgdflow.update import Gate, Select, UpdateRule
 from sgdflow.update.evidence import ItemAggregation
+from sgdflow.update.paired import fixed_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +28,52 @@ class Sample:
     """failing: scored below 1."""
     count: int = 2
     """0: none; for update rules that go by scores alone."""
+    order: Literal["random", "waiting"] = "random"
+    """waiting: those come first that were sampled least often."""
+    draws: int = 1
+    """How often others are drawn, at most, where a sample teaches nothing."""
 
-    def draw(self, evaluation: Evaluation, random: Random) -> tuple[str, ...]:
-        """Return at most `count` example ids, in the order of the batch."""
+    def draw(
+        self,
+        evaluation: Evaluation,
+        random: Random,
+        waited: Mapping[str, int] | None = None,
+        without: Collection[str] = (),
+    ) -> tuple[str, ...]:
+        """Return at most `count` example ids, in the order of the batch.
+
+        `waited` says how often an example was sampled before; those in `without` are left out.
+        """
         scores = evaluation.scores
         pool = [i for i, s in scores.items() if s < 1] if self.examples == "failing" else [*scores]
-        chosen = set(random.sample(pool, min(self.count, len(pool))))
+        pool = [i for i in pool if i not in without]
+        drawn = random.sample(pool, min(self.count, len(pool)))
+        if self.order == "waiting":
+            times = waited or {}
+            drawn = sorted(fixed_order(pool), key=lambda i: times.get(i, 0))[: self.count]
+        chosen = set(drawn)
         return tuple(i for i in pool if i in chosen)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposals:
+    """How many proposals a step makes, and of which form."""
+
+    parents: int = 1
+    """Candidates that a step starts from."""
+    each: int = 1
+    """Proposals for each of them, from examples of their own."""
+    form: Literal["joint", "single"] = "joint"
+    """joint: all new texts together; single: each by itself, and together those that pass."""
+    fallback: bool = False
+    """Whether a joint proposal that is turned down is tried text by text."""
+
+    def tests(self, parameters: int) -> int:
+        """Return how often a step may ask the gate where so many parameters may change."""
+        more = parameters + 1 if parameters > 1 else 0
+        whole = int(self.form == "joint" or not more)
+        parts = more if self.form == "single" or self.fallback else 0
+        return self.parents * self.each * (whole + parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +106,23 @@ class Method:
     select: Select = field(default_factory=Select)
     confirm: Confirm | None = None
     """None: what was found is returned as it is."""
-    shuffle: bool = False
-    """Deal the gradients of each node to the wrong examples; a control."""
+    shuffle: bool | Literal["nodes"] = False
+    """Deal the gradients of each node to the wrong examples, or nodes: to other parameters."""
+    lazy: bool = False
+    """Training examples are scored only as far as a step needs them."""
+    report_train: bool = False
+    """Whether a lazy method scores all training examples at the end, for the report."""
+    idle: bool = True
+    """Whether calls are made that no feedback asks for: backward, and rewrites."""
+    proposals: Proposals = field(default_factory=Proposals)
+    pool: Keeping = field(default_factory=Keeping)
 
     def compared(self, splits: Splits) -> int:
         """Return on how many examples the gate compares at most."""
         if self.gate.examples == "validation":
             return len(splits.validation)
+        if self.gate.examples == "sampled":
+            return min(len(splits.train), self.sample.count + self.gate.guard)
         return min(len(splits.train), self.batch or len(splits.train))
 
 

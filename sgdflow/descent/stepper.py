@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from random import Random
+from typing import Any
 
 from sgdflow.data import Example
 from sgdflow.descent.budget import Meter
+from sgdflow.descent.judge import Judge, Judgement, rejections
+from sgdflow.descent.learning import Lesson, Teacher
 from sgdflow.descent.method import Method, Problem
-from sgdflow.descent.scoring import repeated
 from sgdflow.descent.steps import Gating, Tried
-from sgdflow.descent.trial import Trial, put_to_the_first_gate, put_to_the_gate
-from sgdflow.errors import NodeFailed
-from sgdflow.executor.backward import backward_pass
-from sgdflow.executor.evaluation import Evaluation, Evaluator, Outcome
+from sgdflow.descent.trial import Trial
+from sgdflow.executor.evaluation import Evaluation, Evaluator
 from sgdflow.executor.forward import PromptForward
 from sgdflow.executor.graph import Parameters
-from sgdflow.executor.loss import unread
-from sgdflow.executor.progress import Progress, counted
-from sgdflow.executor.walk import together
+from sgdflow.executor.progress import Progress
 from sgdflow.llm import LLM
-from sgdflow.update import (
-    Decision,
-    Evidence,
-    Learned,
-    Past,
-    Proposal,
-    Situation,
-    gather_evidence,
-    shuffled,
-)
+from sgdflow.update import Decision, Past, Proposal, Situation
 
 
 class Stepper:
@@ -47,84 +35,73 @@ class Stepper:
     ) -> None:
         self._problem, self._method, self._llm = problem, method, llm
         self._evaluate, self._meter, self._progress = evaluate, meter, progress
+        self._teacher = Teacher(problem, method, llm, evaluate, progress)
+        self._judge = Judge(problem, method, evaluate, meter)
 
-    async def take(self, parameters: Parameters, history: tuple[Past, ...]) -> tuple[Tried, Past]:
-        """Take one step up to the gate's decision."""
+    async def take(
+        self, number: int, variant: int, parameters: Parameters, history: tuple[Past, ...]
+    ) -> tuple[Tried, Past]:
+        """Make one proposal of a step, up to the gate's decision."""
         method = self._method
-        self._progress.step(len(history) + 1, method.stop.steps)
-        random = Random(f"{self._problem.seed}/step/{len(history) + 1}")
-        batch = self._batch(random)
-        current = await self._evaluate(parameters, batch)
-        sampled = set(method.sample.draw(current, random))
+        self._progress.step(number, method.stop.steps)
+        own = f"/{variant}" if variant else ""
+        random = Random(f"{self._problem.seed}/step/{number}{own}")
         names = method.select.before(self._problem.optimised, random)
-        done = self._progress.expect("learning", len(sampled))
-        learned = await together(
-            counted(self._learn(example, current.outcomes[example.id], parameters, names), done)
-            for example in batch
-            if example.id in sampled
-        )
-        evidence = method.select.after(self._evidence(learned, names, random), random)
+        lesson = await self._teacher.lesson(parameters, names, history, random)
         situation = Situation(
             self._problem.graph,
             parameters,
-            evidence,
-            len(history) + 1,
+            lesson.evidence,
+            number,
             names,
-            learned,
+            lesson.learned,
             history,
-            lambda proposed: self._candidate(proposed, batch),
+            lambda proposed: self._candidate(proposed, lesson.batch),
             random,
+            variant,
         )
         scored = self._meter.gate_calls
         self._progress.expect("rewriting", 0)
         proposal = await method.update.propose(situation, self._llm)
-        trial = await self._decide(situation, proposal, current, batch)
-        gating = self._gating(trial, proposal, self._meter.gate_calls - scored)
-        proposed = {**parameters, **proposal.changes}
-        tried = Tried(current, learned, evidence, parameters, proposed, proposal, trial, gating)
-        return tried, Past(
-            situation.step,
-            parameters,
-            evidence,
-            proposal,
-            trial.decision,
-            _mean(trial.current),
-            _mean(trial.candidate),
-        )
+        judgement = Judgement(proposal, _nothing(method, situation, proposal), ())
+        if proposal.changes:
+            down = sum(past.turned_down for past in history)
+            judgement = await self._judge.judge(parameters, proposal, lesson, down, random)
+        tried = self._tried(parameters, lesson, judgement, self._meter.gate_calls - scored)
+        return tried, _past(situation, proposal, judgement)
 
-    async def _decide(
+    async def merge(
         self,
-        situation: Situation,
-        proposal: Proposal,
-        current: Evaluation,
-        batch: Sequence[Example],
-    ) -> Trial:
-        """Ask the gate about a proposal, if there is one."""
-        update = self._method.update
-        gate = self._method.gate.after(_turned_down(situation.history), self._method.stop.steps)
-        if not proposal.changes:
-            return Trial(Decision(False, _why_nothing(self._method, situation, proposal)))
-        proposed = {**situation.parameters, **proposal.changes}
-        unscored = gate.rule == "always" and self._method.batch is not None
-        splits = self._problem.splits
-        examples = splits.validation if gate.examples == "validation" and not unscored else batch
-        known = {example.id: example for example in (*batch, *examples)}
+        number: int,
+        parameters: Parameters,
+        changes: Mapping[str, Any],
+        history: tuple[Past, ...],
+    ) -> tuple[Tried, Past]:
+        """Propose what another candidate changed; nothing is learned for it."""
+        random = Random(f"{self._problem.seed}/merge/{number}")
+        batch, current = await self._teacher.scored(parameters, random)
+        lesson, scored = Lesson(batch, current, (), {}), self._meter.gate_calls
+        proposal, down = Proposal(changes), sum(past.turned_down for past in history)
+        judgement = await self._judge.whole(parameters, proposal, lesson, down, random)
+        tried = self._tried(parameters, lesson, judgement, self._meter.gate_calls - scored)
+        situation = Situation(self._problem.graph, parameters, {}, number, (), (), history)
+        return tried, _past(situation, proposal, judgement)
 
-        async def score(ids: Collection[str]) -> Evaluation:
-            with self._meter.gating():
-                chosen = [known[i] for i in ids]
-                return await repeated(self._evaluate, proposed, chosen, gate.repeats)
-
-        compared = await repeated(self._evaluate, situation.parameters, examples, gate.repeats)
-        if gate.first is not None:
-            failures = {one.forward.example: one.score for one in situation.learned}
-            failures = {i: score for i, score in failures.items() if score < 1}
-            if turned_down := await put_to_the_first_gate(failures, compared, score):
-                return turned_down
-        if unscored:  # no later step scores this batch, and this one need not
-            return Trial(Decision(True, "the gate is always open"))
-        to_the_end = update.goes_by_scores and gate.rule != "paired"
-        return await put_to_the_gate(gate, compared, score, to_the_end=to_the_end)
+    def _tried(
+        self, parameters: Parameters, lesson: Lesson, judgement: Judgement, calls: int
+    ) -> Tried:
+        proposal, trial = judgement.proposal, judgement.trial
+        return Tried(
+            lesson.current,
+            lesson.learned,
+            lesson.evidence,
+            parameters,
+            {**parameters, **proposal.changes},
+            proposal,
+            trial,
+            self._gating(trial, proposal, calls),
+            judgement.tested,
+        )
 
     async def _candidate(self, proposed: Parameters, examples: Sequence[Example]) -> Evaluation:
         with self._meter.gating():
@@ -139,62 +116,31 @@ class Stepper:
         total, evaluated = len(trial.current.outcomes), len(trial.seen.outcomes)
         return Gating(calls, total, evaluated, trial.spared * nodes)
 
-    def _batch(self, random: Random) -> tuple[Example, ...]:
-        train, size = self._problem.splits.train, self._method.batch
-        if size is None or size >= len(train):
-            return train
-        chosen = set(random.sample(range(len(train)), size))
-        return tuple(example for i, example in enumerate(train) if i in chosen)
 
-    async def _learn(
-        self, example: Example, outcome: Outcome, parameters: Parameters, names: Collection[str]
-    ) -> Learned:
-        graph, how = self._problem.graph, self._method.differentiation
-        assert outcome.score is not None  # only scored examples are sampled
-        passed = outcome.passed
-        unanswered = passed.failures.get(graph.output)
-        learned = Learned(passed, outcome.score, unanswered=unanswered)
-        output = passed.produced(passed.end(graph.output))
-        reading = (
-            unread(unanswered, graph.output)
-            if unanswered
-            else self._problem.score.reading(output, example.target)
-        )
-        try:
-            feedback = await self._method.loss.feedback(
-                example, output, outcome.score, self._llm, reading
-            )
-        except NodeFailed as error:
-            return replace(learned, failure=f"loss: {error}", calls=error.calls)
-        learned = replace(learned, feedback=feedback.value, calls=feedback.calls)
-        if how is None:
-            return learned
-        backward = await backward_pass(
-            graph, parameters, outcome.passed, feedback.value, names, how, self._llm
-        )
-        return replace(learned, backward=backward)
-
-    def _evidence(
-        self, learned: Sequence[Learned], names: Collection[str], random: Random
-    ) -> Evidence:
-        backward = {one.forward.example: one.backward for one in learned if one.backward}
-        evidence = gather_evidence(
-            self._problem.graph,
-            [one.forward for one in learned],
-            None if self._method.differentiation is None else backward,
-            names,
-            self._method.aggregate_examples,
-        )
-        return shuffled(evidence, random) if self._method.shuffle else evidence
-
-
-def _turned_down(history: Sequence[Past]) -> int:
-    return sum(bool(past.proposal.changes) and not past.decision.accepted for past in history)
+def _past(situation: Situation, proposal: Proposal, judgement: Judgement) -> Past:
+    trial = judgement.trial
+    taken = trial.decision.accepted
+    return Past(
+        situation.step,
+        situation.parameters,
+        situation.evidence,
+        judgement.proposal if taken else proposal,
+        trial.decision,
+        _mean(trial.current),
+        _mean(trial.candidate),
+        tuple(one.forward.example for one in situation.learned),
+        len(list(rejections(judgement))) if proposal.changes else 0,
+        trial.decision.most,
+    )
 
 
 def _mean(evaluation: Evaluation | None) -> float | None:
     summary = evaluation.summary() if evaluation else None
     return summary.mean if summary else None
+
+
+def _nothing(method: Method, situation: Situation, proposal: Proposal) -> Trial:
+    return Trial(Decision(False, _why_nothing(method, situation, proposal)))
 
 
 def _why_nothing(method: Method, situation: Situation, proposal: Proposal) -> str:
@@ -213,5 +159,7 @@ def _why_nothing(method: Method, situation: Situation, proposal: Proposal) -> st
             if one.backward
             for failure in one.backward.failures.values()
         ]
+        if not failures and any(one.backward and one.backward.gradients for one in learned):
+            return "no gradient asks for a change"
         return "no gradient reached a parameter" + (f" ({failures[0]})" if failures else "")
     return "the proposal changes nothing"

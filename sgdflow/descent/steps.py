@@ -37,6 +37,15 @@ class Gating:
 
 
 @dataclass(frozen=True, slots=True)
+class Tested:
+    """A part of a proposal that the gate was asked about besides the whole."""
+
+    changes: tuple[str, ...]
+    """Names of the parameters."""
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
 class Tried:
     """A step up to the gate's decision."""
 
@@ -49,6 +58,14 @@ class Tried:
     proposal: Proposal
     trial: Trial
     gating: Gating
+    tested: tuple[Tested, ...] = ()
+    """What was asked about before this trial, each in turn; the trial is of what is proposed."""
+    parents: tuple[int, ...] = (0,)
+    """Numbers of the candidates that it was made from."""
+    number: int | None = None
+    """That of the candidate it became; None where it was turned down."""
+    why: str = "joint"
+    """joint; part: some of its texts; merge."""
 
     @property
     def candidate(self) -> Evaluation | None:
@@ -59,6 +76,11 @@ class Tried:
     def decision(self) -> Decision:
         """Return the gate's decision."""
         return self.trial.decision
+
+    @property
+    def gain(self) -> float:
+        """Return what it gained on the gate's examples that were scored."""
+        return self.trial.gain
 
     @property
     def malformed(self) -> bool:
@@ -77,6 +99,20 @@ class Step:
     best: Parameters
     spent: tuple[Mapping[str, Spent], Mapping[str, Spent]]
     """All that the run had used when the step began and when it ended."""
+    others: tuple[Tried, ...] = ()
+    """Further proposals of the step, in the order in which they were made."""
+    pool: tuple[int, ...] = (0,)
+    """Numbers of the candidates that are kept after it."""
+
+    @property
+    def proposals(self) -> tuple[Tried, ...]:
+        """Return all proposals, the one that stands for the step first."""
+        return (self.tried, *self.others)
+
+    @property
+    def gating(self) -> Gating:
+        """Return what it took to decide on all proposals."""
+        return sum((one.gating for one in self.proposals), Gating())
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 
+from sgdflow.errors import plural
 from sgdflow.executor.evaluation import Evaluation
 from sgdflow.update import Decision, Gate
 
@@ -26,6 +27,14 @@ class Trial:
     def candidate(self) -> Evaluation | None:
         """Return the proposal's evaluation; None where it is not that of all examples."""
         return None if self.spared else self.seen
+
+    @property
+    def gain(self) -> float:
+        """Return what the proposal gained on the examples that were scored with it."""
+        if self.current is None or self.seen is None:
+            return 0.0
+        before, after = self.current.comparable.scores, self.seen.comparable.scores
+        return sum(after.get(i, 0.0) - before[i] for i in self.seen.outcomes if i in before)
 
     @property
     def spared(self) -> int:
@@ -55,14 +64,25 @@ async def put_to_the_gate(
 
 
 async def put_to_the_first_gate(
-    failures: Mapping[str, float], current: Evaluation, score: Score
+    failures: Mapping[str, float], current: Evaluation, score: Score, guard: Collection[str] = ()
 ) -> Trial | None:
-    """Turn a proposal down that repairs none of these failures; None: it may go on.
+    """Turn a proposal down that repairs none of these failures, or breaks as much as it repairs.
 
-    A failure, given with its score, is repaired where it scores higher than before.
+    None: it may go on. A failure, given with its score, is repaired where it scores higher than
+    before; `guard` are examples that scored 1.
     """
-    after = (await score(failures)).scores
-    if not failures or any(after.get(i, 0.0) > before for i, before in failures.items()):
+    after = (await score([*failures, *guard])).comparable.scores
+    gains = {i: after.get(i, 0.0) - before for i, before in failures.items()}
+    broken = sum(1 - after.get(i, 0.0) for i in guard)
+    repaired = sum(gains.values()) if guard else sum(gain > 0 for gain in gains.values())
+    if not failures or repaired > broken:
         return None
-    decision = Decision(False, f"repairs none of the {len(failures)} sampled failures")
-    return Trial(decision, current, await score([i for i in current.outcomes if i in failures]))
+    words = f"repairs none of the {plural(len(failures), 'sampled failure')}"
+    if guard and repaired > 0:
+        words = f"breaks as much as it repairs: {repaired:.4g} gained, {broken:.4g} lost"
+    looked_at = {*failures, *guard}
+    return Trial(
+        Decision(False, words),
+        current,
+        await score([i for i in current.outcomes if i in looked_at]),
+    )

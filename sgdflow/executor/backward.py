@@ -6,7 +6,7 @@ gradient(v) = A( h_w(Pred(w), w, gradient(w)) restricted to v, for each successo
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +42,8 @@ class Differentiation:
 
     default: BackwardFunction
     aggregate: Aggregation = collect
+    asks: Callable[[Any], bool] | None = None
+    """Whether a gradient asks for a change; nodes with none make no call. None: all do."""
 
 
 async def backward_pass(
@@ -99,6 +101,9 @@ class _UnderWay:
         if not self.arrived[name]:
             return ()
         self.aggregated[name] = _aggregated(self.how, self.arrived[name])
+        asks = self.how.asks
+        if asks is not None and not any(asks(one.value) for one in self.arrived[name]):
+            return ()
         node = self.graph.nodes[name]
         function = node.backward or self.how.default
         targets = [p for p in node.predecessors if p in self.reach]

@@ -188,6 +188,11 @@ class Evaluator:
         known.update({example.id: o for example, o in zip(todo, outcomes, strict=True)})
         return Evaluation({example.id: known[example.id] for example in examples})
 
+    def some(self, parameters: Parameters, examples: Sequence[Example]) -> Evaluation:
+        """Return the outcomes that are known, of whichever examples."""
+        known = self._known.get((_key(parameters), 0), {})
+        return Evaluation({one.id: known[one.id] for one in examples if one.id in known})
+
     def known(self, parameters: Parameters, examples: Sequence[Example]) -> Evaluation | None:
         """Return the outcomes that are known, None where one of them is not."""
         known = self._known.get((_key(parameters), 0), {})

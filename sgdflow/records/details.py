@@ -16,7 +16,11 @@ from sgdflow.records.folder import FORMAT, SPLITS
 
 def calls_record(step: Step) -> dict[str, Any]:
     """Return one line of calls.jsonl: prompts and replies of sampled examples and of updates."""
-    learned = step.tried.learned
+    learned = [one for tried in step.proposals for one in tried.learned]
+    updates: dict[str, list[Call]] = {}
+    for tried in step.proposals:
+        for name, made in tried.proposal.calls.items():
+            updates.setdefault(name, []).extend(made)
     return {
         "format": FORMAT,
         "step": step.number,
@@ -29,7 +33,7 @@ def calls_record(step: Step) -> dict[str, Any]:
             }
             for one in learned
         ],
-        "updates": {name: _calls(made) for name, made in step.tried.proposal.calls.items()},
+        "updates": {name: _calls(made) for name, made in updates.items()},
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from sgdflow.descent import Result, Scores, Step
+from sgdflow.descent import Result, Scores, Step, Tried
 from sgdflow.executor.backward import BackwardPass
 from sgdflow.executor.evaluation import Summary
 from sgdflow.executor.forward import ForwardPass
@@ -34,17 +34,30 @@ def step_record(step: Step) -> dict[str, Any]:
             "candidate": summary_record(tried.candidate.summary() if tried.candidate else None),
             "validation": summary_record(step.validation),
         },
+        "from": list(tried.parents),
+        "candidate": tried.number,
+        "why": tried.why,
+        "pool": list(step.pool),
         "accepted": tried.decision.accepted,
         "reason": tried.decision.reason,
         "gate": {
             "at_most": tried.decision.most,
             "gain": tried.decision.gain,
             "needed": tried.decision.needed,
-            **asdict(tried.gating),
+            **asdict(step.gating),
         },
         "sampled": [_learned(one) for one in tried.learned],
         "proposal": dict(tried.proposal.changes),
         "skipped": dict(tried.proposal.skipped),
+        "tested": [
+            {
+                "changes": list(t.changes),
+                "accepted": t.decision.accepted,
+                "reason": t.decision.reason,
+            }
+            for t in tried.tested
+        ],
+        "others": [_other(one) for one in step.others],
         "tried": [{"changes": dict(c.changes), "score": c.score} for c in tried.proposal.tried],
         "calls": {r: s.calls - _of(before, r).calls for r, s in sorted(after.items())},
         "tokens": {
@@ -52,7 +65,21 @@ def step_record(step: Step) -> dict[str, Any]:
             for role, spent in sorted(after.items())
         },
         "cost": {role: (spent - _of(before, role)).cost for role, spent in sorted(after.items())},
-        "malformed": _malformed(step),
+        "malformed": sum(map(_malformed, step.proposals)),
+    }
+
+
+def _other(tried: Tried) -> dict[str, Any]:
+    """Return a further proposal of a step."""
+    return {
+        "from": list(tried.parents),
+        "candidate": tried.number,
+        "why": tried.why,
+        "accepted": tried.decision.accepted,
+        "reason": tried.decision.reason,
+        "sampled": [one.forward.example for one in tried.learned],
+        "proposal": dict(tried.proposal.changes),
+        "skipped": dict(tried.proposal.skipped),
     }
 
 
@@ -159,9 +186,8 @@ def _why(unanswered: Failure) -> dict[str, str]:
     return {"node": unanswered.origin, "kind": unanswered.kind, "reason": unanswered.reason}
 
 
-def _malformed(step: Step) -> int:
-    """Count the replies of the step that could not be read and were asked for again."""
-    tried = step.tried
+def _malformed(tried: Tried) -> int:
+    """Count the replies of a proposal that could not be read and were asked for again."""
     passes: list[ForwardPass | BackwardPass] = [
         one.backward for one in tried.learned if one.backward
     ]

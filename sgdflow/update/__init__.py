@@ -6,13 +6,12 @@ from sgdflow.update.gate import Gate
 from sgdflow.update.optoprime import Whole
 from sgdflow.update.own import CallableUpdate
 from sgdflow.update.rewrite import Rewrite
-from sgdflow.update.rule import Candidate, Past, Proposal, Situation, StepCalls, UpdateRule
+from sgdflow.update.rule import Past, Proposal, Scored, Situation, StepCalls, UpdateRule
 from sgdflow.update.search import Search
 from sgdflow.update.select import Select
 
 __all__ = [
     "CallableUpdate",
-    "Candidate",
     "Decision",
     "Evidence",
     "Gate",
@@ -21,6 +20,7 @@ __all__ = [
     "Past",
     "Proposal",
     "Rewrite",
+    "Scored",
     "Search",
     "Select",
     "Situation",

@@ -102,6 +102,25 @@ def shuffled(evidence: Evidence, random: Random) -> Evidence:
     return {name: items for name, items in dealt.items() if items}
 
 
+def dealt_across_nodes(evidence: Evidence, random: Random) -> Evidence:
+    """Deal the gradients of each parameter to items of another one.
+
+    A parameter that is the only one with evidence has nobody to deal with, and is left out.
+    """
+    items = [(name, item) for name, found in evidence.items() for item in found]
+    dealt: dict[str, dict[int, Item]] = {}
+    pairs = _exchanged(range(len(items)), lambda place: items[place][0], random) if items else ()
+    for place, other in pairs:
+        name, item = items[place]
+        moved = replace(item, gradients=items[other][1].gradients)
+        dealt.setdefault(name, {})[place] = moved
+    return {
+        name: tuple(dealt[name][place] for place in sorted(dealt[name]))
+        for name in evidence
+        if name in dealt
+    }
+
+
 def _dealt(items: tuple[Item, ...], random: Random) -> tuple[Item, ...]:
     found: dict[int, Item] = {}
     for node in dict.fromkeys(item.node for item in items):

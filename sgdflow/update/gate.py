@@ -27,12 +27,15 @@ class Gate:
 
     rule: Literal["strict", "not_worse", "always", "paired"] = "strict"
     tolerance: float = 0.0
-    examples: Literal["batch", "validation"] = "batch"
-    """Which examples are scored for it."""
+    examples: Literal["batch", "validation", "sampled"] = "batch"
+    """Which examples are scored for it; sampled: those learned from, and the guard."""
     wave: int | None = 16
     """Examples scored before it is asked whether the rest can matter; None: all of them."""
     first: Literal["sampled"] | None = None
-    """sampled: a proposal has to repair one of the failures that it was written from."""
+    """sampled: a proposal has to repair more of what it was written from than it breaks of the
+    guard; without a guard, to repair one of the failures."""
+    guard: int = 0
+    """How many examples that are known to be right stand beside the sampled ones."""
     level: float = 0.05
     """paired: how likely a run may be to accept anything that is not better."""
     repeats: int = 1

@@ -15,7 +15,7 @@ from sgdflow.prompting.ask import Ask
 from sgdflow.prompting.dressing import unfenced_like
 from sgdflow.prompting.templates import shown
 from sgdflow.update.evidence import Learned
-from sgdflow.update.prompt_views import check_length, not_texts
+from sgdflow.update.prompt_views import check_length, not_texts, score_words
 from sgdflow.update.rule import Past, Proposal, Situation, StepCalls
 
 
@@ -38,6 +38,13 @@ class Try:
     changes: Mapping[str, str]
     score: float | None
     accepted: bool
+    most: float | None = None
+    """The highest score that they could have had, where they were not scored to the end."""
+
+    @property
+    def scored(self) -> str:
+        """Return the score in words: "0.45", or "at most 0.45"."""
+        return score_words(self.score, self.most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +69,7 @@ class Whole:
         }
         try:
             answered = await self.ask.send(
-                llm, "graph", variables, names, accept=self._accept, sample=situation.step
+                llm, "graph", variables, names, accept=self._accept, sample=situation.sample
             )
         except NodeFailed as error:
             return Proposal({}, dict.fromkeys(names, str(error)), {"graph": error.calls})
@@ -82,15 +89,18 @@ class Whole:
         sample = {
             **self._program(graph, graph.initial(), names),
             "examples": [example],
-            "tries": [Try(dict.fromkeys(names[:1], "..."), 0.5, accepted=False)],
+            "tries": [
+                Try(dict.fromkeys(names[:1], "..."), 0.5, accepted=False),
+                Try(dict.fromkeys(names[:1], "..."), None, accepted=False, most=0.5),
+            ],
         }
         yield from self.ask.problems(sample, "the update rule", names)
         yield from not_texts(graph, optimised)
 
     @property
     def goes_by_scores(self) -> bool:
-        """Whether scores of rejected texts are shown."""
-        return self.memory > 0
+        """Return False: of a rejected text a bound on its score is shown where that is known."""
+        return False
 
     def calls(self, parameters: int) -> StepCalls:
         """Return what one step needs at most."""
@@ -134,8 +144,13 @@ def _executed(graph: Graph, one: Learned) -> Mapping[str, Any]:
 
 def _tries(history: Sequence[Past], count: int) -> Sequence[Try]:
     found = [
-        Try(past.proposal.changes, past.after, past.decision.accepted)
+        Try(
+            past.proposal.changes,
+            past.after,
+            past.decision.accepted,
+            past.most if past.after is None else None,
+        )
         for past in history
-        if past.after is not None
+        if past.after is not None or past.most is not None
     ]
     return found[len(found) - count :] if count < len(found) else found

@@ -27,6 +27,13 @@ class Attempt:
     """The score that it had to beat."""
     reason: str = ""
     """What the gate said."""
+    most: float | None = None
+    """The highest score that it could have had, where it was not scored to the end."""
+
+    @property
+    def scored(self) -> str:
+        """Return the score in words: "0.45", or "at most 0.45"."""
+        return score_words(self.score, self.most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +43,11 @@ class Stand:
     step: int
     text: str
     gradients: Sequence[Gradient]
+
+
+def score_words(score: float | None, most: float | None) -> str:
+    """Say a score, or the bound that is known in its place."""
+    return f"at most {most:.3g}" if score is None else f"{score:.3g}"
 
 
 def members(situation: Situation, name: str) -> Sequence[View]:
@@ -60,9 +72,17 @@ def examples(items: Sequence[Item]) -> Sequence[Mapping[str, Any]]:
 def rejected(history: Sequence[Past], name: str, count: int) -> Sequence[Attempt]:
     """Return the latest `count` texts of a parameter that the gate turned down, oldest first."""
     found = [
-        Attempt(past.proposal.changes[name], past.after, past.before, past.decision.reason)
+        Attempt(
+            past.proposal.changes[name],
+            past.after,
+            past.before,
+            past.decision.reason,
+            past.most if past.after is None else None,
+        )
         for past in history
-        if name in past.proposal.changes and past.after is not None and not past.decision.accepted
+        if name in past.proposal.changes
+        and (past.after is not None or past.most is not None)
+        and not past.decision.accepted
     ]
     return found[len(found) - count :] if count < len(found) else found
 

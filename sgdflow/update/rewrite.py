@@ -74,7 +74,7 @@ class Rewrite:
         sample = {
             "parameter": {"name": "parameter", "text": "..."},
             **self._work([SAMPLE_MEMBER], [SAMPLE_ITEM]),
-            "attempts": [Attempt("...", 0.5, 0.5, "...")],
+            "attempts": [Attempt("...", 0.5, 0.5, "..."), Attempt("...", None, 0.5, "...", 0.4)],
             "stands": [Stand(1, "...", [Gradient("successor", "...")])],
         }
         if self.critique is not None:
@@ -84,8 +84,8 @@ class Rewrite:
 
     @property
     def goes_by_scores(self) -> bool:
-        """Whether scores of rejected texts are shown."""
-        return self.memory > 0
+        """Return False: of a rejected text a bound on its score is shown where that is known."""
+        return False
 
     def calls(self, parameters: int) -> StepCalls:
         """Return what one step needs at most."""
@@ -100,7 +100,7 @@ class Rewrite:
         }
         calls: list[Call] = []
         # After a rejected proposal the same prompt may come again: ask for another reply.
-        sample, critique = situation.step, ""
+        sample, critique = situation.sample, ""
         try:
             if self.critique is not None:
                 review = await self.critique.send(llm, name, variables, sample=sample)

@@ -16,7 +16,7 @@ from sgdflow.update.evidence import Evidence, Learned
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class Scored:
     """New values that a rule had scored itself."""
 
     changes: Mapping[str, Any]
@@ -33,7 +33,7 @@ class Proposal:
     skipped: Mapping[str, str] = field(default_factory=dict)
     """Parameter name -> why there is no new text for it."""
     calls: Mapping[str, tuple[Call, ...]] = field(default_factory=dict)
-    tried: tuple[Candidate, ...] = ()
+    tried: tuple[Scored, ...] = ()
     """What the rule scored to choose these changes."""
 
 
@@ -50,6 +50,12 @@ class Past:
     before: float | None = None
     after: float | None = None
     """Mean scores on the gate's examples; None where the proposal did not come to the gate."""
+    sampled: tuple[str, ...] = ()
+    """The examples that it was written from."""
+    turned_down: int = 0
+    """How often the gate turned something down."""
+    most: float | None = None
+    """The highest mean that it could have had, where not all was scored."""
 
 
 Evaluate = Callable[[Parameters], Awaitable[Evaluation]]
@@ -78,6 +84,13 @@ class Situation:
     """Scores parameters on the step's batch; what is known is not computed again."""
     random: Random = field(default_factory=lambda: Random(0))
     """The step's own, derived from the seed."""
+    variant: int = 0
+    """Which of the step's proposals this is."""
+
+    @property
+    def sample(self) -> int:
+        """Return what tells apart requests of several steps, or proposals, that are alike."""
+        return self.step + 100_000 * self.variant
 
 
 class UpdateRule(Protocol):

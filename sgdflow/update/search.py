@@ -15,7 +15,7 @@ from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Answered, Ask
 from sgdflow.prompting.dressing import unfenced_like
 from sgdflow.update.prompt_views import SAMPLE_MEMBER, Attempt, check_length, members, not_texts
-from sgdflow.update.rule import Candidate, Proposal, Situation, StepCalls
+from sgdflow.update.rule import Proposal, Scored, Situation, StepCalls
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Search:
         tried = []
         for text in texts:
             scored = await situation.evaluate({**situation.parameters, name: text})
-            tried.append(Candidate({name: text}, _comparable(stood, scored)))
+            tried.append(Scored({name: text}, _comparable(stood, scored)))
         scored_texts = [one for one in tried if one.score is not None]
         best = max(scored_texts, key=lambda one: one.score or 0.0, default=None)
         reasons = [reason for reason in written if isinstance(reason, str)]

@@ -9,21 +9,24 @@ from typing import Literal
 
 from sgdflow.update.evidence import Evidence, Item
 
+UNDECIDED = ("not settle", "cannot be told")
+
 
 @dataclass(frozen=True, slots=True)
 class Select:
     """all; random: `count` of them, drawn anew each step; blamed: the `count` most blamed.
 
-    The blame of a parameter is the number of its gradients that do not hold the dismissive
-    phrase, those aside that its node passed on: where one of the node's predecessors was asked
-    for a change in the same example. Equals stand in random order, so that no parameter is
-    preferred for its place.
+    The blame of a parameter is the number of its gradients that ask for a change, those aside
+    that its node passed on: where one of the node's predecessors was asked for a change in the
+    same example. Equals stand in random order, so that no parameter is preferred for its place.
     """
 
     rule: Literal["all", "random", "blamed"] = "all"
     count: int = 1
     dismissive: str = "nothing should change"
     """What a gradient says, in any case of letters, that asks for no change."""
+    undecided: tuple[str, ...] = UNDECIDED
+    """What one says that cannot tell: it asks nobody for a change."""
 
     def before(self, optimised: Sequence[str], random: Random) -> tuple[str, ...]:
         """Return the parameters that the backward pass works for, in declared order."""
@@ -49,17 +52,22 @@ class Select:
             (item.example, item.node)
             for items in evidence.values()
             for item in items
-            if self._asking(item)
+            if self.asking(item)
         }
         return {
             name: sum(
-                self._asking(item)
+                self.asking(item)
                 for item in items
                 if not any((item.example, before) in asked for before in item.predecessors)
             )
             for name, items in evidence.items()
         }
 
-    def _asking(self, item: Item) -> int:
-        said = (str(gradient.value).lower() for gradient in item.gradients)
-        return sum(self.dismissive.lower() not in text for text in said)
+    def asks(self, value: object) -> bool:
+        """Return whether a gradient asks for a change."""
+        said = str(value).lower()
+        return not any(phrase.lower() in said for phrase in (self.dismissive, *self.undecided))
+
+    def asking(self, item: Item) -> int:
+        """Return how many of an item's gradients ask for a change."""
+        return sum(self.asks(gradient.value) for gradient in item.gradients)

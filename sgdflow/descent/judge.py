@@ -1,0 +1,193 @@
+"""Whether a proposal is taken: as a whole, or such parts of it as pass the gate."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Any
+
+from sgdflow.data import Example
+from sgdflow.descent.budget import Meter
+from sgdflow.descent.learning import Lesson
+from sgdflow.descent.method import Method, Problem
+from sgdflow.descent.scoring import repeated
+from sgdflow.descent.steps import Tested
+from sgdflow.descent.trial import Trial, put_to_the_first_gate, put_to_the_gate
+from sgdflow.executor.evaluation import Evaluation, Evaluator
+from sgdflow.executor.graph import Parameters
+from sgdflow.update import Decision, Gate, Proposal
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What became of a proposal."""
+
+    proposal: Proposal
+    """What the last trial was about: the whole, or the part that was taken."""
+    trial: Trial
+    tested: tuple[Tested, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Puts proposals to the gate."""
+
+    problem: Problem
+    method: Method
+    evaluate: Evaluator
+    meter: Meter
+
+    async def judge(
+        self,
+        parameters: Parameters,
+        proposal: Proposal,
+        lesson: Lesson,
+        turned_down: int,
+        random: Random,
+    ) -> Judgement:
+        """Try the forms of a proposal that the method declares, until one is taken."""
+        how = self.method.proposals
+        case = _Case(parameters, lesson, random)
+        several = len(proposal.changes) > 1
+        if how.form == "joint" or not several:
+            trial = await self._trial(case, proposal.changes, turned_down)
+            if trial.decision.accepted or not (how.fallback and several):
+                return Judgement(proposal, trial, ())
+            whole = Tested(tuple(proposal.changes), trial.decision)
+            parts = await self._parts(case, proposal, turned_down + 1)
+            return parts.after(whole, proposal, trial)
+        parts = await self._parts(case, proposal, turned_down)
+        return parts.after(None, proposal, None)
+
+    async def whole(
+        self,
+        parameters: Parameters,
+        proposal: Proposal,
+        lesson: Lesson,
+        turned_down: int,
+        random: Random,
+    ) -> Judgement:
+        """Try a proposal that was not written from examples, as it is, on the whole batch."""
+        case = _Case(parameters, lesson, random)
+        gate = replace(self.method.gate, first=None)
+        if gate.examples == "sampled":
+            gate = replace(gate, examples="batch")
+        asked = replace(self, method=replace(self.method, gate=gate))
+        trial = await asked._trial(case, proposal.changes, turned_down)
+        return Judgement(proposal, trial, ())
+
+    async def _parts(self, case: _Case, proposal: Proposal, turned_down: int) -> _Parts:
+        """Try each new text by itself, and then all that pass together."""
+        tested: list[Tested] = []
+        passed: dict[str, Trial] = {}
+        for name, text in proposal.changes.items():
+            trial = await self._trial(case, {name: text}, turned_down)
+            tested.append(Tested((name,), trial.decision))
+            turned_down += not trial.decision.accepted
+            if trial.decision.accepted:
+                passed[name] = trial
+        best = max(passed, key=lambda name: passed[name].gain, default=None)
+        if best is None:
+            return _Parts(tuple(tested), None, None)
+        chosen, trial = {best: proposal.changes[best]}, passed[best]
+        if len(passed) > 1:
+            together = {name: proposal.changes[name] for name in passed}
+            joint = await self._trial(case, together, turned_down)
+            tested.append(Tested(tuple(together), joint.decision))
+            if joint.decision.accepted and joint.gain >= trial.gain:
+                chosen, trial = together, joint
+        return _Parts(tuple(tested), replace(proposal, changes=chosen), trial)
+
+    async def _trial(self, case: _Case, changes: Mapping[str, Any], turned_down: int) -> Trial:
+        """Ask the gate about some changes."""
+        method = self.method
+        tests = method.stop.steps * method.proposals.tests(len(self.problem.optimised))
+        gate = method.gate.after(turned_down, tests)
+        proposed = {**case.parameters, **changes}
+        unscored = gate.rule == "always" and method.batch is not None
+        examples = case.lesson.batch if unscored else self._examples(gate, case)
+        known = {example.id: example for example in (*case.lesson.batch, *examples)}
+
+        async def score(ids: Collection[str]) -> Evaluation:
+            with self.meter.gating():
+                chosen = [known[i] for i in ids]
+                return await repeated(self.evaluate, proposed, chosen, gate.repeats)
+
+        compared = await repeated(self.evaluate, case.parameters, examples, gate.repeats)
+        if gate.first is not None:
+            guard = case.guard(gate.guard)
+            if turned := await put_to_the_first_gate(case.failures, compared, score, guard):
+                return turned
+        if unscored:  # no later step scores this batch, and this one need not
+            return Trial(Decision(True, "the gate is always open"))
+        to_the_end = method.update.goes_by_scores and gate.rule != "paired"
+        return await put_to_the_gate(gate, compared, score, to_the_end=to_the_end)
+
+    def _examples(self, gate: Gate, case: _Case) -> Sequence[Example]:
+        """Return the examples that the gate decides by."""
+        if gate.examples == "validation":
+            return self.problem.splits.validation
+        if gate.examples == "sampled":
+            chosen = {
+                *(one.forward.example for one in case.lesson.learned),
+                *case.guard(gate.guard),
+            }
+            return [example for example in case.lesson.batch if example.id in chosen]
+        return case.lesson.batch
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """What all trials of a step have in common."""
+
+    parameters: Parameters
+    lesson: Lesson
+    random: Random
+
+    @property
+    def failures(self) -> Mapping[str, float]:
+        """Return the sampled examples that are not right, with their scores."""
+        learned = self.lesson.learned
+        return {one.forward.example: one.score for one in learned if one.score < 1}
+
+    def guard(self, count: int) -> Sequence[str]:
+        """Return so many examples of the batch that are known to be right; the same each time."""
+        right = [i for i, score in self.lesson.current.scores.items() if score >= 1]
+        sampled = {one.forward.example for one in self.lesson.learned}
+        right = [i for i in right if i not in sampled]
+        random = Random(repr(sorted(sampled)))
+        return random.sample(right, min(count, len(right)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The trials of single texts, and the part that is taken."""
+
+    tested: tuple[Tested, ...]
+    proposal: Proposal | None
+    trial: Trial | None
+
+    def after(self, whole: Tested | None, proposal: Proposal, trial: Trial | None) -> Judgement:
+        """Return the judgement where the whole, if it was tried, was turned down."""
+        tested = (*([whole] if whole else []), *self.tested)
+        if self.proposal is not None and self.trial is not None:
+            return Judgement(self.proposal, self.trial, tested)
+        if trial is None:
+            return Judgement(proposal, Trial(_none_passes(self.tested)), tested)
+        words = f"{trial.decision.reason}; {_none_passes(self.tested).reason}"
+        return Judgement(
+            proposal, replace(trial, decision=replace(trial.decision, reason=words)), tested
+        )
+
+
+def _none_passes(tested: Sequence[Tested]) -> Decision:
+    return Decision(False, f"none of its {len(tested)} texts passes by itself")
+
+
+def rejections(judgement: Judgement) -> Iterator[Decision]:
+    """Yield each decision of a judgement that turned something down."""
+    decisions = [one.decision for one in judgement.tested]
+    if judgement.trial.decision not in decisions:
+        decisions.append(judgement.trial.decision)
+    yield from (decision for decision in decisions if not decision.accepted)

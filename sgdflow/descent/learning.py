@@ -1,0 +1,159 @@
+"""What a step learns from: drawn examples, whose feedback goes backward and becomes evidence."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+
+from sgdflow.data import Example
+from sgdflow.descent.method import Method, Problem
+from sgdflow.errors import NodeFailed
+from sgdflow.executor.backward import backward_pass
+from sgdflow.executor.evaluation import Evaluation, Evaluator, Outcome
+from sgdflow.executor.graph import Parameters
+from sgdflow.executor.loss import unread
+from sgdflow.executor.progress import Progress, counted
+from sgdflow.executor.walk import together
+from sgdflow.llm import LLM
+from sgdflow.update import Evidence, Learned, Past, gather_evidence, shuffled
+from sgdflow.update.evidence import dealt_across_nodes
+from sgdflow.update.paired import fixed_order
+
+_AT_ONCE = 8
+"""Examples that are scored at once to look for failures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What the sampled examples taught."""
+
+    batch: tuple[Example, ...]
+    """The training examples that the step goes by."""
+    current: Evaluation
+    """Of the batch."""
+    learned: tuple[Learned, ...]
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """Finds out what a step can learn from."""
+
+    problem: Problem
+    method: Method
+    llm: LLM
+    evaluate: Evaluator
+    progress: Progress
+
+    async def lesson(
+        self,
+        parameters: Parameters,
+        names: Collection[str],
+        history: Sequence[Past],
+        random: Random,
+    ) -> Lesson:
+        """Draw examples until some of them teach something, or as often as the method allows."""
+        sample, learned = self.method.sample, list[Learned]()
+        evidence: Evidence = {}
+        waited = Counter(example for past in history for example in past.sampled)
+        drawn: set[str] = set()
+        fixed = self._batch(random)
+        while True:
+            wanted = sample.count + len(drawn)
+            batch, current = await self._scored(parameters, fixed, wanted)
+            chosen = set(sample.draw(current, random, waited, drawn))
+            done = self.progress.expect("learning", len(chosen))
+            now = await together(
+                counted(self._learn(example, current.outcomes[example.id], parameters, names), done)
+                for example in batch
+                if example.id in chosen
+            )
+            learned += now
+            drawn |= chosen
+            evidence = self.method.select.after(self._evidence(now, names, random), random)
+            evidence = self._asking(evidence)
+            if evidence or not chosen or len(drawn) >= sample.count * sample.draws:
+                return Lesson(batch, current, tuple(learned), evidence)
+
+    async def scored(
+        self, parameters: Parameters, random: Random
+    ) -> tuple[tuple[Example, ...], Evaluation]:
+        """Return the batch of a step that learns nothing, scored."""
+        return await self._scored(parameters, self._batch(random), 1)
+
+    async def _scored(
+        self, parameters: Parameters, batch: tuple[Example, ...], failures: int
+    ) -> tuple[tuple[Example, ...], Evaluation]:
+        """Return the batch, scored; a lazy method stops where it knows enough failures."""
+        if not self.method.lazy:
+            return batch, await self.evaluate(parameters, batch)
+        order = {i: place for place, i in enumerate(fixed_order([one.id for one in batch]))}
+        waiting = sorted(batch, key=lambda one: order[one.id])
+        known = self.evaluate.some(parameters, batch)
+        while sum(score < 1 for score in known.scores.values()) < failures:
+            new = [one for one in waiting if one.id not in known.outcomes][:_AT_ONCE]
+            if not new:
+                break
+            await self.evaluate(parameters, new)
+            known = self.evaluate.some(parameters, batch)
+        return tuple(one for one in batch if one.id in known.outcomes), known
+
+    def _batch(self, random: Random) -> tuple[Example, ...]:
+        train, size = self.problem.splits.train, self.method.batch
+        if size is None or size >= len(train):
+            return train
+        chosen = set(random.sample(range(len(train)), size))
+        return tuple(example for i, example in enumerate(train) if i in chosen)
+
+    async def _learn(
+        self, example: Example, outcome: Outcome, parameters: Parameters, names: Collection[str]
+    ) -> Learned:
+        graph, how = self.problem.graph, self.method.differentiation
+        assert outcome.score is not None  # only scored examples are sampled
+        passed = outcome.passed
+        unanswered = passed.failures.get(graph.output)
+        learned = Learned(passed, outcome.score, unanswered=unanswered)
+        output = passed.produced(passed.end(graph.output))
+        reading = (
+            unread(unanswered, graph.output)
+            if unanswered
+            else self.problem.score.reading(output, example.target)
+        )
+        try:
+            feedback = await self.method.loss.feedback(
+                example, output, outcome.score, self.llm, reading
+            )
+        except NodeFailed as error:
+            return replace(learned, failure=f"loss: {error}", calls=error.calls)
+        learned = replace(learned, feedback=feedback.value, calls=feedback.calls)
+        if how is None:
+            return learned
+        backward = await backward_pass(
+            graph, parameters, outcome.passed, feedback.value, names, how, self.llm
+        )
+        return replace(learned, backward=backward)
+
+    def _evidence(
+        self, learned: Sequence[Learned], names: Collection[str], random: Random
+    ) -> Evidence:
+        method = self.method
+        backward = {one.forward.example: one.backward for one in learned if one.backward}
+        evidence = gather_evidence(
+            self.problem.graph,
+            [one.forward for one in learned],
+            None if method.differentiation is None else backward,
+            names,
+            method.aggregate_examples,
+        )
+        if method.shuffle == "nodes":
+            return dealt_across_nodes(evidence, random)
+        return shuffled(evidence, random) if method.shuffle else evidence
+
+    def _asking(self, evidence: Evidence) -> Evidence:
+        """Leave out the parameters that no gradient asks to change, unless idle calls are made."""
+        if self.method.idle or self.method.differentiation is None:
+            return evidence
+        asking = self.method.select.asking
+        return {name: items for name, items in evidence.items() if any(map(asking, items))}

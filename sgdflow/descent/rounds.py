@@ -1,0 +1,100 @@
+"""A step over the pool: which candidates it starts from, and what becomes of its proposals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from random import Random
+
+from sgdflow.descent.method import Method, Problem
+from sgdflow.descent.pool import Candidate, Pool
+from sgdflow.descent.stepper import Stepper
+from sgdflow.descent.steps import Tried
+from sgdflow.executor.evaluation import Evaluator
+from sgdflow.executor.graph import Parameters
+from sgdflow.update import Past
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Where a descent stands between two steps."""
+
+    pool: Pool
+    history: tuple[Past, ...] = ()
+    accepted: int = 0
+    merges: frozenset[tuple[int, int]] = frozenset()
+    """Pairs of candidates whose merge was tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """Takes steps over a pool."""
+
+    problem: Problem
+    method: Method
+    evaluate: Evaluator
+    steps: Stepper
+
+    async def start(self, parameters: Parameters) -> State:
+        """Return the state before the first step."""
+        first = Candidate(0, parameters, await self._scores(parameters))
+        return State(Pool.of(self.method.pool, first))
+
+    async def take(self, number: int, state: State) -> tuple[tuple[Tried, ...], State]:
+        """Make the proposals of a step, one after the other; return them, the best one first.
+
+        One after the other, and not at once: where models answer at random, which reply belongs to
+        which of two equal requests must not depend on who asks first.
+        """
+        merge = next(state.pool.merges(state.merges), None) if self.method.pool.merge else None
+        if merge is not None:
+            tried, state = await self._merge(number, state, *merge)
+            return (tried,), state
+        how, made = self.method.proposals, list[Tried]()
+        random = Random(f"{self.problem.seed}/pool/{number}")
+        parents = state.pool.choose(how.parents, random)
+        for variant, parent in enumerate(one for one in parents for _ in range(how.each)):
+            tried, past = await self.steps.take(number, variant, parent.parameters, state.history)
+            part = "part" if tried.decision.accepted and tried.tested else "joint"
+            tried = replace(tried, parents=(parent.number,), why=part)
+            tried, state = await self._decided(tried, past, state)
+            made.append(tried)
+        made.sort(key=lambda one: (not one.decision.accepted, -one.gain))
+        return tuple(made), state
+
+    async def _merge(
+        self, number: int, state: State, one: Candidate, other: Candidate
+    ) -> tuple[Tried, State]:
+        changes = state.pool.merged(one, other)
+        tried, past = await self.steps.merge(number, one.parameters, changes, state.history)
+        pair = (min(one.number, other.number), max(one.number, other.number))
+        state = replace(state, merges=state.merges | {pair})
+        tried = replace(tried, parents=(one.number, other.number), why="merge")
+        return await self._decided(tried, past, state)
+
+    async def _decided(self, tried: Tried, past: Past, state: State) -> tuple[Tried, State]:
+        """Let an accepted proposal into the pool."""
+        state = replace(state, history=(*state.history, past))
+        if not tried.decision.accepted:
+            return tried, state
+        number = state.accepted + 1
+        candidate = Candidate(
+            number,
+            tried.proposed,
+            await self._scores(tried.proposed),
+            tried.parents,
+            past.step,
+            tuple(tried.proposal.changes),
+            tried.why,
+        )
+        state = replace(state, pool=state.pool.add(candidate), accepted=number)
+        return replace(tried, number=number), state
+
+    async def _scores(self, parameters: Parameters) -> Mapping[str, float]:
+        """Return the scores that the pool chooses by, if it does."""
+        if not self.method.pool.scored:
+            return {}
+        splits = self.problem.splits
+        chosen = splits.validation if self.method.confirm is None else ()
+        found = await self.evaluate(parameters, chosen or splits.train)
+        return dict(found.comparable.scores)
