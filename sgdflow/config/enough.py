@@ -30,6 +30,8 @@ def problems(method: Method, splits: Splits) -> Iterator[str]:
             )
     if method.confirm is not None and method.stop.steps:
         yield from _confirm_problems(method, splits)
+    yield from _guard_problems(method, splits)
+    yield from _pool_problems(method, splits)
 
 
 def _confirm_problems(method: Method, splits: Splits) -> Iterator[str]:
@@ -46,6 +48,39 @@ def _confirm_problems(method: Method, splits: Splits) -> Iterator[str]:
             f"method.confirm.level: {method.confirm.level:g} can never be reached with {have} "
             f"validation examples; it takes {needed}. Set task.splits.validation={needed} or more, "
             "or method.confirm=null."
+        )
+
+
+def _guard_problems(method: Method, splits: Splits) -> Iterator[str]:
+    gate, train = method.gate, len(splits.train)
+    if gate.guard and gate.examples != "sampled" and gate.first is None:
+        yield (
+            f"method.gate.guard: {gate.guard} examples would guard nothing. Set "
+            "method.gate.first=sampled or method.gate.examples=sampled, or method.gate.guard=0."
+        )
+    elif gate.guard >= train:
+        yield (
+            f"method.gate.guard: {gate.guard} is not less than the {train} training examples. Set "
+            "it lower, or task.splits.train higher."
+        )
+
+
+def _pool_problems(method: Method, splits: Splits) -> Iterator[str]:
+    pool, how = method.pool, method.proposals
+    if how.parents > pool.keep:
+        yield (
+            f"method.proposals.parents: {how.parents} candidates cannot be started from where "
+            f"method.pool.keep={pool.keep}. Set method.pool.keep={how.parents} or more."
+        )
+    if pool.merge and pool.keep == 1:
+        yield "method.pool.merge: one candidate (method.pool.keep=1) has none to merge with."
+    partly = "method.lazy=true" if method.lazy else method.batch and f"method.batch={method.batch}"
+    if pool.scored and partly and (method.confirm is not None or not splits.validation):
+        why = "method.confirm needs them" if splits.validation else "there are none"
+        yield (
+            f"method.pool: it has no scores to choose by: with {partly} no candidate is scored on "
+            f"all training examples, and validation examples cannot be taken ({why}). Set "
+            "task.splits.validation and method.confirm=null, or score all training examples."
         )
 
 

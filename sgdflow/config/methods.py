@@ -12,7 +12,7 @@ from sgdflow.config.targets import resolve
 from sgdflow.descent.budget import Budget
 from sgdflow.descent.confirm import Confirm
 from sgdflow.descent.method import Method, Proposals, Sample, Stop
-from sgdflow.descent.pool import Keeping
+from sgdflow.descent.pool import PoolRules
 from sgdflow.errors import ConfigError, did_you_mean, listed
 from sgdflow.executor.backward import Differentiation
 from sgdflow.executor.functions import Function
@@ -34,17 +34,7 @@ def build_method(conf: schema.MethodConf, graph: Graph, prompts: Prompts) -> Met
     loss: Loss = PromptLoss(prompts, schema.Loss().prompt)
     aggregate: Callable[..., Any] = items.collect
     with problems.collected():
-        if conf.backward is not None:
-            default = build_backward(conf.backward, prompts, "method.backward")
-            join = _aggregation(
-                conf.aggregation.successors,
-                AGGREGATIONS,
-                "method.aggregation.successors",
-                "gradients",
-            )
-            asks = None if conf.idle else _select(conf).asks
-            differentiation = Differentiation(default, join, asks)
-            problems.extend(_backward_problems(graph, default))
+        differentiation = _differentiation(conf, graph, prompts, problems)
     with problems.collected():
         loss = _loss(conf.loss, prompts)
         problems.extend(f"method.loss: {p}" for p in loss.problems(graph.inputs))
@@ -76,8 +66,20 @@ def build_method(conf: schema.MethodConf, graph: Graph, prompts: Prompts) -> Met
         report_train=conf.report_train,
         idle=conf.idle,
         proposals=Proposals(**conf.proposals.model_dump()),
-        pool=Keeping(**conf.pool.model_dump()),
+        pool=PoolRules(**conf.pool.model_dump()),
     )
+
+
+def _differentiation(
+    conf: schema.MethodConf, graph: Graph, prompts: Prompts, problems: Problems
+) -> Differentiation | None:
+    if conf.backward is None:
+        return None
+    default = build_backward(conf.backward, prompts, "method.backward")
+    where, what = "method.aggregation.successors", "gradients"
+    join = _aggregation(conf.aggregation.successors, AGGREGATIONS, where, what)
+    problems.extend(_backward_problems(graph, default))
+    return Differentiation(default, join, None if conf.idle else _select(conf).asks)
 
 
 def _update(conf: schema.AnyUpdate, prompts: Prompts) -> UpdateRule:
@@ -131,12 +133,25 @@ def _contradictions(conf: schema.MethodConf) -> Iterator[str]:
         yield "method.shuffle: with method.sample.count=1 there is no other example to deal to."
     if isinstance(update, Target):
         return
+    if isinstance(update, schema.SearchConf) and _more_than_search(conf):
+        yield (
+            f"{name}: the rule search chooses among texts itself; it takes method.lazy=false, "
+            "method.pool.keep=1, and one joint proposal a step (method.proposals)."
+        )
+    if conf.gate.examples == "sampled" and sample.count == 0:
+        yield "method.gate.examples: sampled, but no example is (method.sample.count=0)."
     if update.select.rule == "blamed" and conf.backward is None:
         yield f"method.update.select: {name} has no gradients (method.backward is null) to go by."
     if update.select.rule == "blamed" and not isinstance(update, schema.RewriteConf):
         yield "method.update.select: only the rule rewrite takes parameters by blame."
     if sample.count == 0 and not isinstance(update, schema.SearchConf):
         yield f"method.sample.count: 0 leaves the rule {update.rule} nothing to go by."
+
+
+def _more_than_search(conf: schema.MethodConf) -> bool:
+    how = conf.proposals
+    several = how.parents * how.each > 1 or how.form != "joint" or how.fallback
+    return conf.lazy or several or conf.pool.keep > 1
 
 
 def optimised(conf: schema.MethodConf, graph: Graph) -> tuple[str, ...]:

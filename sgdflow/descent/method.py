@@ -10,7 +10,7 @@ from typing import Literal
 from sgdflow.data import Splits
 from sgdflow.descent.budget import Budget
 from sgdflow.descent.confirm import Confirm
-from sgdflow.descent.pool import Keeping
+from sgdflow.descent.pool import PoolRules
 from sgdflow.executor.backward import Differentiation
 from sgdflow.executor.evaluation import Evaluation, First
 from sgdflow.executor.graph import Graph
@@ -115,7 +115,7 @@ class Method:
     idle: bool = True
     """Whether calls are made that no feedback asks for: backward, and rewrites."""
     proposals: Proposals = field(default_factory=Proposals)
-    pool: Keeping = field(default_factory=Keeping)
+    pool: PoolRules = field(default_factory=PoolRules)
 
     def compared(self, splits: Splits) -> int:
         """Return on how many examples the gate compares at most."""

@@ -36,7 +36,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Keeping:
+class PoolRules:
     """How many candidates are kept, and which of them a step starts from.
 
     newest: the last one accepted. best: the highest mean. pareto: at random, those more likely
@@ -59,13 +59,13 @@ class Keeping:
 class Pool:
     """The candidates that are kept, in the order in which they came."""
 
-    how: Keeping
+    how: PoolRules
     candidates: tuple[Candidate, ...]
     ancestors: Mapping[int, Candidate] = field(default_factory=dict)
     """All that ever were, by number."""
 
     @classmethod
-    def of(cls, how: Keeping, start: Candidate) -> Pool:
+    def of(cls, how: PoolRules, start: Candidate) -> Pool:
         """Return a pool of one."""
         return cls(how, (start,), {start.number: start})
 

@@ -38,14 +38,16 @@ def step_estimate(problem: Problem, method: Method) -> Estimate:
         changed = min(changed, method.select.count)
     rule = method.update.calls(changed)
     sums: list[str] = []
+    proposals = method.proposals.parents * method.proposals.each
     forward = _forward(problem, method, batch, rule.evaluations, sums)
-    sampled = min(batch, method.sample.count)
+    sampled = min(batch, method.sample.count * method.sample.draws) * proposals
     each = backward_calls(problem.graph, problem.optimised, method)
     if sampled * each:
         sums.append(f"for gradients {sampled} examples x {each} = {sampled * each}")
-    if rule.optimizer:
-        sums.append(f"for new texts {rule.optimizer}")
-    return Estimate(forward, sampled * each, rule.optimizer, tuple(sums))
+    written = rule.optimizer * proposals
+    if written:
+        sums.append(f"for new texts {written}")
+    return Estimate(forward, sampled * each, written, tuple(sums))
 
 
 def backward_calls(graph: Graph, optimised: tuple[str, ...], method: Method) -> int:
@@ -95,7 +97,12 @@ def _forward(
     elif method.gate.rule == "always" and method.batch is not None:
         return total
     else:
-        examples = validation if method.gate.examples == "validation" else batch
-        calls = examples * nodes
-        sums.append(f"for the gate {examples} examples x {nodes} nodes = {calls}")
+        examples = min(batch, method.compared(problem.splits))
+        if method.gate.examples == "validation":
+            examples = validation
+        examples *= method.gate.repeats
+        tests = method.proposals.tests(len(problem.optimised))
+        calls = tests * examples * nodes
+        times = f"{tests} x " if tests > 1 else ""
+        sums.append(f"for the gate {times}{examples} examples x {nodes} nodes = {calls}")
     return total + calls

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from sgdflow.descent import Result, Scores, Step, Tried
+from sgdflow.descent import Result, Scores, Step, Tested, Tried
 from sgdflow.executor.backward import BackwardPass
 from sgdflow.executor.evaluation import Summary
 from sgdflow.executor.forward import ForwardPass
@@ -34,9 +34,7 @@ def step_record(step: Step) -> dict[str, Any]:
             "candidate": summary_record(tried.candidate.summary() if tried.candidate else None),
             "validation": summary_record(step.validation),
         },
-        "from": list(tried.parents),
-        "candidate": tried.number,
-        "why": tried.why,
+        **_made(tried),
         "pool": list(step.pool),
         "accepted": tried.decision.accepted,
         "reason": tried.decision.reason,
@@ -49,14 +47,7 @@ def step_record(step: Step) -> dict[str, Any]:
         "sampled": [_learned(one) for one in tried.learned],
         "proposal": dict(tried.proposal.changes),
         "skipped": dict(tried.proposal.skipped),
-        "tested": [
-            {
-                "changes": list(t.changes),
-                "accepted": t.decision.accepted,
-                "reason": t.decision.reason,
-            }
-            for t in tried.tested
-        ],
+        "tested": [_tested(one) for one in tried.tested],
         "others": [_other(one) for one in step.others],
         "tried": [{"changes": dict(c.changes), "score": c.score} for c in tried.proposal.tried],
         "calls": {r: s.calls - _of(before, r).calls for r, s in sorted(after.items())},
@@ -69,12 +60,21 @@ def step_record(step: Step) -> dict[str, Any]:
     }
 
 
+def _made(tried: Tried) -> dict[str, Any]:
+    """Return the place of a proposal in the tree of candidates."""
+    return {"from": list(tried.parents), "candidate": tried.number, "why": tried.why}
+
+
+def _tested(one: Tested) -> dict[str, Any]:
+    decision = one.decision
+    changes = list(one.changes)
+    return {"changes": changes, "accepted": decision.accepted, "reason": decision.reason}
+
+
 def _other(tried: Tried) -> dict[str, Any]:
     """Return a further proposal of a step."""
     return {
-        "from": list(tried.parents),
-        "candidate": tried.number,
-        "why": tried.why,
+        **_made(tried),
         "accepted": tried.decision.accepted,
         "reason": tried.decision.reason,
         "sampled": [one.forward.example for one in tried.learned],

@@ -25,8 +25,20 @@ def step_words(record: Mapping[str, Any]) -> str:
     """Say a step: "step 2: accepted, better: 0.4 -> 0.6 on 60 examples; validation 0.550"."""
     verdict = "accepted" if record["accepted"] else "rejected"
     words = f"step {record['step']}: {verdict}, {record['reason']}"
+    if len(record.get("pool", ())) > 1 or record.get("others"):
+        words += tree_words(record)
     if record["scores"]["validation"]:
         words += f"; validation {record['scores']['validation']['mean']:.3f}"
+    return words
+
+
+def tree_words(record: Mapping[str, Any]) -> str:
+    """Say where a step stands in the tree: "; candidate 4 from 2; 1 of 3 others accepted"."""
+    origin = " and ".join(map(str, record["from"]))
+    made = "a proposal" if record["candidate"] is None else f"candidate {record['candidate']}"
+    words = f"; {made} from {origin}"
+    if others := record["others"]:
+        words += f"; {sum(one['accepted'] for one in others)} of {len(others)} others accepted"
     return words
 
 

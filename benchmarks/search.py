@@ -1,0 +1,164 @@
+"""What a method reaches in the simulated worlds, and what it takes: one row for each setting.
+
+python benchmarks/search.py WORLD[,WORLD] SEEDS SETTING ...; a setting: "method.lazy=true seed=1"
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean, median
+
+from sgdflow.comparison.statistics import estimate
+from sgdflow.config.compose import compose
+from sgdflow.config.paths import prompt_folders
+from sgdflow.config.prepare import Prepared, prepare
+from sgdflow.descent import Descent, Scores, Step
+from sgdflow.executor.evaluation import Evaluator
+from sgdflow.executor.graph import Parameters
+from sgdflow.llm import Message, Reply, Spent
+from sgdflow.llm.client import Client
+from sgdflow.prompting.templates import Prompts
+
+WORLDS: Mapping[str, Sequence[str]] = {
+    "desk2": ("graph=desk", "task=tariff", "task.data.parts=2", "task.splits.train=32"),
+    "desk4": ("graph=desk", "task=tariff", "task.data.parts=4"),
+    "chain": ("graph=chain", "task=tickets", "task.data.fields=8"),
+    "clerks": ("graph=clerks", "task=forms"),
+}
+GOOD = 0.9
+
+
+@dataclass
+class Counting:
+    """A client that counts characters, and can be asked without being counted."""
+
+    llm: Client
+    characters: int = 0
+
+    async def complete(
+        self, role: str, messages: Sequence[Message], *, node: str, sample: int = 0
+    ) -> Reply:
+        """Ask, and count what is sent; what was asked before is sent again by nobody."""
+        before = sum(one.calls for one in self.llm.spent().values())
+        reply = await self.llm.complete(role, messages, node=node, sample=sample)
+        if sum(one.calls for one in self.llm.spent().values()) > before:
+            self.characters += sum(len(message.content) for message in messages)
+        return reply
+
+    def spent(self) -> Mapping[str, Spent]:
+        """Return what was used."""
+        return self.llm.spent()
+
+
+@dataclass
+class Watch:
+    """Notes what the best texts were after each step, and what had been used by then."""
+
+    llm: Counting
+    found: list[tuple[Parameters, int, int]] = field(default_factory=list)
+    taken: list[tuple[Parameters, Parameters]] = field(default_factory=list)
+
+    def scored(self, initial: Scores) -> None:
+        """Need nothing."""
+
+    def stepped(self, step: Step) -> None:
+        """Note it."""
+        calls = sum(one.calls for one in self.llm.spent().values())
+        self.found.append((step.best, calls, self.llm.characters))
+        if step.tried.decision.accepted:
+            self.taken.append((step.tried.parameters, step.tried.proposed))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run."""
+
+    final: float
+    start: float
+    calls: float
+    characters: float
+    """Until the held-out score was good; infinite where it never was."""
+    all_calls: int
+    worse: int
+    accepted: int
+
+
+async def run(prepared: Prepared) -> Row:
+    """Run a method without splits that are for the report alone, and judge it on those."""
+    problem = prepared.problem
+    splits = problem.splits
+    blind = type(splits)(splits.train, splits.validation, ())
+    unseen = type(problem)(problem.graph, problem.score, blind, problem.optimised, problem.seed)
+    async with _client(prepared) as llm, _client(prepared) as apart:
+        counting = Counting(llm)
+        watch = Watch(counting)
+        result = await Descent(unseen, prepared.method, counting, watch).run(prepared.start)
+        evaluate = Evaluator(problem.graph, problem.score, apart)
+
+        async def truth(parameters: Parameters) -> float:
+            summary = (await evaluate(parameters, splits.test)).summary()
+            return summary.mean if summary else 0.0
+
+        reached = (math.inf, math.inf)
+        for best, calls, characters in watch.found:
+            if await truth(best) >= GOOD:
+                reached = (calls, characters)
+                break
+        pairs = [(await truth(old), await truth(new)) for old, new in watch.taken]
+        return Row(
+            await truth(result.parameters),
+            await truth(prepared.start),
+            *reached,
+            sum(one.calls for one in counting.spent().values()),
+            sum(new < old for old, new in pairs),
+            len(pairs),
+        )
+
+
+def _client(prepared: Prepared) -> Client:
+    calling = prepared.calling
+    return Client(calling.models, calling.limits, {}, backend=calling.backend)
+
+
+def line(rows: Sequence[Row]) -> str:
+    """Say what runs came to, in cells of a table."""
+    final = estimate([row.final for row in rows], (0.0, 1.0))
+    calls, characters = (median(getattr(r, name) for r in rows) for name in ("calls", "characters"))
+    never = sum(math.isinf(row.calls) for row in rows)
+    taken = sum(row.accepted for row in rows)
+    interval = "all equal" if final.flat else f"{final.low:.2f} to {final.high:.2f}"
+    reached = "never" if math.isinf(calls) else f"{calls:.0f}"
+    sent = "" if math.isinf(characters) else f"{characters / 1000:.0f}"
+    return (
+        f"{final.mean:.3f} ({interval}) | {reached} | {never} | {sent} "
+        f"| {fmean(row.all_calls for row in rows):.0f} "
+        f"| {sum(row.worse for row in rows)} of {taken} "
+        f"| {sum(row.final < row.start for row in rows)}"
+    )
+
+
+def main() -> None:
+    """Print a table."""
+    worlds, seeds, *settings = sys.argv[1:]
+    prompts = Prompts(prompt_folders(Path.cwd()))
+    print(
+        "| world | setting | held-out score | calls to 0.9 | never | 1,000 characters "
+        "| calls in all | truly worse | below start |"
+    )
+    print("|" + " --- |" * 9)
+    for world in worlds.split(","):
+        for setting in settings:
+            rows = []
+            for seed in range(int(seeds)):
+                words = [*WORLDS[world], *setting.split(), f"seed={seed}", "tracking=none"]
+                rows.append(asyncio.run(run(prepare(compose(words), prompts, {}))))
+            print(f"| {world} | `{setting}` | {line(rows)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,290 @@
+"""Lazy training sets, guards, parts of proposals, and pools of candidates.
+
+The world is that of test_descent.py: what `recall` knows stands in its instruction.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import pytest
+from test_descent import (
+    ANSWER,
+    METHOD,
+    RECALL,
+    Run,
+    World,
+    add_what_was_missing,
+    descend,
+    in_turn,
+    known,
+    tagged,
+)
+
+from sgdflow.descent.method import Method, Proposals, Sample, Stop
+from sgdflow.descent.pool import Candidate, Pool, PoolRules
+from sgdflow.executor.backward import Differentiation
+from sgdflow.llm import Message
+from sgdflow.llm.scripted import Said
+from sgdflow.records import step_record
+from sgdflow.records.details import calls_record
+from sgdflow.update import Gate, Select
+
+LETTERS = "abcdefghijklmnopqrstuvwx"
+LAZY = replace(METHOD, sample=Sample("failing", 2, "waiting"), lazy=True, stop=Stop(steps=40))
+
+
+def scored(made: Run) -> Counter[tuple[str, str]]:
+    """Return how often each letter was answered with each instruction of `recall`."""
+    found: Counter[tuple[str, str]] = Counter()
+    for request in made.llm.requests:
+        if request.node == "recall" and request.role == "forward":
+            text = request.messages[1].content
+            letter = text.split('<variable name="letter">\n')[1][0]
+            found[letter, text.split("<instruction>\n")[1]] += 1
+    return found
+
+
+def test_a_lazy_method_scores_what_steps_need_and_nothing_twice() -> None:
+    made = descend(World(), replace(LAZY, stop=Stop(steps=1)), train=LETTERS)
+    counts = scored(made)
+    assert set(counts.values()) == {1}
+    tested = {letter for letter, _ in counts} - {"z"}  # z is the test split
+    assert len(tested) == 8
+    assert made.result.initial.train is None
+    assert made.result.final.train is None
+
+
+def test_a_lazy_method_ends_when_everything_is_right() -> None:
+    made = descend(World(), LAZY, train=LETTERS)
+    assert sorted(known(made.result.parameters)) == list(LETTERS)
+    assert made.result.stop_reason == "score: 1 on all 24 training examples"
+    assert set(scored(made).values()) == {1}
+    whole = descend(World(), replace(LAZY, lazy=False), train=LETTERS)
+    assert made.count("forward") < whole.count("forward")
+    assert made.result.parameters.keys() == whole.result.parameters.keys()
+
+
+def test_a_lazy_method_scores_all_for_the_report_when_asked() -> None:
+    method = replace(LAZY, stop=Stop(steps=1), report_train=True)
+    made = descend(World(), method, train=LETTERS)
+    assert made.result.initial.train is not None
+    assert made.result.final.train is not None
+    assert (made.result.initial.train.mean, made.result.final.train.n) == (0, 24)
+
+
+def test_a_batch_ends_the_run_when_everything_is_right() -> None:
+    method = replace(METHOD, batch=2, stop=Stop(steps=60))
+    made = descend(World(), method, train="abcdef")
+    assert made.result.stop_reason == "score: 1 on all 6 training examples"
+
+
+def test_a_guard_turns_down_what_breaks_as_much_as_it_repairs() -> None:
+    forgets = in_turn("Know a. Know b.", "Know c.", "Know a. Know b. Know c.", "x", "x")
+    gate = Gate(examples="sampled", guard=3)
+    method = replace(METHOD, gate=gate, sample=Sample("failing", 1), stop=Stop(steps=3))
+    made = descend(World(forgets), method, train="abc")
+    accepted = [step.tried.decision.accepted for step in made.steps]
+    assert accepted == [True, False, True]
+    second = made.steps[1].tried
+    assert second.trial.current is not None
+    assert len(second.trial.current.outcomes) == 3
+    assert "cannot pass" in second.decision.reason or "worse" in second.decision.reason
+
+
+def test_a_first_gate_with_a_guard_weighs_repairs_against_breakage() -> None:
+    forgets = in_turn("Know a. Know b.", "Know c.", "x")
+    gate = Gate(first="sampled", guard=2)
+    method = replace(METHOD, gate=gate, sample=Sample("failing", 1), stop=Stop(steps=2))
+    made = descend(World(forgets), method, train="abc")
+    assert made.steps[1].tried.decision.reason == ("breaks as much as it repairs: 1 gained, 2 lost")
+
+
+# What a step learns from
+
+
+def test_failures_that_were_sampled_wait_for_the_others() -> None:
+    method = replace(
+        METHOD, sample=Sample("failing", 2, "waiting"), stop=Stop(steps=4), gate=Gate()
+    )
+    useless = World(lambda text, letters: tagged("Recall. Nothing."))
+    made = descend(useless, method, train="abcdefgh")
+    drawn = [one.forward.example for step in made.steps for one in step.tried.learned]
+    assert len(drawn) == len(set(drawn)) == 8
+
+
+class Silent:
+    """A backward model that asks for a change about some letters only."""
+
+    def __init__(self, letters: str) -> None:
+        self.world, self.letters = World(), letters
+
+    def __call__(self, role: str, node: str, messages: Sequence[Message]) -> Said:
+        said = self.world(role, node, messages)
+        if role == "backward" and str(said).rsplit(".", 1)[0][-1].lower() not in self.letters:
+            return '<gradient name="recall">What is shown does not settle it.</gradient>'
+        return said
+
+
+def run_silent(letters: str, **changes: Any) -> Run:
+    from sgdflow.llm.scripted import ScriptedLLM
+
+    method = replace(METHOD, idle=False, **changes)
+    return descend(ScriptedLLM(Silent(letters)), method, train="abcdef", optimised=[RECALL])
+
+
+def test_where_a_sample_teaches_nothing_others_are_drawn() -> None:
+    sample = Sample("failing", 1, "waiting", draws=6)
+    made = run_silent("e", sample=sample, stop=Stop(steps=1))
+    (step,) = made.steps
+    assert step.tried.learned[-1].forward.example == "id e"
+    assert known(made.result.parameters) == "e"
+    assert made.count("backward") == len(step.tried.learned) <= 6
+    assert made.count("optimizer") == 1
+
+
+def test_no_rewrite_is_made_that_nobody_asked_for() -> None:
+    made = run_silent("", sample=Sample("failing", 2, draws=1), stop=Stop(steps=2))
+    assert made.count("optimizer") == 0
+    assert made.steps[0].tried.decision.reason == "no gradient asks for a change"
+
+
+def test_a_node_that_nobody_asks_for_a_change_makes_no_backward_call() -> None:
+    asks = Select().asks
+    assert METHOD.differentiation is not None
+    settled = Differentiation(METHOD.differentiation.default, asks=lambda value: False)
+    made = descend(World(), replace(METHOD, differentiation=settled, stop=Stop(steps=1)))
+    assert made.count("backward") == 0
+    assert not asks("Nothing should change: all is right.")
+    assert not asks("What is shown does not settle it.")
+    assert asks("It should be B.")
+
+
+# Parts of a proposal
+
+
+HARMFUL = "Fail at a. Fail at b. Fail at c. Fail at d."
+
+
+class Mixed(World):
+    """Writes a good text for one node and ruins the other."""
+
+
+def mixed(method: Method) -> Run:
+    def ruin(text: str, letters: Sequence[str]) -> Said:
+        return tagged("Say nothing.")
+
+    world = World(add_what_was_missing, ruin)
+
+    def script(role: str, node: str, messages: Sequence[Message]) -> Said:
+        if node == "answer" and role == "forward" and "Say nothing." in messages[1].content:
+            return "nothing"
+        return world(role, node, messages)
+
+    from sgdflow.llm.scripted import ScriptedLLM
+
+    return descend(ScriptedLLM(script), method, train="abcd")
+
+
+def test_a_good_text_is_not_lost_with_a_harmful_one() -> None:
+    lost = mixed(replace(METHOD, stop=Stop(steps=1)))
+    assert lost.result.accepted == 0
+    made = mixed(replace(METHOD, stop=Stop(steps=1), proposals=Proposals(fallback=True)))
+    (step,) = made.steps
+    assert list(step.tried.proposal.changes) == [RECALL]
+    assert [(one.changes, one.decision.accepted) for one in step.tried.tested] == [
+        ((RECALL, ANSWER), False),
+        ((RECALL,), True),
+        ((ANSWER,), False),
+    ]
+    record = step_record(step)
+    assert (record["why"], record["candidate"], list(record["proposal"])) == ("part", 1, [RECALL])
+
+
+def test_single_proposals_are_joined_where_both_help() -> None:
+    """Each text helps by itself with another letter; the joint one is tried after them."""
+    made = mixed(replace(METHOD, stop=Stop(steps=1), proposals=Proposals(form="single")))
+    assert [one.changes for one in made.steps[0].tried.tested] == [(RECALL,), (ANSWER,)]
+    assert made.result.accepted == 1
+
+
+# The pool
+
+
+def candidate(number: int, scores: Mapping[str, float], *parents: int, **texts: str) -> Candidate:
+    parameters = {"a": "", "b": "", "c": "", **texts}
+    return Candidate(number, parameters, scores, parents)
+
+
+def test_the_lowest_makes_room_and_the_newest_stays() -> None:
+    pool = Pool.of(PoolRules(2), candidate(0, {"x": 0.5}))
+    pool = pool.add(candidate(1, {"x": 0.9}, 0)).add(candidate(2, {"x": 0.1}, 1))
+    assert [one.number for one in pool.candidates] == [1, 2]
+
+
+def test_who_is_best_on_more_examples_is_chosen_more_often() -> None:
+    pool = Pool.of(PoolRules(3, "pareto"), candidate(0, {"x": 1, "y": 0, "z": 0}))
+    pool = pool.add(candidate(1, {"x": 0, "y": 1, "z": 1}, 0))
+    pool = pool.add(candidate(2, {"x": 0, "y": 0, "z": 0}, 0))
+    chosen = Counter(one.number for one in pool.choose(3000, Random(1)))
+    assert chosen[2] == 0
+    assert chosen[1] / chosen[0] == pytest.approx(2, rel=0.15)
+
+
+@pytest.mark.parametrize(("temperature", "least", "most"), [(0.01, 0, 0), (100, 900, 1100)])
+def test_a_warm_queue_is_even_and_a_cold_one_takes_the_best(
+    temperature: float, least: int, most: int
+) -> None:
+    pool = Pool.of(PoolRules(2, "queue", temperature), candidate(0, {"x": 0.2}))
+    pool = pool.add(candidate(1, {"x": 0.8}, 0))
+    chosen = Counter(one.number for one in pool.choose(2000, Random(1)))
+    assert least <= chosen[0] <= most
+
+
+def test_candidates_that_changed_different_parameters_are_merged_once() -> None:
+    pool = Pool.of(PoolRules(4, "best", merge=True), candidate(0, {"x": 0}))
+    pool = pool.add(candidate(1, {"x": 0.3}, 0, a="A")).add(candidate(2, {"x": 0.6}, 0, b="B"))
+    pool = pool.add(candidate(3, {"x": 0.7}, 2, a="other", b="B"))
+    pairs = [(one.number, other.number) for one, other in pool.merges(())]
+    assert pairs == [(2, 1)]
+    one, other = next(pool.merges(()))
+    assert dict(pool.merged(one, other)) == {"a": "A"}
+    assert list(pool.merges({(1, 2)})) == []
+
+
+def wide(**changes: Any) -> Method:
+    return replace(
+        METHOD,
+        sample=Sample("failing", 1),
+        proposals=Proposals(parents=2, each=2),
+        pool=PoolRules(3, "pareto", merge=True),
+        stop=Stop(steps=6),
+        **changes,
+    )
+
+
+def test_a_wide_search_is_repeatable_and_records_its_tree() -> None:
+    first = descend(World(), wide(), train="abcdefgh", validation="abcdefgh")
+    again = descend(World(), wide(), train="abcdefgh", validation="abcdefgh")
+    assert first.lines() == again.lines()
+    assert first.result.parameters == again.result.parameters
+    records = [json.loads(line) for line in first.lines()]
+    numbers = {0}
+    for step, record in zip(first.steps, records, strict=True):
+        made = [record, *record["others"]]
+        assert len(made) == (1 if record["why"] == "merge" else 4)
+        for one in made:
+            assert set(one["from"]) <= numbers
+            assert (one["candidate"] is not None) == one["accepted"]
+        numbers |= {one["candidate"] for one in made if one["accepted"]}
+        assert set(record["pool"]) <= numbers
+        assert len(record["pool"]) <= 3
+        calls = calls_record(step)
+        assert len(calls["examples"]) == sum(len(one.learned) for one in step.proposals)
+    assert numbers == set(range(first.result.accepted + 1))
+    assert len(known(first.result.parameters)) >= 6
