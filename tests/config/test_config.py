@@ -477,6 +477,7 @@ COMPLETIONS: Mapping[str, Sequence[str]] = {
     "sgdflow  graph  graph=hints method.gate.": [
         "method.gate.examples=",
         "method.gate.first=",
+        "method.gate.guard=",
         "method.gate.level=",
         "method.gate.repeats=",
         "method.gate.rule=",

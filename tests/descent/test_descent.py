@@ -741,6 +741,12 @@ def test_a_step_is_recorded_whole() -> None:
         ],
         "proposal": {RECALL: f"Recall. Know {letter}."},
         "skipped": {},
+        "from": [0],
+        "candidate": 1,
+        "why": "joint",
+        "pool": [1],
+        "tested": [],
+        "others": [],
         "tried": [],
         "gate": {
             "at_most": None,
