@@ -116,8 +116,14 @@ def did_you_mean(wrong: str, known: Iterable[str], alike: float = 0.6) -> str:
 
 
 def plural(number: int, noun: str) -> str:
-    """Return "1 example", "2 examples", "1,000 examples"."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    """Return "1 example", "2 replies", "1,000 examples"."""
+    several = f"{noun[:-1]}ies" if noun.endswith("ly") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else several}"
+
+
+def every(number: int, noun: str) -> str:
+    """Return "the only example", "all 2 examples"."""
+    return f"the only {noun}" if number == 1 else f"all {plural(number, noun)}"
 
 
 def listed(names: Iterable[str]) -> str:

@@ -49,3 +49,26 @@ def test_pre_commit_checks_what_make_lint_checks() -> None:
 def test_the_version_is_said_alike() -> None:
     project = tomllib.loads((ROOT.parent / "pyproject.toml").read_text(encoding="utf-8"))
     assert project["project"]["version"] == __version__
+
+
+PLURALS = "attempts|calls|examples|gradients|jobs|nodes|replies|rows|runs|steps|tokens"
+
+
+def test_what_is_counted_is_said_in_the_singular_where_it_is_one() -> None:
+    """`plural(n, "example")` says "1 example"; a number before a plural says "1 examples"."""
+    found = {
+        f"{file.relative_to(ROOT)}: {match[0]}"
+        for file in ROOT.rglob("*.py")
+        for match in re.finditer(
+            rf"\{{(?!plural)[^{{}}\n]+\}} (?:{PLURALS})\b", file.read_text(encoding="utf-8")
+        )
+    }
+    assert found == {
+        # Always several, or no numbers at all.
+        "cli/app.py: {len(failed)} jobs",
+        "cli/terminal/state.py: {_short(self.tokens)} tokens",
+        "comparison/table.py: {len(runs)} runs",
+        "comparison/text.py: {role} calls",
+        "executor/evaluation.py: {n} examples",
+        "tracking/reading.py: {len(found)} runs",
+    }

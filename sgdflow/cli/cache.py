@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 
-from sgdflow.errors import ConfigError
+from sgdflow.errors import ConfigError, plural
 from sgdflow.llm.database import Replies, Row
 from sgdflow.llm.store import DEFAULT, Answered, Failed, read_row
 
@@ -78,10 +78,11 @@ def _info(asked: argparse.Namespace) -> str:
         found = replies.by_model()
     total = sum(number for _, number, *_ in found)
     size = asked.store.stat().st_size / 1e6
-    lines = [f"{asked.store}: {total} replies, {size:.1f} MB"]
+    lines = [f"{asked.store}: {plural(total, 'reply')}, {size:.1f} MB"]
     for model, number, characters, first, last in found:
         days = " to ".join(dict.fromkeys([_date(first), _date(last)]))
-        lines.append(f"  {model}: {number} replies, {characters / 1e6:.1f} MB of text, {days}")
+        size_of = f"{characters / 1e6:.1f} MB of text"
+        lines.append(f"  {model}: {plural(number, 'reply')}, {size_of}, {days}")
     return "\n".join(lines)
 
 
@@ -100,7 +101,7 @@ def _export(asked: argparse.Namespace) -> str:
             copy.single()
         new.replace(asked.file)
     return (
-        f"{asked.file}: {number} replies. A run that needs no others is reproduced with "
+        f"{asked.file}: {plural(number, 'reply')}. A run that needs no others is reproduced with "
         f"llm.store.mode=replay llm.store.path={asked.file}"
     )
 
@@ -110,7 +111,7 @@ def _import(asked: argparse.Namespace) -> str:
         before = sum(number for _, number, *_ in replies.by_model())
         read = _copy(other, replies)
         new = sum(number for _, number, *_ in replies.by_model()) - before
-    return f"{asked.store}: {new} new replies of {read} in {asked.file}"
+    return f"{asked.store}: {plural(new, 'new reply')} of {read} in {asked.file}"
 
 
 def _copy(source: Replies, target: Replies) -> int:
@@ -134,7 +135,7 @@ def _check(row: Row, file: Path) -> None:
 def _prune(asked: argparse.Namespace) -> str:
     with _open(asked.store, write=True) as replies:
         number = replies.prune(time.time() - asked.older_than * _DAY)
-    return f"{asked.store}: {number} replies older than {asked.older_than:g} days deleted"
+    return f"{asked.store}: {plural(number, 'reply')} older than {asked.older_than:g} days deleted"
 
 
 def _show(asked: argparse.Namespace) -> str:
@@ -161,8 +162,8 @@ def _words(row: Row) -> str:
         [
             row.key,
             f"{row.model}, {parameters}, sample {json.dumps(request['sample'])}, {when}",
-            f"{spent.calls} attempts, {spent.usage.prompt} + {spent.usage.completion} tokens, "
-            f"cost {cost}",
+            f"{plural(spent.calls, 'attempt')}, {spent.usage.prompt} + "
+            f"{plural(spent.usage.completion, 'token')}, cost {cost}",
             *said,
             *_outcome(found),
         ]

@@ -11,7 +11,7 @@ from typing import Any
 from sgdflow.cli.terminal import Part, Style, write
 from sgdflow.config.build import build_graph, expand_graph
 from sgdflow.config.documents import read_mapping
-from sgdflow.errors import ConfigError
+from sgdflow.errors import ConfigError, plural
 from sgdflow.prompting.templates import Prompts
 from sgdflow.records import SPLITS, diff
 from sgdflow.records.source import EXPORT, Source, read_source, read_steps
@@ -61,7 +61,7 @@ def _run(
     names = [str(config.get(group, {}).get("name")) for group in ("method", "graph", "task", "llm")]
     yield Part(f"  {', '.join(names)}, seed {config.get('seed')}\n")
     accepted = sum(bool(step["accepted"]) for step in steps)
-    yield Part(f"{len(steps)} steps, {accepted} accepted. ")
+    yield Part(f"{plural(len(steps), 'step')}, {accepted} accepted. ")
     if ended is None:
         yield Part("No result: the run is under way, was stopped or failed.\n")
     else:
@@ -110,6 +110,8 @@ def _step(
 
 def _example(example: Mapping[str, Any]) -> Iterator[Part]:
     yield Part(f"\nexample {example['example']}, score {example['score']:.3g}\n", "title")
+    if why := example.get("unanswered"):
+        yield from _told(f"unanswered, {why['node']}: {why['kind']}:", why["reason"])
     for variable, value in example["values"].items():
         yield from _told(f"{variable} =", value)
     if example["feedback"] is not None:

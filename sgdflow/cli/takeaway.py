@@ -71,7 +71,8 @@ def _answer(flow: Flow, lines: Iterator[str], output: TextIO) -> int:
     elif failed == rows:
         sys.stderr.write(f"No output for {plural(rows, 'row')}; each says why.\n")
     elif failed:
-        sys.stderr.write(f"{failed} of {plural(rows, 'row')} have no output; each says why.\n")
+        has = "has" if failed == 1 else "have"
+        sys.stderr.write(f"{failed} of {plural(rows, 'row')} {has} no output; each says why.\n")
     return 0 if rows and not failed else FAILED if failed < rows else 1
 
 

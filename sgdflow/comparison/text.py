@@ -11,6 +11,7 @@ from sgdflow.comparison.outcomes import Goal, label, roles
 from sgdflow.comparison.paper import CAVEAT
 from sgdflow.comparison.statistics import Estimate, smallest_p
 from sgdflow.comparison.table import Comparison
+from sgdflow.errors import plural
 
 _WRAPPED = TextWrapper(
     width=100,
@@ -36,7 +37,7 @@ class Section:
 def sections_of(comparison: Comparison) -> Iterator[Section]:
     """Return everything there is to say, in reading order."""
     runs = len(comparison.outcomes) + len(comparison.left_out)
-    counted = f"{len(comparison.outcomes)} of {runs} runs"
+    counted = f"{len(comparison.outcomes)} of {plural(runs, 'run')}"
     yield Section(f"{comparison.title}: {counted}")
     if comparison.column_keys:
         yield _overview(comparison)
@@ -146,7 +147,7 @@ def _ablation(comparison: Comparison) -> Section:
 
 def _left_out(comparison: Comparison) -> Section:
     lines = [f"{one.run.name} ({one.run.id[:8]}) {one.why}" for one in comparison.left_out]
-    runs = "1 run is" if len(lines) == 1 else f"{len(lines)} runs are"
+    runs = f"{plural(len(lines), 'run')} {'is' if len(lines) == 1 else 'are'}"
     return Section(f"{runs} not counted", lines=tuple(lines))
 
 

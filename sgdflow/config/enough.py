@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from sgdflow.data import Splits
 from sgdflow.descent.method import Method
+from sgdflow.errors import plural
 from sgdflow.update.statistics import gains_needed
 
 
@@ -23,10 +24,11 @@ def problems(method: Method, splits: Splits) -> Iterator[str]:
         have, needed = method.compared(splits), gains_needed(level)
         if have < needed:
             yield (
-                f"method.gate.level: {gate.level:g} can never be reached with {have} examples: the "
-                f"first of {method.stop.steps} steps has {level:.2g} of it and needs {needed} "
-                f"examples on which it is better by 1, and none on which it is worse. Give the "
-                f"gate more examples ({_more(method)}), take fewer steps, or set a higher level."
+                f"method.gate.level: {gate.level:g} can never be reached with "
+                f"{plural(have, 'example')}: the first of {plural(method.stop.steps, 'step')} "
+                f"has {level:.2g} of it and needs {plural(needed, 'example')} on which it is "
+                "better by 1, and none on which it is worse. Give the gate more examples "
+                f"({_more(method)}), take fewer steps, or set a higher level."
             )
     if method.confirm is not None and method.stop.steps:
         yield from _confirm_problems(method, splits)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from sgdflow.data.examples import SPLITS, Example, Pools
-from sgdflow.errors import DataError
+from sgdflow.errors import DataError, plural
 
 Missing = Literal["refuse", "drop", "keep"]
 PARTS = ("shared", *SPLITS)
@@ -52,14 +52,14 @@ def checked(pools: Pools, columns: Columns, missing: Missing) -> tuple[Pools, st
         raise DataError(f"{several(refused)}\n{_DROP}{_KEEP if keeping else '.'}")
     if not flawed:
         return pools, ""
-    first = flawed[0][1]
+    first, rows = flawed[0][1], plural(len(flawed), "row")
     if missing == "keep":
-        return pools, f"{_rows(len(flawed))} with a missing value (task.missing=keep): {first}"
+        return pools, f"{rows} with a missing value (task.missing=keep): {first}"
     left = {name for name, _, _ in flawed}
     kept = {
         part: tuple(one for one in getattr(pools, part) if one.id not in left) for part in PARTS
     }
-    return replace(pools, **kept), (f"{_rows(len(flawed))} left out (task.missing=drop): {first}")
+    return replace(pools, **kept), f"{rows} left out (task.missing=drop): {first}"
 
 
 def unusable(
@@ -127,7 +127,3 @@ def _flaw(example: Example, columns: Columns) -> tuple[str, bool] | None:
 
 _DROP = "Mend these rows, or set task.missing=drop to leave them out"
 _KEEP = ", or task.missing=keep to use missing values as they are."
-
-
-def _rows(number: int) -> str:
-    return "1 row" if number == 1 else f"{number:,} rows"

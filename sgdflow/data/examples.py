@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sgdflow.errors import DataError, did_you_mean, listed
+from sgdflow.errors import DataError, did_you_mean, listed, plural
 
 SPLITS = ("train", "validation", "test")
 
@@ -104,7 +104,7 @@ def _cuts(total: int, sizes: Mapping[str, int | None]) -> dict[str, int]:
         if size is not None and size > left:
             before = "".join(f", {name} takes {taken[name]}" for name in taken)
             raise DataError(
-                f"task.splits.{split} asks for {size} examples, but there are {left} "
+                f"task.splits.{split} asks for {plural(size, 'example')}, but there are {left} "
                 f"(of {total} in all{before})."
             )
         taken[split] = size or 0

@@ -20,7 +20,7 @@ from typing import Any
 from sgdflow.data.checks import absent, unsendable
 from sgdflow.data.files import few
 from sgdflow.data.jsontext import parse
-from sgdflow.errors import DataError, NodeFailed, did_you_mean, listed
+from sgdflow.errors import DataError, NodeFailed, did_you_mean, listed, plural
 from sgdflow.executor.walk import task_group
 
 _SHOWN = 5
@@ -96,7 +96,7 @@ def check_rows(lines: Iterable[str], wanted: Sequence[str], name: str) -> int:
         except DataError as error:
             wrong.append(f"{name}, line {number}: {error}")
     if len(wrong) > _SHOWN:
-        wrong[_SHOWN:] = [f"and {len(wrong) - _SHOWN} more lines"]
+        wrong[_SHOWN:] = [f"and {plural(len(wrong) - _SHOWN, 'more line')}"]
     if wrong:
         raise DataError("\n".join(wrong))
     return rows

@@ -13,7 +13,7 @@ from sgdflow.descent.method import Method, Problem
 from sgdflow.descent.rounds import Rounds, State
 from sgdflow.descent.stepper import Stepper
 from sgdflow.descent.steps import Gating, Observer, Result, Scores, Step
-from sgdflow.errors import BudgetSpent
+from sgdflow.errors import BudgetSpent, every, plural
 from sgdflow.executor.evaluation import Evaluation, Evaluator, Summary
 from sgdflow.executor.graph import Parameters
 from sgdflow.executor.progress import Progress, Unwatched
@@ -148,9 +148,10 @@ class Descent:
         if reason := await self._good_enough(state.pool.newest.parameters):
             return reason
         if number >= stop.steps:
-            return f"steps: all {stop.steps} were taken"
+            only = "the only one was" if stop.steps == 1 else f"all {stop.steps} were"
+            return f"steps: {only} taken"
         if stop.patience is not None and unaccepted >= stop.patience:
-            return f"patience: {unaccepted} steps in a row without an accepted proposal"
+            return f"patience: {plural(unaccepted, 'step')} in a row without an accepted proposal"
         if number and (used_up := self._meter.reached(stop.budget)):
             return used_up
         return ""
@@ -164,7 +165,7 @@ class Descent:
             why = next(iter(train.failures.values()))
             return f"failures: no training example could be scored ({why})"
         if summary.mean >= self._method.stop.score and not summary.failed:
-            return f"score: {summary.mean:.4g} on all {summary.n} training examples"
+            return f"score: {summary.mean:.4g} on {every(summary.n, 'training example')}"
         return ""
 
     async def _as_far_as_it_matters(self, current: Parameters) -> Evaluation | None:

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sgdflow.errors import ProviderRefused, listed
+from sgdflow.errors import ProviderRefused, listed, plural
 from sgdflow.llm import Message, Reply
 from sgdflow.llm.caller import Call, Caller, InFlight
 from sgdflow.llm.failures import KINDS, reason
@@ -103,7 +103,7 @@ async def _ask(caller: Caller, roles: list[str], spec: ModelSpec) -> _Lack | Non
     if isinstance(found, Reply) or found.kind in _ANSWERS:
         return None
     at = f"api_base={spec.api_base}" if spec.api_base else "its provider's address"
-    tried = f" in {attempts} attempts" if attempts > 1 else ""
+    tried = f" in {plural(attempts, 'attempt')}" if attempts > 1 else ""
     which = f"{spec.model} at {at} (llm.models.{listed(dict.fromkeys(roles))})"
     line = f"{which}{tried}: {reason(found, roles[0], spec)}"
     return _Lack(caller.redact(line), KINDS[found.kind].refuses)

@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from time import time
 from typing import Any
 
-from sgdflow.errors import CallFailed, LLMError, ProviderRefused
+from sgdflow.errors import CallFailed, LLMError, ProviderRefused, plural
 from sgdflow.llm.models import ModelSpec
 from sgdflow.secrets import Redactor
 
@@ -120,7 +120,7 @@ def error_of(
     why = reason(failure, role, spec)
     if KINDS[failure.kind].refuses:
         return ProviderRefused(redact(f"{spec.model} (llm.models.{role}) answers no call: {why}"))
-    tried = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+    tried = plural(attempts, "attempt")
     message = f"{spec.model} (llm.models.{role}) gave no reply to node {node} in {tried}: {why}"
     return CallFailed(redact(message), failure.kind)
 

@@ -9,7 +9,7 @@ from fractions import Fraction
 from itertools import chain
 from math import ceil
 
-from sgdflow.errors import listed
+from sgdflow.errors import listed, plural
 from sgdflow.llm import Spent
 
 
@@ -125,7 +125,8 @@ class Session:
         """Say it in a line."""
         sent = self.sent.total()
         cost = "cost unknown" if sent.cost is None else f"${sent.cost:.4g}"
-        words = f"{sent.calls} calls ({cost}), {self.stored} replies from the store"
+        stored = f"{plural(self.stored, 'reply')} from the store"
+        words = f"{plural(sent.calls, 'call')} ({cost}), {stored}"
         if took := list(chain.from_iterable(self._latencies.values())):
             half, most = percentile(took, 50), percentile(took, 95)
             words += f"; half of them within {half:.2g} s, 95 % within {most:.2g} s"

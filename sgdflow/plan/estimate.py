@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sgdflow.descent.method import Method, Problem
+from sgdflow.errors import plural
 from sgdflow.executor.backward_functions import PromptBackward
 from sgdflow.executor.forward import PromptForward
 from sgdflow.executor.graph import Graph
@@ -43,7 +44,7 @@ def step_estimate(problem: Problem, method: Method) -> Estimate:
     sampled = min(batch, method.sample.count * method.sample.draws) * proposals
     each = backward_calls(problem.graph, problem.optimised, method)
     if sampled * each:
-        sums.append(f"for gradients {sampled} examples x {each} = {sampled * each}")
+        sums.append(f"for gradients {plural(sampled, 'example')} x {each} = {sampled * each}")
     written = rule.optimizer * proposals
     if written:
         sums.append(f"for new texts {written}")
@@ -90,19 +91,22 @@ def _forward(
     validation = len(problem.splits.validation)
     # Scored before the first step, and not for the report alone.
     total = (batch + validation) * nodes
-    sums.append(f"to start with {batch + validation} examples x {nodes} nodes = {total} calls")
+    each = plural(nodes, "node")
+    start = f"{plural(batch + validation, 'example')} x {each} = {plural(total, 'call')}"
+    sums.append(f"to start with {start}")
     if evaluations:  # the gate's is one of them
         calls = evaluations * batch * nodes
-        sums.append(f"for candidates {evaluations} x {batch} examples x {nodes} nodes = {calls}")
+        examples = plural(batch, "example")
+        sums.append(f"for candidates {evaluations} x {examples} x {each} = {calls}")
     elif method.gate.rule == "always" and method.batch is not None:
         return total
     else:
-        examples = min(batch, method.compared(problem.splits))
+        number = min(batch, method.compared(problem.splits))
         if method.gate.examples == "validation":
-            examples = validation
-        examples *= method.gate.repeats
+            number = validation
+        number *= method.gate.repeats
         tests = method.proposals.tests(len(problem.optimised))
-        calls = tests * examples * nodes
+        calls = tests * number * nodes
         times = f"{tests} x " if tests > 1 else ""
-        sums.append(f"for the gate {times}{examples} examples x {nodes} nodes = {calls}")
+        sums.append(f"for the gate {times}{plural(number, 'example')} x {each} = {calls}")
     return total + calls

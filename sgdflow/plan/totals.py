@@ -8,6 +8,7 @@ from functools import partial
 
 from sgdflow.config.prepare import Prepared
 from sgdflow.config.schema import AssumedConf
+from sgdflow.errors import every, plural
 from sgdflow.llm import Spent, Usage
 from sgdflow.llm.models import Price
 from sgdflow.plan.estimate import shortage, step_estimate
@@ -66,7 +67,7 @@ def make_plan(prepared: Prepared, prices: Mapping[str, Price | None]) -> Plan:
     parts, totals = [before], [_row("at least: the start is good enough", before)]
     if steps and not open_gate:
         parts.append(_step("a step, turned down at once", least))
-        words = f"all {_taken(least, patient)} steps turned down at once"
+        words = f"{every(_taken(least, patient), 'step')} turned down at once"
         totals.append(_row(words, _whole(least, patient)))
     if steps:
         parts.append(_step("a step, accepted", most))
@@ -74,13 +75,13 @@ def make_plan(prepared: Prepared, prices: Mapping[str, Price | None]) -> Plan:
         words = f"expected: {share:.0%} accepted, {conf.changed:.0%} of the texts changed"
         totals.append(_row(words, _whole(expected, steps)))
         totals.append(
-            _row(f"at most: all {_taken(most, steps)} steps accepted", _whole(most, steps))
+            _row(f"at most: {every(_taken(most, steps), 'step')} accepted", _whole(most, steps))
         )
     splits = problem.splits
     title = (
         f"{method.name} on {problem.graph.name}: {len(splits.train)} training, "
-        f"{len(splits.validation)} validation, {len(splits.test)} test examples; "
-        f"at most {steps} steps"
+        f"{len(splits.validation)} validation, {plural(len(splits.test), 'test example')}; "
+        f"at most {plural(steps, 'step')}"
     )
     warnings = [*shortage(problem, method), *_ended_early(most, steps), *_troubles(most)]
     notes = _notes(prepared, prices, conf, rehearsed)

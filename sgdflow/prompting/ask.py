@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sgdflow.errors import CallFailed, NodeFailed, PromptError, ReplyError, listed
+from sgdflow.errors import CallFailed, NodeFailed, PromptError, ReplyError, listed, plural
 from sgdflow.llm import LLM, Message, Reply, Usage
 from sgdflow.prompting.replies import ReplyFormat
 from sgdflow.prompting.templates import Prompts, shortened
@@ -95,9 +95,9 @@ class Ask:
                 conversation = (*messages, *self._again(reply, names, error, attempt + 1))
                 continue
             return Answered(texts, call)
-        replies = "1 reply" if self.attempts == 1 else f"{self.attempts} replies"
         raise NodeFailed(
-            f"{replies} of the {self.role} model could not be used: {call.malformed[-1]}",
+            f"{plural(self.attempts, 'reply')} of the {self.role} model could not be used: "
+            f"{call.malformed[-1]}",
             (call,),
             kind,
         )

@@ -27,7 +27,7 @@ from jinja2 import (
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from sgdflow.errors import PromptError, did_you_mean, listed
+from sgdflow.errors import PromptError, did_you_mean, listed, plural
 from sgdflow.llm import Message
 
 SHIPPED_PREFIX = "sgdflow"
@@ -242,7 +242,7 @@ def shortened(text: str, most: int = 2000) -> str:
     if len(text) <= most:
         return text
     head, tail = most * 3 // 4, most // 4
-    left = f"{len(text) - head - tail:,} characters left out"
+    left = f"{plural(len(text) - head - tail, 'character')} left out"
     return f"{text[:head]}\n[... {left} ...]\n{text[-tail:]}"
 
 

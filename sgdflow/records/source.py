@@ -10,7 +10,7 @@ from typing import Any
 from sgdflow import __version__
 from sgdflow.config.documents import read_lines, read_mapping
 from sgdflow.config.paths import prompt_folders
-from sgdflow.errors import ConfigError
+from sgdflow.errors import ConfigError, plural
 from sgdflow.records.folder import FORMAT
 
 EXPORT = "export.json"
@@ -69,7 +69,8 @@ def check_run(path: Path) -> None:
         if jobs:
             some = ", ".join(str(path / job) for job in jobs[:3])
             raise ConfigError(
-                f"{path} holds a multirun of {len(jobs)} jobs: name one of them, such as {some}."
+                f"{path} holds a multirun of {plural(len(jobs), 'job')}: "
+                f"name one of them, such as {some}."
             )
         raise ConfigError(f"{path} holds no run: it has no config.yaml.")
     if (path / "result.json").is_file():

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sgdflow.errors import plural
 from sgdflow.records.diff import Part, words
 from sgdflow.records.words import as_text
 from sgdflow.report.chart import Dot, Flag, Line
@@ -93,7 +94,7 @@ def histories(shape: Shape, run: Run) -> Mapping[str, History]:
 def shortened(text: str) -> str:
     """Return a text that a page can hold; what is cut off is said."""
     left = len(text) - _LONGEST
-    return text if left <= 0 else f"{text[:_LONGEST]}\n... ({left:,} more characters)"
+    return text if left <= 0 else f"{text[:_LONGEST]}\n... ({plural(left, 'more character')})"
 
 
 def lines(run: Run) -> tuple[Line, ...]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 from xml.etree.ElementTree import Element
 
+from sgdflow.errors import listed, plural
+from sgdflow.executor.evaluation import unanswered_words
 from sgdflow.records import SPLITS
 from sgdflow.report.chart import chart
 from sgdflow.report.drawing import Mark, drawing
@@ -57,7 +59,7 @@ def graph(shape: Shape, blames: Mapping[str, Blame], phrase: str) -> Element:
             "code" if member.code else "node",
             f"{blame.blamed} of {blame.gradients}" if blame.gradients else "no gradients",
             blame.blamed / most if most else 0.0,
-            f"blamed by {blame.blamed} of {blame.gradients} gradients; open its history",
+            f"blamed by {blame.blamed} of {plural(blame.gradients, 'gradient')}; open its history",
             name == shape.output,
         )
     picture = drawing(shape.predecessors, marks, f"Graph {shape.name}")
@@ -139,13 +141,13 @@ def _name(group: Any) -> Any:
 
 def _ending(run: Run) -> str:
     if run.result is None:
-        steps = "1 step" if len(run.steps) == 1 else f"{len(run.steps)} steps"
+        steps = plural(len(run.steps), "step")
         words = f"Not finished: this is what {steps} left."
     else:
         reason = str(run.result["stop_reason"])
         words = (
-            f"Stopped after {run.result['steps']} step"
-            f"{'' if run.result['steps'] == 1 else 's'}, {run.result['accepted']} accepted, "
+            f"Stopped after {plural(run.result['steps'], 'step')}, "
+            f"{run.result['accepted']} accepted, "
             f"{run.result['seconds']:.1f} s. {reason[:1].upper()}{reason[1:]}."
         )
     missing = [name for name in run.missing if run.result is not None or name != "examples.jsonl"]
@@ -154,15 +156,22 @@ def _ending(run: Run) -> str:
 
 def _card(split: str, both: Record) -> Element:
     first, last = both["initial"], both["final"]
-    small = f"{_interval(first)} → {_interval(last)}, {first['n']} examples"
-    failed = last["failed"] if last else 0
+    small = f"{_interval(first)} → {_interval(last)}, {plural(first['n'], 'example')}"
+    more = _fewer(last) if last else []
     return element(
         "div",
         element("p", split, class_="label"),
         element("p", f"{_score(first)} → {_score(last)}", class_="big"),
-        element("p", small + (f", {failed} failed" if failed else ""), class_="small"),
+        element("p", listed([small, *more]), class_="small"),
         class_="card",
     )
+
+
+def _fewer(score: Record) -> list[str]:
+    """Say which examples were not answered, and which have no score."""
+    kinds, failed = score.get("unanswered"), score["failed"]
+    told = [unanswered_words(kinds)] if kinds else []
+    return [*told, f"{failed} failed"] if failed else told
 
 
 def _step_row(step: Record) -> tuple[Element | str, ...]:

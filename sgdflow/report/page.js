@@ -53,7 +53,8 @@ document.addEventListener("keydown", (event) => { if (event.key === "Escape") hi
 // The worst examples
 
 function worst(one) {
-  const change = one.final === null ? "failed" : `${score(one.initial)} → ${score(one.final)}`;
+  const scored = one.final === null ? "failed" : `${score(one.initial)} → ${score(one.final)}`;
+  const change = one.unanswered ? `${scored} · unanswered: ${one.unanswered}` : scored;
   const worse = one.initial !== null && one.final !== null && one.final < one.initial;
   const title = [`${text(one.example)} `,
     make("small", "", `${one.split} · ${change}${worse ? " · worse than before" : ""}`)];

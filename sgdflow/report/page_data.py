@@ -169,6 +169,7 @@ def _example(one: Record, texts: Texts) -> dict[str, Any]:
         "example": texts.add(one["example"]),
         "initial": one["initial"],
         "final": one["final"],
+        "unanswered": one.get("unanswered", {}).get("final"),
         "values": _each(one["values"], texts.add),
         "failures": _each(one["failures"], texts.add),
     }

@@ -22,7 +22,7 @@ def check_result(result: Result, lost: Sequence[str | None]) -> None:
         all_of = (
             "the proposal of the only step was"
             if len(lost) == 1
-            else (f"all proposals of {len(lost)} steps were")
+            else f"all proposals of {plural(len(lost), 'step')} were"
         )
         last = "" if len(lost) == 1 else ", the last one"
         raise NoResult(f"{all_of} lost to failures{last}: {lost[-1]}")

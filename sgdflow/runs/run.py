@@ -154,7 +154,7 @@ def closing_words(record: Mapping[str, Any]) -> str:
         rows.append("  * decided what was kept: expect less of it elsewhere")
     return "\n".join(
         [
-            f"Stopped after {record['steps']} steps, {record['accepted']} accepted. "
+            f"Stopped after {plural(record['steps'], 'step')}, {record['accepted']} accepted. "
             f"{record['stop_reason'][:1].upper()}{record['stop_reason'][1:]}.",
             *rows,
             *confirmation_words(record),
@@ -171,7 +171,7 @@ def confirmation_words(record: Mapping[str, Any]) -> Iterator[str]:
         verdict = "confirmed" if found["confirmed"] else "not confirmed, the start is returned"
         yield (
             f"  winner      {verdict}: {found['before']:.3f} -> {found['after']:.3f} on "
-            f"{found['examples']} validation examples, p = {found['p']:.2g}, "
+            f"{plural(found['examples'], 'validation example')}, p = {found['p']:.2g}, "
             f"level {found['level']:g}; a gain of {found['smallest']:.3f} could be confirmed"
         )
 
@@ -183,8 +183,8 @@ def gate_words(record: Mapping[str, Any]) -> str:
     left = gate["examples"] - gate["evaluated"]
     if (smallest := gate.get("smallest")) is not None:
         words += f"; a gain of {smallest:.3f} could be shown"
-    spared = f"; {left} of {gate['examples']} examples not scored, at most {gate['spared']} calls"
-    return words + spared if left else words
+    of_all, calls = plural(gate["examples"], "example"), plural(gate["spared"], "call")
+    return f"{words}; {left} of {of_all} not scored, at most {calls}" if left else words
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,8 @@ def split_scores(when: str, scores: Scores) -> dict[str, float]:
         for field, suffix in (("mean", ""), ("low", "_low"), ("high", "_high")):
             if score is not None and (value := _number(score.get(field))) is not None:
                 found[f"score_{when}/{split}{suffix}"] = value
+        if kinds := (score or {}).get("unanswered"):
+            found[f"score_{when}/{split}_unanswered"] = float(sum(kinds.values()))
     return found
 
 
@@ -102,6 +104,8 @@ def result_metrics(result: Mapping[str, Any]) -> dict[str, float]:
     gate: Mapping[str, Any] = result.get("gate", {})
     totals |= {f"gate_{key}": float(gate[key]) for key in ("calls", "share", "spared") if gate}
     totals |= {key: float(result[key]) for key in ("steps", "accepted", "seconds")}
+    again = result.get("again", {})
+    totals |= {f"again_{role}": float(one["calls"]) for role, one in again.items()}
     totals |= {f"faults_{kind}": float(n) for kind, n in result.get("faults", {}).items()}
     # An unknown price is absent, and so is a sum it belongs to.
     costs = {role: _number(cost) for role, cost in result.get("cost", {}).items()}

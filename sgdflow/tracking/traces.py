@@ -51,17 +51,23 @@ def traces(
 ) -> Iterator[Trace]:
     """Yield the traces of a step's examples: those with failures first, then the worst."""
     made = {one["example"]: one for one in calls.get("examples", ())}
-    ranked = sorted(record["sampled"], key=lambda one: (not one.get("failures"), one["score"]))
+    ranked = sorted(record["sampled"], key=_rank)
     for learned in ranked[:count]:
         example = learned["example"]
         root = _root(record, learned, made.get(example, {}), nodes)
         yield Trace(example, learned["score"], learned.get("feedback"), root)
 
 
+def _rank(learned: Mapping[str, Any]) -> tuple[bool, float]:
+    return not (learned.get("failures") or learned.get("unanswered")), learned["score"]
+
+
 def _root(
     record: Mapping[str, Any], learned: Mapping[str, Any], made: Mapping[str, Any], nodes: Nodes
 ) -> Span:
-    values, failures = learned.get("values", {}), learned.get("failures", {})
+    values, failures = learned.get("values", {}), dict(learned.get("failures", {}))
+    if why := learned.get("unanswered"):
+        failures = {"output": f"{why['node']}: {why['kind']}: {why['reason']}", **failures}
     output = list(nodes)[-1] if nodes else None
     parts = [Span("forward", "CHAIN", inner=tuple(_forward(values, made, nodes)))]
     parts.append(

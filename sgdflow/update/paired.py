@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
+from sgdflow.errors import plural
 from sgdflow.executor.evaluation import Evaluation
 from sgdflow.update.decision import Decision
 from sgdflow.update.statistics import looks
@@ -54,4 +55,4 @@ def _words(before: Mapping[str, float], after: Mapping[str, float], seen: Sequen
 
 def _needed(gain: float, needed: float | None, seen: int, total: int) -> str:
     enough = "no gain is enough yet" if needed is None else f"{needed:.4g} needed"
-    return f" on {seen} of {total} examples (gained {gain:.4g}, {enough})"
+    return f" on {seen} of {plural(total, 'example')} (gained {gain:.4g}, {enough})"

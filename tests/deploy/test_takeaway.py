@@ -180,7 +180,7 @@ def test_a_failed_row_shows_in_the_exit_code(
         {"error": "a: math.sqrt raised ValueError: math domain error"},
         {"output": 3.0},
     ]
-    assert said.err == "1 of 3 rows have no output; each says why.\n"
+    assert said.err == "1 of 3 rows has no output; each says why.\n"
     for rows, told in (
         ('{"q": -4}\n', "No output for 1 row; "),
         ("\n", "The input has no row, so"),

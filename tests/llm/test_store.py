@@ -211,7 +211,7 @@ def test_a_call_that_failed_is_made_again_but_fails_again_in_a_replay(tmp_path: 
         await fail(llm)
         return llm.session()
 
-    assert session(sent, file, asked, parameters=refusing).startswith("1 calls")
+    assert session(sent, file, asked, parameters=refusing).startswith("1 call ")
     assert session(sent, file, asked, parameters=refusing, mode="replay").startswith("0 calls")
 
 

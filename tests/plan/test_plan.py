@@ -289,7 +289,7 @@ def test_the_command_needs_no_key_sends_nothing_and_leaves_no_trace(tmp_path: Pa
     ended = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.count("in all\n") == 2
-    assert "at most: all 1 steps accepted" in ended.stdout
+    assert "at most: the only step accepted" in ended.stdout
     assert "at most: all 2 steps accepted" in ended.stdout
     assert "$0.0" in ended.stdout
     assert list(tmp_path.iterdir()) == []

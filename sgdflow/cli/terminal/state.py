@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from sgdflow.errors import plural
 from sgdflow.llm import Spent
 
 _BAR = 16
@@ -82,7 +83,7 @@ class State:
         if self.scored:
             yield f"score {self.scores / self.scored:.3f}"
         if self.calls:
-            yield f"{self.calls:,} calls, {self._rate():.0f}/s"
+            yield f"{plural(self.calls, 'call')}, {self._rate():.0f}/s"
             yield f"{_short(self.tokens)} tokens"
             yield "cost unknown" if self.cost is None else f"${self.cost:.4g}"
         yield _clock(now - self.began)
