@@ -57,7 +57,7 @@ def _guard_problems(method: Method, splits: Splits) -> Iterator[str]:
     gate, train = method.gate, len(splits.train)
     if gate.guard and gate.examples != "sampled" and gate.first is None:
         yield (
-            f"method.gate.guard: {gate.guard} examples would guard nothing. Set "
+            f"method.gate.guard: {plural(gate.guard, 'example')} would guard nothing. Set "
             "method.gate.first=sampled or method.gate.examples=sampled, or method.gate.guard=0."
         )
     elif gate.guard >= train:
