@@ -17,6 +17,7 @@ from sgdflow.config.written import composed
 from sgdflow.errors import ConfigError
 from sgdflow.records.owner import check_free, owned
 from sgdflow.records.resume import check
+from sgdflow.tracking import MEMORY
 
 
 class Directories(Callback):
@@ -69,7 +70,8 @@ def _end(process: int, kept: ExitStack, made: Leftovers | None) -> None:
     if process == os.getpid():
         kept.close()
         if made:
-            made.take_back("multirun.yaml")
+            # A multirun none of whose jobs began leaves no run in MLflow either.
+            made.take_back("multirun.yaml", MEMORY)
 
 
 class Resume(Callback):

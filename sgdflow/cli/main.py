@@ -50,6 +50,7 @@ COMMANDS: Mapping[str, str] = {
     "cache": "sgdflow.cli.cache:cache",
 }
 """Word -> the function that gets the words after it and returns the exit code."""
+_SERVERS = ("ui", "simulate")
 
 
 def main() -> int:
@@ -65,7 +66,7 @@ def main() -> int:
         return _complete(words)
     if words[0] not in COMMANDS:
         return _complain(_no_command(words))
-    return _guarded(COMMANDS[words[0]], words[1:])
+    return _guarded(words[0], words[1:])
 
 
 def _guarded(command: str, words: Sequence[str]) -> int:
@@ -73,9 +74,11 @@ def _guarded(command: str, words: Sequence[str]) -> int:
     from sgdflow.cli.stopping import Stopper
     from sgdflow.errors import SgdflowError
 
-    Stopper().listen()
+    # A server has others to end before itself.
+    stopper = Stopper(None) if command in _SERVERS else Stopper()
+    stopper.listen()
     try:
-        module, _, function = command.partition(":")
+        module, _, function = COMMANDS[command].partition(":")
         return int(getattr(importlib.import_module(module), function)(words))
     except SgdflowError as error:
         return _complain(str(error))
@@ -88,7 +91,7 @@ def _guarded(command: str, words: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        return _complain("Interrupted.", 130)
+        return _complain("Interrupted.", stopper.interrupted())
 
 
 def _no_command(words: Sequence[str]) -> str:

@@ -75,7 +75,7 @@ def _optimised(prepared: Prepared, raw: Mapping[str, Any], folder: RunFolder) ->
     except ConfigError:  # found before anything began
         raise
     except BaseException:
-        log.info("To go on where it stopped: the same command with %s", same_directory())
+        log.info("%s", _farewell())
         raise
     keep_model(prepared, raw, _prompts(), folder.path)
     _say_where(prepared, folder)
@@ -119,7 +119,11 @@ def _run(prepared: Prepared, folder: RunFolder, job: Job, asked: Collection[str]
     """Do the job with its models, and show on a terminal how far it has come."""
     wanted = log.isEnabledFor(logging.INFO) and not in_multirun()
     with watching(sys.stdout, sys.stderr, wanted=wanted) as watch:
-        return run(_with_models(prepared, folder, job, asked, watch))
+        return run(_with_models(prepared, folder, job, asked, watch), _farewell())
+
+
+def _farewell() -> str:
+    return f"To go on where it stopped: the same command with {same_directory()}"
 
 
 async def _with_models(

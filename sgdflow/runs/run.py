@@ -66,7 +66,7 @@ async def optimise(
         log.warning("%s", warning)
     written = written_of(raw)
     folder.begin(written, prepared.start)
-    with _tracked(tracker, prepared, written):
+    with _tracked(tracker, prepared, written, folder):
         with _reported(prepared, folder):
             recorder = _Recorder(tracker, folder, llm, clean)
             descent = Descent(prepared.problem, prepared.method, llm, recorder, progress)
@@ -234,19 +234,30 @@ class _Recorder:
 
 @contextmanager
 def _reported(prepared: Prepared, folder: RunFolder) -> Iterator[None]:
-    """Write the report at the end, however the run ended; a run never fails for its report."""
+    """Write the report at the end, also of a run that failed."""
     try:
         yield
-    finally:
-        declaration = prepared.config.graph.model_dump(by_alias=True)
-        try:
-            report.write(folder.path, lambda _: declaration)
-        except Exception as error:
-            log.warning("%s is not written: %s: %s", report.NAME, type(error).__name__, error)
+    except (CancelledError, KeyboardInterrupt):  # whoever waits for the end is served first
+        raise
+    except BaseException:
+        _report(prepared, folder)
+        raise
+    _report(prepared, folder)
+
+
+def _report(prepared: Prepared, folder: RunFolder) -> None:
+    """Write the report; a run never fails for it."""
+    declaration = prepared.config.graph.model_dump(by_alias=True)
+    try:
+        report.write(folder.path, lambda _: declaration)
+    except Exception as error:
+        log.warning("%s is not written: %s: %s", report.NAME, type(error).__name__, error)
 
 
 @contextmanager
-def _tracked(tracker: Tracker, prepared: Prepared, written: Mapping[str, Any]) -> Iterator[None]:
+def _tracked(
+    tracker: Tracker, prepared: Prepared, written: Mapping[str, Any], folder: RunFolder
+) -> Iterator[None]:
     """Record the start, and how it ended if it did not end well."""
     names = about(prepared)
     tags = {f"sgdflow.{key}": str(value) for key, value in names.items()}
@@ -258,6 +269,7 @@ def _tracked(tracker: Tracker, prepared: Prepared, written: Mapping[str, Any]) -
         yield
     except (CancelledError, KeyboardInterrupt):
         tracker.stopped("interrupted")
+        _report(prepared, folder)
         raise
     except BaseException as error:
         tracker.failed(f"{type(error).__name__}: {error}")

@@ -159,7 +159,12 @@ class MlflowTracker:
         self._end("FAILED", reason)
 
     def stopped(self, reason: str) -> None:
-        """End the run, unless it has ended, as one that someone stopped."""
+        """End the run, unless it has ended, as one that someone stopped and now waits for.
+
+        What is not written yet is recorded when the run goes on; the run directory has it.
+        """
+        if self._writer is not None:
+            self._writer.drop()
         self._end("KILLED", reason)
 
     def _write_details(self, number: int, record: Mapping[str, Any]) -> None:

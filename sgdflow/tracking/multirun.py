@@ -44,11 +44,12 @@ def end_parent(uri: str, run_id: str, ended: bool, compared: Compared) -> None:
         status = "FINISHED"
     else:
         status = "KILLED" if "KILLED" in statuses and not ended else "FAILED"
+    # First: where somebody waits for the end, there may be no time for more.
+    store.set_terminated(run_id, status)
     try:
         _compare(store, run_id, compared)
     except Exception as error:
         log.warning("The multirun's run has no comparison (%s).", reason_of(error))
-    store.set_terminated(run_id, status)
 
 
 def _compare(store: MlflowClient, run_id: str, compared: Compared) -> None:

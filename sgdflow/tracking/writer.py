@@ -34,19 +34,27 @@ class Writer:
         self._room = BoundedSemaphore(_WAITING)
         self._missing: list[Write] = []
         self._again = 0.0
+        self._next = self._first = 0
 
     def put(self, what: str, write: Callable[[], object]) -> None:
         """Write it soon; `what` says to the user what is missing where that fails."""
         self._room.acquire()
-        self._thread.submit(self._do, (what, write))
+        self._thread.submit(self._do, self._next, (what, write))
+        self._next += 1
+
+    def drop(self) -> None:
+        """Write nothing more of what waits: someone wants an end."""
+        self._first, self._missing = self._next, []
 
     def close(self) -> None:
         """Wait until everything is written."""
         self._thread.submit(self._catch_up)
         self._thread.shutdown()
 
-    def _do(self, what: Write) -> None:
+    def _do(self, number: int, what: Write) -> None:
         try:
+            if number < self._first:
+                return
             if time.monotonic() < self._again:
                 self._missing.append(what)
             elif error := _failure(what):

@@ -1,9 +1,27 @@
-"""Ctrl-C once stops the work in good order; twice ends the process, whatever it does."""
+"""Ctrl-C once stops the work in good order, and soon; twice ends the process, whatever it does."""
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from sgdflow.records.owner import check_free
+from sgdflow.simulation.server import create_app, running
+from sgdflow.simulation.worlds import reply
+
+SOON = 2.0
+"""Seconds that whoever pressed Ctrl-C waits at most."""
 
 PROGRAM = """
 import asyncio, os, signal, sys
@@ -21,7 +39,7 @@ async def work():
 
 Stopper().listen()
 try:
-    run(work())
+    run(work(), "The same words go on.")
 except KeyboardInterrupt:
     {afterwards}
 """
@@ -47,3 +65,94 @@ def test_the_second_ends_a_process_that_does_not_stop() -> None:
 def test_the_second_ends_a_process_that_stopped_and_hangs_afterwards() -> None:
     code, _, told = ended("pass", "interrupt(); import time; time.sleep(60)")
     assert (code, told.splitlines()[-1]) == (130, "Ended at once.")
+
+
+def test_time_ends_a_process_that_does_not_stop_and_says_how_to_go_on() -> None:
+    began = time.monotonic()
+    code, _, told = ended("import time; time.sleep(60)", "sys.exit('stopped')")
+    assert time.monotonic() - began < SOON + 1.5  # the start of an interpreter among it
+    assert code == 130
+    assert told.splitlines()[-2:] == ["Ended without waiting any longer.", "The same words go on."]
+
+
+@contextmanager
+def endpoint(asked: list[float]) -> Iterator[str]:
+    """Serve models that take half a minute for an answer."""
+    address: list[str] = []
+    ready, over = threading.Event(), asyncio.Event()
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    @web.middleware
+    async def note(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        asked.append(time.monotonic())
+        return await handler(request)
+
+    async def main() -> None:
+        loops.append(asyncio.get_running_loop())
+        app = create_app(reply, latency=30)
+        app.middlewares.append(note)
+        async with running(app) as url:
+            address.append(url)
+            ready.set()
+            await over.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(main()))
+    thread.start()
+    assert ready.wait(20)
+    yield address[0]
+    loops[0].call_soon_threadsafe(over.set)
+    thread.join()
+
+
+def interrupted(
+    folder: Path, words: list[str], moment: Callable[[], bool]
+) -> tuple[float, int, str]:
+    """Return the seconds from Ctrl-C at that moment to the end, how it ended, what was said."""
+    said = folder / "said.txt"
+    with said.open("w") as output:
+        program = [sys.executable, "-m", "sgdflow", "optimize", *words]
+        root = {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+        started = subprocess.Popen(
+            program, cwd=folder, env={**os.environ, **root}, stdout=output, stderr=output
+        )
+    end = time.monotonic() + 60
+    while not moment():
+        assert started.poll() is None, said.read_text()
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    began = time.monotonic()
+    started.send_signal(signal.SIGINT)
+    code = started.wait(30)
+    return time.monotonic() - began, code, said.read_text()
+
+
+GOES_ON = "To go on where it stopped: the same command with hydra.run.dir=run"
+
+
+def test_220_examples_under_way_are_given_up(tmp_path: Path) -> None:
+    asked: list[float] = []
+    with endpoint(asked) as url:
+        # Every example asks something else; what is alike would be asked once. The client begins
+        # with 64 calls at once.
+        words = ["graph=single", "llm=vllm", f"llm.api_base={url}", "llm.limits.concurrency=200"]
+        words += ["task.splits={train: 220, validation: 0, test: 20}", "hydra.run.dir=run"]
+        words += ["tracking=none", "llm.check=false", "llm.limits.first=null"]
+        took, code, said = interrupted(tmp_path, words, lambda: len(asked) >= 64)
+    assert took < SOON
+    assert code == 130
+    assert said.endswith(f"{GOES_ON}\nInterrupted.\n")
+    assert not (tmp_path / "run" / "owner.json").exists()
+
+
+@pytest.mark.parametrize("file", ["run/config.yaml", "mlflow.db", "run/result.json"])
+def test_nobody_waits_for_mlflow(file: str, tmp_path: Path) -> None:
+    """While it is imported, makes its tables, and takes the model of a run that has ended."""
+    words = ["hydra.run.dir=run", "task.splits={train: 4, validation: 2, test: 2}"]
+    words.append("method.stop.steps=1")
+    took, code, said = interrupted(tmp_path, words, (tmp_path / file).exists)
+    assert took < SOON
+    assert code == 130
+    assert GOES_ON in said
+    check_free(tmp_path / "run")
