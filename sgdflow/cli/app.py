@@ -27,6 +27,7 @@ from sgdflow.config.job import (
     leaves_trace,
     run_directory,
     same_directory,
+    working_directory,
 )
 from sgdflow.config.paths import conf_folder
 from sgdflow.config.secret_words import without_secrets
@@ -64,8 +65,7 @@ def run_hydra(command: Command, words: Sequence[str], own: Sequence[str] = ()) -
     settings, secrets = without_secrets(settings)
     os.environ.update(secrets)
     settings = [*readable(settings), *own]
-    # Modules that a user's configuration names are looked for where the user stands.
-    sys.path.insert(0, "")
+    _look_here(Path.cwd())
     # Hydra reads options before settings only.
     sys.argv = [sys.argv[0], *options, *settings]
     cover_log()
@@ -79,6 +79,12 @@ def run_hydra(command: Command, words: Sequence[str], own: Sequence[str] = ()) -
     return 0
 
 
+def _look_here(folder: Path) -> None:
+    """Find the modules that a user's configuration names where the command was given."""
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+
 @dataclass(frozen=True)
 class _Job:
     """One run of a command; launchers pickle it into their workers."""
@@ -90,6 +96,7 @@ class _Job:
 
     def __call__(self, config: DictConfig) -> float | None:
         made = handed_over(Path(run_directory()))
+        _look_here(working_directory())
         try:
             with explained(self.whole):
                 return self.command(plain(config))

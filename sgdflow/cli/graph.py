@@ -13,6 +13,7 @@ from sgdflow.cli.app import run_untraced
 from sgdflow.cli.describe import as_mermaid, as_text
 from sgdflow.cli.picture import check_kind, write_picture
 from sgdflow.config.build import build_graph, named
+from sgdflow.config.job import working_directory
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import starting_parameters, validated
 from sgdflow.prompting.templates import Prompts
@@ -32,7 +33,7 @@ def graph(words: Sequence[str]) -> int:
 def print_graph(raw: Mapping[str, Any], picture: Path | None = None) -> None:
     """Print the graph; draw it, too, where a file is named."""
     config = validated(raw)
-    built = build_graph(config.graph, Prompts(prompt_folders(Path.cwd())))
+    built = build_graph(config.graph, Prompts(prompt_folders(working_directory())))
     parameters = starting_parameters(built, config.parameters)
     names = named(config.method, built)
     if picture is not None:

@@ -15,7 +15,13 @@ from typing import Any
 from sgdflow.cli.app import run_hydra
 from sgdflow.cli.stopping import give_way, run
 from sgdflow.cli.terminal import Watch, watching
-from sgdflow.config.job import in_multirun, run_directory, same_directory, working_directory
+from sgdflow.config.job import (
+    in_multirun,
+    run_directory,
+    same_directory,
+    where_given,
+    working_directory,
+)
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import Prepared, prepare
 from sgdflow.config.written import written_of
@@ -54,7 +60,7 @@ def run_optimize(raw: Mapping[str, Any]) -> float | None:
         log.info("%s holds this run, finished: nothing to do.", path)
         sys.stdout.write(f"{path}\n")
         return _objective(ended)
-    prepared = prepare(raw, _prompts(), os.environ)
+    prepared = _prepared(raw)
     with owned(path, give_way):
         check(path, written_of(raw))  # another start may have been here meanwhile
         return _objective(_optimised(prepared, raw, RunFolder(path)))
@@ -77,7 +83,8 @@ def _optimised(prepared: Prepared, raw: Mapping[str, Any], folder: RunFolder) ->
     except BaseException:
         log.info("%s", _farewell())
         raise
-    keep_model(prepared, raw, _prompts(), folder.path)
+    with where_given():
+        keep_model(prepared, raw, _prompts(), folder.path)
     _say_where(prepared, folder)
     return record
 
@@ -91,7 +98,7 @@ def run_evaluate(raw: Mapping[str, Any]) -> float | None:
     """Score a graph with given parameters on a split; return the mean score."""
     from sgdflow.runs.run import evaluate as score
 
-    prepared = prepare(raw, _prompts(), os.environ)
+    prepared = _prepared(raw)
     split = prepared.config.split
     if not getattr(prepared.problem.splits, split):
         raise ConfigError(f"split: the {split} split has no examples (task.splits.{split}).")
@@ -167,4 +174,9 @@ def _this_program() -> str:
 
 
 def _prompts() -> Prompts:
-    return Prompts(prompt_folders(Path.cwd()))
+    return Prompts(prompt_folders(working_directory()))
+
+
+def _prepared(raw: Mapping[str, Any]) -> Prepared:
+    with where_given():
+        return prepare(raw, _prompts(), os.environ)

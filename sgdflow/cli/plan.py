@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from sgdflow.cli.app import run_untraced
-from sgdflow.config.job import sweep_words
+from sgdflow.config.job import sweep_words, working_directory
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import prepare
 from sgdflow.plan.table import as_text
@@ -23,7 +22,7 @@ def plan(words: Sequence[str]) -> int:
 
 def print_plan(raw: Mapping[str, Any]) -> None:
     """Print what optimising would take."""
-    prepared = prepare(raw, Prompts(prompt_folders(Path.cwd())), None)
+    prepared = prepare(raw, Prompts(prompt_folders(working_directory())), None)
     calling = prepared.calling
     prices = {role: calling.backend.price_of(spec) for role, spec in calling.models.items()}
     sys.stdout.write(f"{sweep_words()}{as_text(make_plan(prepared, prices))}\n")

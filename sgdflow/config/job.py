@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager, nullcontext
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -67,6 +67,17 @@ def working_directory() -> Path:
     if HydraConfig.initialized():
         return Path(HydraConfig.get().runtime.cwd)
     return Path.cwd()
+
+
+@contextmanager
+def where_given() -> Iterator[None]:
+    """Work where the command was given: relative paths in it start there.
+
+    hydra.job.chdir, or the launcher of a job, may have begun the job elsewhere.
+    """
+    folder = working_directory()
+    with chdir(folder) if folder.is_dir() else nullcontext():
+        yield
 
 
 @contextmanager

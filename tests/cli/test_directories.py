@@ -125,3 +125,40 @@ def test_a_name_that_is_too_long_for_a_directory_is_told(tmp_path: Path) -> None
         f"The name of a directory is too long for the disk: 360 letters, sweep/{long[:94]}... "
         "Set hydra.run.dir, or with -m hydra.sweep.subdir='${hydra.job.num}'.\n"
     )
+
+
+def test_a_job_that_works_elsewhere_finds_what_stands_where_the_command_was_given(
+    tmp_path: Path,
+) -> None:
+    """Templates, modules, data and parameters: a job's own directory holds none of them."""
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / "prompts" / "own.jinja").write_text(
+        "OWN {{ question }} {{ parameters.instruction }}"
+    )
+    (tmp_path / "mine.py").write_text(
+        "from pathlib import Path\n\ndef note(x):\n"
+        "    with Path('note.txt').open('a') as file:\n        file.write(x)\n    return x\n"
+    )
+    rows = "".join(f"q{i},a{i}\n" for i in range(9))
+    (tmp_path / "qa.csv").write_text(f"question,answer\n{rows}")
+    (tmp_path / "start.yaml").write_text("answer.instruction: Started elsewhere.\n")
+    (tmp_path / "conf" / "graph").mkdir(parents=True)
+    (tmp_path / "conf" / "graph" / "mine.yaml").write_text(
+        "name: mine\ninputs: [question]\nforward: {prompt: own.jinja}\nnodes:\n"
+        "  answer: {predecessors: [question], parameters: {instruction: Answer.}}\n"
+        "  noted: {predecessors: [answer], forward: {_target_: mine.note}}\noutput: noted\n"
+    )
+    words = ["--config-dir", "conf", "graph=mine", "task=table", "task.path=qa.csv"]
+    words += ["task.inputs=[question]", "task.target=answer", "parameters=start.yaml"]
+    words += ["hydra.job.chdir=true", *SMALL, "task.splits.train=1", "task.splits.validation=0"]
+    words += ["task.splits.test=1"]
+    ended = start(tmp_path, "optimize", "-m", *words, "seed=0,1", "hydra.sweep.dir=sweep")
+    assert ended.returncode == 0, ended.stderr
+    for job in ("0", "1"):
+        held = (tmp_path / "sweep" / job / "parameters.yaml").read_text()
+        assert held == "answer.instruction: Started elsewhere.\n"
+        # What the user's own code writes lands in the job's directory, as it was asked for.
+        assert (tmp_path / "sweep" / job / "note.txt").is_file()
+    assert not (tmp_path / "note.txt").exists()
+    assert start(tmp_path, "plan", *words).returncode == 0
+    assert start(tmp_path, "graph", *words).returncode == 0
