@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import sys
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,7 +24,9 @@ from sgdflow.executor.forward import ForwardPass, forward_pass
 from sgdflow.executor.graph import Graph, Parameters
 from sgdflow.prompting.templates import Prompts
 from sgdflow.records import as_yaml
+from sgdflow.records.code import make_importable
 from sgdflow.records.source import read_source
+from sgdflow.records.trust import Doubt, Made, doubted
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,10 @@ class Flow:
     """Where relative paths start."""
     name: str
     """Where it was taken from, for messages."""
+    doubt: Doubt | None = None
+    """What is still to be checked of a folder that a stranger may have made."""
+    made: Made = field(default_factory=lambda: Made.by_user(os.environ))
+    """Where a folder that is exported is noted as one's own."""
 
     @property
     def graph(self) -> Graph:
@@ -68,6 +73,8 @@ class Flow:
                 f"{self.name} has no task and no method: it can be run, not scored or optimised. "
                 "Load the run itself, or name a graph, a task and parameters=FOLDER."
             )
+        if self.doubt is not None:
+            self.doubt.check("graph", "llm", "task", "method")
         if unset := lacking(self.config):
             raise ConfigError("\n".join(unset))
         ready = prepare({**self.config, "parameters": None}, self.prompts, os.environ)
@@ -156,48 +163,63 @@ class Flow:
         """Write all that `sgdflow predict` needs into a new folder."""
         path = Path(folder)
         write_folder(self.program, self.parameters, self.prompts, path, {"source": self.name})
+        self.made.note(read_source(path, self.working).config, path)
         return path
 
     def _with_keys(self) -> Program:
         return build_program(self.config, self.prompts, os.environ)
 
 
-def load(*words: str | Path, working: Path | None = None) -> Flow:
+def load(*words: str | Path, working: Path | None = None, trust: bool = False) -> Flow:
     """Return the graph that overrides declare, or that a directory or an MLflow run holds.
 
     load("graph=hints", "llm=openai"); load("outputs/first"); load("FOLDER", "llm=ollama").
-    Raises ConfigError with all mistakes; nothing is computed or spent.
+    Raises ConfigError with all mistakes; nothing is computed or spent. A folder that is not
+    known to be made here by this user runs no code of its own, and sends nothing anywhere but to
+    a provider's own address, unless `trust`.
     """
-    from sgdflow.config.compose import changed, compose
-    from sgdflow.runs.recorded import check_whole, directory_of
-
     here = working or Path.cwd()
     if not words or _is_override(words[0]):
-        overrides = [str(word) for word in words]
-        config = compose(overrides)
-        prompts = Prompts(prompt_folders(here))
-        graph = build_program(config, prompts).graph
-        start = graph.initial()
-        if path := config.get("parameters"):
-            start = load_parameters(path, graph)
-        return Flow(config, prompts, start, here, " ".join(overrides) or "the default")
-    overrides = [str(word) for word in words[1:]]
-    with directory_of(str(words[0]), overrides) as (path, others):
+        return _declared([str(word) for word in words], here)
+    return _found(str(words[0]), [str(word) for word in words[1:]], here, trust)
+
+
+def _declared(overrides: Sequence[str], here: Path) -> Flow:
+    from sgdflow.config.compose import compose
+
+    config = compose(overrides)
+    prompts = Prompts(prompt_folders(here))
+    graph = build_program(config, prompts).graph
+    start = graph.initial()
+    if path := config.get("parameters"):
+        start = load_parameters(path, graph)
+    return Flow(config, prompts, start, here, " ".join(overrides) or "the default")
+
+
+def _found(name: str, overrides: Sequence[str], here: Path, trust: bool) -> Flow:
+    from sgdflow.config.compose import changed
+    from sgdflow.runs.recorded import check_whole, directory_of
+
+    with directory_of(name, overrides) as (path, others):
         source = read_source(path, here)
-    if source.code is not None and str(source.code) not in sys.path:
-        sys.path.insert(0, str(source.code))
+        made = Made.by_user(os.environ)
+        doubt = None if trust else doubted(name, source, here, others, made)
+        if doubt is not None:
+            doubt.check("graph", "llm")
+    if doubt is None and source.code is not None:
+        make_importable(source.code)
     prompts = Prompts(source.prompts)
     if not source.whole:
         log.warning(
             "%s has no result: the run is under way, was stopped or failed. Its best parameters "
             "so far are taken.",
-            words[0],
+            name,
         )
     config = changed(source.config, others)
-    check_whole(config, str(words[0]))
+    check_whole(config, name)
     graph = build_program(config, prompts).graph
     parameters = read_parameters(source.parameters, graph, str(path / "parameters.yaml"))
-    return Flow(config, prompts, parameters, here, str(words[0]))
+    return Flow(config, prompts, parameters, here, name, doubt, made)
 
 
 def load_parameters(path: str | Path, graph: Graph) -> Parameters:

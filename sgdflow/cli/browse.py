@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,17 +16,27 @@ from sgdflow.errors import ConfigError
 def report(words: Sequence[str]) -> int:
     """Write the report of a run directory anew."""
     from sgdflow.config.build import expand_graph
+    from sgdflow.config.documents import read_mapping
+    from sgdflow.records.source import as_written
+    from sgdflow.records.trust import TRUST, Made, check_looking
     from sgdflow.report import NAME, write
 
     parser = argparse.ArgumentParser("sgdflow report", description=report.__doc__)
     parser.add_argument("directory", type=Path, help="what sgdflow optimize printed as last line")
     parser.add_argument("--out", type=Path, help=f"the file to write, if not its {NAME}")
+    parser.add_argument("--trust", action="store_true", help=TRUST)
     options = parser.parse_args(words)
+    folder, name = options.directory, str(options.directory)
+    if not options.trust and (folder / "config.yaml").is_file():
+        config = read_mapping(folder / "config.yaml")
+        check_looking(name, folder, config, Made.by_user(os.environ))
 
     def expand(declared: Any) -> Mapping[str, Any]:
         return expand_graph(declared).model_dump(by_alias=True)
 
-    sys.stdout.write(f"{write(options.directory, expand, options.out)}\n")
+    with as_written(name):
+        written = write(folder, expand, options.out)
+    sys.stdout.write(f"{written}\n")
     return 0
 
 

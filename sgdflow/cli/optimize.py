@@ -34,6 +34,7 @@ from sgdflow.prompting.templates import Prompts
 from sgdflow.records import RunFolder, chosen_score
 from sgdflow.records.owner import owned
 from sgdflow.records.resume import check, finished
+from sgdflow.records.trust import Made, trusting
 from sgdflow.secrets import Redactor
 
 log = logging.getLogger(__name__)
@@ -44,12 +45,12 @@ _RESUME = "+hydra.callbacks.resume._target_=sgdflow.cli.guard.Resume"
 
 def optimize(words: Sequence[str]) -> int:
     """Optimise the parameters of a graph, once or in each job of a multirun."""
-    return run_hydra(run_optimize, words, [_RESUME])
+    return run_hydra(run_optimize, trusting(words), [_RESUME])
 
 
 def evaluate(words: Sequence[str]) -> int:
     """Score a graph with given parameters on a split."""
-    return run_hydra(run_evaluate, words)
+    return run_hydra(run_evaluate, trusting(words))
 
 
 def run_optimize(raw: Mapping[str, Any]) -> float | None:
@@ -72,6 +73,7 @@ def _optimised(prepared: Prepared, raw: Mapping[str, Any], folder: RunFolder) ->
     from sgdflow.tracking import open_tracker
 
     tracker = open_tracker(prepared.config.tracking, os.environ, folder.path)
+    Made.by_user(os.environ).note(written_of(raw))
 
     async def job(llm: Metered, watch: Watch) -> dict[str, Any]:
         return await optimise(prepared, raw, llm, tracker, folder, watch, _clean(prepared))

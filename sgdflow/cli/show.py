@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,8 @@ from sgdflow.config.documents import read_mapping
 from sgdflow.errors import ConfigError, plural
 from sgdflow.prompting.templates import Prompts
 from sgdflow.records import SPLITS, diff
-from sgdflow.records.source import EXPORT, Source, read_source, read_steps
+from sgdflow.records.source import EXPORT, Source, as_written, read_source, read_steps
+from sgdflow.records.trust import TRUST, Made, check_looking
 from sgdflow.records.words import as_text, score_words, step_words
 from sgdflow.runs.recorded import directory_of
 
@@ -28,6 +30,7 @@ def show(words: Sequence[str]) -> int:
     parser.add_argument("run", help="a run directory, or the id of a run in MLflow")
     parser.add_argument("overrides", nargs="*", help="such as tracking.uri=sqlite:///runs.db")
     parser.add_argument("--step", type=int, metavar="N", help="its proposal, decision, gradients")
+    parser.add_argument("--trust", action="store_true", help=TRUST)
     asked = parser.parse_intermixed_args(words)
     with directory_of(asked.run, asked.overrides) as (path, others):
         if others:
@@ -35,12 +38,17 @@ def show(words: Sequence[str]) -> int:
         if (path / EXPORT).is_file():
             raise ConfigError(f"{asked.run} is an exported folder: show takes a run.")
         source = read_source(path, Path.cwd())
-        steps = read_steps(path / "steps.jsonl")
-        start = _initial(source)
-        if asked.step is None:
-            parts = list(_run(source, start, steps, asked.run))
-        else:
-            parts = list(_step(_numbered(steps, asked.step, asked.run), steps, start))
+        if not asked.trust:
+            builds = not (path / "initial.yaml").is_file()
+            made = Made.by_user(os.environ)
+            check_looking(asked.run, path, source.config, made, generates=builds)
+        with as_written(asked.run):
+            steps = read_steps(path / "steps.jsonl")
+            start = _initial(source)
+            if asked.step is None:
+                parts = list(_run(source, start, steps, asked.run))
+            else:
+                parts = list(_step(_numbered(steps, asked.step, asked.run), steps, start))
     write(parts)
     return 0
 

@@ -13,6 +13,7 @@ from sgdflow.api import Flow, load
 from sgdflow.cli.stopping import run
 from sgdflow.deploy.predict import Prediction, check_rows
 from sgdflow.errors import ConfigError, plural
+from sgdflow.records.trust import TRUST
 
 _SOURCE = "a run directory, an exported folder, or the id of a run in MLflow"
 _OVERRIDES = "such as llm=openai, llm.api_base=URL, tracking.uri=sqlite:///runs.db"
@@ -25,9 +26,10 @@ def export(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser("sgdflow export", description=export.__doc__)
     parser.add_argument("run", help=_SOURCE)
     parser.add_argument("overrides", nargs="*", default=[], help=_OVERRIDES)
+    parser.add_argument("--trust", action="store_true", help=TRUST)
     parser.add_argument("--to", type=Path, metavar="DIR", help="default: the graph's name")
     asked = parser.parse_intermixed_args(words)
-    flow = load(asked.run, *asked.overrides)
+    flow = load(asked.run, *asked.overrides, trust=asked.trust)
     folder = flow.export(asked.to or Path(flow.graph.name))
     sys.stdout.write(f"{folder}\n")
     return 0
@@ -43,12 +45,13 @@ def predict(words: Sequence[str]) -> int:
     )
     parser.add_argument("run", help=_SOURCE)
     parser.add_argument("overrides", nargs="*", default=[], help=_OVERRIDES)
+    parser.add_argument("--trust", action="store_true", help=TRUST)
     parser.add_argument("--input", type=Path, metavar="FILE", help="default: standard input")
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: standard output")
     asked = parser.parse_intermixed_args(words)
     if others := [word for word in asked.overrides if not word.startswith(("llm", "tracking."))]:
         raise ConfigError(f"{others[0]}: predict changes nothing but llm.")
-    flow = load(asked.run, *asked.overrides)
+    flow = load(asked.run, *asked.overrides, trust=asked.trust)
     if asked.input:
         with _lines(asked.input) as lines:
             check_rows(lines, flow.graph.inputs, str(asked.input))

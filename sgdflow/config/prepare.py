@@ -113,7 +113,7 @@ def starting_parameters(graph: Graph, path: str | None) -> Parameters:
         return graph.initial()
     file = Path(path)
     if file.is_dir():
-        file = file / "parameters.yaml"
+        file = within(file, "parameters.yaml")
     if not file.exists():
         raise ConfigError(f"parameters: there is no file {file}.")
     try:
@@ -123,6 +123,17 @@ def starting_parameters(graph: Graph, path: str | None) -> Parameters:
     if not isinstance(read, dict):
         raise ConfigError(f"parameters: {file} holds no mapping of names to texts.")
     return read_parameters(read, graph, str(file))
+
+
+def within(folder: Path, name: str) -> Path:
+    """Return a file of a folder that somebody else may have made; raises ConfigError for a link."""
+    file = folder / name
+    if not file.resolve().is_relative_to(folder.resolve()):
+        raise ConfigError(
+            f"parameters: {file} is a link to {file.resolve()}, outside of the folder. If that is "
+            "what you want, name the file itself, or add --trust."
+        )
+    return file
 
 
 def read_parameters(read: Mapping[str, Any], graph: Graph, where: str) -> Parameters:

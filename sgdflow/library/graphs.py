@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+_MOST = 10_000
+"""Nodes, each of which names up to all before it."""
+
 
 def layered(
     *,
@@ -26,6 +29,8 @@ def layered(
         raise ValueError(f"depth and width are whole numbers, not {depth!r} and {width!r}")
     if depth < 1 or width < 1:
         raise ValueError(f"depth and width are at least 1, not {depth} and {width}")
+    if (depth - 1) * width > _MOST:
+        raise ValueError(f"{(depth - 1) * width:,} nodes are too many; at most {_MOST:,} are made")
     nodes: dict[str, Any] = {}
     before: list[str] = []
     for layer in range(1, depth):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from sgdflow import __version__
 from sgdflow.config.documents import read_lines, read_mapping
 from sgdflow.config.paths import prompt_folders
-from sgdflow.errors import ConfigError, plural
+from sgdflow.errors import ConfigError, plural, shortly
 from sgdflow.records.folder import FORMAT
 
 EXPORT = "export.json"
@@ -29,6 +30,8 @@ class Source:
     """Template folders."""
     code: Path | None = None
     """Folder of the Python modules that an exported graph brings along."""
+    exported: bool = False
+    """Whether it is an exported folder, with templates of its own."""
     whole: bool = True
     """Whether it is more than what a run has left that came to no result."""
 
@@ -50,6 +53,7 @@ def read_source(path: Path, working: Path) -> Source:
             read_mapping(path / "parameters.yaml"),
             (path / "prompts",),
             code if code.is_dir() else None,
+            exported=True,
         )
     check_run(path)
     config = read_mapping(path / "config.yaml")
@@ -103,6 +107,19 @@ def read_steps(file: Path) -> Sequence[Mapping[str, Any]]:
         if not isinstance(step, dict):
             raise ConfigError(f"{file}, line {number}: it is no step but {type(step).__name__}.")
     return steps
+
+
+@contextmanager
+def as_written(name: str) -> Iterator[None]:
+    """Raise ConfigError where a record does not hold what sgdflow writes into it."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
+        what = shortly(f"{type(error).__name__}: {error}", 100)
+        raise ConfigError(
+            f"{name}: its records are not as sgdflow writes them ({what}): they were changed or "
+            "damaged."
+        ) from error
 
 
 def _first_step(file: Path) -> Mapping[str, Any] | None:

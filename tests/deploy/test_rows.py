@@ -45,7 +45,7 @@ def test_a_line_that_nobody_can_read_gets_an_error_of_its_own(tmp_path: Path) ->
     good = json.dumps({"q": "Grüße \u2028 \x00 \x1b[31m"}, ensure_ascii=False).encode()
     rows = b"\xef\xbb\xbf" + b"\n".join([good, *(line for line, _ in HOSTILE), good])
     ended = subprocess.run(
-        [sys.executable, "-m", "sgdflow", "predict", "run"],
+        [sys.executable, "-m", "sgdflow", "predict", "run", "--trust"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONIOENCODING": ""},
         input=rows,
@@ -55,10 +55,9 @@ def test_a_line_that_nobody_can_read_gets_an_error_of_its_own(tmp_path: Path) ->
     said = [json.loads(line) for line in ended.stdout.decode().strip("\n").split("\n")]
     assert said[0] == said[-1] == {"output": {"said": "GRÜSSE \u2028 \x00 \x1b[31M"}}
     assert [one["error"] for one in said[1:-1]] == [f"The row {told}" for _, told in HOSTILE]
-    assert (
-        ended.stderr.decode()
-        == f"{len(HOSTILE)} of {len(said)} rows have no output; each says why.\n"
-    )
+    assert ended.stderr.decode().splitlines()[1:] == [
+        f"{len(HOSTILE)} of {len(said)} rows have no output; each says why."
+    ]
     assert ended.returncode == 3
 
 

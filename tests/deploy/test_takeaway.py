@@ -94,7 +94,7 @@ def test_export_brings_the_users_own_templates_and_code(here: Path) -> None:
     config = {**sgdflow.load(*SMALL).config, "graph": graph}
     folder = RunFolder(here / "run")
     folder.begin(config, {})
-    prompts = sgdflow.load(folder.path).export("away") / "prompts"
+    prompts = sgdflow.load(folder.path, trust=True).export("away") / "prompts"
     assert (prompts / "forward/own.jinja").read_text() == OWN["prompts/forward/own.jinja"]
     assert (prompts / "sgdflow/forward/node.jinja").is_file()
     assert (prompts / "parts/a.jinja").is_file()
@@ -169,7 +169,8 @@ def test_a_failed_row_shows_in_the_exit_code(
     graph = {"name": "root", "inputs": ["q"], "nodes": {"a": node}, "output": "a"}
     RunFolder(here / "run").begin({**sgdflow.load(*SMALL).config, "graph": graph}, {})
     Path("in.jsonl").write_text('{"q": 4}\n{"q": -4}\n{"q": 9}\n')
-    assert command("predict", "run", "--input", "in.jsonl", monkeypatch=monkeypatch) == 3
+    predict = ("predict", "run", "--input", "in.jsonl", "--trust")
+    assert command(*predict, monkeypatch=monkeypatch) == 3
     said = capsys.readouterr()
     assert caplog.messages == [
         "run has no result: the run is under way, was stopped or failed. "
@@ -186,7 +187,7 @@ def test_a_failed_row_shows_in_the_exit_code(
         ("\n", "The input has no row, so"),
     ):
         Path("in.jsonl").write_text(rows)
-        assert command("predict", "run", "--input", "in.jsonl", monkeypatch=monkeypatch) == 1
+        assert command(*predict, monkeypatch=monkeypatch) == 1
         assert capsys.readouterr().err.startswith(told)
 
 
@@ -241,7 +242,7 @@ def test_what_python_is_told_of_wrong_inputs_and_failures(here: Path) -> None:
     graph = {"name": "root", "inputs": ["q"], "nodes": {"a": node}, "output": "a"}
     RunFolder(here / "run").begin({**flow.config, "graph": graph}, {})
     with pytest.raises(NodeFailed, match=r"a: math.sqrt raised ValueError"):
-        sgdflow.load("run").predict({"q": -1})
+        sgdflow.load("run", trust=True).predict({"q": -1})
 
 
 BAD: Mapping[str, tuple[Mapping[str, str], str]] = {
