@@ -87,7 +87,7 @@ class Teacher:
         self, parameters: Parameters, batch: tuple[Example, ...], failures: int
     ) -> tuple[tuple[Example, ...], Evaluation]:
         """Return the batch, scored; a lazy method stops where it knows enough failures."""
-        if not self.method.lazy:
+        if not self.method.lazy or self.method.sample.examples == "random":
             return batch, await self.evaluate(parameters, batch)
         order = {i: place for place, i in enumerate(fixed_order([one.id for one in batch]))}
         waiting = sorted(batch, key=lambda one: order[one.id])

@@ -77,7 +77,7 @@ class PromptBackward:
         return {
             **seen,
             **operands.parameters,
-            "node": node,
+            "node": node.beside(seen) if hidden else node,
             "predecessors": shown(seen),
             "targets": list(targets),
             "parameters": dict(operands.parameters),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Protocol
@@ -54,6 +54,14 @@ class View:
     parameters: Mapping[str, Any]
     told: Mapping[str, str] = field(default_factory=dict)
     """What each predecessor that is told something is told; inputs and code are told nothing."""
+
+    def beside(self, seen: Collection[str]) -> View:
+        """Return the place as somebody knows it who sees only these predecessors."""
+        return replace(
+            self,
+            predecessors=tuple(name for name in self.predecessors if name in seen),
+            told={name: text for name, text in self.told.items() if name in seen},
+        )
 
 
 class ForwardFunction(Protocol):

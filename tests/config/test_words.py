@@ -19,7 +19,10 @@ from sgdflow.config.method_schema import MethodConf
 from sgdflow.config.words import readable, typed
 from sgdflow.errors import ConfigError
 
-METHODS = "copro, frozen, no_gate, no_gradient, no_neighbors, optoprime, semantic, shuffled_gradient, textgrad"
+METHODS = (
+    "copro, frozen, gepa, no_gate, no_gradient, no_neighbors, optoprime, paper, semantic, "
+    "shuffled_gradient, textgrad"
+)
 TABLE = ("task=table", "graph=hints", "task.path=t.csv", "task.inputs=[question]", "task.target=a")
 FORM = "Write KEY=VALUE, without spaces around the =."
 

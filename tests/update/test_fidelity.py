@@ -89,8 +89,7 @@ class Watch:
 
 @pytest.fixture(scope="module")
 def played() -> tuple[Result, list[Step], list[Request]]:
-    full = "method.gate.wave=null"  # the paper's code scores all examples in any case
-    raw = compose(["graph=hints", "method=semantic", full, f"method.stop.steps={STEPS}"])
+    raw = compose(["graph=hints", "method=paper", f"method.stop.steps={STEPS}"])
     graph = build_graph(expand_graph(raw["graph"]), PROMPTS)
     method = build_method(MethodConf.model_validate(raw["method"]), graph, PROMPTS)
     train = tuple(Example(q, {"question": q}, a) for q, a in QUESTIONS.items())

@@ -29,12 +29,16 @@ from sgdflow.descent.method import Problem
 from sgdflow.errors import BudgetSpent, ConfigError, LLMError, NotStored, ProviderRefused
 from sgdflow.executor.functions import Function
 from sgdflow.executor.gradients import Gradient
+from sgdflow.executor.graph import Operands
 from sgdflow.executor.loss import Score
+from sgdflow.library.gradients import handed_on
 from sgdflow.llm import LLM, Message, Reply, Spent
 from sgdflow.llm.scripted import Request, ScriptedLLM
 from sgdflow.prompting.templates import Prompts
 from sgdflow.simulation.worlds import reply
-from sgdflow.update import Item, Proposal, Select, Situation, shuffled
+from sgdflow.update import Decision, Item, Past, Proposal, Select, Situation, shuffled
+from sgdflow.update.evidence import dealt_across_nodes
+from sgdflow.update.prompt_views import rejected
 
 PROMPTS = Prompts(prompt_folders(Path(__file__).parent))
 METHODS = sorted(
@@ -523,3 +527,77 @@ def test_gradients_need_something_to_optimise() -> None:
     ]
     with pytest.raises(ConfigError, match="has nothing to optimise"):
         ready(*frozen)
+
+
+# --- controls mean what they say --------------------------------------------------------------
+
+
+def test_no_neighbors_hides_values_and_instructions_of_neighbors() -> None:
+    ready_run = ready("method=no_neighbors")
+    graph, start = ready_run.problem.graph, dict(ready_run.start)
+    start["zone.instruction"] = "NEIGHBOR TOLD"
+    differentiation = ready_run.method.differentiation
+    assert differentiation is not None
+    asked: list[str] = []
+
+    class Listening:
+        async def complete(
+            self, role: str, messages: Sequence[Message], *, node: str, sample: int = 0
+        ) -> Reply:
+            asked.append("\n".join(message.content for message in messages))
+            return Reply('<gradient name="weight">It should be more.</gradient>')
+
+        def spent(self) -> Mapping[str, Spent]:
+            return {}
+
+    values = {"weight": "WEIGHT VALUE", "zone": "ZONE VALUE", "service": "SERVICE VALUE"}
+    operands = Operands(values, {"instruction": "Add up."})
+    told = graph.view("desk", start)
+    asyncio.run(
+        differentiation.default.backward(told, operands, "9", "wrong", ["weight"], Listening())
+    )
+    (text,) = asked
+    assert "WEIGHT VALUE" in text
+    for hidden in ("NEIGHBOR TOLD", "ZONE VALUE", "SERVICE VALUE", "`zone`"):
+        assert hidden not in text
+
+
+def test_gradients_dealt_across_nodes_come_from_another_parameter() -> None:
+    evidence = {
+        name: tuple(
+            Item(f"{i}", name, {}, "same", (Gradient("loss", f"{name} {i}"),)) for i in range(3)
+        )
+        for name in ("a", "b")
+    }
+    dealt = dealt_across_nodes(evidence, Random(1))
+    assert {name: len(found) for name, found in dealt.items()} == {"a": 3, "b": 3}
+    for name, found in dealt.items():
+        assert all(not str(item.gradients[0].value).startswith(name) for item in found)
+    assert dealt_across_nodes({"a": evidence["a"]}, Random(1)) == {}
+
+
+def test_what_cannot_be_told_is_no_blame() -> None:
+    said = ["It should be 3.", "What is shown does not settle which one.", "It cannot be told."]
+    evidence = {
+        "a": tuple(Item(f"{i}", "a", {}, "x", (Gradient("loss", s),)) for i, s in enumerate(said))
+    }
+    assert Select("blamed").blame(evidence) == {"a": 1}
+
+
+def test_a_bound_is_shown_as_a_bound() -> None:
+    past = Past(
+        1,
+        {"a": "old"},
+        {},
+        Proposal({"a": "new"}),
+        Decision(False, "cannot pass", 0.4),
+        before=0.5,
+        most=0.4,
+    )
+    (attempt,) = rejected([past], "a", 3)
+    assert (attempt.text, attempt.scored) == ("new", "at most 0.4")
+
+
+def test_gepa_hands_the_feedback_to_every_node() -> None:
+    said = (Gradient("loss", "Wrong: 18."), Gradient("desk", "Wrong: 18."))
+    assert handed_on({"a": 1, "b": 2}, "9", said) == {"a": "Wrong: 18.", "b": "Wrong: 18."}
