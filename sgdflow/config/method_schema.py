@@ -245,20 +245,20 @@ class MethodConf(Conf):
     batch: Count | None = None
     """Training examples that a step scores; null: all."""
     sample: Sampling = Sampling()
-    loss: AnyLoss = Loss()
-    backward: AnyBackward | None = Backward()
-    """null: no backward pass."""
-    aggregation: Aggregation = Aggregation()
     lazy: bool = False
     """Score training examples only as far as a step needs them."""
     report_train: bool = False
     """Whether a lazy method scores all of them at the end, for the report."""
     idle: bool = True
     """Whether calls are made that no feedback asks for: backward, and rewrites."""
-    shuffle: bool | Literal["nodes"] = False
-    """Deal the gradients of each node to the wrong examples, or nodes: to other parameters."""
     proposals: ProposalsConf = ProposalsConf()
     pool: PoolConf = PoolConf()
+    loss: AnyLoss = Loss()
+    backward: AnyBackward | None = Backward()
+    """null: no backward pass."""
+    aggregation: Aggregation = Aggregation()
+    shuffle: bool | Literal["nodes"] = False
+    """Deal the gradients of each node to the wrong examples, or nodes: to other parameters."""
     update: AnyUpdate = RewriteConf()
     gate: GateConf = GateConf()
     confirm: ConfirmConf | None = None

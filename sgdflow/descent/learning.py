@@ -59,9 +59,11 @@ class Teacher:
         evidence: Evidence = {}
         waited = Counter(example for past in history for example in past.sampled)
         drawn: set[str] = set()
+        # Failures that these parameters were sampled for before wait, while others can be found.
+        stale = {i for past in history if past.parameters == parameters for i in past.sampled}
         fixed = self._batch(random)
         while True:
-            wanted = sample.count + len(drawn)
+            wanted = sample.count + len(drawn | stale)
             batch, current = await self._scored(parameters, fixed, wanted)
             chosen = set(sample.draw(current, random, waited, drawn))
             done = self.progress.expect("learning", len(chosen))

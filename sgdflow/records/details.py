@@ -46,7 +46,7 @@ def example_records(result: Result) -> Iterator[dict[str, Any]]:
                 "format": FORMAT,
                 "split": split,
                 "example": example,
-                "initial": before.outcomes[example].score,
+                "initial": before.outcomes[example].score if example in before.outcomes else None,
                 "final": outcome.score,
                 "unanswered": {
                     "initial": _unanswered(before.outcomes[example]),

@@ -32,7 +32,7 @@ from sgdflow.executor.backward import Differentiation
 from sgdflow.llm import Message
 from sgdflow.llm.scripted import Said
 from sgdflow.records import step_record
-from sgdflow.records.details import calls_record
+from sgdflow.records.details import calls_record, example_records
 from sgdflow.update import Gate, Select
 
 LETTERS = "abcdefghijklmnopqrstuvwx"
@@ -288,3 +288,16 @@ def test_a_wide_search_is_repeatable_and_records_its_tree() -> None:
         assert len(calls["examples"]) == sum(len(one.learned) for one in step.proposals)
     assert numbers == set(range(first.result.accepted + 1))
     assert len(known(first.result.parameters)) >= 6
+
+
+def test_a_lazy_method_looks_for_other_failures_where_the_known_ones_led_nowhere() -> None:
+    useless = World(lambda text, letters: tagged("Recall."))
+    made = descend(useless, replace(LAZY, stop=Stop(steps=12)), train=LETTERS)
+    drawn = [one.forward.example for step in made.steps for one in step.tried.learned]
+    assert len(set(drawn)) == len(drawn) == len(LETTERS)
+
+
+def test_what_a_lazy_run_knew_in_the_end_alone_is_recorded() -> None:
+    made = descend(World(), LAZY, train="abcd")
+    records = [one for one in example_records(made.result) if one["split"] == "train"]
+    assert [(one["initial"], one["final"]) for one in records] == [(None, 1.0)] * 4
