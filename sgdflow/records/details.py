@@ -42,14 +42,15 @@ def example_records(result: Result) -> Iterator[dict[str, Any]]:
     for split in SPLITS:
         before = result.initial.evaluations[split]
         for example, outcome in result.final.evaluations[split].outcomes.items():
+            began = before.outcomes.get(example)  # a lazy method may not know
             yield {
                 "format": FORMAT,
                 "split": split,
                 "example": example,
-                "initial": before.outcomes[example].score if example in before.outcomes else None,
+                "initial": began and began.score,
                 "final": outcome.score,
                 "unanswered": {
-                    "initial": _unanswered(before.outcomes[example]),
+                    "initial": began and _unanswered(began),
                     "final": _unanswered(outcome),
                 },
                 "values": dict(outcome.passed.values),
