@@ -111,7 +111,9 @@ class NotStored(LLMError):
 
 def did_you_mean(wrong: str, known: Iterable[str], alike: float = 0.6) -> str:
     """Return " Did you mean 'x'?" for the closest known name, else an empty string."""
-    close = get_close_matches(wrong, list(known), n=1, cutoff=alike)
+    names = list(known)
+    close = [name for name in names if name.casefold() == wrong.casefold() and name != wrong]
+    close = close or get_close_matches(wrong, names, n=1, cutoff=alike)
     return f" Did you mean '{close[0]}'?" if close else ""
 
 

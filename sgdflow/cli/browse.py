@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sgdflow.cli.arguments import Arguments
 from sgdflow.config.prepare import validated
 from sgdflow.errors import ConfigError
 
@@ -21,7 +21,7 @@ def report(words: Sequence[str]) -> int:
     from sgdflow.records.trust import TRUST, Made, check_looking
     from sgdflow.report import NAME, write
 
-    parser = argparse.ArgumentParser("sgdflow report", description=report.__doc__)
+    parser = Arguments("sgdflow report", description=report.__doc__)
     parser.add_argument("directory", type=Path, help="what sgdflow optimize printed as last line")
     parser.add_argument("--out", type=Path, help=f"the file to write, if not its {NAME}")
     parser.add_argument("--trust", action="store_true", help=TRUST)
@@ -46,7 +46,7 @@ def ui(words: Sequence[str]) -> int:
     from sgdflow.tracking import store_uri
     from sgdflow.tracking.ui import serve
 
-    parser = argparse.ArgumentParser("sgdflow ui", description=ui.__doc__)
+    parser = Arguments("sgdflow ui", description=ui.__doc__)
     parser.add_argument("--port", type=int, default=5000)
     parser.add_argument("overrides", nargs="*", help="such as tracking.uri=sqlite:///runs.db")
     options = parser.parse_args(words)

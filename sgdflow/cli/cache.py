@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 
+from sgdflow.cli.arguments import Arguments
 from sgdflow.errors import ConfigError, plural
 from sgdflow.llm.database import Replies, Row
 from sgdflow.llm.store import DEFAULT, Answered, Failed, read_row
@@ -40,8 +41,8 @@ def cache(argv: Sequence[str]) -> int:
 
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     about = "Look into the store of replies, take it elsewhere, thin it out."
-    parser = argparse.ArgumentParser(prog="sgdflow cache", description=about)
-    where = argparse.ArgumentParser(add_help=False)
+    parser = Arguments(prog="sgdflow cache", description=about)
+    where = Arguments(add_help=False)
     where.add_argument("--store", type=Path, default=Path(DEFAULT), metavar="PATH")
     actions = parser.add_subparsers(dest="action", required=True)
 

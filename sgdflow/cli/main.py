@@ -98,6 +98,9 @@ def _no_command(words: Sequence[str]) -> str:
     """Say which command is meant where none comes first."""
     from sgdflow.errors import did_you_mean, listed
 
+    if words[0].startswith("--") and "=" not in words[0] and len(words) == 1:
+        hint = did_you_mean(words[0], ("--help", "--version"))
+        return f"There is no option {words[0]}.{hint} Commands: {listed(COMMANDS)}."
     later = next((word for word in words if word in COMMANDS), None)
     if later is None and "=" not in words[0] and not words[0].startswith("-"):
         hint = did_you_mean(words[0], COMMANDS)

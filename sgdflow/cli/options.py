@@ -49,6 +49,8 @@ def parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
             options.append(_value(name, value if equals else left.pop(0) if left else ""))
         elif name == "--info" and (equals or set(left[:1]) & {*_INFO}):
             options.append(value if equals else left.pop(0))
+        elif equals and name != "--shell-completion":
+            raise ConfigError(f"{name}: takes no value.")
         elif equals:
             options[-1] = word
     return options, settings

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sgdflow.cli.arguments import Arguments
 from sgdflow.cli.terminal import Part, Style, write
 from sgdflow.config.build import build_graph, expand_graph
 from sgdflow.config.documents import read_mapping
@@ -26,7 +26,7 @@ _STYLES: Mapping[diff.Op, Style] = {"equal": "plain", "delete": "removed", "inse
 
 def show(words: Sequence[str]) -> int:
     """Print a run's parameters, before and after as one text, or one of its steps."""
-    parser = argparse.ArgumentParser("sgdflow show", description=show.__doc__)
+    parser = Arguments("sgdflow show", description=show.__doc__)
     parser.add_argument("run", help="a run directory, or the id of a run in MLflow")
     parser.add_argument("overrides", nargs="*", help="such as tracking.uri=sqlite:///runs.db")
     parser.add_argument("--step", type=int, metavar="N", help="its proposal, decision, gradients")

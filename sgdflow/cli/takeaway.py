@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from sgdflow.api import Flow, load
+from sgdflow.cli.arguments import Arguments
 from sgdflow.cli.stopping import run
 from sgdflow.deploy.predict import Prediction, check_rows
 from sgdflow.errors import ConfigError, plural
@@ -23,7 +23,7 @@ FAILED = 3
 
 def export(words: Sequence[str]) -> int:
     """Write all that a run's graph needs to answer into a folder of its own."""
-    parser = argparse.ArgumentParser("sgdflow export", description=export.__doc__)
+    parser = Arguments("sgdflow export", description=export.__doc__)
     parser.add_argument("run", help=_SOURCE)
     parser.add_argument("overrides", nargs="*", default=[], help=_OVERRIDES)
     parser.add_argument("--trust", action="store_true", help=TRUST)
@@ -40,7 +40,7 @@ def predict(words: Sequence[str]) -> int:
 
     Writes one line for each, in order: {"output": ...}, or {"error": ...} where there is none.
     """
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         "sgdflow predict", description=f"{predict.__doc__} Exit code {FAILED}: some row has none."
     )
     parser.add_argument("run", help=_SOURCE)

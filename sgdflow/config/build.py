@@ -52,10 +52,8 @@ def build_graph(conf: schema.GraphConf, prompts: Prompts) -> Graph:
     with problems.collected():
         graph = Graph(conf.name, tuple(conf.inputs), parameters, nodes, conf.output)
     if graph is not None:
+        problems.extend(iter(_forward_problems(conf, graph)))
         for node in graph.nodes.values():
-            problems.extend(
-                f"graph.nodes.{node.name}.forward: {p}" for p in node.forward.problems(node)
-            )
             if node.backward is not None:
                 problems.extend(
                     f"graph.nodes.{node.name}.backward: {p}" for p in node.backward.problems(node)
@@ -63,6 +61,29 @@ def build_graph(conf: schema.GraphConf, prompts: Prompts) -> Graph:
     problems.check()
     assert graph is not None
     return graph
+
+
+def _forward_problems(conf: schema.GraphConf, graph: Graph) -> list[str]:
+    """Return what is wrong with the forward functions, a mistake of many nodes once."""
+    nodes: dict[tuple[str, str], list[str]] = {}
+    texts: dict[tuple[str, str], str] = {}
+    for name, node in graph.nodes.items():
+        own = conf.nodes[name].forward
+        shared = own is None or (
+            isinstance(own, schema.Forward) and "prompt" not in own.model_fields_set
+        )
+        where = "graph.forward" if shared else f"graph.nodes.{name}.forward"
+        for text in node.forward.problems(node):
+            alike = (where, text.replace(f"node '{name}'", "node"))
+            nodes.setdefault(alike, []).append(name)
+            texts.setdefault(alike, text)
+    lines = []
+    for alike, (first, *others) in nodes.items():
+        at = alike[0] if others else f"graph.nodes.{first}.forward"
+        text = texts[alike]
+        same = f" The same for {listed(others)}." if others and text != alike[1] else ""
+        lines.append(f"{at}: {text}{same}")
+    return lines
 
 
 def _parameters(conf: schema.GraphConf, problems: Problems) -> Mapping[str, Parameter]:

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from sgdflow.config.written import shown_at
 from sgdflow.errors import ConfigError, did_you_mean, listed
@@ -36,6 +44,26 @@ class Conf(BaseModel):
     """A mapping with these keys and no others."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: object, info: ValidationInfo) -> object:
+        """Refuse what would silently count as 0 or 1."""
+        if isinstance(value, bool) and _is_number(
+            cls.model_fields[str(info.field_name)].annotation
+        ):
+            raise ValueError("should be a number")
+        return value
+
+
+def _is_number(annotation: object) -> bool:
+    """Say whether a type is that of numbers, or of numbers and null."""
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    parts = get_args(annotation)
+    return annotation in (int, float) or (
+        bool(parts) and all(part is type(None) or _is_number(part) for part in parts)
+    )
 
 
 class Target(BaseModel):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from errno import ENAMETOOLONG
 from typing import Any
 
@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sgdflow.config import keys
 from sgdflow.config.paths import conf_folder
-from sgdflow.config.words import parsed, typed
+from sgdflow.config.words import groups, parsed, typed
 from sgdflow.errors import did_you_mean, listed
 
 _SURE = 0.75
@@ -26,29 +26,82 @@ def refused(error: Exception, words: Sequence[str]) -> str:
     """Say what is wrong with a configuration; `words` are those that it was composed of."""
     if isinstance(error, MissingConfigException):
         return _no_choice(error)
+    if isinstance(error, yaml.MarkedYAMLError):
+        return _no_yaml(error)
     if isinstance(error, OSError) and error.filename:
         return _no_directory(error)
     overrides = [one for word in words if (one := parsed(word)) is not None]
     said, cause = str(error).strip(), error.__cause__ or error
-    if said.startswith(("Ambiguous value", "Sweep parameters")):
-        return "\n".join(_several(one) for one in overrides if one.is_sweep_override())
-    if match := re.match(r"Could not override '([^']*)'", said):
-        return _no_keys(match[1], overrides, cause)
-    if match := re.match(r"Could not append to config. An item is already at '([^']*)'", said):
-        word = next((str(o.input_line) for o in overrides if o.key_or_group == match[1]), match[1])
-        return f"{word}: {match[1]} is there already. Without the + it is changed: {word[1:]}"
-    if match := re.match(r"Could not delete from config. '([^']*)' does not exist", said):
-        return f"~{match[1]}: there is no such key to take out."
-    if match := re.match(r"Additional config directory '(.*)' not found", said):
-        return f"--config-dir: there is no folder {match[1]}."
-    if match := re.match(r"invalid literal for int\(\) with base 10: '(.*)'", said):
-        wrong = [str(o.input_line) for o in overrides if match[1] in o.key_or_group.split(".")]
-        return f"{' '.join(wrong)}: a list has numbers for keys, and '{match[1]}' is none."
+    for pattern, told in _SAID.items():
+        if match := re.match(pattern, said):
+            return told(match, overrides, cause)
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         reason = str(cause.msg or cause).strip().splitlines()[0]
         reason = re.sub(r'^\w+ raised while resolving interpolation: "?(.*?)"?$', r"\1", reason)
         return f"{cause.full_key}: {reason}."
     return said
+
+
+def _several(match: re.Match[str], overrides: Sequence[Override], cause: BaseException) -> str:
+    return "\n".join(_one_of_several(one) for one in overrides if one.is_sweep_override())
+
+
+def _no_key(match: re.Match[str], overrides: Sequence[Override], cause: BaseException) -> str:
+    return _no_keys(match[1], overrides, cause)
+
+
+def _no_overlay(match: re.Match[str], overrides: Sequence[Override], cause: BaseException) -> str:
+    return (
+        f"{match[1]}.yaml: an experiment is laid over everything else, so that its first line is "
+        "'# @package _global_', and a group is chosen with 'override /GROUP: CHOICE'."
+    )
+
+
+def _there_already(match: re.Match[str], overrides: Sequence[Override], _: BaseException) -> str:
+    word = next((str(o.input_line) for o in overrides if o.key_or_group == match[1]), match[1])
+    return f"{word}: {match[1]} is there already. Without the + it is changed: {word[1:]}"
+
+
+def _not_there(match: re.Match[str], overrides: Sequence[Override], cause: BaseException) -> str:
+    return f"~{match[1]}: there is no such key to take out."
+
+
+def _no_folder(match: re.Match[str], overrides: Sequence[Override], cause: BaseException) -> str:
+    return f"--config-dir: there is no folder {match[1]}."
+
+
+def _no_index(match: re.Match[str], overrides: Sequence[Override], cause: BaseException) -> str:
+    wrong = [str(o.input_line) for o in overrides if match[1] in o.key_or_group.split(".")]
+    return f"{' '.join(wrong)}: a list has numbers for keys, and '{match[1]}' is none."
+
+
+Told = Callable[[re.Match[str], Sequence[Override], BaseException], str]
+
+_SAID: Mapping[str, Told] = {
+    r"Ambiguous value|Sweep parameters": _several,
+    r"In '(experiments/.*?)': Could not override '.*@": _no_overlay,
+    r"Could not override '([^']*)'": _no_key,
+    r"Could not append to config. An item is already at '([^']*)'": _there_already,
+    r"Could not delete from config. '([^']*)' does not exist": _not_there,
+    r"Additional config directory '(.*)' not found": _no_folder,
+    r"invalid literal for int\(\) with base 10: '(.*)'": _no_index,
+}
+"""What Hydra says, and how it is told."""
+
+
+def _no_yaml(error: yaml.MarkedYAMLError) -> str:
+    """Say where a file is no YAML."""
+    problem, mark, began = str(error.problem), error.problem_mark, error.context_mark
+    if mark is None:
+        return str(error)
+    hint = ""
+    if "\\t" in problem:
+        hint = " Lines are indented with spaces, not with tabs."
+    elif "mapping values are not allowed" in problem:
+        hint = " A text that holds ': ' goes into quotes."
+    elif began is not None and began.line != mark.line:
+        hint = f" What is not closed begins in line {began.line + 1}."
+    return f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}: {problem}.{hint}"
 
 
 def _no_directory(error: OSError) -> str:
@@ -63,12 +116,12 @@ def _no_directory(error: OSError) -> str:
     )
 
 
-def _several(override: Override) -> str:
+def _one_of_several(override: Override) -> str:
     """Say how to write what reads as several values."""
     word = str(override.input_line)
     key, _, value = word.partition("=")
     told = f"{word}: reads as several values. To run with one after the other, add -m."
-    if "(" in value:
+    if "(" in value or key in groups():
         return told
     return f"{told} For a list write '{key}=[{value}]', for a text {typed(key, value)}."
 
@@ -76,8 +129,11 @@ def _several(override: Override) -> str:
 def _no_choice(error: MissingConfigException) -> str:
     """Say which file of a group is not there."""
     group, _, name = str(error.missing_cfg_file).rpartition("/")
-    if not group:
-        return f"There is no configuration '{name}' to start from: leave --config-name out."
+    if not group or name == "None":
+        return (
+            "sgdflow starts from its own configuration: leave --config-path and --config-name out. "
+            "Files of your own are found with --config-dir DIR."
+        )
     within = re.match(r"In '([^']*)'", str(error))
     outside = within is None or within[1] in ("config", "hydra/config")
     stands = "" if outside or within is None else f"{within[1]}.yaml: "
@@ -109,10 +165,8 @@ def _tree_around(error: BaseException) -> dict[str, Any]:
     root = node._get_root() if node is not None else None
     found = OmegaConf.to_container(root) if isinstance(root, DictConfig) else {}
     assert isinstance(found, dict)
-    groups: dict[str, Any] = {
-        path.name: {} for path in sorted(conf_folder().iterdir()) if path.is_dir()
-    }
-    return {**groups, **{str(key): value for key, value in found.items()}} if found else {}
+    tree: dict[str, Any] = {group: {} for group in (*groups(), "experiments")}
+    return {**tree, **{str(key): value for key, value in found.items()}} if found else {}
 
 
 def _lacking(key: str, word: str, tree: dict[str, Any]) -> str:
@@ -162,4 +216,5 @@ def _around(key: str, *trees: keys.Tree) -> str:
             found |= dict.fromkeys(str(name) for name in below if name != keys.ANY)
     if not found:
         return f"{parent} is no mapping." if known else f"There is no '{parent}' either."
-    return f"{parent} has: {listed(found)}." if parent else f"There are: {listed(found)}."
+    names = listed(sorted(found))
+    return f"{parent} has: {names}." if parent else f"There are: {names}."

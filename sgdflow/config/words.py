@@ -29,8 +29,11 @@ def readable(words: Sequence[str]) -> list[str]:
     left = list(words)
     while left:
         word = left.pop(0)
-        if parsed(word) is not None:
+        if (override := parsed(word)) is not None:
             found.append(word)
+            if override.key_or_group in groups() and isinstance(override.value(), list):
+                key, _, value = word.partition("=")
+                lines.append(f"{word}: takes one choice. To run with each: -m {key}={value[1:-1]}")
         elif (text := _as_text(word)) is not None:
             found.append(text)
         elif "=" in word[1:]:
@@ -48,6 +51,12 @@ def parsed(word: str) -> Override | None:
         return OverridesParser.create().parse_override(word)
     except (HydraException, ValueError):
         return None
+
+
+def groups() -> list[str]:
+    """Return the groups of which one choice is taken."""
+    found = sorted(path.name for path in conf_folder().iterdir() if path.is_dir())
+    return [name for name in found if name != "experiments"]
 
 
 def typed(key: str, value: str) -> str:

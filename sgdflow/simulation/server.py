@@ -256,7 +256,10 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     spec = f"KIND=SHARE,...; kinds: {listed(sorted(KINDS))}"
     parser.add_argument("--faults", default="", metavar="SPEC", help=spec)
     parser.add_argument("--seed", type=int, default=0, help="of the faults")
-    return parser.parse_args(argv)
+    asked = parser.parse_args(argv)
+    if not asked.latency >= 0:
+        parser.error(f"argument --latency: {asked.latency:g} is less than 0 seconds")
+    return asked
 
 
 def main(argv: Sequence[str]) -> int:

@@ -36,6 +36,7 @@ TAG_LIMIT = 8000
 _KEY = re.compile(r"[\w.\- :]+(/[\w.\- :]+)*")
 _KEY_LIMIT, _PARAM_LIMIT, _BATCH = 250, 6000, 100
 _ADVICE = "(raised as a result of Query-invoked autoflush"
+_UNANSWERED = re.compile(r"Max retries exceeded.*?\(Caused by .*?: ([^:'\"]+)['\"]*\)+$")
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -50,6 +51,7 @@ _LOUD = {
     "mlflow.store.db.utils": logging.CRITICAL,  # errors reach the user in our own words
     "mlflow.tracking.fluent": logging.WARNING,
     "mlflow.pyfunc": logging.WARNING,
+    "urllib3.connectionpool": logging.ERROR,  # what comes of trying again is told once
 }
 
 
@@ -173,6 +175,8 @@ def reason_of(error: Exception) -> str:
     lines = masked(str(error)).strip().splitlines()
     # SQLAlchemy may begin with advice to programmers.
     lines = [line for line in lines if not line.startswith(_ADVICE)]
+    if lines and (match := _UNANSWERED.search(lines[0])):
+        return f"nothing answers there ({match[1]})"
     return lines[0].rstrip(".") if lines else type(error).__name__
 
 

@@ -269,6 +269,21 @@ DECLARED: Mapping[str, Case] = {
         "graph.nodes.zone.forward: {prompt: deep.jinja}",
         ["graph.nodes.zone.forward: prompts/part.jinja, line 3: 'dict object' has no attribute 'tone'. (for node 'zone')"],
     ),
+    "template that many nodes share": (
+        (),
+        "graph.forward: {prompt: forward/nod.jinja}",
+        [f"graph.forward: there is no template 'forward/nod.jinja'. Did you mean 'forward/node.jinja'? {LOOKED}"],
+    ),
+    "mistake in a template that many nodes share": (
+        (),
+        "graph.forward: {prompt: wrong.jinja}",
+        [
+            f"graph.forward: prompts/wrong.jinja, line 3: uses 'hint', which node 'weight' does not have. {FORWARD} The same for zone, service.",
+            f"graph.forward: prompts/wrong.jinja, line 2: uses 'ordr', which node 'weight' does not have. Did you mean 'order'? {FORWARD} The same for zone, service.",
+            "graph.nodes.desk.forward: prompts/wrong.jinja, line 3: uses 'hint', which node 'desk' does not have. It has: instruction, node, parameters, predecessors, reply, service, weight, zone.",
+            "graph.nodes.desk.forward: prompts/wrong.jinja, line 2: uses 'ordr', which node 'desk' does not have. It has: instruction, node, parameters, predecessors, reply, service, weight, zone.",
+        ],
+    ),
     "template with a mistake in its syntax": (
         (),
         "graph.nodes.zone.forward: {prompt: syntax.jinja}",
@@ -426,6 +441,8 @@ DECLARED: Mapping[str, Case] = {
         task.score: 5
         task.splits.train: -1
         method.batch: 0
+        method.stop.steps: true
+        method.stop.patience: false
         method.sample.count: many
         method.aggregation: {successors: sun, examples: sum}
         method.gate: {rule: strikt, tolerance: hot}
@@ -453,6 +470,8 @@ DECLARED: Mapping[str, Case] = {
             "method.update.parameters: input should be a valid list (got 'desk.instruction').",
             "method.gate.rule: input should be 'strict', 'not_worse', 'always' or 'paired' (got 'strikt'). Did you mean 'strict'?",
             "method.gate.tolerance: input should be a valid number, unable to parse string as a number (got 'hot').",
+            "method.stop.steps: should be a number (got True).",
+            "method.stop.patience: should be a number (got False).",
             "method.stop.score: input should be less than or equal to 1 (got 2).",
             "llm.models.forward: input should be a valid string (got None).",
             "llm.limits.concurrency: input should be greater than or equal to 1 (got 0).",

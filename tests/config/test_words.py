@@ -42,7 +42,7 @@ REFUSED: Mapping[str, tuple[Sequence[str], str]] = {
     ),
     "key like no other": (
         ["method.foo=3"],
-        f"method.foo: there is no such key. method has: {', '.join(MethodConf.model_fields)}.",
+        f"method.foo: there is no such key. method has: {', '.join(sorted(MethodConf.model_fields))}.",
     ),
     "key below nothing": (
         ["foo.bar=3"],
@@ -102,6 +102,14 @@ REFUSED: Mapping[str, tuple[Sequence[str], str]] = {
     "range": (
         ["seed=range(3)"],
         "seed=range(3): reads as several values. To run with one after the other, add -m.",
+    ),
+    "several choices": (
+        ["method=semantic,textgrad"],
+        "method=semantic,textgrad: reads as several values. To run with one after the other, add -m.",
+    ),
+    "list of choices": (
+        ["method=[semantic,textgrad]"],
+        "method=[semantic,textgrad]: takes one choice. To run with each: -m method=semantic,textgrad",
     ),
     "home folder": (
         ["hydra.run.dir=~/x"],
@@ -223,3 +231,63 @@ def test_the_command_comes_first(
     monkeypatch.setattr("sys.argv", ["sgdflow", *words])
     assert main() == 1
     assert capsys.readouterr().err.startswith(f"{told}Commands: optimize, evaluate, ")
+
+
+OWN: Mapping[str, tuple[str, str]] = {
+    "graph/open.yaml": (
+        "name: open\nnodes:\n  a: {predecessors: [question]\noutput: a\n",
+        "line 4, column 1: expected ',' or '}', but got '<scalar>'. What is not closed begins in line 3.",
+    ),
+    "graph/tabs.yaml": (
+        "name: tabs\nnodes:\n\ta: {predecessors: [question]}\n",
+        "line 3, column 1: found character '\\t' that cannot start any token. Lines are indented with spaces, not with tabs.",
+    ),
+    "graph/colon.yaml": (
+        "name: colon\nparameters:\n  tone: Answer: be brief\n",
+        "line 3, column 15: mapping values are not allowed here. A text that holds ': ' goes into quotes.",
+    ),
+}
+
+
+@pytest.mark.parametrize("file", OWN)
+def test_a_file_that_is_no_yaml_is_told_with_its_line(file: str, tmp_path: Path) -> None:
+    text, told = OWN[file]
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text(text)
+    with pytest.raises(ConfigError) as raised:
+        compose([f"hydra.searchpath=[file://{tmp_path}]", f"graph={Path(file).stem}"])
+    assert str(raised.value) == f"{tmp_path / file}, {told}"
+
+
+def test_an_experiment_without_its_first_line_is_told(tmp_path: Path) -> None:
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments" / "mine.yaml").write_text("defaults:\n  - override /graph: hints\n")
+    with pytest.raises(ConfigError) as raised:
+        compose([f"hydra.searchpath=[file://{tmp_path}]", "experiments=mine"])
+    assert str(raised.value) == (
+        "experiments/mine.yaml: an experiment is laid over everything else, so that its first line "
+        "is '# @package _global_', and a group is chosen with 'override /GROUP: CHOICE'."
+    )
+
+
+COMPLAINTS: Mapping[str, str] = {
+    "show": "sgdflow show: needs run. Usage: sgdflow show ",
+    "show a --stepp 3": "sgdflow show: does not know --stepp. Did you mean '--step'? Usage: ",
+    "ui --port foo": "sgdflow ui: --port: 'foo' is no such number. Usage: sgdflow ui ",
+    "cache inf": "sgdflow cache: there is no 'inf'. Did you mean 'info'? Usage: sgdflow cache ",
+    "cache prune --older-than x": "sgdflow cache prune: --older-than: 'x' is no such number. Usage: ",
+    "cache prune --older-than -1": "sgdflow cache prune: argument --older-than: a number of days is at least 0. ",
+    "--versoin": "There is no option --versoin. Did you mean '--version'? Commands: ",
+    "optimize --help=yes": "--help: takes no value.\n",
+}
+
+
+@pytest.mark.parametrize("line", COMPLAINTS)
+def test_what_is_wrong_with_other_commands_is_told_in_a_line(
+    line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["sgdflow", *line.split()])
+    assert main() == 1
+    said = capsys.readouterr().err
+    assert said.startswith(COMPLAINTS[line])
+    assert len(said.splitlines()) == 1
