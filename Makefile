@@ -7,7 +7,7 @@ export PYTHONDONTWRITEBYTECODE =
 export MLFLOW_DISABLE_TELEMETRY = true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test lint types tests bench lock clean
+.PHONY: help demo ui test lint types tests bench fuzz lock clean
 
 help: ## Show this help
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-7s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ bench: $(VENV)/.installed ## Measure speed (about three minutes; benchmarks/READ
 	@$(BIN)/python benchmarks/calls.py rate --times 2
 	@$(BIN)/python benchmarks/store.py
 	@$(BIN)/python benchmarks/recording.py --times 1
+
+fuzz: $(VENV)/.installed ## Feed made-up and broken inputs to everything that reads (benchmarks/README.md)
+	$(BIN)/python benchmarks/fuzz.py 100000
 
 lock: ## Pin all dependencies anew (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Sequence
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -31,7 +33,8 @@ def parquet_rows(file: Path, wanted: Sequence[str], megabytes: int) -> Iterator[
             check_names(str(file), names)
             check_columns(str(file), names, wanted)
             _check_size(file, opened, wanted, megabytes)
-            texts = [leaf.path for leaf in _leaves(opened, wanted) if _is_text(leaf)]
+            leaves = _leaves(opened, wanted).values()
+            texts = [leaf.path for leaf in leaves if _is_text(leaf)]
         # A text that the file holds once then stays one text.
         with parquet.ParquetFile(file, read_dictionary=texts) as opened:
             yield from _rows(file, opened, wanted)
@@ -53,12 +56,14 @@ def _package(file: Path) -> Any:
         ) from error
 
 
-def _leaves(opened: Any, wanted: Sequence[str]) -> Iterator[Any]:
-    """Yield what the wanted columns are stored as; a nested column has several leaves."""
-    for at in range(len(opened.schema)):
-        leaf = opened.schema.column(at)
-        if leaf.path in wanted or leaf.path.split(".")[0] in wanted:
-            yield leaf
+def _leaves(opened: Any, wanted: Sequence[str]) -> Mapping[int, Any]:
+    """Return what the wanted columns are stored as, by position; a nested one has several."""
+    leaves = {at: opened.schema.column(at) for at in range(len(opened.schema))}
+    return {
+        at: leaf
+        for at, leaf in leaves.items()
+        if leaf.path in wanted or leaf.path.split(".")[0] in wanted
+    }
 
 
 def _is_text(leaf: Any) -> bool:
@@ -67,20 +72,51 @@ def _is_text(leaf: Any) -> bool:
 
 def _check_size(file: Path, opened: Any, wanted: Sequence[str], megabytes: int) -> None:
     """Refuse what the file itself says is too much, before any of it is unpacked."""
-    said = opened.metadata
-    widths = {leaf.path: max(leaf.length or 0, _VALUE) for leaf in _leaves(opened, wanted)}
-    size = said.num_rows * _ROW
-    for group in (said.row_group(at) for at in range(said.num_row_groups)):
-        for chunk in (group.column(at) for at in range(group.num_columns)):
-            if width := widths.get(chunk.path_in_schema):
-                size += chunk.total_uncompressed_size + chunk.num_values * width
-    if size > megabytes * _MEGABYTE:
+    said, most = opened.metadata, megabytes * _MEGABYTE
+    leaves = _leaves(opened, wanted)
+    groups = [said.row_group(at) for at in range(said.num_row_groups)]
+    size = said.num_rows * (_ROW + sum(map(_width, leaves.values())))
+    size += sum(max(group.total_byte_size, 0) for group in groups)
+    if size > most or any(leaf.max_repetition_level for leaf in leaves.values()):
+        size = said.num_rows * _ROW + _size_elsewhere(file, wanted)
+    if size > most:
         more = -(-size // _MEGABYTE)
         raise DataError(
             f"{file}: its rows would take about {more:,} MB once they are unpacked, and "
             f"task.data.megabytes allows {megabytes:,}. Use fewer rows, or set "
             f"task.data.megabytes={more} if the machine has room for several times as much."
         )
+
+
+def _width(leaf: Any) -> int:
+    """Return how many bytes a value of this kind takes at least."""
+    return max(leaf.length or 0, _VALUE)
+
+
+def _size_elsewhere(file: Path, wanted: Sequence[str]) -> int:
+    """Return the size of some columns, asked for in another process.
+
+    Where the statistics of a column are broken, pyarrow ends the process that looks at them.
+    """
+    script = "import sys; from sgdflow.data.parquet import print_size; print_size(*sys.argv[1:])"
+    command = [sys.executable, "-c", script, str(file.resolve()), *wanted]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise DataError(f"{file}: not readable as Parquet: what it says of its columns is broken.")
+    return int(ended.stdout)
+
+
+def print_size(file: str, *wanted: str) -> None:
+    """Print how many bytes the values of some columns take."""
+    size = 0
+    with _package(Path(file)).ParquetFile(file) as opened:
+        leaves = _leaves(opened, wanted)
+        for at in range(opened.num_row_groups):
+            group = opened.metadata.row_group(at)
+            for position, leaf in leaves.items():
+                chunk = group.column(position)
+                size += max(chunk.total_uncompressed_size, 0) + chunk.num_values * _width(leaf)
+    sys.stdout.write(f"{size}\n")
 
 
 def _rows(file: Path, opened: Any, wanted: Sequence[str]) -> Iterator[Row]:
