@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -50,6 +50,11 @@ _NAMES = {
     "yes_no": Name("yes or no", "yes or no", "yes or no"),
     "true_false": Name("true or false", "true or false", "true or false"),
     "date": Name("date", "a date", "dates"),
+    "comma": Name(
+        "number with a decimal comma",
+        "a number with a decimal comma",
+        "numbers with a decimal comma (write a point)",
+    ),
     "list": Name("list", "a list", "lists"),
     "text": Name("text", "a text", "texts"),
 }
@@ -137,18 +142,19 @@ def form_of(target: Any) -> str:
         return "date" if target_dates(target, None) else "text"
     if not isinstance(target, str):
         return "text"
-    said = target.casefold()
-    if said in ("yes", "no"):
-        return "yes_no"
-    if said in ("true", "false"):
-        return "true_false"
-    if CODE.fullmatch(target) and target.startswith("0") and len(target) > 1:
-        return "code"
-    if NUMBER.fullmatch(target):
-        return "number"
-    if OPTION.fullmatch(target):
-        return "option"
-    return "date" if target_dates(target, None) else "text"
+    return next((name for name, fits in _TEXTS.items() if fits(target)), "text")
+
+
+_TEXTS: Mapping[str, Callable[[str], object]] = {
+    "yes_no": lambda said: said.casefold() in ("yes", "no"),
+    "true_false": lambda said: said.casefold() in ("true", "false"),
+    "code": re.compile(r"0\d+").fullmatch,
+    "number": NUMBER.fullmatch,
+    "option": OPTION.fullmatch,
+    "comma": re.compile(r"[-+]?\d+,\d+").fullmatch,
+    "date": lambda said: target_dates(said, None),
+}
+"""Forms of a text, the first that fits."""
 
 
 def option_of(match: re.Match[str]) -> tuple[str, str]:

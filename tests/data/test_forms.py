@@ -138,6 +138,11 @@ UNSURE: dict[str, tuple[list[Any], str, list[tuple[Any, float]]]] = {
         "1 looks like a code with leading zeros, 1 like a number: taken as text",
         [("007", 1), ("7", 0)],
     ),
+    "decimal commas": (
+        ["0,5", "12,25", "3"],
+        "2 look like numbers with a decimal comma (write a point), 1 like a number: taken as text",
+        [("0,5", 1), ("0.5", 0)],
+    ),
     "dates both ways": (
         ["25/12/2021", "12/25/2021"],
         "2 dates, with the day first in some and the month in others: taken as text",

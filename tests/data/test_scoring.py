@@ -218,12 +218,14 @@ def test_unusable_target(scorer: str, target: Any, message: str, output: Any) ->
 
 
 RUNS = """5_ 5+ 5, 1,111, . ( (A)_ A)_| | # ** __ no_ answer_ answer_to_ answer: \\frac{ 1._ 1._x|
-' $ yes_no,| \\boxed{ e1""".split()
+' $ yes_no,| \\boxed{ e1 1/1/ may_1_ not_ 2021- B)_""".split()
 
 
 @pytest.mark.parametrize("run", RUNS)
-@pytest.mark.parametrize("target", ["18", "(B)", "Yes", "valid", "a b", "] ]"])
-def test_degenerate_output_is_read_in_no_time(run: str, target: str) -> None:
+@pytest.mark.parametrize(
+    "target", ["18", "(B)", "Yes", "valid", "a b", "] ]", "02134", True, "2021-05-01", "B) x"]
+)
+def test_degenerate_output_is_read_in_no_time(run: str, target: Any) -> None:
     piece = run.replace("_", " ").replace("|", "\n")
     started = time.perf_counter()
     assert scoring.like_target("x" + piece * 10_000 + "x", target) == 0
