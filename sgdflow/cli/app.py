@@ -17,9 +17,10 @@ from omegaconf import DictConfig
 
 from sgdflow.cli.cover import cover_log
 from sgdflow.cli.leftovers import handed_over
-from sgdflow.cli.options import parted
+from sgdflow.cli.options import parted, said_after
 from sgdflow.cli.told import Told
 from sgdflow.config.compose import DEBUG, debugging, explained, plain
+from sgdflow.config.documents import check_choices
 from sgdflow.config.job import (
     in_multirun,
     job_name,
@@ -61,6 +62,8 @@ def run_hydra(command: Command, words: Sequence[str], own: Sequence[str] = ()) -
     SgdflowError for whatever the user can mend.
     """
     options, settings = parted(words)
+    for folder in said_after("--config-dir", options):
+        check_choices(Path(folder))
     # Jobs find secrets in the environment, wherever a launcher starts them on this machine.
     settings, secrets = without_secrets(settings)
     os.environ.update(secrets)

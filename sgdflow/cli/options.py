@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from sgdflow.errors import ConfigError, did_you_mean
 
@@ -54,6 +55,11 @@ def parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
         elif equals:
             options[-1] = word
     return options, settings
+
+
+def said_after(name: str, options: Sequence[str]) -> list[str]:
+    """Return the values of an option."""
+    return [value for one, value in pairwise(options) if one == name]
 
 
 def _known(word: str, after: Sequence[str]) -> tuple[str, str, str]:

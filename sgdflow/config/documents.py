@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from sgdflow.config.paths import conf_folder
 from sgdflow.errors import ConfigError
 
 _CHARACTERS = 8 * 2**20
@@ -23,6 +24,8 @@ _VALUES = 100_000
 """Of a YAML file, where each alias counts as all that it stands for."""
 _PARTS = 5_000_000
 """Commas and brackets of a JSON text, each of which makes an object in memory."""
+_FOLLOWED = 10_000
+"""Values that the aliases of a file may stand for which Hydra reads, much more slowly."""
 _DEPTH = 100
 _DIGITS = 100
 _LONG = 10_000
@@ -33,6 +36,17 @@ _CORE = frozenset(
 )
 _NUMBERS = frozenset({"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"})
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def check_choices(folder: Path) -> None:
+    """Raise ConfigError for files of a user's own folder of configuration that have no bounds.
+
+    Hydra reads them itself, and would follow every alias.
+    """
+    groups = [path.name for path in conf_folder().iterdir() if path.is_dir()]
+    below = (file for group in groups for file in (folder / group).rglob("*.yaml"))
+    for file in sorted([*folder.glob("*.yaml"), *below]):
+        from_yaml(_text(file), str(file), _FOLLOWED)
 
 
 def read_mapping(file: Path) -> Mapping[str, Any]:
@@ -49,10 +63,10 @@ def read(file: Path) -> Any:
     return from_json(text, str(file)) if file.suffix == ".json" else from_yaml(text, str(file))
 
 
-def from_yaml(text: str, name: str) -> Any:
+def from_yaml(text: str, name: str, followed: int = _VALUES) -> Any:
     """Return the plain data of a YAML text; raises ConfigError that begins with the name."""
     try:
-        _check(text, name)
+        _check(text, name, followed)
         return yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -117,11 +131,11 @@ def _check_regular(file: Path) -> None:
         raise _unreadable(str(file), f"it is {what}")
 
 
-def _check(text: str, name: str) -> None:
+def _check(text: str, name: str, followed: int) -> None:
     """Raise ConfigError for YAML that is not plain data of a bounded size."""
     if len(text) > _CHARACTERS:
         raise _unreadable(name, f"it has more than {_CHARACTERS:,} characters")
-    counting = _Counting(name)
+    counting = _Counting(name, followed)
     for event in yaml.parse(text, Loader=_Loader):
         counting.see(event)
 
@@ -129,8 +143,9 @@ def _check(text: str, name: str) -> None:
 class _Counting:
     """Counts the values of a YAML text as they would be after its aliases were followed."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, followed: int) -> None:
         self._name = name
+        self._most, self._followed = followed, 0
         self._values = 0
         self._open: list[tuple[str | None, int]] = []
         self._sizes: dict[str, int] = {}
@@ -142,6 +157,7 @@ class _Counting:
                 if any(anchor == opened for opened, _ in self._open):
                     raise self._refused(event, f"*{anchor} stands for something that holds it")
                 self._values += self._sizes.get(anchor or "", 1)
+                self._followed += self._sizes.get(anchor or "", 1)
             case yaml.ScalarEvent(anchor=anchor):
                 self._check_scalar(event)
                 self._values += 1
@@ -157,6 +173,8 @@ class _Counting:
                 self._sizes[anchor or ""] = self._values - before
         if self._values > _VALUES:
             raise self._refused(event, f"it holds more than {_VALUES:,} values, aliases followed")
+        if self._followed > self._most:
+            raise self._refused(event, f"its aliases stand for more than {self._most:,} values")
 
     def _check_scalar(self, event: Any) -> None:
         self._check_tag(event)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 import tracemalloc
 from itertools import pairwise
@@ -14,7 +16,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sgdflow.config.documents import from_json, from_yaml, read, read_lines, read_mapping
+from sgdflow.config.documents import (
+    check_choices,
+    from_json,
+    from_yaml,
+    read,
+    read_lines,
+    read_mapping,
+)
 from sgdflow.errors import ConfigError
 from sgdflow.records import as_yaml
 
@@ -138,3 +147,55 @@ def test_lines_are_read_one_by_one_and_a_wrong_one_is_named(tmp_path: Path) -> N
     file.write_bytes(b'{"a": 1}\n\xff\n')
     with pytest.raises(ConfigError, match=r"steps.jsonl, line \d cannot be read: 'utf-8' codec"):
         list(read_lines(file))
+
+
+CHOICES = {
+    "task/list.yaml": (
+        laughs("a: &a [x]\n", "{name}: &{name} [{ten}]\n"),
+        "line 5: its aliases stand for more than 10,000 values",
+    ),
+    "graph/own/merge.yaml": (
+        laughs("a: &a {k: 1}\n", "{name}: &{name} {{<<: [{ten}]}}\n"),
+        "line 5: its aliases stand for more than 10,000 values",
+    ),
+    "config.yaml": ("a: " + "[" * 100_000, f"line 1: {DEEP}"),
+    "task/digits.yaml": ("a: " + "9" * 5_000, "line 1: a number of 5,000 characters"),
+}
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_a_folder_of_own_choices_is_bounded_before_hydra_reads_it(
+    name: str, tmp_path: Path
+) -> None:
+    text, told = CHOICES[name]
+    for file, said in {
+        "task/own.yaml": "base: &base {x: '${oc.env:HOME}'}\nother: {<<: *base, y: 1}\n",
+        "data/large.yaml": text,
+        name: text,
+    }.items():
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text(said)
+    began = time.process_time()
+    with pytest.raises(ConfigError) as refused:
+        check_choices(tmp_path)
+    assert str(refused.value) == f"{tmp_path / name} cannot be read: {told}."
+    assert time.process_time() - began < 5
+    (tmp_path / name).unlink()
+    check_choices(tmp_path)
+
+
+@pytest.mark.parametrize("option", [["--config-dir", "own"], ["-cd=own"]])
+def test_a_bomb_among_own_choices_is_one_message(option: list[str], tmp_path: Path) -> None:
+    (tmp_path / "own" / "task").mkdir(parents=True)
+    (tmp_path / "own" / "task" / "bomb.yaml").write_text(CHOICES["task/list.yaml"][0])
+    ended = subprocess.run(
+        [sys.executable, "-m", "sgdflow", "evaluate", *option, "task=bomb"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    told = (
+        "own/task/bomb.yaml cannot be read: line 5: its aliases stand for more than 10,000 values"
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", f"{told}.\n")
