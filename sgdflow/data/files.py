@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from io import StringIO
 from pathlib import Path
 
 from sgdflow.errors import DataError, listed, shortly
@@ -50,12 +51,14 @@ def few(names: Sequence[str]) -> str:
 def lines(file: Path) -> Iterator[str]:
     """Yield lines with their ends; only LF, CR and CRLF end a line."""
     try:
+        # Whole and at once: a reader that stops half-way leaves no file open.
         with file.open(encoding="utf-8-sig", newline="") as opened:
-            yield from opened
+            text = opened.read()
     except UnicodeDecodeError as error:
         raise DataError(_not_utf8(file, error.reason)) from error
     except OSError as error:
         raise DataError(f"{file}: cannot be read: {error.strerror}.") from error
+    yield from StringIO(text, newline="")
 
 
 def _not_utf8(file: Path, reason: str) -> str:
