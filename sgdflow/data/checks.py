@@ -75,7 +75,7 @@ def unusable(
 
 def several(told: Sequence[str]) -> str:
     """Return lines, of very many only the first."""
-    more = [f"and {len(told) - _SHOWN:,} more rows."] if len(told) > _SHOWN else []
+    more = [f"and {plural(len(told) - _SHOWN, 'more row')}."] if len(told) > _SHOWN else []
     return "\n".join([*told[:_SHOWN], *more])
 
 

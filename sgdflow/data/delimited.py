@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sgdflow.data.files import few, lines
 from sgdflow.data.rows import Row, check_columns, check_names
-from sgdflow.errors import DataError, did_you_mean, listed, shortly
+from sgdflow.errors import DataError, did_you_mean, listed, plural, shortly
 
 if TYPE_CHECKING:
     from _csv import Reader
@@ -73,7 +73,7 @@ def delimited(file: Path, layout: Layout, wanted: Sequence[str] = ()) -> Iterato
                     continue
                 if len(fields) != len(names):
                     raise DataError(
-                        f"{file}, line {line}: {len(fields):,} fields, expected {len(names):,} "
+                        f"{file}, line {line}: {plural(len(fields), 'field')}, expected {len(names):,} "
                         f"({few(names)}).{_advice(layout)}"
                     )
                 yield Row(f"{file}, line {line}", {name: fields[at] for name, at in picked.items()})

@@ -128,7 +128,7 @@ BAD_TABLES = [
     ("t.csv", "q,aa\nwhy,so\n", "line 1: no column 'a'. Did you mean 'aa'? Columns: q, aa."),
     ("t.csv", "q,a,a\n1,2,3\n", "line 1: two columns are named 'a'."),
     ("t.csv", "q,a\n1,2\n\n1,2,3\n", "line 4: 3 fields, expected 2 (q, a).{quoting}"),
-    ("t.csv", "q,a\n1\n", "line 2: 1 fields, expected 2 (q, a).{quoting}"),
+    ("t.csv", "q,a\n1\n", "line 2: 1 field, expected 2 (q, a).{quoting}"),
     ("t.csv", 'q,a\n1,"2\n', "line 2: a quote is opened and never closed.{quoting}"),
     ("t.csv", 'q,a\n"1"x,2\n', "line 2: ',' expected after '\"'.{quoting}"),
     ("t.xlsx", "", "cannot read '.xlsx' files. Known: .jsonl, .json, .csv, .tsv, .parquet."),
