@@ -72,10 +72,8 @@ def delimited(file: Path, layout: Layout, wanted: Sequence[str] = ()) -> Iterato
                 if not fields:
                     continue
                 if len(fields) != len(names):
-                    raise DataError(
-                        f"{file}, line {line}: {plural(len(fields), 'field')}, expected {len(names):,} "
-                        f"({few(names)}).{_advice(layout)}"
-                    )
+                    held = f"{plural(len(fields), 'field')}, expected {len(names):,}"
+                    raise DataError(f"{file}, line {line}: {held} ({few(names)}).{_advice(layout)}")
                 yield Row(f"{file}, line {line}", {name: fields[at] for name, at in picked.items()})
         except csv.Error as error:
             raise DataError(
