@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sgdflow.errors import plural
+
 _MOST = 10_000
 """Nodes, each of which names up to all before it."""
 
@@ -30,7 +32,8 @@ def layered(
     if depth < 1 or width < 1:
         raise ValueError(f"depth and width are at least 1, not {depth} and {width}")
     if (depth - 1) * width > _MOST:
-        raise ValueError(f"{(depth - 1) * width:,} nodes are too many; at most {_MOST:,} are made")
+        made = plural((depth - 1) * width, "node")
+        raise ValueError(f"{made} are too many; at most {_MOST:,} are made")
     nodes: dict[str, Any] = {}
     before: list[str] = []
     for layer in range(1, depth):
