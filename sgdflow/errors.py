@@ -19,6 +19,7 @@ SgdflowError
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
@@ -107,6 +108,24 @@ class BudgetSpent(LLMError):
 
 class NotStored(LLMError):
     """Report a request without a stored reply, where nothing may be asked."""
+
+
+_UNSEEN = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
+
+
+def spelt_out(text: str) -> str:
+    """Return the text with a spelling of what moves a cursor, hides or turns round other letters.
+
+    Control characters, bidirectional marks and halves of characters; tabs and line ends stay.
+    """
+    return _UNSEEN.sub(_spelling, text)
+
+
+def _spelling(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
 
 def did_you_mean(wrong: str, known: Iterable[str], alike: float = 0.6) -> str:

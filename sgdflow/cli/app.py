@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from sgdflow.cli.cover import cover_log
 from sgdflow.cli.leftovers import handed_over
 from sgdflow.cli.options import parted, said_after
+from sgdflow.cli.terminal import say
 from sgdflow.cli.told import Told
 from sgdflow.config.compose import DEBUG, debugging, explained, plain
 from sgdflow.config.documents import check_choices
@@ -111,7 +112,7 @@ class _Job:
             if in_multirun():  # the other jobs go on
                 raise
             # Past Hydra, which would add words of its own.
-            sys.stderr.write(f"{error}\n")
+            say(f"{error}\n", sys.stderr)
             raise SystemExit(1) from None
         except Exception:
             self.told.crashed()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sgdflow.cli.arguments import Arguments
+from sgdflow.cli.terminal import say
 from sgdflow.config.prepare import validated
 from sgdflow.errors import ConfigError
 
@@ -80,6 +81,6 @@ def compare(words: Sequence[str]) -> int:
     written = (
         comparison.write_folder(table, request.out, progress, request.on) if request.out else ()
     )
-    sys.stdout.write(comparison.as_text(table))
+    say(comparison.as_text(table))
     sys.stdout.write("".join(f"{path}\n" for path in written))
     return 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sqlite3
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -13,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 from sgdflow.cli.arguments import Arguments
+from sgdflow.cli.terminal import say
 from sgdflow.errors import ConfigError, plural
 from sgdflow.llm.database import Replies, Row
 from sgdflow.llm.store import DEFAULT, Answered, Failed, read_row
@@ -33,7 +33,7 @@ def cache(argv: Sequence[str]) -> int:
         "show": _show,
     }
     try:
-        sys.stdout.write(work[asked.action](asked) + "\n")
+        say(work[asked.action](asked) + "\n")
     except (sqlite3.Error, OSError) as error:
         raise ConfigError(f"{asked.store}: {error}") from error
     return 0

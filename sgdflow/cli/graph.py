@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from sgdflow.cli.app import run_untraced
 from sgdflow.cli.describe import as_mermaid, as_text
 from sgdflow.cli.picture import check_kind, write_picture
+from sgdflow.cli.terminal import say
 from sgdflow.config.build import build_graph, named
 from sgdflow.config.job import working_directory
 from sgdflow.config.paths import prompt_folders
@@ -38,4 +38,4 @@ def print_graph(raw: Mapping[str, Any], picture: Path | None = None) -> None:
     names = named(config.method, built)
     if picture is not None:
         write_picture(built, parameters, names, picture)
-    sys.stdout.write(as_text(built, parameters, names, config) + "\n\n" + as_mermaid(built, names))
+    say(as_text(built, parameters, names, config) + "\n\n" + as_mermaid(built, names))

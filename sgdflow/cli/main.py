@@ -130,5 +130,7 @@ def _say(text: str) -> int:
 
 
 def _complain(text: str, code: int = 1) -> int:
-    sys.stderr.write(text.rstrip() + "\n")
+    from sgdflow.errors import spelt_out
+
+    sys.stderr.write(spelt_out(text.rstrip()) + "\n")
     return code

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sgdflow.cli.app import run_untraced
+from sgdflow.cli.terminal import say
 from sgdflow.config.job import sweep_words, working_directory
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import prepare
@@ -25,4 +25,4 @@ def print_plan(raw: Mapping[str, Any]) -> None:
     prepared = prepare(raw, Prompts(prompt_folders(working_directory())), None)
     calling = prepared.calling
     prices = {role: calling.backend.price_of(spec) for role, spec in calling.models.items()}
-    sys.stdout.write(f"{sweep_words()}{as_text(make_plan(prepared, prices))}\n")
+    say(f"{sweep_words()}{as_text(make_plan(prepared, prices))}\n")

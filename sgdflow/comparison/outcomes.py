@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sgdflow.errors import ConfigError, did_you_mean, listed
+from sgdflow.errors import ConfigError, did_you_mean, listed, spelt_out
 from sgdflow.tracking.reading import RecordedRun
 
 CALLS = "total/calls_"
@@ -201,7 +201,7 @@ def in_order(found: Iterable[Values]) -> tuple[Values, ...]:
 def label(values: Values) -> str:
     """Return values as a short text of one line."""
     shown = ", ".join("(not set)" if v is None else " ".join(v.split()) for v in values)
-    clean = "".join(character if character.isprintable() else "?" for character in shown)
+    clean = spelt_out(shown)
     return clean if len(clean) <= 60 else clean[:59] + "…"
 
 

@@ -20,7 +20,7 @@ from typing import Any
 from sgdflow.data.checks import absent, unsendable
 from sgdflow.data.files import few
 from sgdflow.data.jsontext import parse
-from sgdflow.errors import DataError, NodeFailed, did_you_mean, listed, plural
+from sgdflow.errors import DataError, NodeFailed, did_you_mean, listed, plural, spelt_out
 from sgdflow.executor.walk import task_group
 
 _SHOWN = 5
@@ -38,8 +38,9 @@ class Prediction:
         """Return one line."""
         told = {"output": self.output} if self.error is None else {"error": self.error}
         line = json.dumps(told, ensure_ascii=False, default=str)
-        # What no encoder takes is written as an escape.
-        return json.dumps(told, default=str) if unsendable(line) else line
+        # What no encoder takes, or a terminal obeys, is written as an escape: the same data.
+        escapes = unsendable(line) or spelt_out(line) != line
+        return json.dumps(told, default=str) if escapes else line
 
 
 Answer = Callable[[Mapping[str, Any]], Awaitable[Any]]

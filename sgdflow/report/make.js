@@ -23,10 +23,20 @@ function reader(source) {
 const text = reader(() => data);
 const callText = reader(() => calls);
 
+// What moves a cursor, hides or turns round other letters, as sgdflow.errors.spelt_out has it.
+const UNSEEN =
+  /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]/gu;
+
+function spelt(letter) {
+  const code = letter.codePointAt(0).toString(16);
+  return code.length < 3 ? `\\x${code.padStart(2, "0")}` : `\\u${code.padStart(4, "0")}`;
+}
+
 function make(tag, kind, ...content) {
   const made = document.createElement(tag);
   if (kind) made.className = kind;
-  made.append(...content.filter((part) => part !== null));
+  const shown = (part) => (typeof part === "string" ? part.replace(UNSEEN, spelt) : part);
+  made.append(...content.filter((part) => part !== null).map(shown));
   return made;
 }
 

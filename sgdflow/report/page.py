@@ -12,11 +12,11 @@ from string import Template
 from typing import Any
 from xml.etree.ElementTree import Element, tostring
 
+from sgdflow.errors import spelt_out
+
 _UNSAFE = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
 _SCRIPTS = ("make.js", "node.js", "page.js")
 """One after the other they are one script."""
-_UNPRINTABLE = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What neither XML nor UTF-8 can hold: control characters and lone surrogates."""
 
 
 def element(name: str, *content: Element | str | None, **attributes: object) -> Element:
@@ -50,8 +50,8 @@ def as_xml(tree: Element) -> str:
 
 
 def printable(text: str) -> str:
-    """Return the text with U+FFFD for what a file of this kind cannot hold."""
-    return _UNPRINTABLE.sub("\ufffd", text)
+    """Return the text with a spelling of what a file of this kind cannot hold, or nobody sees."""
+    return spelt_out(text.replace("\r", ""))
 
 
 def page(title: str, body: Sequence[Element], data: Any = None, calls: Any = None) -> str:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import logging
 import os
 import pty
 import select
+import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TextIO
 
 import pytest
 
-from sgdflow.cli.terminal import Part, printable, watching, write
+from sgdflow.cli.main import main
+from sgdflow.cli.terminal import Part, Spelt, say, watching, write
 from sgdflow.cli.terminal.state import State
+from sgdflow.errors import spelt_out
 from sgdflow.llm import Spent, Usage
 
 
@@ -64,8 +69,56 @@ def test_without_colour_a_terminal_has_the_marks(
     assert shown(terminal) == "Add [-the-]{+all+} up\\x1b[2J.\r\n"
 
 
-def test_printable_keeps_lines_and_tabs() -> None:
-    assert printable("a\n\tb\r\x07é") == "a\n\tb\\x0d\\x07é"
+def test_what_cannot_be_seen_is_spelt_out_and_lines_and_tabs_stay() -> None:
+    assert spelt_out("a\n\tb\r\x07é") == "a\n\tb\\x0d\\x07é"
+    assert spelt_out("\x1b[31m \x9b2J \u202eevil\u202c \u2066\u200f") == (
+        "\\x1b[31m \\x9b2J \\u202eevil\\u202c \\u2066\\u200f"
+    )
+    assert spelt_out("\ud83d 👩\u200d🔬 שלום नमस्ते \U0001f600") == (
+        "\\ud83d 👩\u200d🔬 שלום नमस्ते \U0001f600"
+    )
+
+
+HOSTILE = "\x1b[31mred\x1b[0m \x9b2J \u202egnp.exe \u2066 \x07"
+SPELT = "\\x1b[31mred\\x1b[0m \\x9b2J \\u202egnp.exe \\u2066 \\x07"
+
+
+def test_messages_and_log_lines_spell_it_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for words in (["predict", HOSTILE], ["show", HOSTILE], [HOSTILE]):
+        monkeypatch.setattr(sys, "argv", ["sgdflow", *words])
+        assert main() == 1
+        said = capsys.readouterr().err
+        assert SPELT in said
+        assert not {"\x1b", "\x9b", "\u202e", "\x07"} & set(said)
+    record = logging.LogRecord("sgdflow", logging.WARNING, "", 0, "%s failed", (HOSTILE,), None)
+    assert Spelt("%(levelname)s %(message)s").format(record) == f"WARNING {SPELT} failed"
+    file = io.StringIO()
+    say(f"{HOSTILE}\n", file)
+    assert file.getvalue() == f"{SPELT}\n"
+
+
+def test_log_of_a_run_holds_no_escape(tmp_path: Path) -> None:
+    rows = [{"q": f"{HOSTILE} {i}", "a": "x"} for i in range(9)]
+    (tmp_path / "qa.json").write_text(json.dumps(rows))
+    (tmp_path / "own_tools.py").write_text("def fail(text, **_):\n    raise ValueError(text)\n")
+    node = "+graph.nodes.answer.forward={_target_: own_tools.fail}"
+    words = ["graph=single", "graph.inputs=[q]", "graph.nodes.answer.predecessors=[q]", node]
+    words += ["task=table", "task.path=qa.json", "task.inputs=[q]", "task.target=a"]
+    words += ["task.splits={train: 3, validation: 3, test: 3}", "tracking=none"]
+    words += ["hydra.run.dir=run"]
+    ended = subprocess.run(
+        [sys.executable, "-m", "sgdflow", "evaluate", *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert SPELT in ended.stderr + ended.stdout
+    for said in (ended.stdout, ended.stderr, (tmp_path / "run/sgdflow.log").read_text()):
+        assert not {"\x1b", "\x9b", "\u202e", "\x07"} & set(said)
 
 
 def test_the_line_says_where_a_run_is() -> None:

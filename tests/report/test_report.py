@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from run_directories import Directory
 
-from sgdflow.errors import ConfigError
+from sgdflow.errors import ConfigError, spelt_out
 from sgdflow.executor.gradients import Gradient
 from sgdflow.report import NAME, write
 from sgdflow.report.findings import blame, flags, histories, lines
-from sgdflow.report.page import as_script, page
+from sgdflow.report.page import as_html, as_script, element, page, shipped
 from sgdflow.report.page_data import shares
 from sgdflow.report.reading import Run, Shape, read, shape_of
 from sgdflow.update import Item, Select
@@ -202,3 +202,17 @@ def test_texts_of_a_megabyte_are_shortened_and_fast(tmp_path: Path) -> None:
     assert time.perf_counter() - began < 10
     assert "more characters)" in text
     assert len(text) < 20_000_000
+
+
+def test_what_nobody_sees_is_spelt_out_in_a_page() -> None:
+    shown = as_html(element("p", "\x1b[31m \u202egnp.exe\u202c\r\n\ud83d\x00", title="\u2066"))
+    assert shown == ('<p title="\\u2066">\\x1b[31m \\u202egnp.exe\\u202c\n\\ud83d\\x00</p>')
+    script = shipped("make.js")
+    said = re.search(r"UNSEEN =\s+/(\[.+\])/gu;", script)
+    assert said is not None
+    unseen = re.compile(said[1])
+    for code in (*range(0xE000), 0xFEFF, 0xFFFE, 0xFFFF, 0x1F600):
+        letter = chr(code)
+        assert (unseen.search(letter) is not None) == (
+            spelt_out(letter) != letter and letter != "\r"
+        )

@@ -10,6 +10,7 @@ import pytest
 from browser import Browser, browser, why_not
 from run_directories import Directory
 
+from sgdflow.errors import spelt_out
 from sgdflow.report import write
 
 pytestmark = [
@@ -84,12 +85,13 @@ def test_hostile_text_stays_text_everywhere(shown: Browser) -> None:
         seen |= set(
             shown.run("return [...document.querySelectorAll('pre')].map((p) => p.innerText)")
         )
-    visible = HOSTILE.replace("\ud800", "\ufffd")
+    visible = spelt_out(HOSTILE.replace("\ud800", "\ufffd"))
     prompts = {f"{visible} prompt 1 0 step_1_2", f"{visible} reply 2 step_1_2"}
     gradients = {f"{visible} 2 1 step_1_2", f"{visible} expected"}
     values = {f"{visible} 1, 0 answer", f"{visible} 3 question"}
     assert prompts | gradients | values <= seen
-    assert visible in shown.run("return document.querySelector('header').textContent")
+    header = shown.run("return document.querySelector('header').textContent")
+    assert spelt_out(HOSTILE) in header
     assert shown.run("return window.hacked ?? null") is None
     assert shown.run("return document.querySelectorAll('img').length") == 0
     assert shown.run("return document.querySelectorAll('script').length") == 3

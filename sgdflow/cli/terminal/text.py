@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
-import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TextIO
+
+from sgdflow.errors import spelt_out
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,7 +22,6 @@ _LOOKS: Mapping[Style, str] = {
     "added": "green",
     "removed": "red strike",
 }
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +35,20 @@ class Part:
         """Return the text with marks for what only colour would tell."""
         marks = {"added": ("{+", "+}"), "removed": ("[-", "-]")}
         before, after = marks.get(self.style, ("", ""))
-        return f"{before}{printable(self.text)}{after}"
+        return f"{before}{spelt_out(self.text)}{after}"
 
 
-def printable(text: str) -> str:
-    """Return the text with control characters spelt out: model text moves no cursor."""
-    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+def say(text: str, file: TextIO | None = None) -> None:
+    """Write text of any origin: it moves no cursor and turns no line round."""
+    (file or sys.stdout).write(spelt_out(text))
+
+
+class Spelt(logging.Formatter):
+    """Formats log lines that may hold text of any origin."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        return spelt_out(super().format(record))
 
 
 def write(parts: Iterable[Part], file: TextIO | None = None) -> None:
@@ -52,7 +61,7 @@ def write(parts: Iterable[Part], file: TextIO | None = None) -> None:
 
     styled = Text()
     for part in parts:
-        styled.append(printable(part.text), _LOOKS[part.style])
+        styled.append(spelt_out(part.text), _LOOKS[part.style])
     console_on(file).print(styled, end="", soft_wrap=True)
 
 
