@@ -125,9 +125,9 @@ Job = Callable[[Metered, Watch], Coroutine[Any, Any, dict[str, Any]]]
 
 
 def _run(prepared: Prepared, folder: RunFolder, job: Job, asked: Collection[str]) -> dict[str, Any]:
-    """Do the job with its models, and show on a terminal how far it has come."""
-    wanted = log.isEnabledFor(logging.INFO) and not in_multirun()
-    with watching(sys.stdout, sys.stderr, wanted=wanted) as watch:
+    """Do the job with its models, and show how far it has come."""
+    wanted, alone = log.isEnabledFor(logging.INFO), not in_multirun()
+    with watching(sys.stdout, sys.stderr, wanted=wanted, alone=alone) as watch:
         return run(_with_models(prepared, folder, job, asked, watch), _farewell())
 
 

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import pty
+import re
 import select
 import subprocess
 import sys
@@ -175,7 +176,7 @@ def test_log_lines_stand_above_the_line_which_is_gone_in_the_end(
     assert not said[said.index("\x1b[?25h") :].count("scoring")
 
 
-@pytest.mark.parametrize("why", ["not wanted", "a file too", "dumb"])
+@pytest.mark.parametrize("why", ["not wanted", "a file too", "dumb", "not alone"])
 def test_nothing_is_drawn_where_it_would_disturb(
     why: str, terminal: TextIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,7 +189,35 @@ def test_nothing_is_drawn_where_it_would_disturb(
             watch.expect("scoring", 2)(1.0)
             await asyncio.sleep(0.01)
 
-    with watching(terminal, *others, wanted=why != "not wanted") as watch:
+    wanted, alone = why != "not wanted", why != "not alone"
+    with watching(terminal, *others, wanted=wanted, alone=alone) as watch:
         asyncio.run(work())
     terminal.write("end")
     assert shown(terminal) == "end"
+
+
+def test_where_nothing_is_drawn_the_log_tells_it_now_and_then(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "sgdflow")
+    spent = {"forward": Spent(412, Usage(80000, 8100), 0.25), "backward": Spent(0)}
+
+    async def work(pause: float) -> None:
+        with watching(io.StringIO(), pause=pause) as watch:
+            async with watch.following(lambda: spent):
+                watch.step(2, 10)
+                done = watch.expect("scoring", 60)
+                for score in (1.0, 0.0):
+                    done(score)
+                await asyncio.sleep(0.35)
+
+    asyncio.run(work(10))
+    assert caplog.text == ""
+    asyncio.run(work(0.1))
+    lines = [record.getMessage() for record in caplog.records]
+    assert 2 <= len(lines) <= 3
+    assert re.fullmatch(
+        r"\.\.\. step 2 of at most 10 scoring 2 of 60, score 0\.500, 412 calls, 0/s, "
+        r"88\.1k tokens, \$0\.25, 0:00, 0:0\d left of this",
+        lines[-1],
+    )

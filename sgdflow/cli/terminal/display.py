@@ -1,4 +1,4 @@
-"""A line at the bottom of the terminal that tells how far a run has come."""
+"""How far a run has come: a line at the bottom of the terminal, or one a minute in the log."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.live import Live
 
+log = logging.getLogger(__name__)
+
 _PAUSE = 0.25
+_MINUTE = 60.0
 Bill = Callable[[], Mapping[str, Spent]]
 
 
@@ -38,12 +41,16 @@ class _Nobody(Unwatched, Watch):
     """Watches nothing."""
 
 
-class _Line(Watch):
-    """Draws the line."""
+class _Following(Watch):
+    """Tells again and again how far the run has come."""
 
-    def __init__(self, live: Live) -> None:
-        self._live = live
+    def __init__(self, pause: float) -> None:
+        self._pause = pause
         self._state = State(time.monotonic())
+
+    def tell(self, now: float) -> None:
+        """Tell it once."""
+        raise NotImplementedError
 
     def step(self, number: int, most: int) -> None:
         self._state.begin_step(number, most, time.monotonic())
@@ -61,24 +68,53 @@ class _Line(Watch):
             ticking.cancel()
 
     async def _tick(self, bill: Bill) -> None:
-        from rich.text import Text
-
         while True:
             now = time.monotonic()
             self._state.spend(bill(), now)
-            line = Text(self._state.line(now), no_wrap=True, overflow="ellipsis")
-            self._live.update(line, refresh=True)
-            await asyncio.sleep(_PAUSE)
+            self.tell(now)
+            await asyncio.sleep(self._pause)
+
+
+class _Line(_Following):
+    """Draws a line."""
+
+    def __init__(self, live: Live) -> None:
+        super().__init__(_PAUSE)
+        self._live = live
+
+    def tell(self, now: float) -> None:
+        from rich.text import Text
+
+        line = Text(self._state.line(now), no_wrap=True, overflow="ellipsis")
+        self._live.update(line, refresh=True)
+
+
+class _Lines(_Following):
+    """Writes a line into the log now and then."""
+
+    def tell(self, now: float) -> None:
+        if now - self._state.began >= self._pause:
+            log.info("... %s", self._state.sentence(now))
 
 
 @contextmanager
-def watching(file: TextIO, *others: TextIO, wanted: bool = True) -> Iterator[Watch]:
+def watching(
+    file: TextIO,
+    *others: TextIO,
+    wanted: bool = True,
+    alone: bool = True,
+    pause: float = _MINUTE,
+) -> Iterator[Watch]:
     """Show a line on `file` as long as the block lasts, where all files are terminals.
 
-    What is logged meanwhile appears above it.
+    What is logged meanwhile appears above it. Elsewhere, and where the run is not `alone`, the
+    log has a line after every `pause`, in seconds.
     """
-    if not (wanted and all(shows_motion(one) for one in (file, *others))):
+    if not wanted:
         yield _Nobody()
+        return
+    if not (alone and all(shows_motion(one) for one in (file, *others))):
+        yield _Lines(pause)
         return
     from rich.live import Live
 

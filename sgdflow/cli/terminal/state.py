@@ -69,17 +69,26 @@ class State:
 
     def line(self, now: float) -> str:
         """Say it in one line."""
-        return "  ".join(self._words(now))
+        return "  ".join([*self._where(), *self._bar(), *self._words(now)])
 
-    def _words(self, now: float) -> Iterator[str]:
+    def sentence(self, now: float) -> str:
+        """Say it for a log."""
+        done = [f"{self.done} of {self.total}"] if self.total else []
+        return ", ".join([" ".join([*self._where(), *done]), *self._words(now)])
+
+    def _where(self) -> Iterator[str]:
         if self.step:
             yield f"step {self.step} of at most {self.most}"
         yield self.work
+
+    def _bar(self) -> Iterator[str]:
         if self.total:
             filled = round(_BAR * self.done / self.total)
             yield f"{'━' * filled}{'╌' * (_BAR - filled)} {self.done}/{self.total}"
         elif self.done:
             yield str(self.done)
+
+    def _words(self, now: float) -> Iterator[str]:
         if self.scored:
             yield f"score {self.scores / self.scored:.3f}"
         if self.calls:
