@@ -32,6 +32,7 @@ from sgdflow.config.job import (
     working_directory,
 )
 from sgdflow.config.paths import conf_folder
+from sgdflow.config.searchpath import look_into_own
 from sgdflow.config.secret_words import without_secrets
 from sgdflow.config.words import readable
 from sgdflow.errors import ConfigError, SgdflowError, listed
@@ -73,6 +74,7 @@ def run_hydra(command: Command, words: Sequence[str], own: Sequence[str] = ()) -
     # Hydra reads options before settings only.
     sys.argv = [sys.argv[0], *options, *settings]
     cover_log()
+    look_into_own()
     with Told.kept() as told:
         whole = debugging()
         with explained(whole, settings), _judging(settings, told, whole):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from sgdflow.config import schema
@@ -13,6 +14,7 @@ from sgdflow.config.targets import resolve
 from sgdflow.errors import ConfigError, did_you_mean, listed
 from sgdflow.executor.backward_functions import PassThrough
 from sgdflow.executor.forward import CallableForward, PromptForward
+from sgdflow.executor.functions import Function
 from sgdflow.executor.graph import BackwardFunction, ForwardFunction, Graph, Node, Parameter
 from sgdflow.prompting.templates import Prompts
 
@@ -24,6 +26,7 @@ def expand_graph(raw: object) -> schema.GraphConf:
     if isinstance(raw, Mapping) and "_target_" in raw:
         target = schema.validate(schema.Target, dict(raw), "graph")
         function = resolve(target, "graph")
+        function, overlay = _parted(function)
         if problems := list(function.problems()):
             raise ConfigError("\n".join(f"graph: {problem}" for problem in problems))
         try:
@@ -36,8 +39,28 @@ def expand_graph(raw: object) -> schema.GraphConf:
         if not isinstance(raw, Mapping):
             found = type(raw).__name__
             raise ConfigError(f"graph: {function.name} returned {found}, not a mapping.")
+        raw = _overlaid(raw, overlay)
     conf: schema.GraphConf = schema.validate(schema.GraphConf, raw, "graph")
     return conf
+
+
+def _parted(function: Function) -> tuple[Function, Mapping[str, Any]]:
+    """Return a function with what it takes, and what is said beside it of the graph it returns."""
+    keys = schema.GraphConf.model_fields
+    beside = {
+        key: value
+        for key, value in function.constants.items()
+        if key in keys and not function.takes(key)
+    }
+    own = {key: value for key, value in function.constants.items() if key not in beside}
+    return replace(function, constants=own), beside
+
+
+def _overlaid(below: Any, above: Any) -> Any:
+    """Return nested mappings with what is said above them."""
+    if not isinstance(below, Mapping) or not isinstance(above, Mapping):
+        return above
+    return {**below, **{key: _overlaid(below.get(key), value) for key, value in above.items()}}
 
 
 def build_graph(conf: schema.GraphConf, prompts: Prompts) -> Graph:

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sgdflow.config.paths import conf_folder
+from sgdflow.config.searchpath import look_into_own
 from sgdflow.config.secret_words import without_secrets
 from sgdflow.config.words import parsed, readable
 from sgdflow.config.written import Composed, composed, read
@@ -49,6 +50,7 @@ def compose(overrides: Sequence[str]) -> Composed:
 
 
 def _composed(words: Sequence[str], given: Mapping[str, str]) -> Composed:
+    look_into_own()
     with (
         explained(debugging(), words),
         hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())),
@@ -99,6 +101,10 @@ def _replaced(tree: Mapping[str, Any], path: Sequence[str], override: Override) 
     if len(path) == 1:
         return {**tree, path[0]: override.value()}
     below = tree.get(path[0])
+    if below is None and override.is_force_add():
+        below = {}
+    if isinstance(below, str) and override.is_force_add() and ".models." in override.key_or_group:
+        below = {"model": below}
     if not isinstance(below, Mapping):
         raise ConfigError(
             f"{override.input_line}: there is no {override.key_or_group}."

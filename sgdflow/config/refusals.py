@@ -7,16 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from errno import ENAMETOOLONG
 from typing import Any
 
-import yaml
 from hydra.core.override_parser.types import Override
 from hydra.errors import MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sgdflow.config import keys
-from sgdflow.config.paths import conf_folder
+from sgdflow.config.documents import read
+from sgdflow.config.paths import conf_folders, own_conf
 from sgdflow.config.words import groups, parsed, typed
-from sgdflow.errors import did_you_mean, listed
+from sgdflow.errors import ConfigError, did_you_mean, listed
 
 _SURE = 0.75
 """How alike two names are where nothing else can be meant."""
@@ -138,13 +138,19 @@ def _no_choice(error: MissingConfigException) -> str:
     outside = within is None or within[1] in ("config", "hydra/config")
     stands = "" if outside or within is None else f"{within[1]}.yaml: "
     known = sorted(error.options or ())
-    if "/" in group and (folder := conf_folder() / group).is_dir():
-        known = sorted(path.stem for path in folder.glob("*.yaml"))  # Hydra tells those above
+    if "/" in group and any((folder / group).is_dir() for folder in conf_folders()):
+        known = _choices_of(group)  # Hydra tells those above
     told = f"{stands}{group}: there is no '{name}'.{did_you_mean(name, known)}"
     told += f" There are: {listed(known)}."
     if group.startswith("hydra/") or did_you_mean(name, known, _SURE):
         return told
-    return f"{told} One of your own, DIR/{group}/{name}.yaml, is found with --config-dir DIR."
+    own = own_conf()
+    looked = "the shipped configuration" + (f" and {own}" if own else "")
+    return f"{told} Looked in {looked}; one of your own is found in ./conf/{group}/{name}.yaml."
+
+
+def _choices_of(group: str) -> list[str]:
+    return sorted({path.stem for one in conf_folders() for path in (one / group).glob("*.yaml")})
 
 
 def _no_keys(refused: str, overrides: Sequence[Override], cause: BaseException) -> str:
@@ -189,10 +195,11 @@ def _choices_with(key: str) -> list[str]:
     """Return the shipped choices of a group that have a key which the chosen one lacks."""
     group, _, rest = key.partition(".")
     found = []
-    for file in sorted((conf_folder() / group).glob("*.yaml")) if rest else ():
+    files = [file for folder in conf_folders() for file in (folder / group).glob("*.yaml")]
+    for file in sorted(files) if rest else ():
         try:
-            keys.within(rest, yaml.safe_load(file.read_text(encoding="utf-8")))
-        except KeyError:
+            keys.within(rest, read(file))
+        except (KeyError, ConfigError):
             continue
         found.append(f"{group}={file.stem}")
     return found

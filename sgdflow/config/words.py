@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from sgdflow.config.paths import conf_folder
+from sgdflow.config.openings import opened
+from sgdflow.config.paths import conf_folders
 from sgdflow.errors import ConfigError
 
 _KEY = re.compile(r"(?:\+\+|\+|~)?[^\s=+~,\[\](){}'\":]+")
@@ -42,7 +43,7 @@ def readable(words: Sequence[str]) -> list[str]:
             lines.append(_no_setting(word, _value_after(left)))
     if lines:
         raise ConfigError("\n".join(lines))
-    return found
+    return opened([(word, parsed(word)) for word in found])
 
 
 def parsed(word: str) -> Override | None:
@@ -55,8 +56,8 @@ def parsed(word: str) -> Override | None:
 
 def groups() -> list[str]:
     """Return the groups of which one choice is taken."""
-    found = sorted(path.name for path in conf_folder().iterdir() if path.is_dir())
-    return [name for name in found if name != "experiments"]
+    found = {path.name for one in conf_folders() for path in one.iterdir() if path.is_dir()}
+    return sorted(found - {"experiments"})
 
 
 def typed(key: str, value: str) -> str:
@@ -92,10 +93,16 @@ def _value_after(left: list[str]) -> str:
 
 def _no_setting(word: str, value: str) -> str:
     key = word.removesuffix("=")
-    choices = [f"{path.parent.name}={key}" for path in conf_folder().glob(f"*/{key}.yaml")]
-    instead = f"{key}={value}" if value else " or ".join(sorted(choices))
+    choices = [f"{path.parent.name}={key}" for path in _choices(key)]
+    instead = f"{key}={value}" if value else " or ".join(sorted(set(choices)))
     hint = f" Did you mean {shlex.quote(instead)}?" if instead else ""
     return f"{word}: is no setting. {_FORM}{hint}"
+
+
+def _choices(name: str) -> Iterator[Path]:
+    """Yield the files of a name, of whichever group."""
+    for folder in conf_folders():
+        yield from folder.glob(f"*/{name}.yaml")
 
 
 def _unreadable(word: str) -> str:

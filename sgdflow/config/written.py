@@ -61,7 +61,20 @@ def composed(config: DictConfig, given: Mapping[str, str] | None = None) -> Comp
     known = dict(given or {})
     resolved = with_values(config, {**os.environ, **known})
     written, more = concealed(with_references(config))
-    return Composed(resolved, written, known | more)
+    return Composed(_short(resolved), _short(written), known | more)
+
+
+def _short(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return it with each model of which only the name is told as that name."""
+    llm = config.get("llm")
+    models = llm.get("models") if isinstance(llm, Mapping) else None
+    if not isinstance(llm, Mapping) or not isinstance(models, Mapping):
+        return config
+    short = {
+        role: one["model"] if isinstance(one, Mapping) and [*one] == ["model"] else one
+        for role, one in models.items()
+    }
+    return {**config, "llm": {**llm, "models": short}}
 
 
 def read(written: Mapping[str, Any], given: Mapping[str, str] | None = None) -> Composed:

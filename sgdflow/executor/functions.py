@@ -34,6 +34,14 @@ class Function:
             reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             raise NodeFailed(f"{self.name} raised {reason}") from error
 
+    def takes(self, name: str) -> bool:
+        """Return whether it has, as far as can be told, a parameter of this name."""
+        try:
+            parameters = inspect.signature(self.call).parameters.values()
+        except ValueError:
+            return True
+        return any(one.name == name or one.kind is one.VAR_KEYWORD for one in parameters)
+
     def problems(self, *arguments: str, **named: str) -> Iterator[str]:
         """Yield why it cannot be called with arguments of these names."""
         try:

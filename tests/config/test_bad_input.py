@@ -778,7 +778,7 @@ COMMAND_LINES: Mapping[str, tuple[Sequence[str], str]] = {
     "unknown group option of the UI": (
         ["ui", "tracking=wandb"],
         "tracking: there is no 'wandb'. There are: mlflow, none. "
-        "One of your own, DIR/tracking/wandb.yaml, is found with --config-dir DIR.",
+        "Looked in the shipped configuration; one of your own is found in ./conf/tracking/wandb.yaml.",
     ),
     "unknown key": (
         ["optimize", "method.stop.stepz=3"],

@@ -21,7 +21,7 @@ from sgdflow.runs.run import evaluate, optimise
 from sgdflow.tracking import NullTracker
 
 ORDERS = ("graph.inputs=[order]", "graph.nodes.answer.predecessors=[order]")
-STRICT = "++graph.forward.reply={format: tagged, untagged: fail}"
+STRICT = "graph.forward.reply={format: tagged, untagged: fail}"
 
 
 def run(
@@ -58,7 +58,7 @@ STOPS: dict[str, tuple[Sequence[str], Said, str, int]] = {
         6,
     ),
     "cut off": (
-        ["llm=vllm", "llm.parameters.max_tokens=300", "++graph.forward.attempts=1"],
+        ["llm=vllm", "llm.parameters.max_tokens=300", "graph.forward.attempts=1"],
         Reply("I am thinking of", truncated=True),
         "The first 5 examples all failed for one reason, so that nothing else was asked "
         "(llm.limits.first=5): truncated.\n"
@@ -71,8 +71,8 @@ STOPS: dict[str, tuple[Sequence[str], Said, str, int]] = {
     "one node's own limit": (
         [
             "llm=vllm",
-            "++llm.models.forward={model: a/b, parameters: {max_tokens: 50}}",
-            "++graph.nodes.answer.forward={attempts: 1, reply: {tag: sum}}",
+            "llm.models.forward={model: a/b, parameters: {max_tokens: 50}}",
+            "graph.nodes.answer.forward={attempts: 1, reply: {tag: sum}}",
         ],
         Reply("I am thinking of", truncated=True),
         "(llm.limits.first=5): truncated.\n"
@@ -114,7 +114,7 @@ def test_one_answer_or_two_reasons_are_enough_to_go_on(tmp_path: Path) -> None:
 
         return ScriptedLLM(script)
 
-    one_attempt = "++graph.forward.attempts=1"
+    one_attempt = "graph.forward.attempts=1"
     llm = differently("<output>7</output>", "It is 7.")
     record = run(tmp_path, llm, STRICT, one_attempt)
     assert record["score"]["unanswered"] == {"malformed": 11}
@@ -126,7 +126,7 @@ def test_one_answer_or_two_reasons_are_enough_to_go_on(tmp_path: Path) -> None:
 
 
 def test_it_can_be_left_to_go_on(tmp_path: Path) -> None:
-    words = [STRICT, "llm.limits.first=null", "++graph.forward.attempts=1"]
+    words = [STRICT, "llm.limits.first=null", "graph.forward.attempts=1"]
     record = run(tmp_path, ScriptedLLM(lambda *asked: "It is 7."), *words)
     assert record["score"]["n"] == 12
     assert record["score"]["unanswered"] == {"malformed": 12}

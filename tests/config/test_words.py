@@ -62,8 +62,8 @@ REFUSED: Mapping[str, tuple[Sequence[str], str]] = {
         "task.target: this configuration has no such key. task=table has it.",
     ),
     "key that is not set": (
-        ["graph.forward.role=backward"],
-        "graph.forward.role: is not set in this configuration. To set it, add a +: +graph.forward.role=backward",
+        ["graph.parameters.tone=Brief"],
+        "graph.parameters.tone: is not set in this configuration. To set it, add a +: +graph.parameters.tone=Brief",
     ),
     "key of a free mapping": (
         ["llm.models.foward=openai/gpt-4o"],
@@ -93,7 +93,7 @@ REFUSED: Mapping[str, tuple[Sequence[str], str]] = {
     ),
     "choice like no other": (
         ["llm=mine"],
-        "llm: there is no 'mine'. There are: anthropic, ollama, openai, simulated, vllm. One of your own, DIR/llm/mine.yaml, is found with --config-dir DIR.",
+        "llm: there is no 'mine'. There are: anthropic, ollama, openai, simulated, vllm. Looked in the shipped configuration; one of your own is found in ./conf/llm/mine.yaml.",
     ),
     "several values": (
         ["seed=0,1"],
