@@ -70,5 +70,6 @@ def test_what_is_counted_is_said_in_the_singular_where_it_is_one() -> None:
         "comparison/table.py: {len(runs)} runs",
         "comparison/text.py: {role} calls",
         "executor/evaluation.py: {n} examples",
+        "library/graphs.py: {(depth - 1) * width:,} nodes",
         "tracking/reading.py: {len(found)} runs",
     }

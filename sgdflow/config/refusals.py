@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from errno import ENAMETOOLONG
 from typing import Any
 
+import yaml
 from hydra.core.override_parser.types import Override
 from hydra.errors import MissingConfigException
 from omegaconf import DictConfig, OmegaConf
