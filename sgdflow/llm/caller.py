@@ -7,10 +7,10 @@ import logging
 import random
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
-from sgdflow.errors import CallFailed, LLMError, ProviderRefused
+from sgdflow.errors import CallFailed, LLMError, ProviderRefused, plural
 from sgdflow.llm import Message, Reply, Spent, Usage
 from sgdflow.llm.allowance import Cap
 from sgdflow.llm.backend import Answer, Backend
@@ -59,6 +59,8 @@ class Caller:
         self._limits, self._keys, self._session = limits, keys, session
         self._random = random.Random()
         self._refused: set[int] = set()
+        self._told = False
+        """Whether it was said that calls may wait at the server."""
 
     async def reply(self, call: Call) -> tuple[Reply, int]:
         """Return a reply and who of the model and its fallbacks gave it.
@@ -124,7 +126,7 @@ class Caller:
                 found, used = await self._attempt(call, spec)
             return found
         finally:
-            full = isinstance(found, Failure) and found.kind == "rate_limit"
+            full = isinstance(found, Failure) and self._too_many(found)
             self.line.leave(turn, tokens=used, succeeded=isinstance(found, Reply), full=full)
 
     async def _attempt(self, call: Call, spec: ModelSpec) -> tuple[Reply | Failure, int | None]:
@@ -141,12 +143,32 @@ class Caller:
             failure = classify(error)
             if failure is None:
                 raise
-            return failure, None
+            return self._with_others(failure), None
         self._session.answered(call.role, time.monotonic() - began)
         faults = {} if answer.counted else {"usage": 1}
         again = answer.usage if call.messages[-1].again else Usage()
         self._count(call, Spent(0, answer.usage, answer.cost, faults, again))
         return self._judge(answer), answer.usage.prompt + answer.usage.completion
+
+    def _too_many(self, failure: Failure) -> bool:
+        """Return whether a call failed because others were made at the same time, as may be."""
+        return failure.kind == "rate_limit" or (failure.kind == "timeout" and self.line.busy > 1)
+
+    def _with_others(self, failure: Failure) -> Failure:
+        """Say of a call without an answer in time how many others the server had to answer."""
+        if not self._too_many(failure) or failure.kind != "timeout":
+            return failure
+        others, seconds = plural(self.line.busy - 1, "other call"), f"{self._limits.timeout:g} s"
+        if not self._told:
+            self._told = True
+            log.warning(
+                "A call had no answer in %s (llm.limits.timeout), with %s under way. A server that "
+                "answers fewer at once lets the rest wait, and that counts. From here on fewer are "
+                "made at once; llm.limits.concurrency says how many at most.",
+                seconds,
+                others,
+            )
+        return replace(failure, said=f"{seconds}, with {others} under way")
 
     def _judge(self, answer: Answer) -> Reply | Failure:
         if answer.finish == "content_filter":

@@ -30,7 +30,10 @@ class Kind:
 _ALWAYS = 1_000_000
 KINDS: Mapping[str, Kind] = {
     "timeout": Kind(
-        "no answer in time", "Raise llm.limits.timeout or lower llm.limits.concurrency.", _ALWAYS
+        "no answer in time",
+        "Raise llm.limits.timeout, or lower llm.limits.concurrency: waiting in the server's own "
+        "queue counts, too.",
+        _ALWAYS,
     ),
     "rate_limit": Kind(
         "too many requests",

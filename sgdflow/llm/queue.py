@@ -154,7 +154,7 @@ class Line:
     def leave(
         self, turn: Turn, *, tokens: int | None = None, succeeded: bool = False, full: bool = False
     ) -> None:
-        """Give a turn back; say the tokens it used, whether it succeeded or met a 429."""
+        """Give a turn back; say the tokens it used, whether it succeeded or was one too many."""
         slots = self._slots[turn.role]
         slots.busy -= 1
         self._busy -= 1
@@ -166,6 +166,11 @@ class Line:
             for window, entry in turn.tokens:
                 window.correct(entry, tokens)
         self._admit()
+
+    @property
+    def busy(self) -> int:
+        """How many calls are under way."""
+        return self._busy
 
     def concurrency(self) -> Mapping[str, tuple[int, int]]:
         """Return the calls that each role may make at once now, and at most."""
