@@ -43,6 +43,12 @@ SMALL = [
     "llm.limits.backoff=0.01",
     "+llm.prices={hosted_vllm/model:{prompt:0.15,completion:0.6}}",
 ]
+WIDE = [
+    "method.lazy=true",
+    "method.idle=false",
+    "method.proposals={parents:2,each:2,form:joint,fallback:true}",
+    "method.pool={keep:3,choose:pareto,merge:true}",
+]
 
 
 @dataclass
@@ -167,12 +173,30 @@ def result(run: Path) -> tuple[str, ...]:
 @pytest.fixture(scope="module")
 def whole(server: Server, zygote: Zygote, folder: Path) -> tuple[tuple[Any, ...], int]:
     """The result of a run that nobody stopped, and how many requests it took."""
-    words = [*SMALL, f"llm.api_base={server.url}", "tracking=none", "hydra.run.dir=whole"]
-    before = len(server.asked)
-    assert zygote.run(folder / "whole.txt", "optimize", *words, "llm.store.path=whole.db") == 0
+    return undisturbed(server, zygote, folder, "whole")
+
+
+def undisturbed(
+    server: Server, zygote: Zygote, folder: Path, name: str, *more: str
+) -> tuple[tuple[Any, ...], int]:
+    words = [*SMALL, *more, f"llm.api_base={server.url}", "tracking=none", f"hydra.run.dir={name}"]
+    before, store = len(server.asked), f"llm.store.path={name}.db"
+    assert zygote.run(folder / f"{name}.txt", "optimize", *words, store) == 0
     # One word from the model, which is not part of the run, comes first.
-    assert len(stored(folder / "whole.db")) + 1 == len(server.asked) - before > 100
-    return result(folder / "whole"), len(server.asked) - before
+    assert len(stored(folder / f"{name}.db")) + 1 == len(server.asked) - before > 100
+    return result(folder / name), len(server.asked) - before
+
+
+def test_a_wide_search_that_is_killed_goes_on(server: Server, zygote: Zygote, folder: Path) -> None:
+    wide = undisturbed(server, zygote, folder, "wide", *WIDE)
+    steps = [json.loads(line) for line in wide[0][2].splitlines()]
+    assert sum(len(step["others"]) for step in steps) > 2
+    assert max(len(step["pool"]) for step in steps) > 1
+    kills, runs, moments = 0, 0, random.Random(5)
+    while kills < 2:
+        run = folder / f"killed_wide{runs}"
+        kills += kill_often(server, zygote, run, wide, moments, *WIDE)
+        runs += 1
 
 
 def test_runs_that_are_killed_go_on(
@@ -193,10 +217,12 @@ def kill_often(
     run: Path,
     whole: tuple[tuple[Any, ...], int],
     moments: random.Random,
+    *more: str,
 ) -> int:
     """Start and kill a run until it ends; return the number of kills."""
     store, began, kills = run.with_suffix(".db"), len(server.asked), 0
-    words = [*SMALL, "tracking=none", f"hydra.run.dir={run.name}", f"llm.store.path={store.name}"]
+    words = [*SMALL, *more, "tracking=none", f"hydra.run.dir={run.name}"]
+    words.append(f"llm.store.path={store.name}")
     words.append(f"llm.api_base={server.url}")
     while True:
         known, first = stored(store), len(server.asked)

@@ -491,6 +491,25 @@ def test_what_ends_a_run_ends_it_also_in_a_users_rule(error: type[LLMError]) -> 
             ("+method.confirm.level=0.05", "method.gate.examples=validation"),
             "method.confirm: the validation examples decide at the gate",
         ),
+        (
+            ("method.gate.guard=4",),
+            "method.gate.guard: 4 examples would guard nothing. Set method.gate.first=sampled",
+        ),
+        (
+            ("method.gate.guard=60", "method.gate.examples=sampled", "task.splits.train=40"),
+            "method.gate.guard: 60 is not less than the 40 training examples",
+        ),
+        (
+            ("method.proposals.parents=3",),
+            "method.proposals.parents: 3 candidates cannot be started from where "
+            "method.pool.keep=1. Set method.pool.keep=3 or more.",
+        ),
+        (("method.pool.merge=true",), "one candidate (method.pool.keep=1) has none to merge with"),
+        (
+            ("method.pool.keep=3", "method.lazy=true", "task.splits.validation=0"),
+            "method.pool: it has no scores to choose by: with method.lazy=true",
+        ),
+        (("method=copro", "+method.pool.keep=2"), "the rule search chooses among texts itself"),
         (("method=optoprime", "method.update.reply.partial=false"), ""),
         (("method=optoprime", "method.update.reply.format=tagged"), "cannot carry"),
         (("method=textgrad", "method.loss.role=judge"), "method.loss.role: llm.models has no"),
