@@ -25,4 +25,5 @@ def print_plan(raw: Mapping[str, Any]) -> None:
     prepared = prepare(raw, Prompts(prompt_folders(working_directory())), None)
     calling = prepared.calling
     prices = {role: calling.backend.price_of(spec) for role, spec in calling.models.items()}
-    say(f"{sweep_words()}{as_text(make_plan(prepared, prices))}\n")
+    said = "".join(f"{notice.text}\n" for notice in prepared.notices)
+    say(f"{sweep_words()}{as_text(make_plan(prepared, prices))}\n{said}")

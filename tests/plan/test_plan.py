@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from simulated import Simulated
 
+from sgdflow.cli.main import main
 from sgdflow.config.compose import compose
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import Prepared, prepare
@@ -293,3 +294,18 @@ def test_the_command_needs_no_key_sends_nothing_and_leaves_no_trace(tmp_path: Pa
     assert "at most: all 2 steps accepted" in ended.stdout
     assert "$0.0" in ended.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_plan_says_how_targets_are_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("t.csv").write_text("q,a\n" + "".join(f"x{i},{i}\n" for i in range(5)) + "y,Paris\n")
+    words = ["graph=single", "task=table", "task.path=t.csv", "task.target=a"]
+    words += ["task.inputs={question: q}", "task.splits={train: 3, validation: 1, test: 2}"]
+    monkeypatch.setattr(sys, "argv", ["sgdflow", "plan", *words])
+    assert main() == 0
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "targets: 5 look like numbers, 1 is text: taken as text; choose task.score=NAME if that is "
+        "wrong (docs/scoring.md)"
+    )
