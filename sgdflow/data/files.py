@@ -9,6 +9,7 @@ from pathlib import Path
 from sgdflow.errors import DataError, listed, shortly
 
 _SHOWN = 20
+_UTF16 = "is in UTF-16. Save it as UTF-8."
 
 
 def existing(path: object, key: str, expected: str, *, folder: bool = False) -> Path:
@@ -58,6 +59,8 @@ def lines(file: Path) -> Iterator[str]:
         raise DataError(_not_utf8(file, error.reason)) from error
     except OSError as error:
         raise DataError(f"{file}: cannot be read: {error.strerror}.") from error
+    if text.count("\x00", 0, 200) > len(text[:200]) // 3:
+        raise DataError(f"{file}: {_UTF16}")
     yield from StringIO(text, newline="")
 
 
@@ -65,7 +68,7 @@ def _not_utf8(file: Path, reason: str) -> str:
     with file.open("rb") as opened:
         for number, line in enumerate(opened, 1):
             if number == 1 and line.startswith((b"\xff\xfe", b"\xfe\xff")):
-                return f"{file}: is in UTF-16. Save it as UTF-8."
+                return f"{file}: {_UTF16}"
             try:
                 line.decode("utf-8")
             except UnicodeDecodeError:

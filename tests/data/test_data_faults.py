@@ -176,8 +176,13 @@ def test_json_lines_in_a_json_file_are_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "json"])
 def test_other_encodings_are_told(tmp_path: Path, ending: str, encoding: str) -> None:
     file = tmp_path / f"t.{ending}"
-    file.write_bytes("q,a\nGrüße,1\n".encode(encoding))
-    assert "UTF-8" in told(file)
+    for text in ("q,a\nGrüße,1\n", "q,a\nx,1\n"):
+        file.write_bytes(text.encode(encoding))
+        if text.isascii() and encoding == "latin-1":
+            continue
+        said = told(file)
+        assert "Save it as UTF-8." in said
+        assert ("UTF-16" in said) == (encoding == "utf-16" or text.isascii())
 
 
 PATHS: list[tuple[Any, str]] = [
