@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sgdflow.descent import Result, Step
+from sgdflow.descent.steps import Tried
 from sgdflow.errors import NoResult, plural
 from sgdflow.executor.evaluation import Evaluation
 
@@ -38,8 +39,12 @@ def check_scores(evaluation: Evaluation, what: str) -> None:
 
 def why_lost(step: Step) -> str | None:
     """Return why a step has no proposal that could be scored; None where one was decided on."""
-    tried, trial = step.tried, step.tried.trial
-    reason = tried.decision.reason
+    reasons = [_lost(one) for one in step.proposals]
+    return reasons[0] if all(reasons) else None
+
+
+def _lost(tried: Tried) -> str | None:
+    trial, reason = tried.trial, tried.decision.reason
     if tried.decision.accepted:
         return None
     if tried.malformed:
