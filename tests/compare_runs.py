@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sgdflow.comparison import Comparison, Goal, compare, parse
+from sgdflow.comparison.common import Read, unread
 from sgdflow.tracking.reading import Group, RecordedRun
 
 
@@ -26,8 +27,10 @@ def run(score: float | None, seed: int = 0, status: str = "FINISHED", **params: 
     return RecordedRun(number.hexdigest(), name, status, "", config, metrics)
 
 
-def table(runs: list[RecordedRun], *words: str, goal: Goal | None = None) -> Comparison:
-    return compare(Group("Made up", tuple(runs)), parse(words), goal)
+def table(
+    runs: list[RecordedRun], *words: str, goal: Goal | None = None, read: Read = unread
+) -> Comparison:
+    return compare(Group("Made up", tuple(runs)), parse(words), goal, read)
 
 
 def scores(comparison: Comparison) -> Mapping[Any, Any]:

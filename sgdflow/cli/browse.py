@@ -77,7 +77,9 @@ def compare(words: Sequence[str]) -> int:
         progress = {run.id: reader.progress(run, request.on) for run in group.runs}
     if request.reach is not None:
         goal = comparison.Goal(request.reach, request.on, progress)
-    table = comparison.compare(group, request, goal)
+    table = comparison.compare(
+        group, request, goal, lambda run: reader.examples(run, request.score)
+    )
     written = (
         comparison.write_folder(table, request.out, progress, request.on) if request.out else ()
     )

@@ -17,7 +17,7 @@ from sgdflow.prompting.templates import Prompts
 from sgdflow.records import SPLITS, diff
 from sgdflow.records.source import EXPORT, Source, as_written, read_source, read_steps
 from sgdflow.records.trust import TRUST, Made, check_looking
-from sgdflow.records.words import as_text, score_words, step_words
+from sgdflow.records.words import as_text, change_words, score_words, step_words
 from sgdflow.runs.recorded import directory_of
 
 _INDENT = "    "
@@ -76,8 +76,7 @@ def _run(
         yield Part(f"Ended by {ended['stop_reason']}.\n")
         for split in SPLITS:
             if (scores := ended["scores"][split])["initial"] is not None:
-                before, after = score_words(scores["initial"]), score_words(scores["final"])
-                yield Part(f"  {split:<11} {before}  ->  {after}\n")
+                yield Part(f"  {split:<11} {change_words(scores)}\n")
     for parameter, text in source.parameters.items():
         yield Part(f"\n{parameter}", "title")
         yield from _changed(start.get(parameter, ""), text)

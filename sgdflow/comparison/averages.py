@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
+from sgdflow.comparison.common import Common
 from sgdflow.comparison.outcomes import SEED, Outcome, Values, label
 from sgdflow.comparison.statistics import (
     Difference,
@@ -41,6 +42,8 @@ class Cell:
     score: Estimate
     spread: Spread
     runs: int
+    failed: int
+    """Examples without a score, over all runs: their runs' means are over fewer."""
     calls: Mapping[str, float]
     tokens: float | None
     cost: float | None
@@ -70,6 +73,7 @@ def make_cell(
         score=estimate(list(spread.seeds.values()), bounds=(0.0, 1.0)),
         spread=spread,
         runs=len(outcomes),
+        failed=sum(outcome.failed for outcome in outcomes),
         calls={role: fmean(o.calls.get(role, 0.0) for o in outcomes) for role in names},
         tokens=_mean(outcome.tokens for outcome in outcomes),
         cost=_mean(priced),
@@ -147,6 +151,10 @@ class PairedRow:
     """None without pairs."""
     unpaired: int
     """Pair keys that only one of the two rows has."""
+    fewer: int = 0
+    """Pairs that are compared over fewer examples than were scored."""
+    apart: int = 0
+    """Pair keys that both rows have, and no example that both are known to have scored."""
     corrected: float | None = None
     """The p-value corrected (Holm) for the number of rows tested."""
 
@@ -155,6 +163,7 @@ def paired_rows(
     rows: Mapping[Values, Sequence[Outcome]],
     against: Values,
     pair_key: Callable[[Outcome], Values],
+    common: Common,
 ) -> tuple[PairedRow, ...]:
     """Compare every other row with one: runs with the same pair key belong together.
 
@@ -165,19 +174,20 @@ def paired_rows(
     for row, outcomes in rows.items():
         if row == against:
             continue
-        scores = _by_key(outcomes, pair_key)
-        shared = [key for key in base if key in scores]
-        differences = [scores[key] - base[key] for key in shared]
-        difference = paired_difference(differences) if differences else None
-        found.append(PairedRow(row, difference, len(scores.keys() ^ base.keys())))
+        runs = _by_key(outcomes, pair_key)
+        pairs = [common.compared(runs[key], base[key]) for key in base if key in runs]
+        kept = [pair for pair in pairs if pair is not None]
+        difference = paired_difference([one.first - one.second for one in kept]) if kept else None
+        unpaired, fewer = len(runs.keys() ^ base.keys()), sum(one.fewer for one in kept)
+        found.append(PairedRow(row, difference, unpaired, fewer, len(pairs) - len(kept)))
     corrected = holm([one.difference.p if one.difference else None for one in found])
     return tuple(replace(one, corrected=p) for one, p in zip(found, corrected, strict=True))
 
 
 def _by_key(
     outcomes: Sequence[Outcome], pair_key: Callable[[Outcome], Values]
-) -> dict[Values, float]:
-    scores: dict[Values, list[float]] = defaultdict(list)
+) -> dict[Values, list[Outcome]]:
+    found: dict[Values, list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
-        scores[pair_key(outcome)].append(outcome.score)
-    return {key: fmean(values) for key, values in scores.items()}
+        found[pair_key(outcome)].append(outcome)
+    return found

@@ -33,7 +33,7 @@ def cells_csv(comparison: Comparison) -> str:
     """Return one line a cell; an unknown number is empty."""
     named = roles(comparison.outcomes)
     header = [*comparison.row_keys, *comparison.column_keys]
-    header += [f"{comparison.split}_score", "low", "high", "n", "runs"]
+    header += [f"{comparison.split}_score", "low", "high", "n", "runs", "failed"]
     header += [*(f"calls_{role}" for role in named), "tokens", "cost", "priced_runs", "seconds"]
     if comparison.goal:
         header += ["goal", "reached_runs", "calls_to_reach"]
@@ -45,7 +45,7 @@ def cells_csv(comparison: Comparison) -> str:
                 continue
             score = cell.score
             line: list[object] = [*row, *column, score.mean, score.low, score.high, score.n]
-            line += [cell.runs, *(cell.calls.get(role) for role in named)]
+            line += [cell.runs, cell.failed, *(cell.calls.get(role) for role in named)]
             line += [cell.tokens, cell.cost, cell.priced, cell.seconds]
             if comparison.goal:
                 line += [comparison.goal.score, cell.reached, cell.to_reach]
@@ -56,7 +56,7 @@ def cells_csv(comparison: Comparison) -> str:
 def differences_csv(comparison: Comparison) -> str:
     """Return one line a row other than the one compared against."""
     header = [*comparison.row_keys, "against", "difference", "low", "high", "pairs"]
-    header += ["unpaired", "p", "p_holm", "exact"]
+    header += ["unpaired", "p", "p_holm", "exact", "fewer_examples", "nothing_common"]
     rows: list[Row] = []
     for one in comparison.paired:
         found = one.difference
@@ -67,7 +67,7 @@ def differences_csv(comparison: Comparison) -> str:
             score = found.estimate
             line += [score.mean, score.low, score.high, score.n, one.unpaired]
             line += [found.p, one.corrected, found.exact]
-        rows.append(line)
+        rows.append([*line, one.fewer, one.apart])
     return _csv(header, rows)
 
 
@@ -76,10 +76,19 @@ def runs_csv(comparison: Comparison) -> str:
     named = roles(comparison.outcomes)
     keys = tuple(dict.fromkeys((*comparison.row_keys, *comparison.pair_keys)))
     header = ["run", "name", "status", "not_counted", *keys, f"{comparison.split}_score"]
-    header += [*(f"calls_{role}" for role in named), "tokens", "cost", "seconds", "calls_to_reach"]
+    header += [
+        "examples",
+        "failed",
+        *(f"calls_{role}" for role in named),
+        "tokens",
+        "cost",
+        "seconds",
+        "calls_to_reach",
+    ]
     rows: list[Row] = [
         [
             *(o.run.id, o.run.name, o.run.status, None, *values_of(o.run, keys), o.score),
+            *(o.examples, o.failed),
             *(o.calls.get(role) for role in named),
             *(o.tokens, o.cost, o.seconds, o.to_reach),
         ]

@@ -30,6 +30,10 @@ class Outcome:
     cost: float | None
     """US dollars; None where a price is unknown."""
     seconds: float | None
+    examples: int | None = None
+    """Those that the score is a mean over; None: the run does not say."""
+    failed: int = 0
+    """Those without a score."""
     to_reach: float | None = None
     """Calls of the steps up to the one in which the goal was first reached; None: never."""
 
@@ -66,7 +70,7 @@ def sorted_out(
         elif score is None:
             left.append(LeftOut(run, f"finished without a final {split} score"))
         else:
-            kept.append(_outcome(run, score, goal))
+            kept.append(_outcome(run, split, score, goal))
     return tuple(kept), tuple(left)
 
 
@@ -87,7 +91,7 @@ def roles(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
     return (*usual, *(role for role in found if role not in usual))
 
 
-def _outcome(run: RecordedRun, score: float, goal: Goal | None) -> Outcome:
+def _outcome(run: RecordedRun, split: str, score: float, goal: Goal | None) -> Outcome:
     tokens = [
         value
         for key, value in run.metrics.items()
@@ -105,6 +109,8 @@ def _outcome(run: RecordedRun, score: float, goal: Goal | None) -> Outcome:
         tokens=sum(tokens) if tokens else None,
         cost=run.metrics.get("total/cost"),
         seconds=run.metrics.get("total/seconds"),
+        examples=None if (n := run.metrics.get(f"total/examples_{split}")) is None else int(n),
+        failed=int(run.metrics.get(f"total/failed_{split}", 0)),
         to_reach=calls_to_reach(goal, goal.histories.get(run.id, {})) if goal else None,
     )
 

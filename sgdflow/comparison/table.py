@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sgdflow.comparison import paper
 from sgdflow.comparison.arrangement import TASK, Arrangement, Place, arrange
 from sgdflow.comparison.averages import Cell, PairedRow, paired_rows, spread_notes
+from sgdflow.comparison.common import Common, Read, unread
 from sgdflow.comparison.outcomes import (
     Goal,
     LeftOut,
@@ -59,8 +60,11 @@ class Comparison:
         return len(self.columns) > max(_SIDE_BY_SIDE, len(self.rows))
 
 
-def compare(group: Group, request: Request, goal: Goal | None) -> Comparison:
-    """Compare the finished runs of a group; raises ConfigError where the request does not fit."""
+def compare(group: Group, request: Request, goal: Goal | None, read: Read = unread) -> Comparison:
+    """Compare the finished runs of a group; raises ConfigError where the request does not fit.
+
+    `read` says what a run scored, where it takes the examples that runs have in common.
+    """
     outcomes, left_out = _counted(group, request, goal)
     arranged = arrange(outcomes, request, group.runs)
     cells = arranged.cells()
@@ -68,7 +72,9 @@ def compare(group: Group, request: Request, goal: Goal | None) -> Comparison:
     paired: tuple[PairedRow, ...] = ()
     if against is not None:
         pair_keys = arranged.pair_keys
-        paired = paired_rows(arranged.by_row(), against, lambda o: values_of(o.run, pair_keys))
+        paired = paired_rows(
+            arranged.by_row(), against, lambda o: values_of(o.run, pair_keys), Common(read)
+        )
     return Comparison(
         title=group.title,
         split=request.score,

@@ -76,6 +76,11 @@ def _details(comparison: Comparison) -> Section:
     header = [*keyed, f"{comparison.split} score", *(f"{role} calls" for role in named)]
     header += ["tokens", "cost", "seconds"]
     lines = ["Scores: mean over seeds, 95 % interval, n seeds. The rest: means per run."]
+    if any(cell.failed for cell in comparison.cells.values()):
+        lines.append(
+            "Failed: examples of these runs without a score; a run's mean is over the others, so "
+            "that these means are over different examples."
+        )
     if comparison.goal:
         header.append(f"calls to {comparison.goal.score:g}")
         lines.append(_goal_words(comparison.goal))
@@ -110,6 +115,7 @@ def _differences(comparison: Comparison) -> Section:
     found = [one.difference for one in comparison.paired if one.difference]
     if any(not difference.exact for difference in found):
         lines.append("~: from 99,999 random sign flips, not all.")
+    lines += _over_what(comparison)
     few = [d.estimate.n for d in found if d.p is not None and _powerless(d.estimate.n)]
     if few:
         lines.append(
@@ -120,12 +126,28 @@ def _differences(comparison: Comparison) -> Section:
     return Section(title, header, tuple(rows), tuple(lines if rows else ["There is no other row."]))
 
 
+def _over_what(comparison: Comparison) -> Iterator[str]:
+    """Say where pairs do not have all examples in common."""
+    fewer = sum(one.fewer for one in comparison.paired)
+    apart = sum(one.apart for one in comparison.paired)
+    if fewer:
+        yield (
+            f"{plural(fewer, 'pair')} {'is' if fewer == 1 else 'are'} compared over the examples "
+            "that both runs scored, which are fewer than their own."
+        )
+    if apart:
+        yield (
+            f"{plural(apart, 'pair')} {'is' if apart == 1 else 'are'} not compared: no example is "
+            "known to have been scored by both runs."
+        )
+
+
 def _powerless(pairs: int) -> bool:
     return smallest_p(pairs) > _SIGNIFICANT
 
 
 def _difference(one: PairedRow) -> tuple[str, ...]:
-    unpaired = str(one.unpaired)
+    unpaired = str(one.unpaired + one.apart)
     if one.difference is None:
         return ("no pairs", "0", unpaired, _ABSENT, _ABSENT)
     found = one.difference
@@ -152,7 +174,10 @@ def _left_out(comparison: Comparison) -> Section:
 
 
 def _score(cell: Cell | None) -> str:
-    return _ABSENT if cell is None else f"{_estimate(cell.score, '.3f', '.2f')} n={cell.score.n}"
+    if cell is None:
+        return _ABSENT
+    failed = f", {cell.failed} failed" if cell.failed else ""
+    return f"{_estimate(cell.score, '.3f', '.2f')} n={cell.score.n}{failed}"
 
 
 def _estimate(found: Estimate, form: str, bounds: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from statistics import fmean
 from typing import Any
 
 from sgdflow.descent import Result, Scores, Step, Tested, Tried
@@ -84,14 +85,25 @@ def _other(tried: Tried) -> dict[str, Any]:
 
 
 def scores_record(initial: Scores, final: Scores) -> dict[str, Any]:
-    """Return `scores.<split>.<initial|final>`."""
+    """Return `scores.<split>.<initial|final>`, and `common` where these do not compare."""
     return {
         split: {
             "initial": summary_record(getattr(initial, split)),
             "final": summary_record(getattr(final, split)),
+            **_common(initial.evaluations[split].scores, final.evaluations[split].scores),
         }
         for split in SPLITS
     }
+
+
+def _common(initial: Mapping[str, float], final: Mapping[str, float]) -> dict[str, Any]:
+    """Return both means over the examples scored both times, where some were scored but once."""
+    shared = [i for i in initial if i in final]
+    if not initial or not final or initial.keys() == final.keys():
+        return {}
+    before, after = ([scores[i] for i in shared] for scores in (initial, final))
+    means = {"initial": fmean(before), "final": fmean(after)} if shared else {}
+    return {"common": {"n": len(shared), **means}}
 
 
 def spent_record(spent: Mapping[str, Spent], nodes: ByNode) -> dict[str, Any]:

@@ -21,6 +21,22 @@ def score_words(score: Mapping[str, Any] | None) -> str:
     return f"{score['mean']:.3f} ({interval}, {plural(score['n'], 'example')}{unanswered}{failed})"
 
 
+def change_words(both: Mapping[str, Any]) -> str:
+    """Say a split's scores before and after, and those of the same examples where they differ."""
+    words = f"{score_words(both['initial'])}  ->  {score_words(both['final'])}"
+    return "; ".join([words, *common_words(both)])
+
+
+def common_words(both: Mapping[str, Any]) -> list[str]:
+    """Say how a split changed where the two scores are over different examples."""
+    if (common := both.get("common")) is None:
+        return []
+    if not common["n"]:
+        return ["no example was scored both times"]
+    change = f"{common['initial']:.3f} -> {common['final']:.3f}"
+    return [f"on the {plural(common['n'], 'example')} scored both times {change}"]
+
+
 def step_words(record: Mapping[str, Any]) -> str:
     """Say a step: "step 2: accepted, better: 0.4 -> 0.6 on 60 examples; validation 0.550"."""
     verdict = "accepted" if record["accepted"] else "rejected"

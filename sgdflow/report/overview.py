@@ -9,6 +9,7 @@ from xml.etree.ElementTree import Element
 from sgdflow.errors import listed, plural
 from sgdflow.executor.evaluation import unanswered_words
 from sgdflow.records import SPLITS
+from sgdflow.records.words import common_words
 from sgdflow.report.chart import chart
 from sgdflow.report.drawing import Mark, drawing
 from sgdflow.report.findings import Blame, flags, lines
@@ -162,7 +163,7 @@ def _card(split: str, both: Record) -> Element:
         "div",
         element("p", split, class_="label"),
         element("p", f"{_score(first)} → {_score(last)}", class_="big"),
-        element("p", listed([small, *more]), class_="small"),
+        element("p", listed([small, *more, *common_words(both)]), class_="small"),
         class_="card",
     )
 

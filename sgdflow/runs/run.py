@@ -32,7 +32,7 @@ from sgdflow.records import (
 )
 from sgdflow.records.details import calls_record, example_records
 from sgdflow.records.spending import spending_table
-from sgdflow.records.words import score_words, step_words
+from sgdflow.records.words import change_words, score_words, step_words
 from sgdflow.runs.ending import check_result, check_scores, why_lost
 from sgdflow.tracking import Tracker
 
@@ -145,8 +145,7 @@ def closing_words(record: Mapping[str, Any]) -> str:
     """Say how a run ended, in a small table."""
     selected = record.get("selected_on", ())
     rows = [
-        f"  {split:<11} {score_words(scores['initial'])}  ->  {score_words(scores['final'])}"
-        + (" *" if split in selected else "")
+        f"  {split:<11} {change_words(scores)}" + (" *" if split in selected else "")
         for split in SPLITS
         if (scores := record["scores"][split])["initial"] is not None
     ]

@@ -161,10 +161,10 @@ class MlflowTracker:
     def stopped(self, reason: str) -> None:
         """End the run, unless it has ended, as one that someone stopped and now waits for.
 
-        What is not written yet is recorded when the run goes on; the run directory has it.
+        What cannot be written soon is recorded when the run goes on; the run directory has it.
         """
         if self._writer is not None:
-            self._writer.drop()
+            self._writer.hurry()
         self._end("KILLED", reason)
 
     def _write_details(self, number: int, record: Mapping[str, Any]) -> None:

@@ -104,6 +104,10 @@ def result_metrics(result: Mapping[str, Any]) -> dict[str, float]:
     gate: Mapping[str, Any] = result.get("gate", {})
     totals |= {f"gate_{key}": float(gate[key]) for key in ("calls", "share", "spared") if gate}
     totals |= {key: float(result[key]) for key in ("steps", "accepted", "seconds")}
+    for split, both in result["scores"].items():
+        if final := both["final"]:
+            totals |= {f"examples_{split}": float(final["n"])}
+            totals |= {f"failed_{split}": float(final["failed"])}
     again = result.get("again", {})
     totals |= {f"again_{role}": float(one["calls"]) for role, one in again.items()}
     totals |= {f"faults_{kind}": float(n) for kind, n in result.get("faults", {}).items()}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ _KIND, _MULTIRUN = "sgdflow.kind", "multirun"
 _IS_MULTIRUN = f"tags.`{_KIND}` = '{_MULTIRUN}'"
 _ID = re.compile(r"[0-9a-f]{6,32}")
 _PAGE = 1000
+_EXAMPLES = "examples.jsonl"
 _FILES = ("config.yaml", "parameters.yaml", "result.json", "steps.jsonl")
 
 
@@ -97,6 +100,22 @@ class RunReader:
         with self._readable():
             found = {key: self._client.get_metric_history(run.id, key) for key in keys}
         return {key: tuple(sorted((m.step, m.value) for m in found[key])) for key in keys}
+
+    def examples(self, run: RecordedRun, split: str) -> Mapping[str, float] | None:
+        """Return the final score of each example that has one; None where the run keeps none."""
+        with self._readable():
+            there = {file.path for file in self._client.list_artifacts(run.id)}
+            if _EXAMPLES not in there:
+                return None
+            with tempfile.TemporaryDirectory() as folder:
+                file = Path(self._client.download_artifacts(run.id, _EXAMPLES, folder))
+                lines = file.read_text(encoding="utf-8").splitlines()
+        found = (json.loads(line) for line in lines)
+        return {
+            one["example"]: float(one["final"])
+            for one in found
+            if one["split"] == split and one["final"] is not None
+        }
 
     def copy(self, run_id: str, folder: Path) -> None:
         """Write what a run has recorded into a folder, as its run directory has it."""

@@ -17,6 +17,8 @@ _WAITING = 64
 """How many writes may wait; a run that is further ahead of its store waits for it."""
 _PAUSE = 30.0
 """Seconds for which a store that failed is left alone, and which it gets at the end."""
+_SOON = 0.5
+"""Seconds that what waits has left when someone wants an end."""
 
 Write = tuple[str, Callable[[], object]]
 """What is written, in words, and how."""
@@ -35,6 +37,7 @@ class Writer:
         self._missing: list[Write] = []
         self._again = 0.0
         self._next = self._first = 0
+        self._late = 0.0
 
     def put(self, what: str, write: Callable[[], object]) -> None:
         """Write it soon; `what` says to the user what is missing where that fails."""
@@ -42,9 +45,9 @@ class Writer:
         self._thread.submit(self._do, self._next, (what, write))
         self._next += 1
 
-    def drop(self) -> None:
-        """Write nothing more of what waits: someone wants an end."""
-        self._first, self._missing = self._next, []
+    def hurry(self) -> None:
+        """Write of what waits only what can be written soon: someone wants an end."""
+        self._late, self._first, self._missing = time.monotonic() + _SOON, self._next, []
 
     def close(self) -> None:
         """Wait until everything is written."""
@@ -53,7 +56,7 @@ class Writer:
 
     def _do(self, number: int, what: Write) -> None:
         try:
-            if number < self._first:
+            if number < self._first and time.monotonic() > self._late:
                 return
             if time.monotonic() < self._again:
                 self._missing.append(what)
