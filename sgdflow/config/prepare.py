@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from sgdflow.config.remedies import first_of
 from sgdflow.config.task import Notice, build_task
 from sgdflow.descent.method import Method, Problem
 from sgdflow.errors import ConfigError, did_you_mean, listed
+from sgdflow.executor.forward import PromptForward
 from sgdflow.executor.graph import Graph, Parameters
 from sgdflow.llm.calling import Calling
 from sgdflow.llm.models import ModelSpec, check_keys
@@ -66,8 +67,20 @@ def prepare(
         start,
         build_calling(models, config.llm, config.seed),
         frozenset({*_asked(config).values()}),
-        data.notices,
+        (*data.notices, *_unshown(graph)),
     )
+
+
+def _unshown(graph: Graph) -> Iterator[Notice]:
+    """Yield what nodes are given and their prompts never speak of, once for each prompt."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for node in graph.nodes.values():
+        if isinstance(node.forward, PromptForward) and (names := node.forward.unshown(node)):
+            found.setdefault((node.forward.ask.prompt, listed(names)), []).append(node.name)
+    for (prompt, names), given in found.items():
+        yield Notice(
+            f"prompts/{prompt} never shows {names}, of graph.nodes: {listed(given)}.", unsure=True
+        )
 
 
 def _built(

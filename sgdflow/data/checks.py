@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -13,6 +14,9 @@ from sgdflow.errors import DataError, plural
 Missing = Literal["refuse", "drop", "keep"]
 PARTS = ("shared", *SPLITS)
 _SHOWN = 3
+_FILE = re.compile(
+    r"data:((?:image|audio|video)/[\w.+-]+|application/pdf)[\w;=.+-]*;base64,[A-Za-z0-9+/=\s]{64}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,11 @@ def unsendable(value: Any) -> str | None:
             except UnicodeEncodeError as error:
                 half = f"U+{ord(one[error.start]):04X}"
                 return f"half a character ({half}, a lone surrogate) at position {error.start + 1}"
+            if "base64," in one and (file := _FILE.search(one)):
+                return (
+                    f"a file as text ({file[1]}, {len(one):,} letters); images and other files are "
+                    "not supported: leave them out, or describe them in words"
+                )
         elif isinstance(one, Mapping):
             waiting += [*one.keys(), *one.values()]
         elif isinstance(one, list | tuple | set | frozenset):

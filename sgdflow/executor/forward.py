@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +60,17 @@ class PromptForward:
         """Yield what is wrong with the template for this node."""
         sample = _variables(*sample_operands(node))
         yield from self.ask.problems(sample, f"node '{node.name}'")
+
+    def unshown(self, node: Node) -> Sequence[str]:
+        """Return the predecessors and parameters of which the template never speaks."""
+        said = self.ask.prompts.mentioned(self.ask.prompt)
+        groups = (("predecessors", node.predecessors), ("parameters", tuple(node.parameters)))
+        return [
+            name
+            for group, names in groups
+            for name in names
+            if not said & {name, group} and (group == "predecessors" or "node" not in said)
+        ]
 
 
 @dataclass(frozen=True, slots=True)

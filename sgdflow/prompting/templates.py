@@ -25,13 +25,13 @@ from jinja2 import (
     nodes,
 )
 from jinja2.exceptions import SecurityError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from sgdflow.errors import PromptError, did_you_mean, listed, plural
 from sgdflow.llm import Message
+from sgdflow.prompting.sandbox import Sandbox, one_rendering
+from sgdflow.prompting.turns import Role, turns, unsent
 
 SHIPPED_PREFIX = "sgdflow"
-_ROLES = ("system", "user")
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ class Prompts:
     folders: tuple[Path, ...]
 
     @cached_property
-    def _environment(self) -> ImmutableSandboxedEnvironment:
+    def _environment(self) -> Sandbox:
         folders: list[BaseLoader] = [FileSystemLoader(folder) for folder in self.folders]
         shipped = PrefixLoader({SHIPPED_PREFIX: FileSystemLoader(self.folders[-1])})
-        return ImmutableSandboxedEnvironment(
+        return Sandbox(
             loader=ChoiceLoader([*folders, shipped]),
             undefined=StrictUndefined,
             autoescape=False,
@@ -58,7 +58,7 @@ class Prompts:
         )
 
     def messages(self, name: str, variables: Mapping[str, Any]) -> tuple[Message, ...]:
-        """Render a chat: the blocks `system` and `user`, or the whole as the user's message."""
+        """Render a chat: its blocks are turns, in order; without any the whole is the user's."""
         try:
             texts = self._blocks(self._load(name), variables)
         except PromptError:
@@ -73,21 +73,19 @@ class Prompts:
             raise PromptError(f"{self._where(error, name)}: {told}") from error
         if not any(texts.values()):
             raise PromptError(f"{_shown(name)}: renders to nothing.")
-        return tuple(
-            Message("system" if role == "system" else "user", text)
-            for role, text in texts.items()
-            if text
-        )
+        return tuple(Message(role, text) for (_, role), text in texts.items() if text)
 
-    def _blocks(self, template: Template, variables: Mapping[str, Any]) -> Mapping[str, str]:
+    def _blocks(
+        self, template: Template, variables: Mapping[str, Any]
+    ) -> Mapping[tuple[str, Role], str]:
         try:
-            context = template.new_context(dict(variables))
-            whole = "".join(template.root_render_func(context))
-            return {
-                role: "".join(context.blocks[role][0](context)).strip()
-                for role in _ROLES
-                if role in context.blocks
-            } or {"user": whole.strip()}
+            with one_rendering():
+                context = template.new_context(dict(variables))
+                whole = "".join(template.root_render_func(context))
+                return {
+                    turn: "".join(context.blocks[turn[0]][0](context)).strip()
+                    for turn in turns(context.blocks)
+                } or {("", "user"): whole.strip()}
         except Exception:
             # Raises it again, with the lines of the templates in place of compiled ones.
             self._environment.handle_exception()
@@ -114,12 +112,18 @@ class Prompts:
             yield f"{_shown(name)}: is not UTF-8 text."
             return
         unknown = list(self._unknown(name, sample, owner, seen=set()))
+        unknown = unknown or list(unsent(self._chain(name)))
         yield from unknown
         if not unknown:
             try:
                 self.messages(name, sample)
             except PromptError as error:
                 yield f"{error} (for {owner})"
+
+    def mentioned(self, name: str) -> frozenset[str]:
+        """Return the variables that a template, or one that it may refer to, speaks of."""
+        trees = map(self._environment.parse, self.closure([name]).values())
+        return frozenset(v for tree in trees for v in meta.find_undeclared_variables(tree))
 
     def source(self, name: str) -> str:
         """Return the text of a template file."""
@@ -171,6 +175,9 @@ class Prompts:
         except TemplateSyntaxError as error:
             yield f"{_shown(name)}, line {error.lineno}: {error.message}"
             return
+        except Exception as error:  # nested deeper than Python's own compiler goes
+            yield f"{_shown(name)}: cannot be compiled ({type(error).__name__}: {error})."
+            return
         for variable in sorted(meta.find_undeclared_variables(tree) - set(variables)):
             uses = [n.lineno for n in tree.find_all(nodes.Name) if n.name == variable]
             yield (
@@ -191,6 +198,23 @@ class Prompts:
                 )
             else:
                 yield from self._unknown(other, {*variables, *defined}, owner, seen)
+
+    def _chain(self, name: str) -> Sequence[tuple[str, nodes.Template]]:
+        """Return a template and, as far as they are named, those that it extends."""
+        chain: list[tuple[str, nodes.Template]] = []
+        following: str | None = name
+        while following is not None and _shown(following) not in [n for n, _ in chain]:
+            tree = self._environment.parse(self._source(following))
+            chain.append((_shown(following), tree))
+            extended = next(iter(tree.find_all(nodes.Extends)), None)
+            match extended and extended.template:
+                case nodes.Const(value=str() as other):
+                    following = other
+                case None:
+                    following = None
+                case _:  # an expression: nobody knows what stands in it
+                    return ()
+        return chain
 
     def _where(self, error: Exception, name: str) -> str:
         """Return the innermost template line of an error that carries none itself."""

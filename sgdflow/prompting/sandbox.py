@@ -1,0 +1,88 @@
+"""Where templates are rendered: they reach nothing outside, and loops and products have bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sized
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from jinja2 import nodes
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+_ROUNDS = 1_000_000
+"""Of all loops of one rendering together."""
+_LETTERS = 10_000_000
+"""Of a text, or members of a list, that a product makes."""
+_BITS = 20_000
+"""Of a number that a product or a power makes."""
+_rounds: ContextVar[list[int] | None] = ContextVar("rounds", default=None)
+
+
+class Sandbox(ImmutableSandboxedEnvironment):
+    """An environment for templates that may come from anybody."""
+
+    intercepted_binops = frozenset({"*", "**"})
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.filters["counted"] = _Counted
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        """Return what an operator makes of two values."""
+        if _is_too_large(operator, left, right):
+            raise SecurityError(f"what {operator} makes is too large")
+        return super().call_binop(context, operator, left, right)
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        tree = super()._parse(source, name, filename)
+        for loop in tree.find_all(nodes.For):
+            loop.iter = nodes.Filter(
+                loop.iter, "counted", [], [], None, None, lineno=loop.iter.lineno
+            ).set_environment(self)
+        return tree
+
+
+@contextmanager
+def one_rendering() -> Iterator[None]:
+    """Count the rounds of loops for as long as the block lasts."""
+    before = _rounds.set([0])
+    try:
+        yield
+    finally:
+        _rounds.reset(before)
+
+
+class _Counted:
+    """What a loop goes through, once."""
+
+    def __init__(self, inner: Iterable[Any]) -> None:
+        self._inner = inner
+
+    def __len__(self) -> int:
+        if isinstance(self._inner, Sized):
+            return len(self._inner)
+        raise TypeError
+
+    def __iter__(self) -> Iterator[Any]:
+        rounds = _rounds.get() or [0]
+        for one in self._inner:
+            rounds[0] += 1
+            if rounds[0] > _ROUNDS:
+                raise SecurityError(f"its loops go round more than {_ROUNDS:,} times")
+            yield one
+
+
+def _is_too_large(operator: str, left: Any, right: Any) -> bool:
+    if isinstance(left, int) and isinstance(right, int):
+        bits = left.bit_length()
+        return (bits * max(right, 0) if operator == "**" else bits + right.bit_length()) > _BITS
+    for many, times in ((left, right), (right, left)):
+        if (
+            operator == "*"
+            and isinstance(many, str | bytes | list | tuple)
+            and isinstance(times, int)
+        ):
+            return len(many) * times > _LETTERS
+    return False
