@@ -192,7 +192,8 @@ class LitellmBackend:
         self.load([spec])
         import litellm
 
-        listed = _listed(litellm, spec) or {}
+        listed = _listed(litellm, spec)
+        listed = {} if listed is None or _NO_PRICE.items() <= listed.items() else listed
         prices = [listed.get(f"{side}_cost_per_token") for side in ("input", "output")]
         match prices:
             case [int() | float() as prompt, int() | float() as completion]:

@@ -309,3 +309,16 @@ def test_the_plan_says_how_targets_are_taken(
         "targets: 5 look like numbers, 1 is text: taken as text; choose task.score=NAME if that is "
         "wrong (docs/scoring.md)"
     )
+
+
+def test_an_endpoint_without_a_price_costs_an_unknown_amount() -> None:
+    """litellm is told a stand-in, which spares it a search in each call; it is no price."""
+    prepared = ready("llm=vllm", "method.stop.steps=1")
+    models, backend = prepared.calling.models, prepared.calling.backend
+    for _ in range(2):  # the stand-in is there from the first time on
+        prices = {role: backend.price_of(spec) for role, spec in models.items()}
+        assert prices == dict.fromkeys(models)
+        backend.load(models.values())
+    text = as_text(make_plan(prepared, prices))
+    assert "unknown" in text
+    assert "$" not in text
