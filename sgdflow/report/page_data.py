@@ -146,11 +146,17 @@ def _step(step: Record, shown: int, texts: Texts) -> dict[str, Any]:
                     variable: [[g["source"], texts.add(g["value"])] for g in gradients]
                     for variable, gradients in one["gradients"].items()
                 },
-                "failures": _each(one["failures"], texts.add),
+                "failures": _each({**_unanswered(one), **one["failures"]}, texts.add),
             }
             for one in step["sampled"][:shown]
         ],
     }
+
+
+def _unanswered(sampled: Record) -> dict[str, str]:
+    """Return why there is no output, by the node where it began."""
+    why = sampled.get("unanswered")
+    return {why["node"]: f"unanswered, {why['kind']}: {why['reason']}"} if why else {}
 
 
 def _worst(examples: Sequence[Record]) -> tuple[list[Record], int]:

@@ -112,6 +112,7 @@ def test_the_report_and_show_say_so(
     report = (path / "report.html").read_text(encoding="utf-8")
     final = json.loads((path / "result.json").read_text())["scores"]["train"]["final"]
     assert ("4 examples, 2 unanswered: truncated 2</p>" in report) == bool(final["unanswered"])
+    assert f"unanswered, truncated: {CUT}" in report
     show([str(path), "--step", "1"])
     assert f"  unanswered, answer: truncated:\n    {CUT}\n" in capsys.readouterr().out
 
