@@ -72,14 +72,27 @@ def delimited(file: Path, layout: Layout, wanted: Sequence[str] = ()) -> Iterato
                 if not fields:
                     continue
                 if len(fields) != len(names):
-                    held = f"{plural(len(fields), 'field')}, expected {len(names):,}"
-                    raise DataError(f"{file}, line {line}: {held} ({few(names)}).{_advice(layout)}")
+                    several = reader.line_num > line
+                    told = _uneven(fields, names, layout, several_lines=several)
+                    raise DataError(f"{file}, line {line}: {told}")
                 yield Row(f"{file}, line {line}", {name: fields[at] for name, at in picked.items()})
         except csv.Error as error:
             raise DataError(
                 _divided_otherwise(file, layout, wanted)
                 or f"{file}, line {line}: {_reason(error)}.{_advice(layout)}"
             ) from error
+
+
+def _uneven(
+    fields: Sequence[str], names: Sequence[str], layout: Layout, *, several_lines: bool
+) -> str:
+    """Say that a row has another number of fields than the header, and what that may come from."""
+    advice = ""
+    if several_lines or any('"' in field for field in fields):
+        advice = _advice(layout)
+    elif len(fields) > len(names):
+        advice = f" A field that holds {layout.delimiter!r} has to stand in quotes."
+    return f"{plural(len(fields), 'field')}, expected {len(names):,} ({few(names)}).{advice}"
 
 
 def _reason(error: csv.Error) -> str:

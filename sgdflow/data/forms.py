@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from sgdflow.data.answers import DIGITS
 from sgdflow.data.dates import day_comes_first, is_slashed, target_dates
+from sgdflow.errors import shortly
 
 NUMBER = re.compile(rf"([-+]?)[$€£]?({DIGITS})\s?%?")
 CODE = re.compile(r"\d+")
@@ -62,55 +63,72 @@ _NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The one way in which all targets of a task are taken."""
+    """The one way in which the targets of a task are taken."""
 
     scorer: str
     said: str
     unsure: bool = False
     day_first: bool | None = None
+    others: bool = False
+    """Whether targets that do not have the form are compared as text."""
 
 
 def decide(targets: Sequence[Any]) -> Decision:
-    """Return how targets are taken: by their form if all have one, else as text."""
-    forms = Counter(form_of(target) for target in targets)
-    known = set(forms)
-    if known <= {"option"} and targets:
-        letters = {str(target).casefold() for target in targets}
-        for pair, scorer in (({"t", "f"}, "true_false"), ({"y", "n"}, "yes_no")):
-            if letters <= pair and len(letters) == len(pair):
-                return Decision(scorer, counted(len(targets), scorer))
-    for allowed, together in _TOGETHER:
-        if together in known and known <= allowed:
-            return _taken(together, targets)
-    if known <= {"text"}:
-        return Decision("text", counted(len(targets), "text"))
-    return _mixed(forms)
+    """Return how targets are taken: by the form that most of them have, else as text."""
+    counts = Counter(form_of(target) for target in targets)
+    form = _most_common(counts)
+    fitting = [target for target in targets if fits(form, target)]
+    if form == "text" or 2 * len(fitting) < len(targets):
+        return _as_text(counts)
+    taken = _taken(form, fitting)
+    others = [target for target in targets if not fits(form, target)]
+    if not others or taken.scorer == "text":
+        return taken
+    shown = shortly(repr(others[0]), 40)
+    told = (
+        f"1 other ({shown}) is compared as text"
+        if len(others) == 1
+        else f"{len(others):,} others (the first: {shown}) are compared as text"
+    )
+    return replace(taken, said=f"{taken.said}; {told}", unsure=True, others=True)
 
 
-_TOGETHER = (
-    ({"number"}, "number"),
-    ({"number", "code"}, "code"),
-    ({"option"}, "option"),
-    ({"yes_no"}, "yes_no"),
-    ({"yes_no", "true_false"}, "true_false"),
-    ({"date"}, "date"),
-)
-"""Forms that may stand beside each other in a task, and how all of them are taken then."""
+def fits(form: str, target: Any) -> bool:
+    """Say whether a target can be taken so in a task."""
+    if form == "code":
+        return CODE.fullmatch(str(target)) is not None
+    return form_of(target) in _ALSO.get(form, {form})
+
+
+_ALSO: Mapping[str, Collection[str]] = {"true_false": ("true_false", "yes_no")}
+"""Forms that are taken like another where both are in a task."""
+
+
+def _most_common(counts: Counter[str]) -> str:
+    """Return the form that most targets have, each with those that are taken like it."""
+    found = Counter(counts)
+    if found["code"]:
+        found["code"] += found.pop("number", 0)
+    if found["true_false"]:
+        found["true_false"] += found.pop("yes_no", 0)
+    for form in ("text", "comma"):  # taken as text in any case
+        found.pop(form, None)
+    return max(found, key=lambda form: found[form], default="text")
 
 
 def _taken(form: str, targets: Sequence[Any]) -> Decision:
+    """Return how targets of one form are taken."""
+    if form == "option":
+        letters = {str(target).casefold() for target in targets}
+        pairs = (({"t", "f"}, "true_false"), ({"y", "n"}, "yes_no"))
+        form = next((truth for pair, truth in pairs if letters == pair), form)
     said = counted(len(targets), form)
-    if form == "code" and not all(CODE.fullmatch(str(target)) for target in targets):
-        return _mixed(Counter(form_of(target) for target in targets))
     if form != "date":
         return Decision(form, said)
     orders = {day_comes_first(target) for target in targets} - {None}
     if len(orders) > 1:
-        return Decision(
-            "text",
-            f"{said}, with the day first in some and the month in others: taken as text",
-            unsure=True,
-        )
+        told = f"{said}, with the day first in some and the month in others: taken as text"
+        return Decision("text", told, unsure=True)
     slashed = any(is_slashed(target) for target in targets)
     first = (True in orders) if slashed else None
     if first is None:
@@ -119,15 +137,17 @@ def _taken(form: str, targets: Sequence[Any]) -> Decision:
     return Decision(form, f"{said}, {order}", unsure=not orders, day_first=first)
 
 
-def _mixed(forms: Counter[str]) -> Decision:
-    """Take targets of several forms as text, and say so."""
-    likes = [(name, count) for name, count in forms.most_common() if name != "text"]
+def _as_text(counts: Counter[str]) -> Decision:
+    """Take targets as text, and say what else some of them look like."""
+    likes = [(name, count) for name, count in counts.most_common() if name != "text"]
+    if not likes:
+        return Decision("text", counted(counts["text"], "text"))
     told = [
         f"{count:,} {'looks' if count == 1 else 'look'} like {_some(name, count)}"
         for name, count in likes[:1]
     ]
     told += [f"{count:,} like {_some(name, count)}" for name, count in likes[1:]]
-    if texts := forms["text"]:
+    if texts := counts["text"]:
         told.append(f"{texts:,} {'is' if texts == 1 else 'are'} text")
     return Decision("text", f"{', '.join(told)}: taken as text", unsure=True)
 

@@ -52,6 +52,8 @@ def _kind(scorer: Callable[..., Any], target: Any) -> str | None:
     """Return the kind of answer that a scorer looks for."""
     if isinstance(scorer, scoring.LikeTarget):
         scorer = scorer.take([target]).score
+    if isinstance(scorer, scoring.Mostly):
+        scorer = scorer.of(target)
     if isinstance(scorer, scoring.Dated):
         return "date"
     name = next((name for name, one in scoring.SCORERS.items() if one is scorer), None)

@@ -33,6 +33,7 @@ __all__ = [
     "AnyOf",
     "Dated",
     "LikeTarget",
+    "Mostly",
     "Taken",
     "any_of",
     "code",
@@ -68,12 +69,30 @@ class LikeTarget:
         return self.take([target]).score(output, target)
 
     def take(self, targets: Sequence[Any]) -> Taken:
-        """Return the scorer for targets of a task, which takes all of them in one way."""
-        form = forms.decide([plain_target(target) for target in targets])
-        scorer = SCORERS[form.scorer]
-        if form.scorer == "date":
-            return Taken(Dated(form.day_first), form.said, form.unsure)
-        return Taken(scorer, form.said, form.unsure)
+        """Return the scorer for targets of a task, which takes them in one way."""
+        decided = forms.decide([plain_target(target) for target in targets])
+        score: Callable[[Any, Any], float] = SCORERS[decided.scorer]
+        if decided.scorer == "date":
+            score = Dated(decided.day_first)
+        if decided.others:
+            score = Mostly(decided.scorer, score)
+        return Taken(score, decided.said, decided.unsure)
+
+
+@dataclass(frozen=True, slots=True)
+class Mostly:
+    """Scores the targets that have the form of a task, and compares the others as text."""
+
+    form: str
+    score: Callable[[Any, Any], float]
+
+    def of(self, target: Any) -> Callable[[Any, Any], float]:
+        """Return what scores outputs for a target."""
+        return self.score if forms.fits(self.form, plain_target(target)) else text
+
+    def __call__(self, output: Any, target: Any) -> float:
+        """Score in the one way or the other."""
+        return self.of(target)(output, target)
 
 
 @dataclass(frozen=True, slots=True)

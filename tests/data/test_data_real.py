@@ -87,6 +87,14 @@ def test_real_bbh(name: str) -> None:
     short = {"causal_judgement": 187, "penguins_in_a_table": 146, "snarks": 178}
     assert len(pool) == short.get(name, 250)
     assert (pool[0].id, pool[12].id) == (f"{name}/0", f"{name}/12")
+    taken = scoring.like_target.take([example.target for example in pool])
+    odd = {
+        "movie_recommendation": "249 option letters; 1 other ('Monsters, Inc') is compared as text",
+        "ruin_names": "248 option letters; 2 others (the first: 'dearth, wind, & fire') are "
+        "compared as text",
+    }
+    assert taken.unsure == (name in odd)
+    assert taken.said == odd.get(name, taken.said)
     for example in pool:
         said = example.target
         for output in (
@@ -96,6 +104,7 @@ def test_real_bbh(name: str) -> None:
             f"Well.\nThe answer is {said}.",
         ):
             assert scoring.like_target(output, said) == 1, (output, said)
+            assert taken.score(output, said) == 1, (output, said)
     splits = draw(Pools(shared=pool), {"train": 20, "validation": 30, "test": None}, seed=0)
     assert len(splits.test) == len(pool) - 50
 

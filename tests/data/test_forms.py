@@ -125,18 +125,34 @@ UNSURE: dict[str, tuple[list[Any], str, list[tuple[Any, float]]]] = {
     ),
     "a gap among numbers": (
         ["18", "21", "unknown"],
-        "2 look like numbers, 1 is text: taken as text",
-        [("18", 1), ("The answer is: 18.", 1)],
+        "2 numbers; 1 other ('unknown') is compared as text",
+        [("18.0", 1), ("The answer is: 18 eggs.", 1), ("17", 0), ("unknown", 0)],
+    ),
+    "titles among options": (
+        ["Monsters, Inc", "(B)", "(C)", "Up", "(A)"],
+        "3 option letters; 2 others (the first: 'Monsters, Inc') are compared as text",
+        [("Monsters, Inc.", 1), ("(B)", 0), ("The answer is Monsters, Inc", 1)],
+    ),
+    "options beside a title": (
+        ["(B)", "Monsters, Inc", "(C)"],
+        "2 option letters; 1 other ('Monsters, Inc') is compared as text",
+        [("B", 1), ("Option B", 1), ("(A)", 0)],
     ),
     "numbers and letters": (
         ["7", "8", "B"],
-        "2 look like numbers, 1 like an option letter: taken as text",
-        [("7", 1), ("7.0", 0)],
+        "2 numbers; 1 other ('B') is compared as text",
+        [("7", 1), ("7.0", 1)],
     ),
-    "codes that are none": (
+    "a code and a decimal": (
         ["007", "1.5"],
-        "1 looks like a code with leading zeros, 1 like a number: taken as text",
+        "1 code with leading zeros; 1 other ('1.5') is compared as text",
         [("007", 1), ("7", 0)],
+    ),
+    "many forms": (
+        ["7", "B", "yes", "2021-05-01", "Paris"],
+        "1 looks like a number, 1 like an option letter, 1 like yes or no, 1 like a date, 1 is "
+        "text: taken as text",
+        [("7", 1), ("7.0", 0)],
     ),
     "decimal commas": (
         ["0,5", "12,25", "3"],
@@ -199,7 +215,7 @@ def test_a_decision_is_the_tasks_not_the_rows() -> None:
     assert like_target("02134", "2134") == 1
     assert like_target.take(["2134", "02134"]).score("02134", "2134") == 0
     assert like_target("In 1987", "1987") == 1
-    assert like_target.take(["1987", "Paris"]).score("In 1987", "1987") == 0
+    assert like_target.take(["1987", "Paris", "Rome"]).score("In 1987", "1987") == 0
 
 
 UNUSABLE = [
