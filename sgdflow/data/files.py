@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sgdflow.errors import DataError, listed, shortly
 
-_SHOWN = 20
+_SHOWN, _LONGEST = 20, 300
 _UTF16 = "is in UTF-16. Save it as UTF-8."
 
 
@@ -28,10 +28,11 @@ def existing(path: object, key: str, expected: str, *, folder: bool = False) -> 
         raise DataError(
             f"{key}: '{shortly(str(path))}' cannot be looked at: {reason}. Expected: {expected}."
         ) from error
+    name = str(found) if len(str(found)) <= _LONGEST else f"{str(found)[:_LONGEST]}..."
     if not there:
-        raise DataError(f"{key}: there is no {kind} '{found}'. Expected: {expected}.")
+        raise DataError(f"{key}: there is no {kind} '{name}'. Expected: {expected}.")
     if not fits:
-        raise DataError(f"{key}: '{found}' is not a {kind}. Expected: {expected}.")
+        raise DataError(f"{key}: '{name}' is not a {kind}. Expected: {expected}.")
     return found
 
 

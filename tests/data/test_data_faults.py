@@ -190,6 +190,7 @@ PATHS: list[tuple[Any, str]] = [
     (True, "task.path is True, no path of a file."),
     (["a.csv", "b.csv"], "task.path is ['a.csv', 'b.csv'], no path of a file."),
     ("a\x00b.csv", "task.path: there is no file 'a\x00b.csv'."),
+    ("x\x00" * 5_000, "task.path: there is no file '" + "x\x00" * 150 + "...'."),
     ("x" * 5_000, f"task.path: '{'x' * 60}...' cannot be looked at: File name too long."),
     ("folder.csv", "task.path: 'folder.csv' is not a file."),
     ("pipe.csv", "task.path: 'pipe.csv' is not a file."),
