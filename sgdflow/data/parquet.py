@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -139,12 +140,39 @@ def _values(array: Any) -> list[Any]:
     if hasattr(array, "dictionary"):
         texts = [_decoded(text) for text in array.dictionary.to_pylist()]
         return [None if at is None else texts[at] for at in array.indices.to_pylist()]
-    if hasattr(array, "offsets") and not hasattr(array, "keys"):
-        items, ends = _values(array.values), array.offsets.to_pylist()
-        there = array.is_valid().to_pylist()
-        return [items[ends[at] : ends[at + 1]] if there[at] else None for at in range(len(array))]
-    found: list[Any] = array.to_pylist()
-    return found
+    if hasattr(array, "storage"):
+        return _values(array.storage)
+    if array.type.num_fields == 0:
+        found: list[Any] = array.to_pylist()
+        return found
+    if hasattr(array, "field"):
+        names = [array.type.field(at).name for at in range(array.type.num_fields)]
+        rows = zip(*map(_values, array.flatten()), strict=True)
+        return _there(array, [dict(zip(names, row, strict=True)) for row in rows])
+    if hasattr(array, "keys"):
+        pairs = [*zip(_values(array.keys), _values(array.items), strict=True)]
+        return _there(array, [dict(pairs[start:end]) for start, end in _spans(array)])
+    items = _values(array.values)
+    return _there(array, [items[start:end] for start, end in _spans(array)])
+
+
+def _there(array: Any, values: list[Any]) -> list[Any]:
+    """Return values, None where an array has none."""
+    valid = array.is_valid().to_pylist()
+    return [value if there else None for value, there in zip(values, valid, strict=True)]
+
+
+def _spans(array: Any) -> list[tuple[int, int]]:
+    """Return from where to where the items of each list go."""
+    if hasattr(array.type, "list_size"):
+        size = array.type.list_size
+        starts = [(array.offset + at) * size for at in range(len(array))]
+        return [(start, start + size) for start in starts]
+    starts = array.offsets.to_pylist()
+    if hasattr(array, "sizes"):
+        sizes = array.sizes.to_pylist()
+        return [(start, start + size) for start, size in zip(starts, sizes, strict=True)]
+    return [*pairwise(starts)]
 
 
 def _decoded(text: Any) -> Any:

@@ -288,6 +288,29 @@ def test_shared_and_nested_texts_are_those_that_were_written(tmp_path: Path) -> 
         assert read(file) == list(zip(texts, lists, strict=True))
 
 
+def test_texts_within_other_values_are_shared_too(tmp_path: Path) -> None:
+    texts, count = arrow.array(["x", None, "ü", "x"] * 6), 24
+    kinds = {
+        "struct": arrow.StructArray.from_arrays([texts, arrow.array(range(count))], ["t", "n"]),
+        "fixed": arrow.FixedSizeListArray.from_arrays(texts, 2),
+        "map": arrow.MapArray.from_arrays(
+            arrow.array(range(0, count + 1, 4)), arrow.array([f"k{n}" for n in range(count)]), texts
+        ),
+        "lists": arrow.ListArray.from_arrays(
+            arrow.array([0, 2, None, 3], arrow.int32()),
+            arrow.ListArray.from_arrays(arrow.array([0, 4, 4, 24]), texts),
+        ),
+        "large": arrow.array([["x"], None, []], arrow.large_list(arrow.string())),
+        "nothing": arrow.nulls(3),
+        "struct or none": arrow.array([{"t": "x"}, None, {"t": None}]),
+    }
+    for name, array in kinds.items():
+        file = stored(tmp_path, {"q": array, "a": range(len(array))}, row_group_size=5)
+        wanted = json.loads(json.dumps(array.to_pylist()))
+        wanted = [dict(pairs) for pairs in wanted] if name == "map" else wanted
+        assert [q for q, _ in read(file)] == wanted, name
+
+
 def test_columns_are_found_by_their_whole_names(tmp_path: Path) -> None:
     file = stored(tmp_path, {"q.x": ["1"], "q": [{"x": "2"}], "a": ["3"]})
     pools = table(str(file), inputs={"one": "q", "two": "q.x"}, target="a")
@@ -300,7 +323,7 @@ def test_bytes_that_are_no_text_are_told(tmp_path: Path) -> None:
 
 
 def test_a_parquet_bomb_takes_neither_time_nor_memory(tmp_path: Path, quick: None) -> None:
-    """Each file is small; unpacked they would be 20 GB three times, 1 GB of rows, and 12 MB."""
+    """Each file is small; unpacked they would be 20 GB five times, 1 GB of rows, and 12 MB."""
     million = "x" * 1_000_000
     zeros = arrow.array([0] * 20_000)
     texts = arrow.array([million]).dictionary_encode().take(zeros)
@@ -314,6 +337,10 @@ def test_a_parquet_bomb_takes_neither_time_nor_memory(tmp_path: Path, quick: Non
     assert [len(q) for q, _ in read(stored(tmp_path, {"q": lists, "a": zeros[:200]}))] == [
         100
     ] * 200
+    struct = arrow.StructArray.from_arrays([texts], ["t"])
+    assert read(stored(tmp_path, {"q": struct, "a": zeros}))[-1] == ({"t": million}, 0)
+    fixed = arrow.FixedSizeListArray.from_arrays(texts, 100)
+    assert len(read(stored(tmp_path, {"q": fixed, "a": zeros[:200]}))[-1][0]) == 100
     octets = arrow.array([million.encode()]).dictionary_encode().take(zeros)
     assert read(stored(tmp_path, {"q": octets, "a": zeros}))[-1] == (million, 0)
     nothing = arrow.nulls(2_000_000, arrow.int8())
