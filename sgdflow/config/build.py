@@ -158,14 +158,14 @@ def _node(
     name: str, conf: schema.NodeConf, graph: schema.GraphConf, prompts: Prompts, problems: Problems
 ) -> Node:
     where = f"graph.nodes.{name}"
-    forward: ForwardFunction = PromptForward(ask(graph.forward, prompts))
+    forward: ForwardFunction = _asking(graph.forward, prompts)
     backward: BackwardFunction | None = None
     with problems.collected():
         if isinstance(conf.forward, schema.Target):
             forward = CallableForward(resolve(conf.forward, f"{where}.forward"))
             backward = PassThrough(prompts)
         elif conf.forward is not None:
-            forward = PromptForward(ask(_merged(graph.forward, conf.forward), prompts))
+            forward = _asking(_merged(graph.forward, conf.forward), prompts)
     with problems.collected():
         if conf.backward is not None:
             backward = build_backward(conf.backward, prompts, f"{where}.backward")
@@ -174,6 +174,10 @@ def _node(
         for local, value in conf.parameters.items()
     }
     return Node(name, tuple(conf.predecessors), names, forward, backward)
+
+
+def _asking(conf: schema.Forward, prompts: Prompts) -> PromptForward:
+    return PromptForward(ask(conf, prompts), conf.system, conf.about)
 
 
 def _merged(base: schema.Forward, own: schema.Forward) -> schema.Forward:

@@ -90,6 +90,8 @@ class Reply(Conf):
     """What a single text without its tags is taken for; an unclosed tag then takes what follows."""
     truncated: Literal["fail", "keep"] = "fail"
     """keep: a text that was cut off at the token limit is used as far as it goes."""
+    reasoning: Literal["first", "optional", "none"] = "optional"
+    """Whether the prompt asks for reasoning before the text that counts."""
 
 
 class Exchange(Conf):

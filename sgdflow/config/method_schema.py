@@ -22,6 +22,8 @@ class Backward(Exchange):
     """Whether a call for one predecessor shows the others."""
     of_parameters: bool = False
     """Whether there are also gradients of the node's own parameters."""
+    rules: bool = True
+    """Whether a gradient that only repeats the feedback is asked for once more."""
 
 
 AnyBackward = Annotated[
@@ -116,6 +118,10 @@ class RewriteConf(Update):
     momentum: Annotated[int, Field(ge=0)] = 0
     """Earlier steps shown, with the text as it stood and its gradients."""
     constraints: tuple[Text, ...] = ()
+    checks: bool = True
+    """Whether a text that speaks of feedback, copies a query shown or adds nothing is refused."""
+    successes: Annotated[int, Field(ge=0)] = 0
+    """Right answers shown beside the failures."""
     """What every text has to keep to; shown, and not checked."""
 
 
@@ -242,6 +248,8 @@ class MethodConf(Conf):
     """Everything a step does."""
 
     name: Text
+    words: Text = "full"
+    """Which set of templates: those below prompts/NAME/ hide others; short is for weak writers."""
     batch: Count | None = None
     """Training examples that a step scores; null: all."""
     sample: Sampling = Sampling()

@@ -25,11 +25,14 @@ from sgdflow.prompting.replies import ReplyFormat
 from sgdflow.prompting.templates import Prompts
 from sgdflow.update import CallableUpdate, Gate, Rewrite, Search, Select, UpdateRule, Whole
 from sgdflow.update import evidence as items
+from sgdflow.update.checks import check_text, no_check
 
 
 def build_method(conf: schema.MethodConf, graph: Graph, prompts: Prompts) -> Method:
     """Return the method, checked against the graph."""
     problems = Problems()
+    with problems.collected():
+        prompts = prompts.in_words(conf.words)
     differentiation = None
     loss: Loss = PromptLoss(prompts, schema.Loss().prompt)
     aggregate: Callable[..., Any] = items.collect
@@ -93,6 +96,8 @@ def _update(conf: schema.AnyUpdate, prompts: Prompts) -> UpdateRule:
                 conf.memory,
                 conf.momentum,
                 conf.constraints,
+                conf.successes,
+                check_text if conf.checks else no_check,
             )
         case schema.WholeConf():
             return Whole(ask(conf, prompts), conf.max_characters, conf.memory)

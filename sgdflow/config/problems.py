@@ -58,5 +58,5 @@ def build_backward(
             "nothing there. Use calls: edge."
         )
     return PromptBackward(
-        ask(conf, prompts), conf.calls == "edge", conf.neighbors, conf.of_parameters
+        ask(conf, prompts), conf.calls == "edge", conf.neighbors, conf.of_parameters, conf.rules
     )

@@ -161,6 +161,7 @@ def _no_keys(refused: str, overrides: Sequence[Override], cause: BaseException) 
         str(one.key_or_group): str(one.input_line)
         for one in overrides
         if not (one.is_add() or one.is_force_add() or one.is_delete())
+        and "/" not in one.key_or_group  # a choice within a group, which Hydra takes first
     }
     wrong = [key for key in words if key == refused or (tree and not keys.is_there(key, tree))]
     return "\n".join(_lacking(key, words.get(key, key), tree) for key in wrong or [refused])

@@ -43,6 +43,7 @@ class NodeReply(Reply):
     """The form of a node's reply, which is read wherever its meaning is plain."""
 
     untagged: Literal["whole", "last_line", "fail"] = "whole"
+    reasoning: Literal["first", "optional", "none"] = "first"
 
 
 class Forward(Exchange):
@@ -50,6 +51,10 @@ class Forward(Exchange):
 
     prompt: Text = "forward/node.jinja"
     role: Text = "forward"
+    system: str = "You work carefully and do what you are asked, exactly."
+    """The system message; "": none."""
+    about: str = ""
+    """What writers are told of the model, such as "a small model (1.5B)"."""
     reply: NodeReply = NodeReply()
 
 

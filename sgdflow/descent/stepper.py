@@ -58,6 +58,8 @@ class Stepper:
             history,
             lambda proposed: self._candidate(proposed, lesson.batch),
             random,
+            lesson.current,
+            {example.id: example.target for example in lesson.batch},
             variant,
         )
         scored = self._meter.gate_calls

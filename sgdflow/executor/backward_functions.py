@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from sgdflow.errors import NodeFailed
+from sgdflow.errors import NodeFailed, ReplyError, listed
 from sgdflow.executor.functions import Function
 from sgdflow.executor.gradients import LOSS, Gradient, as_gradients
 from sgdflow.executor.graph import (
@@ -19,7 +20,14 @@ from sgdflow.executor.samples import ANYTHING, sample_operands
 from sgdflow.executor.walk import together
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Ask
-from sgdflow.prompting.templates import Prompts, shown
+from sgdflow.prompting.templates import Prompts
+from sgdflow.prompting.values import shown
+
+# Words that say nothing of how a value is found.
+_EMPTY_WORDS = frozenset(
+    "a an the it this that its value output answer of to be is was were are been should must have "
+    "has had would and instead not no correct right wrong expected change changed make made".split()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +41,8 @@ class PromptBackward:
     """Whether a call for one predecessor shows the others."""
     of_parameters: bool = False
     """Whether it also gives gradients of the node's own parameters."""
+    rules: bool = False
+    """Whether gradients that only repeat the feedback are asked for once more."""
 
     async def backward(
         self,
@@ -46,8 +56,15 @@ class PromptBackward:
         """Return one text for each target."""
         groups = [[target] for target in targets] if self.per_edge else [list(targets)]
         work = {"output": output, "gradients": as_gradients(gradient)}
+        said = [str(one.value) for one in work["gradients"]]
         answers = await together(
-            self.ask.send(llm, node.name, {**self._variables(node, operands, group), **work}, group)
+            self.ask.send(
+                llm,
+                node.name,
+                {**self._variables(node, operands, group), **work},
+                group,
+                accept=_asking_once_for_more_than(said) if self.rules else _taking_all,
+            )
             for group in groups
         )
         texts = {name: text for answered in answers for name, text in answered.texts.items()}
@@ -74,14 +91,49 @@ class PromptBackward:
             for name, value in operands.predecessors.items()
             if not hidden or name in targets
         }
+        told = {name: text for name, text in node.told.items() if name in seen}
         return {
             **seen,
             **operands.parameters,
             "node": node.beside(seen) if hidden else node,
             "predecessors": shown(seen),
+            "alike": _alike(seen, told),
             "targets": list(targets),
             "parameters": dict(operands.parameters),
         }
+
+
+def _alike(values: Mapping[str, Any], told: Mapping[str, str]) -> list[list[str]]:
+    """Return the groups of values that are equal, from members that are told the same."""
+    groups: dict[str, list[str]] = {}
+    for name, text in told.items():
+        groups.setdefault(repr((text, values[name])), []).append(name)
+    return [names for names in groups.values() if len(names) > 1]
+
+
+def _asking_once_for_more_than(said: Sequence[str]) -> Callable[[Mapping[str, str]], None]:
+    """Return what refuses, the first time, gradients that only repeat what was said."""
+    known, asked = set(_words(" ".join(said))), False
+
+    def accept(texts: Mapping[str, str]) -> None:
+        nonlocal asked
+        repeating = [name for name, text in texts.items() if known.issuperset(_words(text))]
+        if repeating and not asked:
+            asked = True
+            raise ReplyError(
+                f"what it says of {listed(repeating)} only repeats the feedback; "
+                "state the rule by which the right value is found"
+            )
+
+    return accept
+
+
+def _taking_all(texts: Mapping[str, str]) -> None:
+    """Take any gradients."""
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in re.findall(r"\w+", text.lower()) if word not in _EMPTY_WORDS]
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from sgdflow.executor.samples import sample_operands
 from sgdflow.executor.walk import Failure, walk
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Ask, Call
-from sgdflow.prompting.templates import shortened, shown
+from sgdflow.prompting.values import shortened, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +50,18 @@ class PromptForward:
     """A forward function that asks a model."""
 
     ask: Ask
+    system: str = ""
+    about: str = ""
+    """What writers are told of the model."""
 
     async def forward(self, node: View, operands: Operands, llm: LLM) -> Computed:
         """Return the model's output."""
-        answered = await self.ask.send(llm, node.name, _variables(node, operands))
+        answered = await self.ask.send(llm, node.name, self._variables(node, operands))
         return Computed(answered.texts[""], (answered.call,))
 
     def problems(self, node: Node) -> Iterator[str]:
         """Yield what is wrong with the template for this node."""
-        sample = _variables(*sample_operands(node))
+        sample = self._variables(*sample_operands(node))
         yield from self.ask.problems(sample, f"node '{node.name}'")
 
     def unshown(self, node: Node) -> Sequence[str]:
@@ -71,6 +74,21 @@ class PromptForward:
             for name in names
             if not said & {name, group} and (group == "predecessors" or "node" not in said)
         ]
+
+    def frame(self, node: View, operands: Operands) -> str:
+        """Return what the model is sent, as one text."""
+        messages = self.ask.messages(self._variables(node, operands))
+        return "\n\n".join(f"[{said.role}]\n{said.content}" for said in messages)
+
+    def _variables(self, node: View, operands: Operands) -> Mapping[str, Any]:
+        """Return what a forward template may use; operands also stand under their own names."""
+        return {
+            **operands.all(),
+            "node": node,
+            "system": self.system,
+            "predecessors": shown(operands.predecessors),
+            "parameters": dict(operands.parameters),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,16 +126,6 @@ async def forward_pass(
     in_order |= {name: computed.value for name, computed in walked.results.items()}
     calls = {name: computed.calls for name, computed in walked.results.items()}
     return ForwardPass(example, in_order, calls, walked.failures)
-
-
-def _variables(node: View, operands: Operands) -> Mapping[str, Any]:
-    """Return what a forward template may use; operands also stand under their own names."""
-    return {
-        **operands.all(),
-        "node": node,
-        "predecessors": shown(operands.predecessors),
-        "parameters": dict(operands.parameters),
-    }
 
 
 def given_written(graph: Graph) -> frozenset[str]:

@@ -18,7 +18,7 @@ Parameters = Mapping[str, Any]
 
 RESERVED = frozenset(
     "node predecessors targets parameters output gradients reply members examples "
-    "parameter inputs target score loss".split()
+    "parameter inputs target score loss mark system".split()
 )
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -54,6 +54,8 @@ class View:
     parameters: Mapping[str, Any]
     told: Mapping[str, str] = field(default_factory=dict)
     """What each predecessor that is told something is told; inputs and code are told nothing."""
+    given: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What each predecessor that is told something is given."""
 
     def beside(self, seen: Collection[str]) -> View:
         """Return the place as somebody knows it who sees only these predecessors."""
@@ -196,7 +198,9 @@ class Graph:
         told = {local: parameters[full] for local, full in node.parameters.items()}
         users = tuple(self._view(successor, parameters, ()) for successor in successors)
         before = {p: self._told(p, parameters) for p in node.predecessors}
-        return View(name, node.predecessors, users, told, {p: t for p, t in before.items() if t})
+        asked = {p: t for p, t in before.items() if t}
+        given = {p: self.nodes[p].predecessors for p in asked}
+        return View(name, node.predecessors, users, told, asked, given)
 
     def _told(self, variable: str, parameters: Parameters) -> str:
         node = self.nodes.get(variable)

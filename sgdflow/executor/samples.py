@@ -34,4 +34,6 @@ def sample_operands(node: Node) -> tuple[View, Operands]:
     )
     successor = View("successor", (node.name,), (), {"instruction": "..."})
     told = dict.fromkeys(node.predecessors, "...")
-    return View(node.name, node.predecessors, (successor,), operands.parameters, told), operands
+    given = dict.fromkeys(node.predecessors, ("...",))
+    place = View(node.name, node.predecessors, (successor,), operands.parameters, told, given)
+    return place, operands

@@ -24,6 +24,8 @@ from sgdflow.prompting.ask import Ask
 from sgdflow.prompting.replies import ReplyFormat
 from sgdflow.update import CallableUpdate, Decision, Gate, Proposal, Situation, StepCalls
 from sgdflow.update import evidence as items
+from sgdflow.update.checks import no_check
+from sgdflow.update.rewrite import Rewrite
 
 Taken = Mapping[str, Spent]
 
@@ -162,6 +164,8 @@ def _pretended(thing: Any) -> Any:
         for one in fields(thing)
         if isinstance(ask := getattr(thing, one.name), Ask)
     }
+    if isinstance(thing, Rewrite):
+        thing = replace(thing, check=no_check)
     return replace(thing, **asks) if asks else thing
 
 
@@ -178,7 +182,13 @@ def _differentiation(method: Method) -> Any:
 
 
 def _any(declared: ReplyFormat, longest: int | None) -> _AnyReply:
-    return _AnyReply(declared.format, declared.tag, declared.partial, longest=longest)
+    return _AnyReply(
+        declared.format,
+        declared.tag,
+        declared.partial,
+        reasoning=declared.reasoning,
+        longest=longest,
+    )
 
 
 def _digest(*parts: object) -> str:

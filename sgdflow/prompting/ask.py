@@ -8,8 +8,10 @@ from typing import Any
 
 from sgdflow.errors import CallFailed, NodeFailed, PromptError, ReplyError, listed, plural
 from sgdflow.llm import LLM, Message, Reply, Usage
+from sgdflow.prompting.marks import MARK
 from sgdflow.prompting.replies import ReplyFormat
-from sgdflow.prompting.templates import Prompts, shortened
+from sgdflow.prompting.templates import Prompts
+from sgdflow.prompting.values import shortened
 
 AGAIN = "reply/again.jinja"
 _APART = 1000
@@ -56,7 +58,16 @@ class Ask:
         self, variables: Mapping[str, Any], names: Sequence[str] = ()
     ) -> tuple[Message, ...]:
         """Render the prompt without sending it."""
-        return self.prompts.messages(self.prompt, {**variables, "reply": self.reply.asking(names)})
+        return self._prompt(variables, names)[0]
+
+    def _prompt(
+        self, variables: Mapping[str, Any], names: Sequence[str]
+    ) -> tuple[tuple[Message, ...], ReplyFormat]:
+        """Return the prompt, and the form of reply that it asks for."""
+        mark = self.prompts.mark(self.prompt, variables, self.reply.tag)
+        form = replace(self.reply, tag=f"{self.reply.tag}{mark}")
+        asking = {"reply": form.asking(names), MARK: mark}
+        return self.prompts.messages(self.prompt, {**variables, **asking}), form
 
     async def send(
         self,
@@ -74,7 +85,7 @@ class Ask:
         apart several replies to the same prompt.
         """
         try:
-            messages = self.messages(variables, names)
+            messages, form = self._prompt(variables, names)
         except PromptError as error:  # it fitted the sample, not this example's values
             raise NodeFailed(str(error)) from error
         call = Call(node, self.role, messages, "", Usage())
@@ -87,12 +98,12 @@ class Ask:
                 raise NodeFailed(str(error), (call,), error.kind) from error
             call = replace(call, reply=reply.text, usage=call.usage + reply.usage)
             try:
-                texts = self._read(reply, names)
+                texts = _read(reply, form, names)
                 accept(texts)
             except ReplyError as error:
                 kind = error.kind
                 call = replace(call, malformed=(*call.malformed, str(error)))
-                conversation = (*messages, *self._again(reply, names, error, attempt + 1))
+                conversation = (*messages, *self._again(reply, form, names, error, attempt + 1))
                 continue
             return Answered(texts, call)
         raise NodeFailed(
@@ -115,17 +126,17 @@ class Ask:
                 "use tagged or json."
             )
 
-    def _read(self, reply: Reply, names: Sequence[str]) -> Mapping[str, str]:
-        if not reply.text.strip():
-            raise ReplyError("it is empty", "truncated" if reply.truncated else "empty")
-        return self.reply.read(reply.text, names, cut=reply.truncated)
-
     def _again(
-        self, reply: Reply, names: Sequence[str], error: ReplyError, attempt: int
+        self,
+        reply: Reply,
+        form: ReplyFormat,
+        names: Sequence[str],
+        error: ReplyError,
+        attempt: int,
     ) -> tuple[Message, ...]:
         """Return what is said after a reply that could not be used: what it was, and what for."""
         cut = error.kind == "truncated"
-        variables = {"reason": str(error), "truncated": cut, "reply": self.reply.asking(names)}
+        variables = {"reason": str(error), "truncated": cut, "reply": form.asking(names)}
         quoted = shortened(reply.text.strip(), _QUOTED) or "(empty)"
         looping = cut and repeats_itself(reply.text)
         return (
@@ -143,3 +154,9 @@ def repeats_itself(text: str) -> bool:
     """Return whether a text ends in a loop: then it would fill any limit."""
     end = text[-_LOOP:]
     return len(text) >= 3 * _LOOP and text.count(end) >= 3
+
+
+def _read(reply: Reply, form: ReplyFormat, names: Sequence[str]) -> Mapping[str, str]:
+    if not reply.text.strip():
+        raise ReplyError("it is empty", "truncated" if reply.truncated else "empty")
+    return form.read(reply.text, names, cut=reply.truncated)

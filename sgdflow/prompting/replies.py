@@ -33,6 +33,8 @@ class ReplyFormat:
     """What a single text without its tags is taken for; an unclosed tag then takes what follows."""
     truncated: Literal["fail", "keep"] = "fail"
     """keep: a text that was cut off at the token limit is used as far as it goes."""
+    reasoning: Literal["first", "optional", "none"] = "optional"
+    """Whether the prompt asks the model to write down its reasoning before the text that counts."""
 
     @property
     def template(self) -> str:
@@ -41,7 +43,9 @@ class ReplyFormat:
 
     def asking(self, names: Sequence[str] = ()) -> Asking:
         """Return what templates need to ask for this format."""
-        return Asking(self.template, self.tag, tuple(names), self.partial, self.format)
+        return Asking(
+            self.template, self.tag, tuple(names), self.partial, self.format, self.reasoning
+        )
 
     def accepts(self, names: Sequence[str]) -> bool:
         """Return whether a reply in this format can tell these names apart."""
@@ -178,6 +182,7 @@ class Asking:
     names: tuple[str, ...]
     partial: bool = False
     format: str = "tagged"
+    reasoning: str = "optional"
 
 
 def _some_of(found: Mapping[str, object], names: Sequence[str]) -> Mapping[str, str]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import traceback
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,12 +25,16 @@ from jinja2 import (
 )
 from jinja2.exceptions import SecurityError
 
-from sgdflow.errors import PromptError, did_you_mean, listed, plural
+from sgdflow.errors import PromptError, did_you_mean, listed
 from sgdflow.llm import Message
+from sgdflow.prompting.marks import MARK, mark_for, marked_tags
 from sgdflow.prompting.sandbox import Sandbox, one_rendering
 from sgdflow.prompting.turns import Role, turns, unsent
+from sgdflow.prompting.values import as_text, quoted
 
 SHIPPED_PREFIX = "sgdflow"
+FULL = "full"
+"""Names the templates as they are."""
 
 
 @dataclass(frozen=True)
@@ -43,23 +46,52 @@ class Prompts:
 
     folders: tuple[Path, ...]
 
+    def in_words(self, words: str) -> Prompts:
+        """Return the same templates, where those in the folder `words` hide others of their name.
+
+        "full" is all as it is. Raises PromptError where no template folder has such a folder.
+        """
+        if words == FULL:
+            return self
+        own = tuple(folder / words for folder in self.folders if (folder / words).is_dir())
+        if not own:
+            looked = listed(str(folder) for folder in self.folders)
+            raise PromptError(
+                f"method.words: there is no folder '{words}' of templates. Looked in: {looked}. "
+                "full takes the templates as they are; short comes with sgdflow."
+            )
+        return replace(self, folders=(*own, *self.folders))
+
     @cached_property
     def _environment(self) -> Sandbox:
         folders: list[BaseLoader] = [FileSystemLoader(folder) for folder in self.folders]
         shipped = PrefixLoader({SHIPPED_PREFIX: FileSystemLoader(self.folders[-1])})
-        return Sandbox(
+        environment = Sandbox(
             loader=ChoiceLoader([*folders, shipped]),
             undefined=StrictUndefined,
             autoescape=False,
             keep_trailing_newline=False,
             trim_blocks=True,
             lstrip_blocks=True,
-            finalize=_as_text,
+            finalize=as_text,
         )
+        environment.filters["quoted"] = quoted
+        return environment
+
+    def mark(self, name: str, variables: Mapping[str, Any], *tags: str) -> str:
+        """Return what a template's tags need so that no value can be taken for one of them.
+
+        `tags` are further names of tags in the prompt or its reply.
+        """
+        parameters = variables.get("parameters")
+        named = parameters if isinstance(parameters, Mapping) else ()
+        return mark_for(variables, {*self._tags(name), *named, *tags})
 
     def messages(self, name: str, variables: Mapping[str, Any]) -> tuple[Message, ...]:
         """Render a chat: its blocks are turns, in order; without any the whole is the user's."""
         try:
+            if MARK not in variables:
+                variables = {**variables, MARK: self.mark(name, variables)}
             texts = self._blocks(self._load(name), variables)
         except PromptError:
             raise
@@ -111,7 +143,7 @@ class Prompts:
         except UnicodeDecodeError:
             yield f"{_shown(name)}: is not UTF-8 text."
             return
-        unknown = list(self._unknown(name, sample, owner, seen=set()))
+        unknown = list(self._unknown(name, {*sample, MARK}, owner, seen=set()))
         unknown = unknown or list(unsent(self._chain(name)))
         yield from unknown
         if not unknown:
@@ -124,6 +156,17 @@ class Prompts:
         """Return the variables that a template, or one that it may refer to, speaks of."""
         trees = map(self._environment.parse, self.closure([name]).values())
         return frozenset(v for tree in trees for v in meta.find_undeclared_variables(tree))
+
+    def _tags(self, name: str) -> frozenset[str]:
+        """Return the tags that a template, or one it may refer to, marks."""
+        known = self._known_tags
+        if name not in known:
+            known[name] = marked_tags(self.closure([name]).values())
+        return known[name]
+
+    @cached_property
+    def _known_tags(self) -> dict[str, frozenset[str]]:
+        return {}
 
     def source(self, name: str) -> str:
         """Return the text of a template file."""
@@ -244,37 +287,6 @@ def _computed(tree: nodes.Template) -> Iterator[bool]:
                 pass
             case _:
                 yield True
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A variable as templates see it."""
-
-    name: str
-    value: Any
-    told: str = ""
-    """What the node that wrote it is told to do; empty for inputs and code."""
-
-
-def shown(values: Mapping[str, Any], told: Mapping[str, str] | None = None) -> Sequence[Shown]:
-    """Return variables for a template, in order."""
-    return [Shown(name, value, (told or {}).get(name, "")) for name, value in values.items()]
-
-
-def shortened(text: str, most: int = 2000) -> str:
-    """Return a text that nobody bounded, such as a runaway reply, without its middle."""
-    if len(text) <= most:
-        return text
-    head, tail = most * 3 // 4, most // 4
-    left = f"{plural(len(text) - head - tail, 'character')} left out"
-    return f"{text[:head]}\n[... {left} ...]\n{text[-tail:]}"
-
-
-def _as_text(value: Any) -> Any:
-    """Show structured values as JSON, as a reader (and a model) expects them."""
-    if isinstance(value, dict | list | tuple):
-        return json.dumps(value, ensure_ascii=False, default=str)
-    return value
 
 
 def _shown(name: str) -> str:

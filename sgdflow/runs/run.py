@@ -18,7 +18,7 @@ from sgdflow.descent import Descent, Scores, Step
 from sgdflow.errors import plural
 from sgdflow.executor.evaluation import Evaluator, unanswered_words
 from sgdflow.executor.progress import Progress
-from sgdflow.llm import Metered
+from sgdflow.llm import Metered, Spent
 from sgdflow.plan.estimate import shortage
 from sgdflow.records import (
     FORMAT,
@@ -108,6 +108,7 @@ async def evaluate(
         },
         "examples": dict(evaluation.scores),
         **spent_record(llm.spent(), llm.by_node()),
+        "faults": dict(sum(llm.spent().values(), Spent()).faults),
         "seconds": round(time.monotonic() - began, 3),
     }
     record: dict[str, Any] = clean(found)

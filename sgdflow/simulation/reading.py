@@ -6,17 +6,14 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from sgdflow.llm import Message
 
-_SECTION = re.compile(
-    r'<(?P<tag>[a-z_]\w*)(?: name="(?P<name>[^"]*)")?(?: from="(?P<source>[^"]*)")?>'
-    r"\s*\n?(?P<body>.*?)\n?\s*</(?P=tag)>",
-    re.DOTALL | re.IGNORECASE,
-)
+_MARKED = re.compile(r"<[a-z_]\w*(?P<mark>(?:-[0-9a-f]{4,})?)(?: (?:name|from)=\"[^\"]*\")?>", re.I)
 _REPLY_HEADING = re.compile(r"^# How to reply$", re.MULTILINE)
-_ASKED_BY_NAME = re.compile(r'<(\w+) name="([^"]+)">\.\.\.</\1>')
-_ASKED_BETWEEN = re.compile(r"between <(\w+)> and </\1>")
+_ASKED_BY_NAME = re.compile(r'<([\w-]+) name="([^"]+)">\.\.\.</\1>')
+_ASKED_BETWEEN = re.compile(r"between <([\w-]+)> and </\1>")
 _ASKED_BY_NUMBER = re.compile(r"^(\d+)\. \((.+?)\) \.\.\.$", re.MULTILINE)
 _LINE = re.compile(
     r"^`(\w+)` = (model|python [\w.]+)\(([^;)\n]*)(?:; (?:told )?([^)\n]*))?\)$", re.MULTILINE
@@ -140,27 +137,29 @@ def read(messages: Sequence[Message], seed: int = 0) -> tuple[Prompt, Asked]:
     """Return what the prompt wants done and in which form."""
     text = next(m.content for m in messages if m.role == "user")
     body, asked = _split(text)
-    found = [match for match in _SECTION.finditer(body)]
+    first = _MARKED.search(body)
+    sections = _sections(first["mark"] if first else "")
+    found = [match for match in sections.finditer(body)]
     by_tag = [(m["tag"].lower(), m["name"] or "", m["body"].strip()) for m in found]
-    examples = tuple(_seen(content) for tag, _, content in by_tag if tag == "example")
+    examples = tuple(_seen(content, sections) for tag, _, content in by_tag if tag == "example")
     parameters = {name: content for tag, name, content in by_tag if tag == "parameter"}
     if parameters and asked.names:
         fixed = {name: content for tag, name, content in by_tag if tag == "fixed"}
         return Redesign(_lines(body), _last(body), parameters, fixed, examples, seed), asked
     if parameters:
         parameter = next(iter(parameters.values()))
-        if asked.tag == "critique":
+        if asked.tag.partition("-")[0] == "critique":
             return Review(parameter, examples, seed), asked
         attempts = tuple(_attempt(name, text) for tag, name, text in by_tag if tag == "attempt")
         return Rewrite(parameter, examples, seed, attempts, text), asked
     expected = [content for tag, _, content in by_tag if tag == "expected"]
     if expected:
-        return Assess(_seen(body).output, expected[-1]), asked
+        return Assess(_seen(body, sections).output, expected[-1]), asked
     known = {"variable", "output", "feedback", "example"}
     told = [content for tag, _, content in by_tag if tag not in known]
     system = [m.content for m in messages if m.role == "system"]
     instruction = "\n".join(told if told else system)
-    seen = _seen(body)
+    seen = _seen(body, sections)
     if any(tag == "output" for tag, _, _ in by_tag):
         return Critique(instruction, seen, asked.names), asked
     return Work(instruction, seen.variables or {"question": body}), asked
@@ -203,10 +202,20 @@ def _attempt(name: str, text: str) -> Attempt:
     return Attempt(text, float(score[1].rstrip(".")) if score else None)
 
 
-def _seen(body: str) -> Seen:
+@lru_cache(maxsize=64)
+def _sections(mark: str) -> re.Pattern[str]:
+    """Return what finds the sections of a prompt whose tags bear this mark."""
+    return re.compile(
+        rf'<(?P<tag>[a-z_]\w*){mark}(?: name="(?P<name>[^"]*)")?(?: from="(?P<source>[^"]*)")?>'
+        rf"\s*\n?(?P<body>.*?)\n?\s*</(?P=tag){mark}>",
+        re.DOTALL | re.IGNORECASE,
+    )
+
+
+def _seen(body: str, sections: re.Pattern[str]) -> Seen:
     variables: dict[str, str] = {}
     output, feedback = "", []
-    for match in _SECTION.finditer(body):
+    for match in sections.finditer(body):
         tag, content = match["tag"].lower(), match["body"].strip()
         if tag == "variable":
             variables[match["name"] or ""] = content

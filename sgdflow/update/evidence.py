@@ -41,7 +41,12 @@ class Item:
     output: Any
     gradients: Gradients
     """Empty where the method makes no backward pass."""
+    reasoning: str = ""
+    """What its model wrote besides the output."""
 
+
+_TAGS = 40
+"""Characters that tags around an output take."""
 
 Evidence = Mapping[str, tuple[Item, ...]]
 """Parameter name -> its items, by example and then by node; only parameters that have some."""
@@ -159,7 +164,16 @@ def _item(
         if not gradients:
             return None
     predecessors = {p: passed.values[p] for p in graph.nodes[name].predecessors}
-    return Item(passed.example, name, predecessors, passed.produced(name), gradients)
+    output = passed.produced(name)
+    return Item(passed.example, name, predecessors, output, gradients, _reasoning(passed, name))
+
+
+def _reasoning(passed: ForwardPass, name: str) -> str:
+    """Return the whole reply that an output was read from; empty where it holds no more."""
+    calls = passed.calls.get(name, ())
+    reply = calls[-1].reply.strip() if calls else ""
+    more = len(reply) - len(str(passed.produced(name)))
+    return reply if more > _TAGS else ""
 
 
 def _gradients(parameter: str, node: str, passed: BackwardPass | None) -> Gradients:

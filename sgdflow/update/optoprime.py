@@ -13,9 +13,10 @@ from sgdflow.executor.graph import Graph, Node, Parameters, View
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Ask
 from sgdflow.prompting.dressing import unfenced_like
-from sgdflow.prompting.templates import shown
+from sgdflow.prompting.values import shown
+from sgdflow.update.checks import check_length
 from sgdflow.update.evidence import Learned
-from sgdflow.update.prompt_views import check_length, not_texts, score_words
+from sgdflow.update.prompt_views import not_texts, score_words
 from sgdflow.update.rule import Past, Proposal, Situation, StepCalls
 
 
@@ -83,6 +84,7 @@ class Whole:
         names = graph.optimisable
         example = {
             "predecessors": shown(dict.fromkeys((*graph.inputs, *graph.nodes), "...")),
+            "reasoning": "",
             "output": "...",
             "gradients": [Gradient(LOSS, "...")],
         }
@@ -139,7 +141,12 @@ def _executed(graph: Graph, one: Learned) -> Mapping[str, Any]:
     output = one.forward.produced(one.forward.end(graph.output))
     values.pop(graph.output, None)
     gradients = [Gradient(LOSS, one.feedback)]
-    return {"predecessors": shown(values), "output": output, "gradients": gradients}
+    return {
+        "predecessors": shown(values),
+        "reasoning": "",
+        "output": output,
+        "gradients": gradients,
+    }
 
 
 def _tries(history: Sequence[Past], count: int) -> Sequence[Try]:

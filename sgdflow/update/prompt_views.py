@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sgdflow.errors import ReplyError
 from sgdflow.executor.gradients import Gradient
 from sgdflow.executor.graph import Graph, View
-from sgdflow.prompting.templates import shown
+from sgdflow.prompting.values import shown
 from sgdflow.update.evidence import Item
 from sgdflow.update.rule import Past, Situation
 
@@ -62,6 +61,7 @@ def examples(items: Sequence[Item]) -> Sequence[Mapping[str, Any]]:
         {
             "node": item.node,
             "predecessors": shown(item.predecessors),
+            "reasoning": item.reasoning,
             "output": item.output,
             "gradients": item.gradients,
         }
@@ -99,12 +99,6 @@ def stands(history: Sequence[Past], name: str, count: int) -> Sequence[Stand]:
         if name in past.evidence
     ]
     return found[len(found) - count :] if count < len(found) else found
-
-
-def check_length(text: str, most: int | None) -> None:
-    """Raise ReplyError where a text is too long to be used."""
-    if most is not None and len(text) > most:
-        raise ReplyError(f"it has {len(text)} characters; at most {most} may be used")
 
 
 def not_texts(graph: Graph, optimised: Sequence[str]) -> Iterator[str]:

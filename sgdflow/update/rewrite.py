@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sgdflow.errors import NodeFailed
@@ -13,13 +14,13 @@ from sgdflow.executor.walk import together
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Ask, Call
 from sgdflow.prompting.dressing import unfenced_like
+from sgdflow.update.checks import check_length, no_check
 from sgdflow.update.evidence import Item
 from sgdflow.update.prompt_views import (
     SAMPLE_ITEM,
     SAMPLE_MEMBER,
     Attempt,
     Stand,
-    check_length,
     examples,
     members,
     not_texts,
@@ -27,6 +28,7 @@ from sgdflow.update.prompt_views import (
     stands,
 )
 from sgdflow.update.rule import Proposal, Situation, StepCalls
+from sgdflow.update.standing import Frame, Standing, about, frames, standing, successes
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,10 @@ class Rewrite:
     """How many of the latest steps are shown, with the text as it stood and its gradients."""
     constraints: tuple[str, ...] = ()
     """What every text has to keep to; shown, and not checked."""
+    successes: int = 0
+    """How many right answers are shown beside the failures."""
+    check: Callable[[str, str, Sequence[Item]], None] = no_check
+    """Raises ReplyError for a text that is no use: (new text, old text, evidence)."""
 
     async def propose(self, situation: Situation, llm: LLM) -> Proposal:
         """Return the rewritten texts."""
@@ -74,6 +80,11 @@ class Rewrite:
         sample = {
             "parameter": {"name": "parameter", "text": "..."},
             **self._work([SAMPLE_MEMBER], [SAMPLE_ITEM]),
+            "frames": [Frame("node", "...")],
+            "about": "...",
+            "standing": Standing(0.5, 2, "...", "..."),
+            "successes": examples([SAMPLE_ITEM]),
+            "others": ["other"],
             "attempts": [Attempt("...", 0.5, 0.5, "..."), Attempt("...", None, 0.5, "...", 0.4)],
             "stands": [Stand(1, "...", [Gradient("successor", "...")])],
         }
@@ -95,6 +106,11 @@ class Rewrite:
         variables = {
             "parameter": {"name": name, "text": situation.parameters[name]},
             **self._work(members(situation, name), situation.evidence[name]),
+            "frames": frames(situation, name),
+            "about": about(situation, name),
+            "standing": standing(situation),
+            "successes": examples(successes(situation, name, self.successes)),
+            "others": [other for other in situation.evidence if other != name],
             "attempts": rejected(situation.history, name, self.memory),
             "stands": stands(situation.history, name, self.momentum),
         }
@@ -107,7 +123,9 @@ class Rewrite:
                 calls.append(review.call)
                 critique = review.texts[""]
             variables = {**variables, "critique": critique}
-            answered = await self.ask.send(llm, name, variables, accept=self._accept, sample=sample)
+            answered = await self.ask.send(
+                llm, name, variables, accept=partial(self._accept, name, situation), sample=sample
+            )
         except NodeFailed as error:
             return _Written(None, str(error), (*calls, *error.calls))
         text = unfenced_like(answered.texts[""], situation.parameters[name])
@@ -121,5 +139,7 @@ class Rewrite:
             "max_characters": self.max_characters,
         }
 
-    def _accept(self, texts: Mapping[str, str]) -> None:
+    def _accept(self, name: str, situation: Situation, texts: Mapping[str, str]) -> None:
         check_length(texts[""], self.max_characters)
+        before = str(situation.parameters[name])
+        self.check(texts[""], before, situation.evidence[name])

@@ -84,6 +84,10 @@ class Situation:
     """Scores parameters on the step's batch; what is known is not computed again."""
     random: Random = field(default_factory=lambda: Random(0))
     """The step's own, derived from the seed."""
+    standing: Evaluation = field(default_factory=lambda: Evaluation({}))
+    """What is known of the parameters as they stand."""
+    targets: Mapping[str, Any] = field(default_factory=dict)
+    """What was expected, by example."""
     variant: int = 0
     """Which of the step's proposals this is."""
 

@@ -14,7 +14,8 @@ from sgdflow.executor.walk import together
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Answered, Ask
 from sgdflow.prompting.dressing import unfenced_like
-from sgdflow.update.prompt_views import SAMPLE_MEMBER, Attempt, check_length, members, not_texts
+from sgdflow.update.checks import check_length
+from sgdflow.update.prompt_views import SAMPLE_MEMBER, Attempt, members, not_texts
 from sgdflow.update.rule import Proposal, Scored, Situation, StepCalls
 
 

@@ -56,7 +56,7 @@ FILES: Mapping[str, str] = {
     "prompts/part.jinja": "A\n\n{{ parameters.tone }}",
     "prompts/syntax.jinja": "A\n{% for %}",
 }
-FORWARD = "It has: instruction, node, order, parameters, predecessors, reply."
+FORWARD = "It has: instruction, mark, node, order, parameters, predecessors, reply, system."
 LOOKED = "Looked in: {cwd}/prompts, {shipped}."
 MODULES = "Modules are looked for in the working directory and among the installed packages."
 HAS_OWN = "Every variable needs a name of its own."
@@ -294,8 +294,8 @@ DECLARED: Mapping[str, Case] = {
         "method.loss.prompt: wrong.jinja\nmethod.update.prompt: no.jinja\nmethod.backward.prompt: syntax.jinja",
         [
             "method.backward: prompts/syntax.jinja, line 2: Expected an expression, got 'end of statement block'",
-            "method.loss: prompts/wrong.jinja, line 3: uses 'hint', which the loss does not have. Did you mean 'inputs'? It has: inputs, output, reading, score, target.",
-            "method.loss: prompts/wrong.jinja, line 2: uses 'ordr', which the loss does not have. It has: inputs, output, reading, score, target.",
+            "method.loss: prompts/wrong.jinja, line 3: uses 'hint', which the loss does not have. Did you mean 'inputs'? It has: inputs, mark, output, reading, score, target.",
+            "method.loss: prompts/wrong.jinja, line 2: uses 'ordr', which the loss does not have. It has: inputs, mark, output, reading, score, target.",
             f"method.update: there is no template 'no.jinja'. Did you mean 'wrong.jinja'? {LOOKED}",
         ],
     ),

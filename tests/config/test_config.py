@@ -473,7 +473,7 @@ COMMANDS = re.findall(r"^  ([a-z]+) {2,}", USAGE, re.MULTILINE)
 COMPLETIONS: Mapping[str, Sequence[str]] = {
     "sgdflow ": COMMANDS,
     "sgdflow opt": ["optimize"],
-    "sgdflow optimize graph=h": ["graph=hints"],
+    "sgdflow optimize graph=h": ["graph=hints", "graph=hints_divided"],
     "sgdflow  graph  graph=hints method.gate.": [
         "method.gate.examples=",
         "method.gate.first=",

@@ -89,7 +89,7 @@ class World:
     """Of the instruction of `answer`."""
 
     def __call__(self, role: str, node: str, messages: Sequence[Message]) -> Said:
-        prompt = messages[1].content
+        prompt = next(m for m in messages if m.role == "user").content
         if role == "optimizer":
             learn = self.learn if node == RECALL else self.style
             letters = re.findall(r"It should be ([A-Z])\.", prompt)

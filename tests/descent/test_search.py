@@ -44,7 +44,7 @@ def scored(made: Run) -> Counter[tuple[str, str]]:
     found: Counter[tuple[str, str]] = Counter()
     for request in made.llm.requests:
         if request.node == "recall" and request.role == "forward":
-            text = request.messages[1].content
+            text = next(m for m in request.messages if m.role == "user").content
             letter = text.split('<variable name="letter">\n')[1][0]
             found[letter, text.split("<instruction>\n")[1]] += 1
     return found
@@ -182,7 +182,11 @@ def mixed(method: Method) -> Run:
     world = World(add_what_was_missing, ruin)
 
     def script(role: str, node: str, messages: Sequence[Message]) -> Said:
-        if node == "answer" and role == "forward" and "Say nothing." in messages[1].content:
+        if (
+            node == "answer"
+            and role == "forward"
+            and "Say nothing." in "".join(m.content for m in messages)
+        ):
             return "nothing"
         return world(role, node, messages)
 

@@ -456,9 +456,9 @@ def test_a_code_node_passes_on_what_it_was_told_with_what_it_computed() -> None:
     (gradient,) = made.gradients["writer"]
     assert gradient.source == "shout"
     for part in (
-        '<variable name="writer">\nsoft\n</variable>',
-        "<output>\nSOFT!\n</output>",
-        '<feedback from="end">\nBe louder.\n</feedback>',
+        '<value name="writer">\nsoft\n</value>',
+        "<computed>\nSOFT!\n</computed>",
+        '<said from="end">\nBe louder.\n</said>',
     ):
         assert part in gradient.value
 

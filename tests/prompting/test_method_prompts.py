@@ -21,9 +21,11 @@ from sgdflow.executor.loss import ANSWERED, Reading, unread
 from sgdflow.executor.walk import Failure
 from sgdflow.llm import Message
 from sgdflow.prompting.replies import ReplyFormat
-from sgdflow.prompting.templates import Prompts, shown
+from sgdflow.prompting.templates import Prompts
+from sgdflow.prompting.values import shown
 from sgdflow.update.optoprime import Line, Try
 from sgdflow.update.prompt_views import Attempt, Stand
+from sgdflow.update.standing import Frame, Standing
 
 GOLDEN = Path(__file__).parent / "golden_methods"
 PROMPTS = Prompts(prompt_folders(Path(os.devnull)))
@@ -60,6 +62,7 @@ def _work(targets: Sequence[str], names: Sequence[str]) -> Mapping[str, Any]:
         "parameters": dict(_view("desk").parameters),
         "output": "19",
         "gradients": (Gradient(LOSS, ITS_FEEDBACK),),
+        "alike": [],
         "reply": GRADIENT.asking(targets),
     }
 
@@ -68,6 +71,7 @@ def _rewrite(reply: ReplyFormat, **more: Any) -> Mapping[str, Any]:
     example = {
         "node": "weight",
         "predecessors": shown({"order": VALUES["order"]}),
+        "reasoning": "",
         "output": VALUES["weight"],
         "gradients": [Gradient("desk", "It should be 15.")],
     }
@@ -75,6 +79,11 @@ def _rewrite(reply: ReplyFormat, **more: Any) -> Mapping[str, Any]:
         "attempts": [],
         "stands": [],
         "critique": "",
+        "frames": [],
+        "about": "",
+        "standing": None,
+        "successes": [],
+        "others": [],
         "constraints": [],
         "max_characters": None,
     }
@@ -89,6 +98,7 @@ def _program() -> Mapping[str, Any]:
     names = list(graph.optimisable)
     run = {
         "predecessors": shown(VALUES),
+        "reasoning": "",
         "output": "19",
         "gradients": [Gradient(LOSS, ITS_FEEDBACK)],
     }
@@ -112,7 +122,8 @@ def _program() -> Mapping[str, Any]:
 
 def _search(attempts: Sequence[Attempt]) -> Mapping[str, Any]:
     variables = _rewrite(IMPROVED, attempts=attempts, variant=2, breadth=4)
-    unused = ("examples", "stands", "critique", "constraints")
+    unused = {"examples", "stands", "critique", "constraints", "frames", "about", "standing"}
+    unused |= {"successes", "others"}
     return {name: value for name, value in variables.items() if name not in unused}
 
 
@@ -133,6 +144,13 @@ EVERYTHING = {
     "attempts": [ATTEMPT],
     "stands": [STAND],
     "critique": "It does not say what heavy costs.",
+    "frames": [Frame("weight", "[user]\nDo this: ...")],
+    "about": "a small model",
+    "standing": Standing(0.25, 4, '"19" 3 times, "22" 1 times', '"22" 4 times'),
+    "successes": [
+        {"predecessors": shown({"order": "Weight: light."}), "output": "5", "gradients": []}
+    ],
+    "others": ["desk.instruction"],
     "constraints": ["Keep to plain words."],
     "max_characters": 200,
 }
@@ -149,6 +167,8 @@ CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "optoprime": ("optimizer/optoprime.jinja", _program()),
     "copro-first": ("optimizer/copro.jinja", _search([])),
     "copro-later": ("optimizer/copro.jinja", _search([ATTEMPT, Attempt("Price it.", 0.5)])),
+    "short-joint": ("short/backward/joint.jinja", _work(["weight", "zone"], list(VALUES))),
+    "short-rewrite": ("short/optimizer/rewrite.jinja", _rewrite(IMPROVED, **EVERYTHING)),
     "textual-loss": ("loss/textual.jinja", _judged(ANSWERED)),
     "textual-loss-read": (
         "loss/textual.jinja",
@@ -178,7 +198,8 @@ def test_golden(name: str) -> None:
 
 def _users_messages() -> Iterator[str]:
     for template, variables in CASES.values():
-        yield PROMPTS.messages(template, variables)[-1].content
+        if not template.startswith("short/"):  # those begin with the form
+            yield PROMPTS.messages(template, variables)[-1].content
 
 
 def test_each_prompt_states_the_reply_format_once_and_last() -> None:

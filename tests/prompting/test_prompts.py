@@ -115,15 +115,17 @@ async def _play(say: Say, folders: tuple[Path, ...], **method: Any) -> Played:
     assert how.differentiation is not None
 
     def reply(role: str, node: str, messages: Sequence[Message]) -> str:
+        asking = next(m.content for m in messages if m.role == "user")
+        form = asking.rpartition("# How to reply")[2]
+        if role == "backward":
+            asked = re.findall(r'<([\w-]+) name="(\w+)">\.\.\.</\1>', form)
+            said = [f'<{tag} name="{t}">{say(f"{node} to {t}")}</{tag}>' for tag, t in asked]
+            return "\n".join(said)
+        (tag,) = re.findall(r"between <([\w-]+)> and </\1>", form)
         if role == "forward" and node == "hint_2" and len(messages) < 3:
-            return "<output>heavy</output> or <output>light</output>"  # which of them?
-        if role == "forward":
-            return f"Let me think.\n<output>{say(node)}</output>"
-        if role == "optimizer":
-            return f"<improved>{say(f'{node} anew')}</improved>"
-        asked = re.findall(r'<gradient name="(\w+)">\.\.\.</gradient>', messages[-1].content)
-        said = [f'<gradient name="{t}">{say(f"{node} to {t}")}</gradient>' for t in asked]
-        return "\n".join(said)
+            return f"<{tag}>heavy</{tag}> or <{tag}>light</{tag}>"  # which of them?
+        text = say(node) if role == "forward" else say(f"{node} anew")
+        return f"Let me think.\n<{tag}>{text}</{tag}>"
 
     llm = ScriptedLLM(reply)
     example = Example("1", {"question": say("question")}, say("target"))
@@ -263,7 +265,9 @@ def test_headings_and_values_stand_apart(name: str) -> None:
 
 
 def parsed(name: str) -> nodes.Template:
-    return Environment().parse(Prompts(SHIPPED).source(name))
+    environment = Environment()
+    environment.filters["quoted"] = str  # sgdflow's own
+    return environment.parse(Prompts(SHIPPED).source(name))
 
 
 def has() -> Mapping[str, set[str]]:
@@ -300,7 +304,7 @@ def test_first_line_of_a_template_tells_its_variables(name: str) -> None:
     opening = re.match(r"\{#-? (.+?)[.?] Variables: (.+?)\.\s*-?#\}", source)
     assert opening, "the template should open with {#- What it is for. Variables: a, b (...). -#}"
     told = set(re.sub(r"\([^)]*\)", "", opening[2]).replace(" ", "").split(","))
-    used = meta.find_undeclared_variables(parsed(name))
+    used = meta.find_undeclared_variables(parsed(name)) - {"mark"}  # every template has it
     assert used <= told <= has()[name]
 
 
@@ -354,7 +358,7 @@ def test_values_come_out_as_they_are(words: str) -> None:
     def say(name: str) -> str:
         return f"[{name}: {HOSTILE} {words}]"
 
-    played = play(say)
+    played = play(say, update={"checks": False})
     for text, names in values_in(played).items():
         assert [name for name in names if say(name) not in text] == []
     rewritten = {name: say(f"{name} anew") for name in played.graph.optimisable}
@@ -432,7 +436,8 @@ def test_template_without_blocks_is_the_message_of_the_user(tmp_path: Path) -> N
 
 
 def unknown(place: str, name: str, hint: str = "", has: str = "") -> str:
-    variables = f"hint_1, hint_2, instruction, {has}node, parameters, predecessors, question, reply"
+    variables = f"hint_1, hint_2, instruction, mark, {has}node, parameters, predecessors"
+    variables += ", question, reply, system"
     meant = f" Did you mean '{hint}'?" if hint else ""
     told = f"uses '{name}', which node 'draft' does not have.{meant} It has: {variables}, tone."
     return f"prompts/{place}: {told}"

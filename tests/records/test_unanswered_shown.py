@@ -46,7 +46,7 @@ class Rambling:
     def __call__(self, role: str, node: str, messages: Sequence[Message]) -> Said:
         if role == "optimizer":
             return "<improved>Be brief.</improved>"
-        prompt = messages[1].content
+        prompt = next(m for m in messages if m.role == "user").content
         order = prompt[prompt.index("Price this order") : prompt.index("</variable>")]
         if len(self.endless) < 2 and order not in self.endless:
             self.endless.append(order)

@@ -300,7 +300,8 @@ def test_momentum_shows_earlier_texts_with_their_gradients() -> None:
     _, _, llm = descend(Team(), steps=2, update=update)
     first, second = text_of(sent(llm, "optimizer")[0]), text_of(sent(llm, "optimizer")[3])
     assert '<past name="step 1">' not in first
-    assert '<past name="step 1">\nLeft task.\nFeedback: Change left here.' in second
+    told = '<feedback from="end">\nChange left here.\n</feedback>'
+    assert f'<past name="step 1">\nLeft task.\n{told}' in second
 
 
 def test_constraints_and_the_limit_are_told_and_the_limit_is_kept() -> None:

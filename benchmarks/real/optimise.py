@@ -1,0 +1,68 @@
+"""Does a real model get better? Methods, tasks and seeds on held-out items, exact paired tests.
+
+python benchmarks/real/optimise.py --url http://127.0.0.1:8080/v1 --data FOLDER_OF_BBH --out RUNS
+A run that is stopped goes on with the same words.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from pathlib import Path
+
+from running import Words, exact, run, settings
+
+
+def main() -> None:
+    """Run what is not there yet, and print a row for each run and each method."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    settings(parser)
+    parser.add_argument("--graph", default="single")
+    parser.add_argument("--methods", default="semantic,no_gradient,optoprime")
+    parser.add_argument("--seeds", default="0")
+    parser.add_argument("--train", type=int, default=24)
+    parser.add_argument("--test", type=int, default=60)
+    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--out", type=Path, required=True)
+    asked = parser.parse_args(namespace=Words())
+    print("| task | method | seed | test before | after | up | down | p |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    pooled: dict[str, Counter[str]] = {}
+    for method in asked.methods.split(","):
+        for task in asked.tasks.split(","):
+            for seed in asked.seeds.split(","):
+                found = one(asked, method, task, seed)
+                pooled.setdefault(method, Counter()).update(found)
+                print(row(task, method, seed, found), flush=True)
+    for method, found in pooled.items():
+        print(row("all", method, "all", found))
+
+
+def one(asked: Words, method: str, task: str, seed: str) -> Counter[str]:
+    """Run one optimisation and count its test items."""
+    folder = asked.out / f"{task}-{method}-{seed}"
+    words = [f"graph={asked.graph}", "task=bbh", f"task.name={task}", f"task.path={asked.data}"]
+    words += [f"task.splits.train={asked.train}", f"task.splits.test={asked.test}"]
+    words += ["task.splits.validation=0", f"method={method}", f"method.stop.steps={asked.steps}"]
+    words += [f"seed={seed}", f"hydra.run.dir={folder.absolute()}", "tracking=none"]
+    run(["optimize", *words, *asked.model_words])
+    found: Counter[str] = Counter()
+    for line in (folder / "examples.jsonl").read_text(encoding="utf-8").splitlines():
+        item = json.loads(line)
+        before, after = item["initial"], item["final"]
+        if item["split"] == "test" and None not in (before, after):
+            found.update(n=1, before=before, after=after, up=after > before, down=after < before)
+    return found
+
+
+def row(task: str, method: str, seed: str, found: Counter[str]) -> str:
+    """Return one line of the table."""
+    n, up, down = found["n"], found["up"], found["down"]
+    scores = [f"{found['before']:g} of {n}", f"{found['after']:g} of {n}"]
+    cells = [task, method, seed, *scores, str(up), str(down), f"{exact(up, down):.3g}"]
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    main()

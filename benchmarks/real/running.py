@@ -1,0 +1,69 @@
+"""What the measurements with a real model share: the command line, and exact paired tests."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from math import comb
+from typing import Any
+
+
+class Words(argparse.Namespace):
+    """The options, and what they mean as words of `sgdflow`."""
+
+    url: str
+    model: str
+    writer_url: str | None
+    writer: str | None
+    tokens: int
+    concurrency: int
+    more: list[str]
+
+    @property
+    def model_words(self) -> list[str]:
+        """Return who plays which role."""
+        words = [
+            "llm=vllm",
+            f"llm.api_base={self.url}",
+            f"llm.parameters.max_tokens={self.tokens}",
+            f"llm.limits.concurrency={self.concurrency}",
+            "llm.limits.timeout=1200",
+        ]
+        for role in ("forward", "backward", "optimizer"):
+            words.append(f"llm.models.{role}=hosted_vllm/{self.model}")
+        if self.writer_url:
+            writer = f"{{model: hosted_vllm/{self.writer}, api_base: '{self.writer_url}'}}"
+            words = [w for w in words if not w.startswith(("llm.models.b", "llm.models.o"))]
+            words += [f"llm.models.{role}={writer}" for role in ("backward", "optimizer")]
+        return [*words, *self.more]
+
+
+def settings(parser: argparse.ArgumentParser) -> None:
+    """Add the options that all measurements have."""
+    parser.add_argument("--url", required=True, help="address of an OpenAI-compatible server")
+    parser.add_argument("--model", default="model")
+    parser.add_argument("--writer-url", help="another server for backward and rewrite prompts")
+    parser.add_argument("--writer", default="writer")
+    parser.add_argument("--data", required=True, help="folder of BIG-Bench Hard's JSON files")
+    parser.add_argument("--tasks", default="boolean_expressions,navigate,sports_understanding")
+    parser.add_argument("--tokens", type=int, default=400, help="most tokens a reply may have")
+    parser.add_argument("--concurrency", type=int, default=4)
+    parser.add_argument("--more", nargs="*", default=[], help="further words of sgdflow")
+
+
+def run(words: Sequence[str]) -> None:
+    """Run one command of sgdflow; its own messages go to standard error."""
+    subprocess.run([sys.executable, "-m", "sgdflow", *words], check=True, stdout=sys.stderr)
+
+
+def reasked(record: dict[str, Any]) -> int:
+    """Return how many replies could not be read and were asked for again."""
+    return int(record.get("faults", {}).get("malformed", 0))
+
+
+def exact(better: int, worse: int) -> float:
+    """Return the two-sided p value of a sign test on pairs that differ."""
+    n, k = better + worse, min(better, worse)
+    return min(1.0, 2 * sum(comb(n, i) for i in range(k + 1)) / 2**n) if n else 1.0

@@ -1,0 +1,75 @@
+"""Where a real model starts: score, share of replies read at once, and what a call takes.
+
+python benchmarks/real/start.py --url http://127.0.0.1:8080/v1 --model NAME --data FOLDER_OF_BBH
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from running import Words, reasked, run, settings
+
+GRAPHS = ("single", "hints_divided")
+FORMS = {
+    "tagged, reasoning first": ["graph.forward.reply.format=tagged"],
+    "tagged, reasoning optional": ["graph.forward.reply.reasoning=optional"],
+    "text, reasoning first": ["graph.forward.reply.format=text"],
+    "text, nothing else": [
+        "graph.forward.reply.format=text",
+        "graph.forward.reply.reasoning=none",
+    ],
+}
+
+
+def measured(words: list[str], folder: Path) -> dict[str, Any]:
+    """Return the evaluation record of one graph, task and form."""
+    run(["evaluate", *words, "split=test", f"hydra.run.dir={folder}"])
+    found: dict[str, Any] = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
+    return found
+
+
+def main() -> None:
+    """Print a row for each graph, task and form of reply."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    settings(parser)
+    parser.add_argument("--items", type=int, default=40)
+    parser.add_argument("--graphs", default=",".join(GRAPHS))
+    asked = parser.parse_args(namespace=Words())
+    print("| task | graph | form | score | read at once | prompt tokens a call | of them cached |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    with tempfile.TemporaryDirectory() as place:
+        for task in asked.tasks.split(","):
+            for graph in asked.graphs.split(","):
+                for form, words in FORMS.items():
+                    data = [f"graph={graph}", "task=bbh", f"task.name={task}"]
+                    data += [f"task.path={asked.data}", f"task.splits.test={asked.items}"]
+                    data += ["task.splits.train=20", "task.splits.validation=0"]
+                    folder = Path(place) / f"{task}-{graph}-{len(form)}-{form[:4]}"
+                    record = measured([*data, *asked.model_words, *words], folder)
+                    print(row(task, graph, form, record), flush=True)
+
+
+def row(task: str, graph: str, form: str, record: dict[str, Any]) -> str:
+    """Return one line of the table."""
+    calls, used, score = record["calls"]["forward"], record["tokens"]["forward"], record["score"]
+    at_once = 1 - reasked(record) / max(1, calls - reasked(record))
+    tokens, cached = used["prompt"], used["cached"] / max(1, used["prompt"])
+    interval = f"{score['mean']:.2f} ({score['low']:.2f} to {score['high']:.2f})"
+    cells = [
+        task,
+        graph,
+        form,
+        interval,
+        f"{at_once:.0%}",
+        f"{tokens / max(1, calls):.0f}",
+        f"{cached:.0%}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    main()

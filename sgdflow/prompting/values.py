@@ -1,0 +1,47 @@
+"""Values as templates show them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sgdflow.errors import plural
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A variable as templates see it."""
+
+    name: str
+    value: Any
+    told: str = ""
+    """What the node that wrote it is told to do; empty for inputs and code."""
+
+
+def shown(values: Mapping[str, Any], told: Mapping[str, str] | None = None) -> Sequence[Shown]:
+    """Return variables for a template, in order."""
+    return [Shown(name, value, (told or {}).get(name, "")) for name, value in values.items()]
+
+
+def as_text(value: Any) -> Any:
+    """Show structured values as JSON, as a reader (and a model) expects them."""
+    if isinstance(value, dict | list | tuple):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return value
+
+
+def quoted(value: Any, most: int = 200) -> str:
+    """Mention a text in a sentence: in quotes, on one line, shortened where it is longer."""
+    text = " ".join(str(value).split())
+    return json.dumps(text if len(text) <= most else f"{text[:most]}…", ensure_ascii=False)
+
+
+def shortened(text: str, most: int = 2000) -> str:
+    """Return a text that nobody bounded, such as a runaway reply, without its middle."""
+    if len(text) <= most:
+        return text
+    head, tail = most * 3 // 4, most // 4
+    left = f"{plural(len(text) - head - tail, 'character')} left out"
+    return f"{text[:head]}\n[... {left} ...]\n{text[-tail:]}"

@@ -1,0 +1,78 @@
+"""What is wrong with a rewritten text, found before anything is scored with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from sgdflow.errors import ReplyError
+from sgdflow.update.evidence import Item
+
+_RUN = 8
+"""Words in a row that a text may not share with an example."""
+_SPEAKS_OF = re.compile(
+    r"\b(?:the|this|that|your|any|given) (?:semantic )?(?:feedback|gradients?)\b"
+    r"|\b(?:the|these|those) (?:examples?|queries|failures) (?:shown|above|below|provided)\b",
+    re.IGNORECASE,
+)
+# What can be said of any task.
+_FILLING = frozenset(
+    "a all an and any are as be by each for from if in into is it its of on one or so the to you "
+    "accurate accurately answer answers carefully clear clearly complete concise correct correctly "
+    "detailed ensure exactly final find following give given instruction make output please "
+    "precise problem provide question questions reasoning respond response result solution solve "
+    "step steps sure task that then they think this thoroughly through with work write your".split()
+)
+
+
+def check_length(text: str, most: int | None) -> None:
+    """Raise ReplyError where a text is too long to be used."""
+    if most is not None and len(text) > most:
+        raise ReplyError(f"it has {len(text)} characters; at most {most} may be used")
+
+
+def no_check(text: str, before: str, items: Sequence[Item]) -> None:
+    """Take any text."""
+
+
+def check_text(text: str, before: str, items: Sequence[Item]) -> None:
+    """Raise ReplyError for a text that the member could not use, or that gives answers away.
+
+    `before` is the text as it stood; what stood there already is not held against the new one.
+    """
+    if (found := _SPEAKS_OF.search(text)) and not _SPEAKS_OF.search(before):
+        raise ReplyError(
+            f'it says "{found[0]}", which the member never sees; state the rule itself'
+        )
+    if copied := _copied(text, before, items):
+        raise ReplyError(
+            f'it copies "{copied}" from a query shown; use an example of your own or none'
+        )
+    if _paraphrases(text, before):
+        raise ReplyError(
+            "it says no more than the instruction as it stood; put in the rules or steps that "
+            "the failures lacked"
+        )
+
+
+def _copied(text: str, before: str, items: Sequence[Item]) -> str:
+    """Return words that stand in the text as they do in an example's values."""
+    runs = set(_runs(_words(text))) - set(_runs(_words(before)))
+    shown = (str(value) for item in items for value in item.predecessors.values())
+    for run in (run for value in shown for run in _runs(_words(value))):
+        if run in runs:
+            return " ".join(run)
+    return ""
+
+
+def _paraphrases(text: str, before: str) -> bool:
+    """Return whether other words were found for the same task, and nothing else."""
+    return text.strip() != before.strip() and set(_words(text)) <= _FILLING | set(_words(before))
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.lower())
+
+
+def _runs(words: Sequence[str]) -> Iterable[tuple[str, ...]]:
+    return zip(*(words[start:] for start in range(_RUN)), strict=False)
