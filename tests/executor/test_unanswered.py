@@ -181,6 +181,7 @@ def failed_at(node: str, values: Sequence[str], reply: str = LOOP) -> ForwardPas
         llm = ScriptedLLM(lambda *asked: Reply(reply, truncated=True))
         variables = {
             "node": DESK.view(node, DESK.initial()),
+            "system": "",
             "predecessors": (),
             "parameters": {"instruction": "Do it."},
         }
