@@ -287,7 +287,9 @@ def test_a_rejected_proposal_is_shown_to_the_next_rewrite_only_if_declared() -> 
         _, steps, llm = descend(team, steps=3, update={"memory": memory})
         assert [step.tried.decision.accepted for step in steps] == [False] * 3
         shown = [
-            re.findall(r"<attempt name=\"score 0, had to beat 0; [^\"]*\">\n(.*?)\n", text_of(request))
+            re.findall(
+                r"<attempt name=\"score 0, had to beat 0; [^\"]*\">\n(.*?)\n", text_of(request)
+            )
             for request in sent(llm, "optimizer")
         ]
         assert shown[:3] == [[], [], []]
