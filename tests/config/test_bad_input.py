@@ -280,8 +280,8 @@ DECLARED: Mapping[str, Case] = {
         [
             f"graph.forward: prompts/wrong.jinja, line 3: uses 'hint', which node 'weight' does not have. {FORWARD} The same for zone, service.",
             f"graph.forward: prompts/wrong.jinja, line 2: uses 'ordr', which node 'weight' does not have. Did you mean 'order'? {FORWARD} The same for zone, service.",
-            "graph.nodes.desk.forward: prompts/wrong.jinja, line 3: uses 'hint', which node 'desk' does not have. It has: instruction, node, parameters, predecessors, reply, service, weight, zone.",
-            "graph.nodes.desk.forward: prompts/wrong.jinja, line 2: uses 'ordr', which node 'desk' does not have. It has: instruction, node, parameters, predecessors, reply, service, weight, zone.",
+            "graph.nodes.desk.forward: prompts/wrong.jinja, line 3: uses 'hint', which node 'desk' does not have. It has: instruction, mark, node, parameters, predecessors, reply, service, system, weight, zone.",
+            "graph.nodes.desk.forward: prompts/wrong.jinja, line 2: uses 'ordr', which node 'desk' does not have. It has: instruction, mark, node, parameters, predecessors, reply, service, system, weight, zone.",
         ],
     ),
     "template with a mistake in its syntax": (

@@ -16,7 +16,7 @@ import yaml
 from sgdflow.config.compose import compose
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import Prepared, prepare
-from sgdflow.errors import NodeFailed
+from sgdflow.errors import NodeFailed, NoResult
 from sgdflow.llm import Message, Spent, Usage
 from sgdflow.llm.client import Client, Limits, ModelSpec
 from sgdflow.llm.forms import instead_of_text, text_of
@@ -72,7 +72,11 @@ def struck(kind: str, times: int) -> tuple[Any, Spent, First]:
         limits = Limits(timeout=timeout, retries=2, backoff=0.001)
         llm = await stack.enter_async_context(Client({"forward": spec}, limits, {}))
         ask = Ask(PROMPTS, "forward/node.jinja", "forward", ReplyFormat("tagged"))
-        variables = {"predecessors": [], "parameters": {"instruction": "What is six times seven?"}}
+        variables = {
+            "system": "",
+            "predecessors": [],
+            "parameters": {"instruction": "What is six times seven?"},
+        }
         try:
             found: Any = await ask.send(llm, "answer", variables)
         except NodeFailed as error:
@@ -302,10 +306,11 @@ def test_a_run_with_three_calls_in_ten_faulty_ends_as_one_without(
 def test_a_reply_that_cannot_be_read_never_becomes_a_parameter(kind: str, tmp_path: Path) -> None:
     words = ["llm.limits.retries=0", "llm.check=false", "method.stop.steps=1"]
     spoilt = f"{{model: hosted_vllm/model, parameters: {{extra_headers: {{x-simulate: {kind}}}}}}}"
-    folder, _ = optimised(
-        tmp_path, Faults(), *words, f"llm.models.optimizer={spoilt}", "llm.fallbacks={}"
-    )
-    ready, _ = prepared()
+    words += [f"llm.models.optimizer={spoilt}", "llm.fallbacks={}"]
+    # The only proposal is lost, which is no result.
+    with pytest.raises(NoResult, match="the proposal of the only step was lost to failures"):
+        optimised(tmp_path, Faults(), *words)
+    folder, (ready, _) = tmp_path, prepared()
     assert yaml.safe_load((folder / "parameters.yaml").read_text()) == dict(ready.start)
     (step,) = decisions(folder)
     assert (step["accepted"], step["proposal"]) == (False, {})

@@ -454,8 +454,9 @@ def test_mistakes_with_a_store_are_told(
 
 
 def test_a_run_is_finished_when_it_is_recorded_wherever_it_is_to_be(tmp_path: Path) -> None:
-    (tmp_path / "result.json").write_text('{"format": 1}')
-    assert finished(tmp_path, tracked=True) == {"format": 1}
+    record = {"format": 1, "scores": {"train": {"final": {"mean": 0.5}}}}
+    (tmp_path / "result.json").write_text(json.dumps(record))
+    assert finished(tmp_path, tracked=True) == record
     (tmp_path / "mlflow.json").write_text('{"run_id": "1", "status": "KILLED"}')
     assert finished(tmp_path, tracked=True) is None
-    assert finished(tmp_path, tracked=False) == {"format": 1}
+    assert finished(tmp_path, tracked=False) == record

@@ -306,8 +306,8 @@ def test_the_plan_says_how_targets_are_taken(
     monkeypatch.setattr(sys, "argv", ["sgdflow", "plan", *words])
     assert main() == 0
     assert capsys.readouterr().out.splitlines()[-1] == (
-        "targets: 5 look like numbers, 1 is text: taken as text; choose task.score=NAME if that is "
-        "wrong (docs/scoring.md)"
+        "targets: 5 numbers; 1 other ('Paris') is compared as text; choose task.score=NAME if that "
+        "is wrong (docs/scoring.md)"
     )
 
 
