@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
-from sgdflow.llm.backend import LitellmBackend
 from sgdflow.llm.client import Client, Limits, ModelSpec
+from sgdflow.llm.providers import LitellmBackend
 from sgdflow.llm.store import Store
 
 HERE = Path(__file__).parent

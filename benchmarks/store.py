@@ -11,8 +11,9 @@ from tempfile import TemporaryDirectory
 from measure import said
 
 from sgdflow.llm import Reply, Spent, Usage
+from sgdflow.llm.answers import Answered
 from sgdflow.llm.models import Request
-from sgdflow.llm.store import Answered, Store
+from sgdflow.llm.store import Store
 
 _NUMBER, _AT_ONCE, _TIMES = 4000, 64, 3
 _GIVEN = Answered(Reply("so " * 150, Usage(300, 100), cost=0.001), Spent(1, Usage(300, 100)), "m")

@@ -13,6 +13,7 @@ SgdflowError
 └── LLMError
     ├── CallFailed       one call, after its retries; others may still succeed
     ├── ProviderRefused  no call can succeed (key, model name, endpoint); the run stops
+    ├── EndpointDown     an endpoint has answered nobody for long; the run stops, to go on later
     ├── BudgetSpent      no call is made any more; the run ends with what it has
     └── NotStored        a reply that only the store could give is not there; the run stops
 """
@@ -100,6 +101,10 @@ class CallFailed(LLMError):
 
 class ProviderRefused(LLMError):
     """Report that the provider will answer no call, with advice."""
+
+
+class EndpointDown(LLMError):
+    """Report that an endpoint answered nobody for as long as was to be waited."""
 
 
 class BudgetSpent(LLMError):

@@ -6,16 +6,19 @@ import argparse
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
 from sgdflow.cli.arguments import Arguments
 from sgdflow.cli.terminal import say
 from sgdflow.errors import ConfigError, plural
+from sgdflow.llm.answers import Answered, Failed, as_json, place, read_row
 from sgdflow.llm.database import Replies, Row
-from sgdflow.llm.store import DEFAULT, Answered, Failed, read_row
+from sgdflow.llm.models import Request
+from sgdflow.llm.store import DEFAULT
 
 _AT_ONCE = 1000
 _DAY = 86400.0
@@ -29,6 +32,7 @@ def cache(argv: Sequence[str]) -> int:
         "info": _info,
         "export": _export,
         "import": _import,
+        "claim": _claim,
         "prune": _prune,
         "show": _show,
     }
@@ -52,6 +56,9 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     action("info", "Say how many replies there are, by model.")
     action("export", "Copy all replies to a new file.").add_argument("file", type=Path)
     action("import", "Add the replies of another file.").add_argument("file", type=Path)
+    claim = action("claim", "Count replies whose endpoint was not noted as those of one.")
+    claim.add_argument("endpoint", help="as in llm.endpoint, or an api_base without its login")
+    claim.add_argument("--of", metavar="ENDPOINT", help="count those of this endpoint instead")
     old = action("prune", "Delete old replies.")
     old.add_argument("--older-than", type=_days, required=True, metavar="DAYS")
     show = action("show", "Show a request and its reply.")
@@ -74,17 +81,51 @@ def _open(file: Path, *, write: bool = False) -> Iterator[Replies]:
         yield replies
 
 
+@dataclass
+class _Sum:
+    """What the store holds of one model's replies from one endpoint."""
+
+    replies: int = 0
+    characters: int = 0
+    days: set[str] = field(default_factory=set)
+
+
 def _info(asked: argparse.Namespace) -> str:
+    sums: dict[tuple[str, str], _Sum] = {}
+    lost: list[str] = []
     with _open(asked.store) as replies:
-        found = replies.by_model()
-    total = sum(number for _, number, *_ in found)
-    size = asked.store.stat().st_size / 1e6
+        for row, found in _read(replies.rows(), lost):
+            if isinstance(found, Answered):
+                one = sums.setdefault((found.model, place(found)), _Sum())
+                one.replies += 1
+                one.characters += len(row.request) + len(row.answer)
+                one.days.add(_date(row.time))
+    beside = asked.store.with_name(f"{asked.store.name}-wal")
+    size = sum(file.stat().st_size for file in (asked.store, beside) if file.is_file()) / 1e6
+    total = sum(one.replies for one in sums.values())
     lines = [f"{asked.store}: {plural(total, 'reply')}, {size:.1f} MB"]
-    for model, number, characters, first, last in found:
-        days = " to ".join(dict.fromkeys([_date(first), _date(last)]))
-        size_of = f"{characters / 1e6:.1f} MB of text"
-        lines.append(f"  {model}: {plural(number, 'reply')}, {size_of}, {days}")
-    return "\n".join(lines)
+    for (model, where), one in sorted(sums.items()):
+        days = " to ".join(dict.fromkeys([min(one.days), max(one.days)]))
+        text = f"{one.characters / 1e6:.1f} MB of text"
+        lines.append(f"  {model}: {plural(one.replies, 'reply')}, {text}, {days}, from {where}")
+    return "\n".join([*lines, *_without(lost)])
+
+
+def _read(rows: Iterable[Row], lost: list[str]) -> Iterator[tuple[Row, Answered | Failed]]:
+    """Yield rows with what they hold; note the keys of those that hold no reply."""
+    for row in rows:
+        try:
+            yield row, read_row(row)
+        except ValueError:
+            lost.append(row.key)
+
+
+def _without(lost: Sequence[str]) -> Sequence[str]:
+    """Say which rows were passed over."""
+    if not lost:
+        return []
+    named = ", ".join(lost[:_SHOWN]) + (", ..." if len(lost) > _SHOWN else "")
+    return [f"  passed over: {plural(len(lost), 'row')} without a reply ({named})"]
 
 
 def _date(seconds: float) -> str:
@@ -96,41 +137,54 @@ def _export(asked: argparse.Namespace) -> str:
         raise ConfigError(f"{asked.file} exists already: export to a new file.")
     new = asked.file.with_name(f"{asked.file.name}.new")
     new.unlink(missing_ok=True)
+    lost: list[str] = []
     with _open(asked.store) as replies:
         with closing(Replies(new)) as copy:
-            number = _copy(replies, copy)
+            number = _copy(replies, copy, lost)
             copy.single()
         new.replace(asked.file)
-    return (
+    told = (
         f"{asked.file}: {plural(number, 'reply')}. A run that needs no others is reproduced with "
         f"llm.store.mode=replay llm.store.path={asked.file}"
     )
+    return "\n".join([told, *_without(lost)])
 
 
 def _import(asked: argparse.Namespace) -> str:
+    lost: list[str] = []
     with _open(asked.file) as other, closing(Replies(asked.store)) as replies:
-        before = sum(number for _, number, *_ in replies.by_model())
-        read = _copy(other, replies)
-        new = sum(number for _, number, *_ in replies.by_model()) - before
-    return f"{asked.store}: {plural(new, 'new reply')} of {read} in {asked.file}"
+        before = replies.count()
+        read = _copy(other, replies, lost)
+        new = replies.count() - before
+    told = f"{asked.store}: {plural(new, 'new reply')} of {read} in {asked.file}"
+    return "\n".join([told, *_without(lost)])
 
 
-def _copy(source: Replies, target: Replies) -> int:
+def _copy(source: Replies, target: Replies, lost: list[str]) -> int:
     """Copy what the target lacks; return how many replies were read."""
-    rows, number = source.rows(), 0
+    rows, number = (row for row, _ in _read(source.rows(), lost)), 0
     while batch := list(islice(rows, _AT_ONCE)):
-        for row in batch:
-            _check(row, source.file)
         target.put(batch)
         number += len(batch)
     return number
 
 
-def _check(row: Row, file: Path) -> None:
-    try:
-        read_row(row)
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{file}: the reply {row.key} cannot be read: {error!r}.") from error
+def _claim(asked: argparse.Namespace) -> str:
+    """Store replies once more, as those of a named endpoint."""
+    lost: list[str] = []
+    claimed: list[Row] = []
+    with _open(asked.store, write=True) as replies:
+        for row, found in _read(replies.rows(), lost):
+            if isinstance(found, Answered) and found.endpoint == asked.of:
+                content = {**json.loads(row.request), "endpoint": asked.endpoint}
+                request = Request.of(content)
+                answer = as_json(replace(found, endpoint=asked.endpoint))
+                claimed.append(Row(request.key, row.model, request.text, answer, row.time))
+        before = replies.count()
+        replies.put(claimed)
+        new = replies.count() - before
+    told = f"{asked.store}: {plural(new, 'reply')} now counted as those of {asked.endpoint}, too"
+    return "\n".join([told, *_without(lost)])
 
 
 def _prune(asked: argparse.Namespace) -> str:
@@ -149,7 +203,10 @@ def _show(asked: argparse.Namespace) -> str:
             f"{'More than ' if len(rows) > _SHOWN else ''}{min(len(rows), _SHOWN)} keys begin with "
             f"{asked.key}: {', '.join(row.key[:16] for row in rows[:_SHOWN])}. Give more of it."
         )
-    return _words(rows[0])
+    try:
+        return _words(rows[0])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ConfigError(f"{asked.store}: {rows[0].key} holds no reply ({error}).") from None
 
 
 def _words(row: Row) -> str:
@@ -162,7 +219,8 @@ def _words(row: Row) -> str:
     return "\n".join(
         [
             row.key,
-            f"{row.model}, {parameters}, sample {json.dumps(request['sample'])}, {when}",
+            f"{row.model}, {parameters}, sample {json.dumps(request['sample'])}, {when}"
+            + (f", from {place(found)}" if isinstance(found, Answered) else ""),
             f"{plural(spent.calls, 'attempt')}, {spent.usage.prompt} + "
             f"{plural(spent.usage.completion, 'token')}, cost {cost}",
             *said,

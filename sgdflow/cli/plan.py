@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from sgdflow.cli.terminal import say
 from sgdflow.config.job import sweep_words, working_directory
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import prepare
+from sgdflow.llm.models import located
 from sgdflow.plan.table import as_text
 from sgdflow.plan.totals import make_plan
 from sgdflow.prompting.templates import Prompts
@@ -24,6 +26,7 @@ def print_plan(raw: Mapping[str, Any]) -> None:
     """Print what optimising would take."""
     prepared = prepare(raw, Prompts(prompt_folders(working_directory())), None)
     calling = prepared.calling
-    prices = {role: calling.backend.price_of(spec) for role, spec in calling.models.items()}
+    models = {role: located(spec, os.environ) for role, spec in calling.models.items()}
+    prices = {role: calling.backend.price_of(spec) for role, spec in models.items()}
     said = "".join(f"{notice.text}\n" for notice in prepared.notices)
     say(f"{sweep_words()}{as_text(make_plan(prepared, prices))}\n{said}")

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from sgdflow.config import schema
 from sgdflow.errors import ConfigError
 from sgdflow.llm.allowance import Allowance
-from sgdflow.llm.backend import Backend, ByProvider, LitellmBackend
+from sgdflow.llm.backend import Backend, ByProvider
 from sgdflow.llm.calling import Calling, Keeping
 from sgdflow.llm.models import Again, Limits, ModelSpec, Price, Share
+from sgdflow.llm.providers import LitellmBackend
 from sgdflow.simulation.backend import Simulated
 
 
@@ -38,6 +39,9 @@ def _model(
         price=Price(**price.model_dump()) if price else None,
         fallbacks=tuple(fallbacks),
         again=Again(**conf.again.model_dump()),
+        # A name that is declared for all does not hold for a model with an address of its own.
+        endpoint=model.endpoint or (None if model.api_base else conf.endpoint),
+        own=frozenset(model.parameters),
     )
 
 

@@ -148,6 +148,7 @@ class Model(Conf):
 
     model: Text
     api_base: str | None = None
+    endpoint: Text | None = None
     api_key_env: str | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
 
@@ -189,6 +190,9 @@ class LimitsConf(Conf):
     """What a role may use of it."""
     first: Count | None = 5
     """Examples tried before all others: where all of them fail for one reason, the run stops."""
+    outage: Annotated[float, Field(ge=0)] | None = 600.0
+    """Seconds to wait for an endpoint that answers nobody, then the run stops; null: no waiting,
+    its calls fail one by one."""
     budget: AllowanceConf = AllowanceConf()
     """What all calls of the run may take; then none is made any more."""
 
@@ -236,6 +240,8 @@ class LLMConf(Conf):
 
     name: Text
     api_base: str | None = None
+    endpoint: Text | None = None
+    """Name of who answers, where addresses change; null: the address."""
     api_key_env: str | None = None
     """Name of the environment variable that holds the key."""
     parameters: dict[str, Any] = Field(default_factory=dict)

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sgdflow.errors import BudgetSpent, NodeFailed, NotStored, ProviderRefused
+from sgdflow.errors import BudgetSpent, EndpointDown, NodeFailed, NotStored, ProviderRefused
 
-_ENDINGS = (BudgetSpent, NotStored, ProviderRefused)
+_ENDINGS = (BudgetSpent, EndpointDown, NotStored, ProviderRefused)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Makes calls: one for all who ask the same, in line, again or with the next model where needed."""
+"""Makes calls: in line, again or with the next model where needed."""
 
 from __future__ import annotations
 
@@ -6,24 +6,46 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, TypeVar
 
-from sgdflow.errors import CallFailed, LLMError, ProviderRefused, plural
+from sgdflow.errors import (
+    BudgetSpent,
+    CallFailed,
+    EndpointDown,
+    LLMError,
+    ProviderRefused,
+    plural,
+)
 from sgdflow.llm import Message, Reply, Spent, Usage
 from sgdflow.llm.allowance import Cap
 from sgdflow.llm.backend import Answer, Backend
 from sgdflow.llm.failures import KINDS, Failure, classify, error_of
 from sgdflow.llm.ledger import Ledger, Session
 from sgdflow.llm.models import Limits, ModelSpec, estimated_tokens
+from sgdflow.llm.outage import KINDS as DOWN
+from sgdflow.llm.outage import Outages
 from sgdflow.llm.queue import Line
 from sgdflow.secrets import Redactor
 
 log = logging.getLogger(__name__)
 
 _LONGEST_WAIT = 60.0
-T = TypeVar("T")
+_ROUNDS = 4
+"""How often a request that fails where others are answered is tried, each time with retries."""
+WORD = (Message("user", "Reply with the word yes."),)
+# Whoever says so has taken the key, knows the model and has read the question.
+ANSWERS = frozenset(
+    {
+        "content_filter",
+        "context_window",
+        "empty",
+        "reasoning_only",
+        "refusal",
+        "tool_call",
+        "truncated",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -61,6 +83,7 @@ class Caller:
         self._refused: set[int] = set()
         self._told = False
         """Whether it was said that calls may wait at the server."""
+        self._outages = Outages(limits.outage, limits.backoff, self._word, redact)
 
     async def reply(self, call: Call) -> tuple[Reply, int]:
         """Return a reply and who of the model and its fallbacks gave it.
@@ -90,7 +113,21 @@ class Caller:
             log.debug("%s Now %s is asked.", error, following.model)
 
     async def _of_one(self, call: Call, spec: ModelSpec) -> Reply:
+        before, rounds = call.bill.total(), 1
         found, attempts = await self.ask(call, spec)
+        # Whoever has a fallback does not wait.
+        while isinstance(found, Failure) and spec is call.spec.line[-1] and rounds < _ROUNDS:
+            waited = await self._outages.over(call.role, spec, found)
+            # A word was answered in time: this request takes too long.
+            if waited is None or (not waited and found.kind == "timeout"):
+                break
+            if waited:
+                # What went unanswered in an outage cost nothing, and is no part of the run.
+                call.bill.clear()
+                call.bill.add("call", before)
+            rounds += not waited
+            found, more = await self.ask(call, spec)
+            attempts += more
         if isinstance(found, Reply):
             return found
         # Raised out here, it does not drag along the provider's error with its request.
@@ -102,12 +139,20 @@ class Caller:
         while True:
             found = await self._in_turn(call, spec)
             attempts += 1
+            if isinstance(found, Reply) or found.kind in ANSWERS:
+                self._outages.answered(spec)
             if isinstance(found, Reply):
                 return found, attempts
             self._count(call, Spent(faults={found.kind: 1}))
             if attempts > min(self._limits.retries, KINDS[found.kind].retries):
                 return found, attempts
             await asyncio.sleep(self._wait(attempts, found.after))
+
+    async def _word(self, role: str, spec: ModelSpec) -> Failure | None:
+        """Ask for one word; return why nothing was said."""
+        found = await self._in_turn(Call(role, spec, WORD, "check", 0, counts=False), spec)
+        still = isinstance(found, Failure) and found.kind in DOWN | {"bad_reply"}
+        return found if isinstance(found, Failure) and still else None
 
     def pass_over(self, spec: ModelSpec) -> None:
         """Ask a model no more, unless no other is left."""
@@ -195,49 +240,8 @@ class Caller:
 
 
 def _joined(errors: list[LLMError]) -> LLMError:
-    if len(errors) == 1:
-        return errors[0]
+    if len(errors) == 1 or isinstance(errors[-1], BudgetSpent | EndpointDown):
+        return errors[-1]
     message = "\n".join(map(str, errors))
     failed = next((error for error in errors if isinstance(error, CallFailed)), None)
     return ProviderRefused(message) if failed is None else CallFailed(message, failed.kind)
-
-
-@dataclass
-class _Shared(Generic[T]):
-    task: asyncio.Task[T]
-    waiting: int = 0
-
-
-class InFlight(Generic[T]):
-    """Calls under way, by what they ask; belongs to one event loop."""
-
-    def __init__(self) -> None:
-        self._calls: dict[bytes, _Shared[T]] = {}
-
-    async def result(self, key: bytes, start: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Return what the call under way for `key` brings; start it if there is none.
-
-        A cancelled caller leaves the call to the others; the last one to leave cancels it.
-        """
-        call = self._calls.get(key)
-        if call is None:
-            call = self._calls[key] = _Shared(asyncio.create_task(self._run(key, start)))
-        call.waiting += 1
-        try:
-            return await asyncio.shield(call.task)
-        finally:
-            call.waiting -= 1
-            if not call.waiting and not call.task.done():
-                self._forget(key, call.task)
-                call.task.cancel()
-                await asyncio.gather(call.task, return_exceptions=True)
-
-    async def _run(self, key: bytes, start: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        try:
-            return await start()
-        finally:
-            self._forget(key, asyncio.current_task())
-
-    def _forget(self, key: bytes, task: asyncio.Task[Any] | None) -> None:
-        if key in self._calls and self._calls[key].task is task:
-            del self._calls[key]

@@ -5,30 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sgdflow.errors import ProviderRefused, listed, plural
-from sgdflow.llm import Message, Reply
-from sgdflow.llm.caller import Call, Caller, InFlight
-from sgdflow.llm.failures import KINDS, reason
+from sgdflow.llm import Reply
+from sgdflow.llm.address import unreachable
+from sgdflow.llm.caller import ANSWERS, WORD, Call, Caller
+from sgdflow.llm.failures import KINDS, Failure, at, reason
 from sgdflow.llm.models import ModelSpec
+from sgdflow.llm.sharing import InFlight
 
 log = logging.getLogger(__name__)
 
-_WORD = (Message("user", "Reply with the word yes."),)
-# Whoever says so has taken the key, knows the model and has read the question.
-_ANSWERS = frozenset(
-    {
-        "content_filter",
-        "context_window",
-        "empty",
-        "reasoning_only",
-        "refusal",
-        "tool_call",
-        "truncated",
-    }
-)
+_PATIENCE = 4.0
+"""Seconds that a connection may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +42,30 @@ class Check:
         self._flight: InFlight[None] = InFlight()
         self._refused = ""
 
-    async def passed(self, caller: Caller) -> None:
-        """Return when all is well; raises ProviderRefused with all that is not."""
+    async def passed(self, caller: Caller, load: Callable[[], None]) -> None:
+        """Return when all is well; raises ProviderRefused with all that is not.
+
+        `load` is called before anybody is asked: it takes seconds, which nobody waits for where
+        nothing can be reached.
+        """
         if self._models and not self._refused:
-            await self._flight.result(b"", lambda: self._make(caller))
+            await self._flight.result(b"", lambda: self._make(caller, load))
         if self._refused:
             raise ProviderRefused(self._refused)
 
-    async def _make(self, caller: Caller) -> None:
+    async def _make(self, caller: Caller, load: Callable[[], None]) -> None:
         roles: dict[str, list[str]] = {}
         specs: dict[str, ModelSpec] = {}
         for role, declared in self._models.items():
             for spec in declared.line:
                 roles.setdefault(_which(spec), []).append(role)
                 specs.setdefault(_which(spec), spec)
-        lacks = await asyncio.gather(
-            *(_ask(caller, roles[which], spec) for which, spec in specs.items())
-        )
+        asking = [_Asking(caller, roles[which], spec) for which, spec in specs.items()]
+        lacks = await asyncio.gather(*(one.reached() for one in asking))
+        if not all(lacks):
+            load()
+        pairs = zip(asking, lacks, strict=True)
+        lacks = await asyncio.gather(*(one.answered(lack) for one, lack in pairs))
         self._judge(caller, dict(zip(specs, lacks, strict=True)))
 
     def _judge(self, caller: Caller, lacks: Mapping[str, _Lack | None]) -> None:
@@ -95,18 +93,39 @@ _BEFORE = "Before the first call every model is asked for one word, and not all 
 _AFTER = "Nothing else was sent. llm.check=false starts without asking."
 
 
-async def _ask(caller: Caller, roles: list[str], spec: ModelSpec) -> _Lack | None:
-    if spec.in_process:
-        return None
-    call = Call(roles[0], spec, _WORD, "check", 0, counts=False)
-    found, attempts = await caller.ask(call, spec)
-    if isinstance(found, Reply) or found.kind in _ANSWERS:
-        return None
-    at = f"api_base={spec.api_base}" if spec.api_base else "its provider's address"
-    tried = f" in {plural(attempts, 'attempt')}" if attempts > 1 else ""
-    which = f"{spec.model} at {at} (llm.models.{listed(dict.fromkeys(roles))})"
-    line = f"{which}{tried}: {reason(found, roles[0], spec)}"
-    return _Lack(caller.redact(line), KINDS[found.kind].refuses)
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """One model, asked for all roles that it plays."""
+
+    caller: Caller
+    roles: list[str]
+    spec: ModelSpec
+
+    async def reached(self) -> _Lack | None:
+        """Say why nothing can be reached at a declared address."""
+        if self.spec.in_process or self.spec.api_base is None:
+            return None
+        said = await unreachable(self.spec.api_base, _PATIENCE)
+        return self._lack(Failure("unreachable", said), 1) if said else None
+
+    async def answered(self, lack: _Lack | None) -> _Lack | None:
+        """Say why the model does not answer, where nothing was found lacking before."""
+        if self.spec.in_process or lack is not None:
+            return lack
+        call = Call(self.roles[0], self.spec, WORD, "check", 0, counts=False)
+        found, attempts = await self.caller.ask(call, self.spec)
+        if isinstance(found, Reply) or found.kind in ANSWERS:
+            return None
+        return self._lack(found, attempts)
+
+    def _lack(self, failure: Failure, attempts: int) -> _Lack:
+        tried = f" in {plural(attempts, 'attempt')}" if attempts > 1 else ""
+        who = f"{self.spec.model} at {at(self.spec)}"
+        if self.spec.api_base is None:
+            who = f"{self.spec.model} at its provider's address"
+        which = f"{who} (llm.models.{listed(dict.fromkeys(self.roles))})"
+        line = f"{which}{tried}: {reason(failure, self.roles[0], self.spec)}"
+        return _Lack(self.caller.redact(line), KINDS[failure.kind].refuses)
 
 
 def _which(spec: ModelSpec) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,15 +13,20 @@ from typing import Any, Self
 from sgdflow.errors import CallFailed, ConfigError, NotStored, did_you_mean, listed
 from sgdflow.llm import Message, Reply, Spent
 from sgdflow.llm.allowance import Cap
-from sgdflow.llm.backend import Backend, LitellmBackend
-from sgdflow.llm.caller import Call, Caller, InFlight
+from sgdflow.llm.answers import Answered, Failed, place
+from sgdflow.llm.backend import Backend
+from sgdflow.llm.caller import Call, Caller
 from sgdflow.llm.check import Check
 from sgdflow.llm.keys import around, sent
 from sgdflow.llm.ledger import Accounts, Session
-from sgdflow.llm.models import Limits, ModelSpec, Request, check_keys
+from sgdflow.llm.models import Limits, ModelSpec, Request, check_keys, located
+from sgdflow.llm.providers import LitellmBackend
 from sgdflow.llm.queue import Line
-from sgdflow.llm.store import Answered, Failed, Store
+from sgdflow.llm.sharing import InFlight
+from sgdflow.llm.store import Store
 from sgdflow.secrets import Redactor, Seal
+
+log = logging.getLogger(__name__)
 
 __all__ = ["Client", "Limits", "ModelSpec", "check_keys"]
 
@@ -61,6 +67,7 @@ class Client:
         `check` are asked for one word before the first call. Without a `backend`, litellm
         reaches all of them.
         """
+        models = {role: located(spec, keys) for role, spec in models.items()}
         replays = store is not None and store.replays
         if not replays and (missing := check_keys(models, keys)):
             raise ConfigError("\n".join(missing))
@@ -75,6 +82,7 @@ class Client:
         self._check = Check({role: spec for role, spec in self._models.items() if role in check})
         self._backend = backend or LitellmBackend()
         self._loaded = False
+        self._told: set[str] = set()
         self._answered: dict[str, Reply] = {}
         self._asked: Counter[str] = Counter()
         self._bound: _Here | None = None
@@ -171,7 +179,8 @@ class Client:
                 self._accounts.add(requests[0].key, call.role, call.node, call.bill.total())
                 raise
         else:
-            self._session.stored += 1
+            if isinstance(found, Answered):
+                self._session.found(place(found), found.time)
             self._here().caller.cap.add(found.spent)
         self._accounts.add(requests[0].key, call.role, call.node, found.spent)
         if isinstance(found, Failed):
@@ -187,11 +196,10 @@ class Client:
         return self._shown(found) if isinstance(found, Answered) else found
 
     async def _ask(self, call: Call, requests: Sequence[Request]) -> Answered:
-        if not self._loaded:
-            self._backend.load(spec for declared in self._models.values() for spec in declared.line)
-            self._loaded = True
+        self._tell_of_others(call.spec)
         caller = self._here().caller
-        await self._check.passed(caller)
+        await self._check.passed(caller, self._load)
+        self._load()
         try:
             reply, number = await caller.reply(call)
         except CallFailed as error:
@@ -200,7 +208,8 @@ class Client:
                 text = self._seal.hide(requests[0].text)
                 await self._store.note(requests[0].key, text, call.spec.model, failed)
             raise
-        found = Answered(reply, call.bill.total(), call.spec.line[number].model)
+        spec = call.spec.line[number]
+        found = Answered(reply, call.bill.total(), spec.model, spec.answers)
         if self._store is None:
             return found
         request, text = requests[number], self._seal.hide(reply.text)
@@ -213,6 +222,32 @@ class Client:
         """Return what was answered with the secrets that the file does not hold."""
         reply = replace(stored.reply, text=self._seal.show(stored.reply.text))
         return replace(stored, reply=reply)
+
+    def _tell_of_others(self, spec: ModelSpec) -> None:
+        """Say once of a model that all its stored replies are from other endpoints."""
+        if self._store is None or spec.in_process or spec.model in self._told:
+            return
+        self._told.add(spec.model)
+        if others := self._store.elsewhere(spec.model, spec.answers):
+            reply = Reply("")
+            places = [place(Answered(reply, Spent(), spec.model, one)) for one in others]
+            log.warning(
+                "%s has replies of %s, but from %s: they are not used for %s. Where that is the "
+                "same server, llm.endpoint=NAME says so, and `sgdflow cache claim NAME` counts "
+                "those that are there as its own (docs/llm.md).",
+                self._store.file,
+                spec.model,
+                listed(places),
+                spec.answers or "the provider's own address",
+            )
+
+    def _load(self) -> None:
+        if not self._loaded:
+            specs = [spec for declared in self._models.values() for spec in declared.line]
+            self._backend.load(specs)
+            self._loaded = True
+            for address in dict.fromkeys(spec.api_base for spec in specs if spec.moved):
+                log.info("%s", self._redact(f"The environment leads calls to {address}."))
 
     def _not_stored(self, call: Call, request: Request) -> NotStored:
         assert self._store is not None

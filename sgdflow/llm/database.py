@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sgdflow.errors import ConfigError
@@ -60,24 +60,31 @@ class Replies:
         with _explained(file):
             self._connection = _opened(file) if write else _opened_to_read(file)
 
-    def get(self, key: str, since: float = 0.0) -> str | None:
-        """Return the answer to a request, unless it is from before `since`."""
-        query = "SELECT answer FROM replies WHERE key = ? AND time >= ?"
+    def get(self, key: str, since: float = 0.0) -> tuple[str, float] | None:
+        """Return the answer to a request and its time, unless that is before `since`."""
+        query = "SELECT answer, time FROM replies WHERE key = ? AND time >= ?"
         found = self._connection.execute(query, (key, since)).fetchone()
-        return None if found is None else str(found[0])
+        return None if found is None else (str(found[0]), _number(found[1]))
 
-    def put(self, rows: Iterable[Row], since: float = 0.0) -> list[str]:
-        """Commit rows together; return the answers that are in the file for them now."""
+    def put(
+        self, rows: Iterable[Row], since: float = 0.0, whole: Callable[[Row], bool] | None = None
+    ) -> list[str]:
+        """Commit rows together; return the answers that are in the file for them now.
+
+        A row that is there gives way where it is not `whole`.
+        """
         kept = []
         execute = self._connection.execute
         execute("BEGIN IMMEDIATE")
         try:
             for row in rows:
                 values = (row.key, row.model, row.request, row.answer, row.time, since)
-                if execute(_PUT, values).rowcount:
-                    kept.append(row.answer)
-                else:
-                    kept.append(self.get(row.key) or row.answer)
+                there = None if execute(_PUT, values).rowcount else self.get(row.key)
+                if there and whole and not whole(replace(row, answer=there[0])):
+                    execute("DELETE FROM replies WHERE key = ?", (row.key,))
+                    execute(_PUT, values)
+                    there = None
+                kept.append(there[0] if there else row.answer)
             execute("COMMIT")
         except BaseException:
             with suppress(sqlite3.Error):
@@ -88,15 +95,24 @@ class Replies:
     def rows(self, prefix: str = "") -> Iterator[Row]:
         """Yield the rows whose key starts so, oldest first."""
         query = f"SELECT {_COLUMNS} FROM replies WHERE substr(key, 1, ?) = ? ORDER BY time, key"
-        for found in self._connection.execute(query, (len(prefix), prefix)):
-            yield Row(*found)
+        for key, model, request, answer, when in self._connection.execute(
+            query, (len(prefix), prefix)
+        ):
+            yield Row(str(key), str(model), str(request), str(answer), _number(when))
 
-    def by_model(self) -> Sequence[tuple[str, int, int, float, float]]:
-        """Return model, replies, characters, first and last time for each model."""
-        size = "sum(length(request) + length(answer))"
-        query = f"SELECT model, count(*), {size}, min(time), max(time) FROM replies"
-        only = f"WHERE key NOT LIKE '{FAILED}%' GROUP BY model ORDER BY model"
-        return list(self._connection.execute(f"{query} {only}"))
+    def count(self) -> int:
+        """Return how many replies there are."""
+        query = f"SELECT count(*) FROM replies WHERE key NOT LIKE '{FAILED}%'"
+        return int(self._connection.execute(query).fetchone()[0])
+
+    def endpoints(self, model: str) -> Sequence[str | None]:
+        """Return where some of a model's replies have come from; None where it was not noted."""
+        some = "SELECT answer FROM replies WHERE model = ? LIMIT 1000"
+        query = f"SELECT DISTINCT json_extract(answer, '$.endpoint') FROM ({some})"
+        return [
+            found
+            for (found,) in self._connection.execute(f"{query} WHERE json_valid(answer)", (model,))
+        ]
 
     def prune(self, before: float) -> int:
         """Delete what was answered before that time and return how many those were."""
@@ -110,8 +126,15 @@ class Replies:
         self._connection.execute("PRAGMA journal_mode = DELETE")
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; what was committed is in the file itself, not in one beside it."""
+        with suppress(sqlite3.Error):
+            # Without waiting: whoever still reads does it at the end of its own.
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
         self._connection.close()
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
 
 
 def _connected(address: str) -> sqlite3.Connection:
@@ -133,6 +156,7 @@ def _opened(file: Path) -> sqlite3.Connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute(_TABLE)
             _check_version(connection, file)
+            connection.execute(f"SELECT {_COLUMNS} FROM replies LIMIT 0")
             connection.execute(f"PRAGMA user_version = {_VERSION}")
             connection.execute("COMMIT")
             return connection
@@ -153,9 +177,15 @@ def _opened_to_read(file: Path) -> sqlite3.Connection:
         raise ConfigError(f"There is no store of replies at {file}.")
     # Where the folder is read-only too, sqlite cannot make its helper files.
     for how in ("mode=ro", "immutable=1"):
+        beside = file.with_name(f"{file.name}-wal")
+        if how == "immutable=1" and beside.is_file() and beside.stat().st_size:
+            raise ConfigError(
+                f"{file} has replies in {beside.name} that cannot be read where nothing can be "
+                "written: copy both files to another folder."
+            )
         connection = _connected(f"{file.absolute().as_uri()}?{how}")
         try:
-            connection.execute("SELECT key FROM replies LIMIT 1").fetchone()
+            connection.execute(f"SELECT {_COLUMNS} FROM replies LIMIT 1").fetchone()
             _check_version(connection, file)
         except sqlite3.OperationalError as error:
             connection.close()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from math import isfinite
 from time import time
 from typing import Any
 
@@ -128,19 +130,41 @@ def error_of(
     return CallFailed(redact(message), failure.kind)
 
 
+def at(spec: ModelSpec) -> str:
+    """Say where a model is asked, which may hold a password until it is redacted."""
+    return f"api_base={spec.api_base}" if spec.api_base else "the provider's address"
+
+
 def reason(failure: Failure, role: str, spec: ModelSpec) -> str:
     """Say why a call failed and what to do, which may hold a key until it is redacted."""
     kind = KINDS[failure.kind]
     names = {
-        "at": f"api_base={spec.api_base}" if spec.api_base else "the provider's address",
+        "at": at(spec),
         "key": f"the key in {spec.api_key_env}" if spec.api_key_env else "the key",
         "role": role,
     }
     said = f' ("{failure.said}")' if failure.said else ""
-    return f"{kind.means.format(**names)}{said}. {kind.advice.format(**names)}"
+    advice = kind.advice.format(**names)
+    if failure.kind in ("bad_request", "parameters"):
+        advice = _about_parameter(failure.said, role, spec) or advice
+    return f"{kind.means.format(**names)}{said}. {advice}"
 
 
-_LONGEST = 200
+def _about_parameter(said: str, role: str, spec: ModelSpec) -> str:
+    """Say where a parameter stands that the provider's words name, and how to leave it out."""
+    names = (name for name in spec.parameters if re.search(rf"\b{re.escape(name)}\b", said))
+    if (name := next(names, None)) is None:
+        return ""
+    if name in spec.own:
+        return f"{name} stands in llm.models.{role}.parameters: change it there, or take it out."
+    out = f"{{model: {spec.model}, parameters: {{{name}: null}}}}"
+    where = f"{name} stands in llm.parameters, for all roles."
+    return f"{where} To leave it out for this one: 'llm.models.{role}={out}'"
+
+
+_LONGEST, _HOUR = 200, 3600.0
+_MOST = 20_000
+"""Characters of what an error says that are looked at."""
 _LIBRARIES = ("litellm", "openai", "httpx", "aiohttp")
 _PREFIX = re.compile(r"^(?:(?:litellm\.)?\w*(?:Error|Timeout|Exception)(?:: | - ))+")
 _QUOTA = re.compile(
@@ -186,7 +210,7 @@ def classify(error: Exception) -> Failure | None:
 
 def _kind(error: Exception, causes: list[BaseException], body: Mapping[str, Any]) -> str:
     names = {cls.__name__ for cause in causes for cls in type(cause).__mro__}
-    text = f"{error} {body.get('code')} {body.get('type')}"
+    text = f"{str(error)[:_MOST]} {body.get('code')} {body.get('type')}"[: 2 * _MOST]
     by_name = {
         "ContextWindowExceededError": "context_window",
         "ContentPolicyViolationError": "content_filter",
@@ -209,12 +233,11 @@ def _kind(error: Exception, causes: list[BaseException], body: Mapping[str, Any]
 
 
 def _by_status(status: Any) -> str | None:
-    known = {
+    return {
         400: "bad_request", 401: "authentication", 402: "quota", 403: "permission",
         404: "not_found", 408: "timeout", 409: "server", 413: "context_window",
         422: "bad_request", 429: "rate_limit",
-    }  # fmt: skip
-    return known.get(status)
+    }.get(status)  # fmt: skip
 
 
 def _by_causes(status: Any, names: set[str]) -> str:
@@ -238,10 +261,10 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def _body(error: Exception) -> Mapping[str, Any]:
     body = getattr(error, "body", None)
     if not isinstance(body, Mapping):
-        text = str(error)
+        text = str(error)[:_MOST]
         try:
             body = json.loads(text[text.index("{") : text.rindex("}") + 1])
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
     inner = body.get("error", body) if isinstance(body, Mapping) else body
     return inner if isinstance(inner, Mapping) else {}
@@ -270,11 +293,11 @@ def _retry_after(error: Exception) -> float | None:
 
 
 def _seconds(said: str, scale: float) -> float | None:
-    try:
-        return max(0.0, float(said) / scale)
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(said).timestamp() - time())
-    except ValueError:
-        return None
+    """Return the seconds that a header asks for; None where it says nothing that can be meant."""
+    with suppress(ValueError):
+        asked = float(said[:_LONGEST]) / scale
+        return min(_HOUR, max(0.0, asked)) if isfinite(asked) else None
+    with suppress(ValueError, TypeError, OverflowError, OSError):
+        asked = parsedate_to_datetime(said[:_LONGEST]).timestamp() - time()
+        return min(_HOUR, max(0.0, asked))
+    return None

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import chain
-from math import ceil
+from math import ceil, inf
+from time import localtime, strftime
 
 from sgdflow.errors import listed, plural
 from sgdflow.llm import Spent
+
+_SOURCES = 3
 
 
 class Ledger:
@@ -26,6 +29,11 @@ class Ledger:
         sofar = self._costs[role]
         unknown = sofar is None or spent.cost is None
         self._costs[role] = None if unknown else (sofar or 0) + Fraction(spent.cost or 0)
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self._sums = {role: Spent(cost=None) for role in self._sums}
+        self._costs = {role: Fraction() for role in self._sums}
 
     def spent(self) -> Mapping[str, Spent]:
         """Return the sums by role."""
@@ -108,8 +116,7 @@ class Session:
     def __init__(self, roles: Iterable[str]) -> None:
         roles = tuple(roles)
         self.sent = Ledger(roles)
-        self.stored = 0
-        """Replies that the store had."""
+        self._stored: dict[str, list[float]] = {}
         self._latencies = {role: array("d") for role in roles}
 
     @property
@@ -121,18 +128,36 @@ class Session:
         """See how long an answered call took, waiting in line aside."""
         self._latencies[role].append(seconds)
 
+    def found(self, place: str, time: float) -> None:
+        """See a reply that the store had: from where, and when it was answered."""
+        times = self._stored.setdefault(place, [0.0, inf, 0.0])
+        times[:] = times[0] + 1, min(times[1], time), max(times[2], time)
+
     def words(self) -> str:
         """Say it in a line."""
         sent = self.sent.total()
         cost = "cost unknown" if sent.cost is None else f"${sent.cost:.4g}"
-        stored = f"{plural(self.stored, 'reply')} from the store"
-        words = f"{plural(sent.calls, 'call')} ({cost}), {stored}"
+        stored = int(sum(times[0] for times in self._stored.values()))
+        found = f"{plural(stored, 'reply')} from the store"
+        words = f"{plural(sent.calls, 'call')} ({cost}), {found}"
+        if self._stored:
+            words += f" ({'; '.join(self._sources())})"
         if took := list(chain.from_iterable(self._latencies.values())):
             half, most = percentile(took, 50), percentile(took, 95)
             words += f"; half of them within {half:.2g} s, 95 % within {most:.2g} s"
         if sent.faults:
             words += f"; faults: {listed(f'{n} {kind}' for kind, n in sent.faults.items())}"
         return words
+
+    def _sources(self) -> Iterator[str]:
+        """Yield where stored replies came from, and when."""
+        by_number = sorted(self._stored.items(), key=lambda item: -item[1][0])
+        for place, (number, first, last) in by_number[:_SOURCES]:
+            days = [strftime("%Y-%m-%d", localtime(when)) for when in (first, last)]
+            many = f"{int(number)} " if len(by_number) > 1 else ""
+            yield f"{many}of {place}, {' to '.join(dict.fromkeys(days))}"
+        if len(by_number) > _SOURCES:
+            yield f"and {len(by_number) - _SOURCES} more"
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
 from sgdflow.errors import ConfigError
 from sgdflow.llm import Message, Usage
+from sgdflow.llm.address import answering, is_own, of_environment, problem
 from sgdflow.llm.allowance import Allowance
 from sgdflow.secrets import looks_secret
 
 _OURS = frozenset(
-    {"api_base", "base_url", "max_retries", "messages", "model", "n", "num_retries"}
-    | {"stream", "timeout"}
+    {"api_base", "base_url", "max_retries", "messages", "model", "n", "num_retries"} | {"timeout"}
 )
+_FREE = frozenset({"ollama", "ollama_chat"})
+"""Providers that are programs of the user's own, wherever they run."""
+_TRANSPORT = frozenset({"stream", "stream_options"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,12 @@ class ModelSpec:
     fallbacks: tuple[ModelSpec, ...] = ()
     """Asked in this order where the model itself gives no reply."""
     again: Again = Again()
+    endpoint: str | None = None
+    """A name for who answers, where several addresses or a moving one are the same."""
+    moved: bool = False
+    """Whether the address comes from the provider's variable in the environment."""
+    own: frozenset[str] = frozenset()
+    """Parameters that were declared for this model; the others hold for all of llm."""
 
     def __post_init__(self) -> None:
         if "api_key" in self.parameters:
@@ -81,6 +90,8 @@ class ModelSpec:
                 f"The parameters of {self.model} hold an api_key. Keys do not belong into a "
                 "configuration: set an environment variable and name it in api_key_env."
             )
+        if self.api_base and (wrong := problem(self.api_base)):
+            raise ConfigError(wrong)
         if taken := sorted(_OURS & set(self.parameters)):
             raise ConfigError(f"The parameters of {self.model} cannot set {', '.join(taken)}.")
 
@@ -93,6 +104,16 @@ class ModelSpec:
     def in_process(self) -> bool:
         """Whether it is one of the simulated models, which need no network."""
         return self.provider == "simulated"
+
+    @property
+    def answers(self) -> str:
+        """Who answers: the name or address of its endpoint, empty for the provider's own."""
+        return "" if self.in_process else answering(self.provider, self.api_base, self.endpoint)
+
+    @property
+    def listed(self) -> bool:
+        """Whether its provider's list of prices holds for it."""
+        return self.provider in _FREE or is_own(self.provider, self.api_base)
 
     @property
     def deterministic(self) -> bool:
@@ -125,7 +146,18 @@ class ModelSpec:
             instead = {} if one is self else {"instead_of": self.model}
             parameters = asked(one.sent(messages))
             content = {"model": one.model, "parameters": parameters, "messages": said}
-            yield Request.of({**content, "sample": sample, **instead})
+            # Without one it is a request as it was before endpoints were noted.
+            at = {"endpoint": one.answers} if one.answers else {}
+            yield Request.of({**content, "sample": sample, **instead, **at})
+
+
+def located(spec: ModelSpec, environ: Mapping[str, str]) -> ModelSpec:
+    """Return the model as it is reached: a provider's address may stand in the environment."""
+    fallbacks = tuple(located(one, environ) for one in spec.fallbacks)
+    found = None if spec.api_base else of_environment(spec.provider, environ)
+    if found is None:
+        return replace(spec, fallbacks=fallbacks)
+    return replace(spec, fallbacks=fallbacks, api_base=found[1], moved=True)
 
 
 def asked(parameters: Any) -> Any:
@@ -135,13 +167,13 @@ def asked(parameters: Any) -> Any:
     return {
         key: asked(value)
         for key, value in parameters.items()
-        if not (str(key).lower().endswith("headers") or looks_secret(str(key)))
+        if not (key in _TRANSPORT or str(key).lower().endswith("headers") or looks_secret(str(key)))
     }
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request in its canonical form; the endpoint is no part of it."""
+    """A request in its canonical form."""
 
     key: str
     """The same for the same request."""
@@ -183,6 +215,8 @@ class Limits:
     """What a role may use of it."""
     first: int | None = 5
     """Examples tried before all others, to learn whether the models can be read at all."""
+    outage: float | None = None
+    """Seconds to wait for an endpoint that answers nobody; None: its calls fail one by one."""
     budget: Allowance = field(default_factory=Allowance)
     """What all calls of a run may take; then none is made any more."""
 

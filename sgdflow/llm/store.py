@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any, Literal
+from typing import Literal, TypeVar
 
-from sgdflow.llm import Reply, Spent, Usage
+from sgdflow.llm.answers import Answered, Failed, answered, as_json, failed, read_row
 from sgdflow.llm.database import FAILED, Replies, Row
 
 log = logging.getLogger(__name__)
@@ -23,26 +22,9 @@ log = logging.getLogger(__name__)
 DEFAULT = "replies.db"
 """Its file, in the working directory."""
 Mode = Literal["use", "refresh", "replay"]
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """A reply and what it took."""
-
-    reply: Reply
-    spent: Spent
-    """Of all attempts, also of those that brought no reply."""
-    model: str
-    """Who answered."""
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """Why a request got no reply, and what it took; kept for replay, asked again otherwise."""
-
-    message: str
-    kind: str
-    spent: Spent
+T = TypeVar("T")
+_NAMED = 3
+"""Rows that hold no reply and are named one by one."""
 
 
 class Store:
@@ -62,30 +44,45 @@ class Store:
         self._replies = Replies(file, write=not self.replays)
         self._writer = None if self.replays else Writer(Replies(file), self._since)
         self._readable = True
+        self._spoilt = 0
 
     def find(self, key: str) -> Answered | Failed | None:
         """Return what was answered before; in a replay also that nothing was."""
-        found = self._get(key)
-        if found is not None:
-            return answered(found)
-        found = self._get(FAILED + key) if self.replays else None
-        return None if found is None else failed(found)
+        found = self._get(key, answered)
+        if found is None and self.replays:
+            return self._get(FAILED + key, lambda answer, time: failed(answer))
+        return found
 
-    def _get(self, key: str) -> str | None:
+    def elsewhere(self, model: str, endpoint: str) -> Sequence[str | None]:
+        """Return the endpoints that have answered for a model, where this one never has."""
+        with suppress(sqlite3.Error):
+            found = self._replies.endpoints(model)
+            return [] if endpoint in found else found
+        return []
+
+    def _get(self, key: str, read: Callable[[str, float], T]) -> T | None:
         try:
-            return self._replies.get(key, self._since)
+            found = self._replies.get(key, self._since)
         except sqlite3.Error as error:
             if self._readable:
                 log.warning("%s cannot be read (%s). The run goes on without it.", self.file, error)
             self._readable = False
+            return None
+        try:
+            return None if found is None else read(*found)
+        except ValueError as error:
+            self._spoilt += 1
+            if self._spoilt <= _NAMED:
+                log.warning("%s: %s holds no reply (%s) and is passed over.", self.file, key, error)
             return None
 
     async def keep(self, key: str, request: str, given: Answered) -> Answered:
         """Commit what was answered; return what to use: the first answer to be committed."""
         if self._writer is None:
             return given
-        row = Row(key, given.model, request, as_json(given), time.time())
-        return answered(await self._writer.put(row))
+        now = time.time()
+        row = Row(key, given.model, request, as_json(given), now)
+        return answered(await self._writer.put(row), now)
 
     async def note(self, key: str, request: str, model: str, given: Failed) -> None:
         """Commit that a request got no reply."""
@@ -95,37 +92,11 @@ class Store:
 
     def close(self) -> None:
         """Commit what is left and close the file."""
+        if self._spoilt > _NAMED:
+            log.warning("%s: %d rows hold no reply.", self.file, self._spoilt)
+        self._replies.close()
         if self._writer is not None:
             self._writer.close()
-        self._replies.close()
-
-
-def as_json(given: Answered | Failed) -> str:
-    """Return an answer as it is stored."""
-    return json.dumps(asdict(given))
-
-
-def answered(stored: str) -> Answered:
-    """Return a stored answer."""
-    read = json.loads(stored)
-    reply = Reply(**{**read["reply"], "usage": Usage(**read["reply"]["usage"])})
-    return Answered(reply, _spent(read), read["model"])
-
-
-def failed(stored: str) -> Failed:
-    """Return a stored failure."""
-    read = json.loads(stored)
-    return Failed(read["message"], read["kind"], _spent(read))
-
-
-def read_row(row: Row) -> Answered | Failed:
-    """Return what a row holds."""
-    return failed(row.answer) if row.key.startswith(FAILED) else answered(row.answer)
-
-
-def _spent(read: Mapping[str, Any]) -> Spent:
-    usages = {name: Usage(**read["spent"].get(name, {})) for name in ("usage", "again")}
-    return Spent(**{**read["spent"], **usages})
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +132,13 @@ class Writer:
         return found
 
     def close(self) -> None:
-        """Wait until all is committed."""
+        """Wait until all is committed, and leave one whole file."""
         self._pool.shutdown(wait=True)
         if self._refused:
             self._write([])
         if self._refused:
             log.warning("%d replies were not stored.", len(self._refused))
+        self._replies.close()
 
     def _add(self, waiting: _Waiting) -> None:
         with self._lock:
@@ -191,7 +163,7 @@ class Writer:
         """Return the answers that the file holds, or those given where it takes none."""
         before = self._refused
         try:
-            kept = self._replies.put([*before, *rows], self._since)
+            kept = self._replies.put([*before, *rows], self._since, _is_whole)
         except sqlite3.Error as error:
             self._refused = [*before, *rows]
             if not before:
@@ -206,6 +178,14 @@ class Writer:
         if before:
             log.warning("%s takes replies again; none is missing.", self._replies.file)
         return kept[len(before) :]
+
+
+def _is_whole(row: Row) -> bool:
+    try:
+        read_row(row)
+    except ValueError:
+        return False
+    return True
 
 
 def _tell(committed: asyncio.Future[str], answer: str) -> None:

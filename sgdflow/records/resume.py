@@ -10,12 +10,13 @@ from typing import Any
 
 from sgdflow.config.documents import from_yaml, read
 from sgdflow.errors import ConfigError
+from sgdflow.llm.address import answering
 from sgdflow.records.folder import FORMAT, as_yaml, read_json
 from sgdflow.records.run import chosen_score
 
 _FREE = (
-    "tracking", "llm.store", "llm.limits", "llm.check", "llm.assumed", "llm.api_base",
-    "llm.api_key_env", "llm.models.*.api_key_env", "llm.parameters.*headers",
+    "tracking", "llm.store", "llm.limits", "llm.check", "llm.assumed", "llm.api_key_env",
+    "llm.models.*.api_key_env", "llm.parameters.*headers",
     "llm.models.*.parameters.*headers",
 )  # fmt: skip
 """What has no influence on the result, and may be another when a run goes on."""
@@ -29,8 +30,14 @@ def check(folder: Path, config: Mapping[str, Any]) -> None:
     if not file.is_file():
         return
     there = read(file)
+    there = there if isinstance(there, dict) else {}
     here = from_yaml(as_yaml(config), "the configuration")
-    differing = list(_differing(there if isinstance(there, dict) else {}, here))
+    same = _endpoints(there) == _endpoints(here)
+    differing = [
+        line
+        for path, line in _differing(there, here)
+        if not (same and path.rpartition(".")[2] in ("api_base", "endpoint"))
+    ]
     if differing:
         more = [f"  and {len(differing) - _SHOWN} more"] if len(differing) > _SHOWN else []
         lines = "\n".join([*differing[:_SHOWN], *more])
@@ -54,7 +61,23 @@ def finished(folder: Path, *, tracked: bool) -> Mapping[str, Any] | None:
     return result if chosen_score(result) else None
 
 
-def _differing(there: Any, here: Any, path: str = "") -> Iterator[str]:
+def _endpoints(config: Mapping[str, Any]) -> list[tuple[str, str]] | None:
+    """Return who answers for each role; None where the configuration does not say it."""
+    llm = config.get("llm")
+    if not isinstance(llm, dict) or not isinstance(models := llm.get("models"), dict):
+        return None
+    found = []
+    for role, model in models.items():
+        own = model if isinstance(model, dict) else {"model": model}
+        base = own.get("api_base")
+        name = own.get("endpoint") or (None if base else llm.get("endpoint"))
+        provider = str(own.get("model")).partition("/")[0]
+        found.append((str(role), answering(provider, base or llm.get("api_base"), name)))
+    return found
+
+
+def _differing(there: Any, here: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the keys that differ, each with a line about it."""
     if any(fnmatchcase(path, free) for free in _FREE):
         return
     if isinstance(there, dict) and isinstance(here, dict):
@@ -62,7 +85,7 @@ def _differing(there: Any, here: Any, path: str = "") -> Iterator[str]:
             below = f"{path}.{key}" if path else str(key)
             yield from _differing(there.get(key, _ABSENT), here.get(key, _ABSENT), below)
     elif there != here:
-        yield f"  {path}: {_shown(there)} there, {_shown(here)} here"
+        yield path, f"  {path}: {_shown(there)} there, {_shown(here)} here"
 
 
 def _shown(value: Any) -> str:

@@ -13,7 +13,7 @@ import types
 import warnings
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,11 @@ import sgdflow
 from sgdflow.errors import CallFailed, ConfigError, LLMError, ProviderRefused
 from sgdflow.llm import LLM, Message, Reply, Spent, Usage
 from sgdflow.llm.backend import Answer, ByProvider
-from sgdflow.llm.caller import InFlight
 from sgdflow.llm.client import Client, Limits, ModelSpec, check_keys
 from sgdflow.llm.failures import classify
 from sgdflow.llm.models import Price
 from sgdflow.llm.scripted import Request, ScriptedLLM
+from sgdflow.llm.sharing import InFlight
 from sgdflow.simulation.backend import Simulated
 from sgdflow.simulation.server import create_app, running
 
@@ -239,7 +239,7 @@ def test_a_role_nobody_plays_is_a_mistake_in_the_configuration() -> None:
 
 def test_every_attempt_is_counted_and_answered_ones_are_paid() -> None:
     async def use(url: str, seen: Seen, stack: AsyncExitStack) -> tuple[Reply, Spent]:
-        llm = await client(stack, spec(url, "429,empty,ok", model="openai/gpt-4o-mini"))
+        llm = await client(stack, replace(spec(url, "429,empty,ok"), price=Price(0.15, 0.6)))
         return await llm.complete("forward", ASK, node="hint_1"), llm.spent()["forward"]
 
     reply, spent = run(use)
@@ -597,7 +597,7 @@ def test_each_missing_key_is_told_once() -> None:
 
 @pytest.mark.parametrize(
     ("parameters", "says"),
-    [({"api_key": SECRET}, "api_key_env"), ({"stream": True, "model": "x"}, "model, stream")],
+    [({"api_key": SECRET}, "api_key_env"), ({"timeout": 3, "model": "x"}, "model, timeout")],
 )
 def test_parameters_leave_alone_what_is_declared_elsewhere(
     parameters: dict[str, Any], says: str

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import sqlite3
 import tracemalloc
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,12 @@ from sgdflow.config.prepare import prepare
 from sgdflow.descent import Descent, Result, Scores, Step
 from sgdflow.descent.steps import Gating
 from sgdflow.executor.evaluation import Evaluation
-from sgdflow.llm import Message, Reply, Spent, Usage
+from sgdflow.llm import Message, Reply, Spent, Usage, address
 from sgdflow.llm.allowance import Allowance
 from sgdflow.llm.client import Client, Limits, ModelSpec
 from sgdflow.llm.ledger import percentile
 from sgdflow.llm.models import Price
+from sgdflow.llm.providers import LitellmBackend
 from sgdflow.llm.store import Store
 from sgdflow.prompting.templates import Prompts
 from sgdflow.records import result_record
@@ -97,11 +99,33 @@ class Cached:
     ],
 )
 def test_cached_tokens_are_counted_and_cheaper(
-    model: str, price: Price | None, cost: float | None
+    model: str, price: Price | None, cost: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The address of the provider, as far as prices go.
+    monkeypatch.setattr(address, "_OWN", dict.fromkeys(("openai", "anthropic"), ("127.0.0.1",)))
     spent = Cached().ask(model, price)
     assert (spent.calls, spent.usage) == (1, Usage(100, 10, 60))
     assert spent.cost == (None if cost is None else pytest.approx(cost))
+
+
+def test_a_price_is_that_of_who_was_really_asked() -> None:
+    for model in ("openai/gpt-4o-mini", "anthropic/claude-sonnet-4-5"):
+        assert Cached().ask(model, None).cost is None
+    assert Cached().ask("openai/gpt-4o-mini", Price(1, 2)).cost == pytest.approx(120e-6)
+    backend = LitellmBackend()
+    own = ModelSpec("openai/gpt-4o-mini")
+    price = backend.price_of(own)
+    assert price is not None
+    assert price.prompt == pytest.approx(0.15)
+    assert price.completion == pytest.approx(0.6)
+    for base, priced in {
+        "https://api.openai.com/v1": True,
+        "https://eu.api.openai.com/v1": True,
+        "https://api.openai.com.evil.example/v1": False,
+        "http://localhost:8000/v1": False,
+    }.items():
+        assert (backend.price_of(replace(own, api_base=base)) is not None) == priced
+        assert (replace(own, api_base=base).answers == "") == priced
 
 
 def serve(
@@ -161,7 +185,7 @@ def descend(budget: Allowance, file: Path, *words: str) -> tuple[Result, list[St
         return reply(messages, sample)
 
     async def use(url: str) -> tuple[Result, list[Step], Any]:
-        spec = ModelSpec("openai/worlds", url, None, {"temperature": 0}, Price(1, 1))
+        spec = ModelSpec("openai/worlds", url, None, {"temperature": 0}, Price(1, 1), endpoint="e")
         limits = Limits(concurrency=5, timeout=10.0, budget=budget)
         watch = Watch()
         with closing(Store(file)) as store:
@@ -249,6 +273,7 @@ def test_what_is_forgotten_stays_counted_and_takes_no_memory() -> None:
         runner.run(ask(range(500)))
         tracemalloc.start()
         spent, by_node = runner.run(ask(range(500, 2500)))
+        gc.collect()
         grown, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert grown < 100_000

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ import pytest
 from sgdflow.cli.cache import cache
 from sgdflow.errors import CallFailed, ConfigError, NotStored
 from sgdflow.llm import Message, Reply, Spent, Usage
+from sgdflow.llm.answers import Answered
 from sgdflow.llm.client import Client, Limits, ModelSpec
 from sgdflow.llm.database import Replies, Row
 from sgdflow.llm.models import Request
-from sgdflow.llm.store import Answered, Mode, Store
+from sgdflow.llm.store import Mode, Store
 from sgdflow.records.resume import finished
 from sgdflow.simulation.server import create_app, running
 
@@ -60,7 +62,8 @@ def session(
 
     async def main() -> Any:
         async with running(create_app(asked.reply)) as url:
-            model = ModelSpec("openai/worlds", url, None, parameters or {"temperature": 0})
+            given = parameters or {"temperature": 0}
+            model = ModelSpec("openai/worlds", url, None, given, endpoint="a server that moves")
             opened = Store(store, mode, since) if store else None
             try:
                 async with Client({"forward": model}, LIMITS, {}, opened, seed) as llm:
@@ -100,18 +103,25 @@ def test_another_run_finds_what_was_answered_and_counts_it_alike(tmp_path: Path)
 
 def test_requests_differ_in_model_parameters_messages_and_sample_only() -> None:
     spec = ModelSpec("openai/a", "http://one/v1", "KEY", {"temperature": 0, "seed": 1})
-    moved = ModelSpec("openai/a", "http://two/v1", None, {"seed": 1, "temperature": 0})
+    moved = ModelSpec(
+        "openai/a", "http://u:p@ONE:80/v1/?key=x", None, {"seed": 1, "temperature": 0}
+    )
     others = [
-        (ModelSpec("openai/b", parameters=spec.parameters), ASK, 0),
-        (ModelSpec("openai/a", parameters={"temperature": 0}), ASK, 0),
+        (replace(spec, api_base="http://two/v1"), ASK, 0),
+        (replace(spec, api_base=None), ASK, 0),
+        (replace(spec, endpoint="a name"), ASK, 0),
+        (replace(spec, model="openai/b"), ASK, 0),
+        (replace(spec, parameters={"temperature": 0}), ASK, 0),
         (spec, ASK[1:], 0),
         (spec, ASK, 1),
     ]
     key = next(spec.requests(ASK, 0)).key
     assert next(moved.requests(ASK, 0)).key == key
     keys = {next(one.requests(messages, sample)).key for one, messages, sample in others}
-    assert len(keys | {key}) == 5
-    fallback = ModelSpec("openai/b", parameters=spec.parameters, fallbacks=(spec,))
+    assert len(keys | {key}) == 8
+    named = [replace(spec, endpoint="e"), replace(moved, endpoint="e", api_base="http://two/v1")]
+    assert len({next(one.requests(ASK, 0)).key for one in named}) == 1
+    fallback = replace(spec, model="openai/b", fallbacks=(spec,))
     assert key not in {request.key for request in fallback.requests(ASK, 0)}
 
 
@@ -159,7 +169,7 @@ def test_a_key_that_a_reply_repeats_is_in_no_file_and_in_the_reply(tmp_path: Pat
 
     async def main(renewed: str) -> str:
         async with running(create_app(reply)) as url:
-            model = ModelSpec("openai/worlds", url, "KEY", {"temperature": 0})
+            model = ModelSpec("openai/worlds", url, "KEY", {"temperature": 0}, endpoint="e")
             with closing(Store(file)) as store:
                 given = {**keys, "KEY": renewed}
                 async with Client({"forward": model}, LIMITS, given, store) as llm:
@@ -271,7 +281,8 @@ PROCESS = """
 import asyncio, sys
 from pathlib import Path
 from sgdflow.llm import Reply, Spent
-from sgdflow.llm.store import Answered, Store
+from sgdflow.llm.answers import Answered
+from sgdflow.llm.store import Store
 
 async def main():
     store = Store(Path(sys.argv[1]))

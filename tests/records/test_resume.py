@@ -39,6 +39,7 @@ SMALL = [
     "method.stop.steps=3",
     "method.sample.count=4",
     "llm=vllm",
+    "llm.endpoint=simulated",
     "llm.limits.concurrency=6",
     "llm.limits.backoff=0.01",
     "+llm.prices={hosted_vllm/model:{prompt:0.15,completion:0.6}}",
@@ -401,6 +402,10 @@ def test_a_directory_with_another_run_is_left_alone(
     assert everything() == before
     assert "method.stop.steps: 3 there, 9 here" in said.read_text()
     assert "whole holds a run with another configuration" in said.read_text()
+    elsewhere = ["llm.endpoint=null", "llm.api_base=http://127.0.0.1:9/v1", "hydra.run.dir=whole"]
+    assert zygote.run(said, "optimize", *words, *elsewhere) == 1
+    assert everything() == before
+    assert 'llm.api_base: "http://127.0.0.1:' in said.read_text()
     moved = ["llm.api_base=http://127.0.0.1:9/v1", "llm.limits.concurrency=1"]
     assert zygote.run(said, "optimize", *words, *moved, "hydra.run.dir=whole") == 0
     assert "holds this run, finished: nothing to do" in said.read_text()
