@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 
 import pytest
+
+# What a developer has set for other tools decides nothing here.
+for name in [
+    name for name in os.environ if name.startswith("MLFLOW_") or name.endswith("_BASE_URL")
+]:
+    if name != "MLFLOW_DISABLE_TELEMETRY":
+        del os.environ[name]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import io
+import logging
 import os
 import shlex
 import sys
@@ -77,6 +79,11 @@ def _guarded(command: str, words: Sequence[str]) -> int:
     # A server has others to end before itself.
     stopper = Stopper(None) if command in _SERVERS else Stopper()
     stopper.listen()
+    # A log that cannot be written, and a letter that a terminal does not know, cost no run.
+    logging.raiseExceptions = False
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         module, _, function = COMMANDS[command].partition(":")
         return int(getattr(importlib.import_module(module), function)(words))

@@ -17,7 +17,7 @@ from sgdflow import __version__
 from sgdflow.config.job import hydra_config
 from sgdflow.errors import ConfigError
 from sgdflow.secrets import looks_secret, masked
-from sgdflow.tracking import MEMORY, PARENT_RUN, RUN_NAME
+from sgdflow.tracking import MEMORY, PARENT_RUN, RUN_NAME, say_environment
 from sgdflow.tracking.store import store_uri
 
 Place = tuple[str, str]
@@ -42,6 +42,8 @@ class Sweep(Callback):
                 place = _place(config)
                 folder = Path(str(config.hydra.sweep.dir))
                 if place is not None:
+                    tracking = config.tracking
+                    say_environment(os.environ, tracking.uri, str(tracking.experiment))
                     self._keys = tuple(_swept(config))
                     self._place, self._parent = place, _start(place, config, folder)
         except ConfigError as error:
@@ -87,7 +89,7 @@ def _place(config: DictConfig) -> Place | None:
     """Return where a configuration records runs, None where it does not."""
     if OmegaConf.select(config, "tracking.kind") != "mlflow":
         return None
-    return store_uri(config.tracking.uri), str(config.tracking.experiment)
+    return store_uri(config.tracking.uri), str(config.tracking.experiment or "sgdflow")
 
 
 def _start(place: Place, config: DictConfig, folder: Path) -> str:

@@ -263,8 +263,11 @@ class Tracking(Conf):
     """Where runs are recorded."""
 
     kind: Literal["mlflow", "none"]
-    uri: str | None = None
-    experiment: Text = "sgdflow"
+    # A variable of the environment that is set to nothing is as good as none.
+    uri: Annotated[str | None, BeforeValidator(lambda uri: uri or None)] = None
+    experiment: Annotated[Text, BeforeValidator(lambda name: "sgdflow" if name == "" else name)] = (
+        "sgdflow"
+    )
     prompts: bool = True
     """Accepted texts become versions in MLflow's Prompt Registry."""
     traces: Annotated[int, Field(ge=0)] = 2

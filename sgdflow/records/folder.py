@@ -6,27 +6,40 @@ The formats are described in docs/files.md; `FORMAT` changes with them.
 from __future__ import annotations
 
 import json
+import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from sgdflow.config.documents import read
-from sgdflow.errors import ConfigError
+from sgdflow.errors import ConfigError, NoResult, listed
 from sgdflow.executor.graph import Parameters
 
+log = logging.getLogger(__name__)
+
 FORMAT = 1
+_DEEPEST = 50
 SPLITS = ("train", "validation", "test")
 
 
 class RunFolder:
-    """The run directory."""
+    """The run directory.
+
+    At the start it has to be writable. What cannot be written later costs no run that was paid
+    for: that is said once, and tried again with each further record and at the end.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.mkdir(parents=True, exist_ok=True)
+        self._waiting: list[tuple[str, Callable[[], None]]] = []
+        self._best = ""
+        with _needed(path):
+            path.mkdir(parents=True, exist_ok=True)
 
     def began(self) -> float | None:
         """Return when the run that the directory holds began, in seconds since 1970."""
@@ -34,41 +47,131 @@ class RunFolder:
         return file.stat().st_mtime if file.is_file() else None
 
     def begin(self, config: Mapping[str, Any], parameters: Parameters) -> None:
-        """Write the resolved configuration and the parameters the run starts from."""
+        """Write the configuration and the parameters the run starts from; raises ConfigError."""
         began = self.began()
-        (self.path / "result.json").unlink(missing_ok=True)
-        self._write("config.yaml", as_yaml(config))
-        if began is not None:
-            os.utime(self.path / "config.yaml", (began, began))
-        self._write("steps.jsonl", "")
-        self._write("calls.jsonl", "")
-        self._write("initial.yaml", as_yaml(parameters))
-        self.save(parameters)
+        with _needed(self.path):
+            (self.path / "result.json").unlink(missing_ok=True)
+            self._write("config.yaml", as_yaml(config))
+            if began is not None:
+                os.utime(self.path / "config.yaml", (began, began))
+            for name in ("steps.jsonl", "calls.jsonl"):
+                self._write(name, "")
+            for name in ("initial.yaml", "parameters.yaml"):
+                self._write(name, as_yaml(parameters))
 
     def append(self, step: Mapping[str, Any], calls: Mapping[str, Any]) -> None:
         """Add a step and the calls it learned from."""
         for name, record in (("steps.jsonl", step), ("calls.jsonl", calls)):
-            with (self.path / name).open("a", encoding="utf-8") as file:
-                file.write(_line(record))
+            self._keep(name, partial(self._append, name, as_json(record) + "\n"))
 
     def save(self, parameters: Parameters) -> None:
         """Write the best parameters so far."""
-        self._write("parameters.yaml", as_yaml(parameters))
+        self._best = as_yaml(parameters)
+        self._keep("parameters.yaml", partial(self._write, "parameters.yaml", self._best))
 
     def keep_examples(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Write what became of each example."""
-        self._write("examples.jsonl", "".join(map(_line, records)))
+        text = "".join(as_json(record) + "\n" for record in records)
+        self._keep("examples.jsonl", partial(self._write, "examples.jsonl", text))
 
     def finish(self, result: Mapping[str, Any], name: str = "result.json") -> None:
         """Write the result."""
-        text = json.dumps(result, indent=2, ensure_ascii=False, default=str)
-        self._write(name, text + "\n")
+        self._keep(name, partial(self._write, name, as_json(result, indent=2) + "\n"))
+
+    def check(self) -> None:
+        """Raise NoResult where something is still missing after one more try; show the best."""
+        error = self._catch_up()
+        if error is None:
+            return
+        names = listed(dict.fromkeys(name for name, _ in self._waiting))
+        if self._best and "parameters.yaml" in names:
+            log.warning("The best parameters, which could not be written:\n%s", self._best)
+        raise NoResult(f"{names} could not be written into {self.path} ({_reason(error)})")
+
+    def _keep(self, name: str, write: Callable[[], None]) -> None:
+        """Write, after what still waits; say it where that begins to fail."""
+        before = bool(self._waiting)
+        self._waiting.append((name, write))
+        error = self._catch_up()
+        if error is not None and not before:
+            log.warning(
+                "%s cannot be written (%s). The run goes on; what is missing is tried again with "
+                "each further record and at the end.",
+                self.path / name,
+                _reason(error),
+            )
+        if error is None and before:
+            log.warning("%s can be written again; nothing is missing.", self.path)
+
+    def _catch_up(self) -> OSError | None:
+        while self._waiting:
+            try:
+                self._waiting[0][1]()
+            except OSError as error:
+                return error
+            del self._waiting[0]
+        return None
+
+    def _append(self, name: str, text: str) -> None:
+        """Add to a file, all of the text or nothing."""
+        file = self.path / name
+        size = file.stat().st_size if file.exists() else 0
+        try:
+            with file.open("a", encoding="utf-8") as opened:
+                opened.write(text)
+        except OSError:
+            with suppress(OSError):
+                os.truncate(file, size)
+            raise
 
     def _write(self, name: str, text: str) -> None:
         """Write a file; neither a reader nor a kill sees half of it."""
         new = self.path / f"{name}.new"
         new.write_text(text, encoding="utf-8")
         new.replace(self.path / name)
+
+
+@contextmanager
+def _needed(path: Path) -> Iterator[None]:
+    """Turn what keeps a run from being recorded at its start into ConfigError."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be written ({_reason(error)}): choose another directory with "
+            "hydra.run.dir=DIR, for a multirun hydra.sweep.dir=DIR."
+        ) from error
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
+def as_json(record: Any, indent: int | None = None) -> str:
+    """Return a record as JSON, whatever is in it; half a character becomes its escape."""
+    try:
+        text = json.dumps(record, indent=indent, ensure_ascii=False, default=str)
+    except Exception:  # the words of an object are code of its own
+        text = json.dumps(_tame(record), indent=indent, ensure_ascii=False)
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _tame(data: Any, depth: int = 0) -> Any:
+    """Return what JSON can hold of a value of code: names of any kind, nothing endless."""
+    if depth >= _DEEPEST:
+        return "..."
+    if isinstance(data, Mapping):
+        return {_text(key): _tame(value, depth + 1) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_tame(value, depth + 1) for value in data]
+    return data if data is None or isinstance(data, str | int | float) else _text(data)
+
+
+def _text(value: Any) -> str:
+    try:
+        return str(value)
+    except Exception:
+        return f"({type(value).__name__})"
 
 
 def as_yaml(data: Mapping[str, Any]) -> str:
@@ -111,7 +214,3 @@ def _plain(data: Any) -> Any:
     if isinstance(data, Mapping):
         return {key: _plain(value) for key, value in data.items()}
     return [_plain(value) for value in data] if isinstance(data, list | tuple) else data
-
-
-def _line(record: Mapping[str, Any]) -> str:
-    return json.dumps(record, ensure_ascii=False, default=str) + "\n"

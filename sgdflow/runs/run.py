@@ -81,6 +81,7 @@ async def optimise(
             check_result(result, recorder.lost)
             folder.finish(record)
         tracker.finished(record, folder.path)
+    folder.check()
     return record
 
 
@@ -113,6 +114,7 @@ async def evaluate(
     }
     record: dict[str, Any] = clean(found)
     folder.finish(record, "evaluation.json")
+    folder.check()
     log.info("%s %s", split, score_words(record["score"]))
     if failures := list(evaluation.failures.values()):
         log.warning("%s failed; the first: %s", plural(len(failures), "example"), failures[0])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from sgdflow.tracking.store import store_uri
+from sgdflow.secrets import masked
+from sgdflow.tracking.store import VARIABLE, store_uri
 from sgdflow.tracking.traces import Nodes
+
+log = logging.getLogger(__name__)
 
 __all__ = [
     "MEMORY",
@@ -20,6 +24,7 @@ __all__ = [
     "Settings",
     "Tracker",
     "open_tracker",
+    "say_environment",
     "store_uri",
 ]
 
@@ -29,6 +34,11 @@ RUN_NAME = "SGDFLOW_RUN_NAME"
 """Environment variable with what sets such a job apart from the others."""
 NO_NODES: Nodes = MappingProxyType({})
 NO_CALLS: Mapping[str, Sequence[float]] = MappingProxyType({})
+_NOT_FOLLOWED = {
+    "MLFLOW_EXPERIMENT_ID": "name the experiment with tracking.experiment=NAME.",
+    "MLFLOW_REGISTRY_URI": "prompts and models are kept where runs are (tracking.uri).",
+    "MLFLOW_RUN_ID": "every run is a new one; a run directory goes on in its own.",
+}
 MEMORY = "mlflow.json"
 """File of a run or sweep directory that says which MLflow run it is recorded in."""
 
@@ -132,6 +142,20 @@ class Settings(Protocol):
         """Return how many examples of each step are traced."""
 
 
+def say_environment(environ: Mapping[str, str], uri: str | None, experiment: str) -> None:
+    """Say which of MLflow's own variables decide where runs are recorded, and which do not."""
+    followed = {VARIABLE: uri, "MLFLOW_EXPERIMENT_NAME": experiment}
+    for name, value in followed.items():
+        if environ.get(name) and environ[name] == value:
+            log.info("Recorded as %s says: %s", name, masked(environ[name]))
+        elif environ.get(name):
+            key = "tracking.uri" if name == VARIABLE else "tracking.experiment"
+            log.info("%s is not followed: %s says otherwise.", name, key)
+    for name in _NOT_FOLLOWED:
+        if environ.get(name):
+            log.warning("%s is not followed: %s", name, _NOT_FOLLOWED[name])
+
+
 def open_tracker(
     settings: Settings, environ: Mapping[str, str], folder: Path | None = None
 ) -> Tracker:
@@ -142,6 +166,9 @@ def open_tracker(
     if settings.kind == "none":
         return NullTracker()
     from sgdflow.tracking.mlflow import MlflowTracker
+
+    if PARENT_RUN not in environ:  # else the multirun has said it
+        say_environment(environ, settings.uri, settings.experiment)
 
     memory = folder / MEMORY if folder else None
     return MlflowTracker(

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sgdflow.config.job import chosen_experiment, working_directory
-from sgdflow.errors import ConfigError
+from sgdflow.errors import ConfigError, listed, plural
 from sgdflow.secrets import masked
 from sgdflow.tracking.store import (
     alone,
@@ -30,11 +30,13 @@ from sgdflow.tracking.store import (
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+log = logging.getLogger(__name__)
+
 STOP_REASON = "sgdflow.stop_reason"
 PARENT = "mlflow.parentRunId"
 TAG_LIMIT = 8000
 _KEY = re.compile(r"[\w.\- :]+(/[\w.\- :]+)*")
-_KEY_LIMIT, _PARAM_LIMIT, _BATCH = 250, 6000, 100
+_KEY_LIMIT, _PARAM_LIMIT, _BATCH, _SHOWN = 250, 6000, 100, 5
 _ADVICE = "(raised as a result of Query-invoked autoflush"
 _UNANSWERED = re.compile(r"Max retries exceeded.*?\(Caused by .*?: ([^:'\"]+)['\"]*\)+$")
 _ENVIRONMENT = {
@@ -61,12 +63,16 @@ class Run:
     def __init__(self, uri: str, experiment_id: str, run_id: str) -> None:
         self.id, self.experiment_id = run_id, experiment_id
         self._client = client(uri)
+        self._left_out: set[str] = set()
 
     def log_params(self, values: Iterable[tuple[str, str]]) -> None:
-        """Log texts by name; what MLflow has no room for is left out, never cut."""
+        """Log texts by name; what MLflow has no room for is left out, never cut, and said."""
         from mlflow.entities import Param
 
-        params = [Param(k, v) for k, v in values if _is_key(k) and len(v) <= _PARAM_LIMIT]
+        given = dict(values)
+        self._say_left_out("parameter", given, _PARAM_LIMIT)
+        fits = {k: v for k, v in given.items() if _is_key(k) and len(v) <= _PARAM_LIMIT}
+        params = [Param(key, value) for key, value in fits.items()]
         for start in range(0, len(params), _BATCH):
             self._client.log_batch(self.id, params=params[start : start + _BATCH])
 
@@ -74,9 +80,29 @@ class Run:
         """Log all of a step at once."""
         from mlflow.entities import Metric
 
+        self._say_left_out("metric", dict.fromkeys(values, ""), 0)
         now = int(time.time() * 1000)
         metrics = [Metric(key, value, now, step) for key, value in values.items() if _is_key(key)]
         self._client.log_batch(self.id, metrics=metrics)
+
+    def _say_left_out(self, what: str, given: Mapping[str, str], most: int) -> None:
+        """Say once by name what MLflow has no room for."""
+        why = {key: "its name" for key in given if not _is_key(key)}
+        why |= {
+            key: f"{len(value):,} characters, {most:,} at most"
+            for key, value in given.items()
+            if len(value) > most and key not in why
+        }
+        new = [key for key in why if key not in self._left_out]
+        self._left_out |= set(new)
+        if new:
+            shown = [f"{key} ({why[key]})" for key in new[:_SHOWN]]
+            shown += [f"and {len(new) - _SHOWN} more"] if len(new) > _SHOWN else []
+            log.warning(
+                "MLflow has no room for %s: %s. The run directory has everything.",
+                plural(len(new), what),
+                listed(shown),
+            )
 
     def log_text(self, text: str, path: str) -> None:
         """Write an artifact."""
@@ -110,13 +136,15 @@ def prepare(uri: str, experiment: str) -> str:
 
 
 def start_run(uri: str, experiment_id: str, name: str, tags: Mapping[str, str]) -> Run:
-    """Make a run in a prepared store; a tag that MLflow has no room for is left out."""
+    """Make a run in a prepared store; a tag that MLflow has no room for is left out, and said."""
     about = {"mlflow.source.name": "sgdflow", "mlflow.source.type": "LOCAL"}
     if found := _commit(working_directory()):
         about["mlflow.source.git.commit"] = found
     if chosen := chosen_experiment():
         about["sgdflow.experiment"] = chosen
     about |= {key: value for key, value in tags.items() if len(value) <= TAG_LIMIT}
+    if long := [key for key, value in tags.items() if len(value) > TAG_LIMIT]:
+        log.warning("MLflow has no room for the tags %s: %d characters.", listed(long), TAG_LIMIT)
     made = client(uri).create_run(experiment_id, run_name=name, tags=about)
     return Run(uri, experiment_id, made.info.run_id)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sgdflow.errors import ConfigError
-from sgdflow.records import as_yaml, chosen_score, read_yaml
+from sgdflow.records import as_json, as_yaml, chosen_score, read_yaml
 from sgdflow.tracking import NO_CALLS, NO_NODES, naming
 from sgdflow.tracking.client import (
     PARENT,
@@ -172,7 +171,7 @@ class MlflowTracker:
 
         def write(run: Run) -> None:
             learned = naming.gradients_record(record)
-            text = json.dumps(learned, indent=2, ensure_ascii=False, default=str)
+            text = as_json(learned, indent=2)
             run.log_text(text, f"gradients/step_{number:03d}.json")
             if record["accepted"]:
                 run.log_text(as_yaml(parameters), f"parameters/step_{number:03d}.yaml")

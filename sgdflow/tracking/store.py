@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +12,11 @@ from urllib.parse import unquote
 
 from sgdflow.config.job import working_directory
 from sgdflow.errors import ConfigError
+from sgdflow.secrets import masked
 
 DATABASE = "mlflow.db"
+VARIABLE = "MLFLOW_TRACKING_URI"
+"""Environment variable of MLflow's own that names the store where tracking.uri does not."""
 _SQLITE = "sqlite:///"
 _FORMS = "such as sqlite:///runs.db, http://localhost:5000 or postgresql://host/database"
 
@@ -23,16 +27,22 @@ def store_uri(uri: str | None, base: Path | None = None) -> str:
     `base` is what a relative path starts from: the directory in which the command was given.
     """
     base = base or working_directory()
-    if uri is None:
+    if not uri:
         return sqlite_uri(base / DATABASE)
     if "://" not in uri:
-        raise ConfigError(f"tracking.uri={uri} is not the address of an MLflow store, {_FORMS}.")
+        raise ConfigError(f"{_said(uri)} is not the address of an MLflow store, {_FORMS}.")
     if not uri.startswith("sqlite:"):
         return uri
     path = uri.removeprefix(_SQLITE)
     if not uri.startswith(_SQLITE) or path in ("", ":memory:"):
-        raise ConfigError(f"tracking.uri={uri} names no file: runs need one, {_FORMS}.")
+        raise ConfigError(f"{_said(uri)} names no file: runs need one, {_FORMS}.")
     return sqlite_uri(base / Path(unquote(path)).expanduser())
+
+
+def _said(uri: str) -> str:
+    """Name an address with where it was said."""
+    of_environment = os.environ.get(VARIABLE) == uri
+    return f"tracking.uri={masked(uri)}" + (f" (from {VARIABLE})" if of_environment else "")
 
 
 def sqlite_uri(file: Path) -> str:

@@ -7,12 +7,12 @@ a transaction for each span: here all spans of a step are one batch, and what fa
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sgdflow.records import as_json
 from sgdflow.tracking.client import TAG_LIMIT, Run
 
 _PREVIEW = 1000
@@ -184,8 +184,8 @@ def _info(run: Run, trace: Trace, trace_id: str, now: int, tags: Mapping[str, st
         trace_location=TraceLocation.from_experiment_id(run.experiment_id),
         request_time=now // 1_000_000,
         state=TraceState.ERROR if root.failure else TraceState.OK,
-        request_preview=_json(root.inputs)[:_PREVIEW],
-        response_preview=_json(root.outputs)[:_PREVIEW],
+        request_preview=as_json(root.inputs)[:_PREVIEW],
+        response_preview=as_json(root.outputs)[:_PREVIEW],
         trace_metadata={"mlflow.sourceRun": run.id, "mlflow.trace_schema.version": "3"},
         tags={key: value for key, value in every.items() if len(value) <= TAG_LIMIT},
         assessments=[feedback],
@@ -230,8 +230,4 @@ def _attributes(span: Span, trace_id: str) -> dict[str, str]:
         prompt, completion = span.tokens["prompt"], span.tokens["completion"]
         counts = {"input_tokens": prompt, "output_tokens": completion}
         found["mlflow.chat.tokenUsage"] = counts | {"total_tokens": prompt + completion}
-    return {key: _json(value) for key, value in found.items()}
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return {key: as_json(value) for key, value in found.items()}

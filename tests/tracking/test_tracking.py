@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -13,10 +14,19 @@ from typing import Any
 import pytest
 import yaml
 
+from sgdflow.config.compose import compose
+from sgdflow.config.prepare import validated
 from sgdflow.config.written import written_of
 from sgdflow.errors import ConfigError
 from sgdflow.records import as_yaml
-from sgdflow.tracking import NullTracker, Settings, Tracker, open_tracker, store_uri
+from sgdflow.tracking import (
+    PARENT_RUN,
+    NullTracker,
+    Settings,
+    Tracker,
+    open_tracker,
+    store_uri,
+)
 from sgdflow.tracking.client import STOP_REASON, client, prepare
 from sgdflow.tracking.mlflow import MlflowTracker
 from sgdflow.tracking.run_file import Logged
@@ -435,3 +445,63 @@ def test_a_total_with_an_unknown_part_is_absent(store: str) -> None:
         tracker.stepped({**step(number, False, "x"), "cost": {"forward": cost}}, {})
     tracker.stopped("enough")
     assert history(store, run.info.run_id, "spent_cost/forward") == [(1, 0.25)]
+
+
+def test_what_mlflow_has_no_room_for_is_said_once_by_name(
+    store: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = {"long": "y" * 6001, "odd & key": 1, "fits": "x", **{f"é|{n}": 1 for n in range(5)}}
+    tracker = MlflowTracker(store, "room", None)
+    tracker.started("n", config, {"sgdflow.graph": "g"}, {})
+    for number in (1, 2):
+        record = step(number, False, "t")
+        record["calls"] = {"a&b": 1}
+        tracker.stepped(record, {})
+    tracker.finished(result(cost=0.25), Path("nowhere"))
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [
+        "MLflow has no room for 7 parameters: odd & key (its name), é|0 (its name), "
+        "é|1 (its name), é|2 (its name), é|3 (its name), and 2 more. The run directory has "
+        "everything.",
+        "MLflow has no room for 1 metric: spent_calls/a&b (its name). The run directory has "
+        "everything.",
+    ]
+
+
+def test_mlflows_own_variables_are_followed_or_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    uri = f"sqlite:///{tmp_path}/team.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "team")
+    monkeypatch.setenv("MLFLOW_RUN_ID", "123")
+    found = validated(compose([])).tracking
+    assert (found.uri, found.experiment) == (uri, "team")
+    open_tracker(found, os.environ)
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [
+        f"Recorded as MLFLOW_TRACKING_URI says: {uri}",
+        "Recorded as MLFLOW_EXPERIMENT_NAME says: team",
+        "MLFLOW_RUN_ID is not followed: every run is a new one; a run directory goes on in its "
+        "own.",
+    ]
+    caplog.clear()
+    own = validated(compose(["tracking.uri=sqlite:///own.db", "tracking.experiment=own"])).tracking
+    assert (own.uri, own.experiment) == ("sqlite:///own.db", "own")
+    open_tracker(own, os.environ)
+    assert "MLFLOW_TRACKING_URI is not followed: tracking.uri says otherwise." in caplog.text
+    # What a job of a multirun does, the multirun has said.
+    caplog.clear()
+    open_tracker(own, {**os.environ, PARENT_RUN: "1"})
+    assert caplog.text == ""
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"):
+        monkeypatch.setenv(name, "")
+    empty = validated(compose([])).tracking
+    assert (empty.uri, empty.experiment) == (None, "sgdflow")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "./mlruns")
+    with pytest.raises(ConfigError) as told:
+        store_uri(validated(compose([])).tracking.uri)
+    assert str(told.value).startswith(
+        "tracking.uri=./mlruns (from MLFLOW_TRACKING_URI) is not the address of an MLflow store"
+    )
