@@ -11,6 +11,7 @@ from typing import TextIO
 from sgdflow.api import Flow, load
 from sgdflow.cli.arguments import Arguments
 from sgdflow.cli.stopping import run
+from sgdflow.deploy.export import folder_name
 from sgdflow.deploy.predict import Prediction, check_rows
 from sgdflow.errors import ConfigError, plural
 from sgdflow.records.trust import TRUST
@@ -30,7 +31,7 @@ def export(words: Sequence[str]) -> int:
     parser.add_argument("--to", type=Path, metavar="DIR", help="default: the graph's name")
     asked = parser.parse_intermixed_args(words)
     flow = load(asked.run, *asked.overrides, trust=asked.trust)
-    folder = flow.export(asked.to or Path(flow.graph.name))
+    folder = flow.export(asked.to or Path(folder_name(flow.graph.name)))
     sys.stdout.write(f"{folder}\n")
     return 0
 

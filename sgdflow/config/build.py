@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -66,9 +65,6 @@ def _overlaid(below: Any, above: Any) -> Any:
 def build_graph(conf: schema.GraphConf, prompts: Prompts) -> Graph:
     """Return the graph; raises ConfigError with all mistakes at once."""
     problems = Problems()
-    if re.search(r"[/\\\0]|^\.+$", conf.name):
-        told = f"graph.name: '{conf.name}' names no folder: it holds a slash, or dots only."
-        problems.extend(iter([told]))
     parameters = _parameters(conf, problems)
     nodes = {name: _node(name, node, conf, prompts, problems) for name, node in conf.nodes.items()}
     graph = None

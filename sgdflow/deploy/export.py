@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +25,11 @@ from sgdflow.records import FORMAT, as_yaml
 from sgdflow.records.source import EXPORT
 
 _IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
+
+
+def folder_name(name: str) -> str:
+    """Return a graph's name as the name of a folder, or of a model in MLflow."""
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "graph"
 
 
 def write_folder(

@@ -11,7 +11,7 @@ from typing import Any
 from sgdflow.config.documents import read_mapping
 from sgdflow.config.prepare import Prepared
 from sgdflow.config.program import build_program
-from sgdflow.deploy.export import write_folder
+from sgdflow.deploy.export import folder_name, write_folder
 from sgdflow.prompting.templates import Prompts
 from sgdflow.tracking import MEMORY, store_uri
 
@@ -38,12 +38,13 @@ def keep_model(prepared: Prepared, raw: Mapping[str, Any], prompts: Prompts, fol
     graph = prepared.problem.graph
     try:
         with tempfile.TemporaryDirectory() as place:
-            exported = Path(place) / graph.name
+            name = folder_name(graph.name)
+            exported = Path(place) / name
             program = build_program(raw, prompts)
             parameters = read_mapping(folder / "parameters.yaml")
             write_folder(program, parameters, prompts, exported, {"source": run_id})
             inputs = {name: example.inputs[name] for name in graph.inputs}
-            log_model(store_uri(settings.uri), run_id, graph.name, exported, _SERVED, inputs)
+            log_model(store_uri(settings.uri), run_id, name, exported, _SERVED, inputs)
     except Exception as error:
         log.warning(
             "MLflow has not recorded the model (%s); `sgdflow export` takes it from the run "

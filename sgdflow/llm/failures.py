@@ -283,11 +283,9 @@ def one_line(text: str) -> str:
 
 def _retry_after(error: Exception) -> float | None:
     headers = getattr(error, "litellm_response_headers", None)
-    if not headers:
-        headers = getattr(getattr(error, "response", None), "headers", None) or {}
+    headers = headers or getattr(getattr(error, "response", None), "headers", None) or {}
     for name, scale in (("retry-after-ms", 1000), ("retry-after", 1)):
-        said = headers.get(name) or headers.get(f"llm_provider-{name}")
-        if said:
+        if said := headers.get(name) or headers.get(f"llm_provider-{name}"):
             return _seconds(str(said), scale)
     return None
 
@@ -298,6 +296,5 @@ def _seconds(said: str, scale: float) -> float | None:
         asked = float(said[:_LONGEST]) / scale
         return min(_HOUR, max(0.0, asked)) if isfinite(asked) else None
     with suppress(ValueError, TypeError, OverflowError, OSError):
-        asked = parsedate_to_datetime(said[:_LONGEST]).timestamp() - time()
-        return min(_HOUR, max(0.0, asked))
+        return min(_HOUR, max(0.0, parsedate_to_datetime(said[:_LONGEST]).timestamp() - time()))
     return None
