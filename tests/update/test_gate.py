@@ -180,7 +180,6 @@ def descend(*words: str) -> tuple[Result, list[dict[str, Any]]]:
 
 RUNS = [
     *([f"seed={seed}"] for seed in range(3)),
-    ["method.update.memory=2"],
     ["method=no_neighbors", "method.gate.rule=not_worse", "method.gate.examples=validation"],
     ["method=copro"],
 ]
