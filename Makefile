@@ -7,7 +7,7 @@ export PYTHONDONTWRITEBYTECODE =
 export MLFLOW_DISABLE_TELEMETRY = true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test lint types tests bench fuzz lock clean
+.PHONY: help demo ui test lint types tests bench fuzz lock audit sbom clean
 
 help: ## Show this help
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-7s %s\n", $$1, $$2}'
@@ -46,6 +46,20 @@ lock: ## Pin all dependencies anew (needs uv)
 	  --group dev pyproject.toml -o requirements-dev.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
 	  pyproject.toml -c requirements-dev.lock -o requirements.lock
+
+audit: ## Look the locked packages up among known vulnerabilities (needs the network)
+	$(call with_tool,pip-audit==2.10.1,pip-audit --strict --disable-pip --require-hashes \
+	  -r requirements.lock -r requirements-dev.lock)
+
+sbom: ## Write sbom.json, a CycloneDX bill of materials of the lock (needs the network for its tool)
+	$(call with_tool,cyclonedx-bom==7.5.0,cyclonedx-py requirements requirements.lock \
+	  --pyproject pyproject.toml --output-reproducible --of JSON -o sbom.json)
+
+# A tool in an environment of its own, which is thrown away: it is no part of what it looks at.
+define with_tool
+	@tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT && $(PYTHON) -m venv "$$tools" \
+	  && "$$tools/bin/pip" install -q --disable-pip-version-check $(1) && "$$tools/bin/"$(2)
+endef
 
 clean: ## Remove the environment and caches; runs stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -67,8 +67,9 @@ class Tally:
 def kinds() -> Sequence[Kind]:
     """Return all kinds, in the order of the table that is printed."""
     import fuzz_data
+    import fuzz_strangers
 
-    return fuzz_data.KINDS
+    return (*fuzz_data.KINDS, *fuzz_strangers.KINDS)
 
 
 def tried(kind: Kind, numbers: Iterable[int], seed: int = 0) -> Tally:

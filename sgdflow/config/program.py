@@ -64,10 +64,12 @@ def build_program(
         problems.extend(iter(lacking(raw) if environ is not None else ()))
         if environ is not None and llm is not None and llm.store.mode != "replay":
             problems.extend(iter(check_keys(models, environ)))
+    seed = raw.get("seed") or 0
+    if not isinstance(seed, int):
+        problems.extend(iter([f"seed: '{seed}' is no whole number."]))
     problems.check()
     assert conf is not None
     assert graph is not None
     assert llm is not None
     assert models is not None
-    seed = int(raw.get("seed") or 0)
     return Program(conf, graph, llm, build_calling(models, llm, seed), written_of(raw))

@@ -35,6 +35,7 @@ from sgdflow.prompting.values import as_text, quoted
 SHIPPED_PREFIX = "sgdflow"
 FULL = "full"
 """Names the templates as they are."""
+_TAGS = 5_000
 
 
 @dataclass(frozen=True)
@@ -210,11 +211,15 @@ class Prompts:
     ) -> Iterator[str]:
         """Yield what a template, or one it refers to, uses without having it."""
         seen.add(name)
+        source = self._source(name)
+        if source.count("{{") + source.count("{%") > _TAGS:
+            yield f"{_shown(name)}: has more than {_TAGS:,} tags, too many to be compiled."
+            return
         try:
-            tree = self._environment.parse(self._source(name))
+            tree = self._environment.parse(source)
             self._environment.compile(tree, name)
             # Parsing has changed nothing, but compiling has: the names are read from a fresh tree.
-            tree = self._environment.parse(self._source(name))
+            tree = self._environment.parse(source)
         except TemplateSyntaxError as error:
             yield f"{_shown(name)}, line {error.lineno}: {error.message}"
             return

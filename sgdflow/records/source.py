@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -87,13 +88,15 @@ def check_format(record: Mapping[str, Any], path: Path | str, what: str = "The r
     """Raise ConfigError where a record was written in another format than this version's."""
     found = record.get("format")
     if found != FORMAT:
-        by = record.get("version") or "another version"
-        theirs = f"sgdflow {by}" if by != "another version" else by
-        get = f"pip install sgdflow=={by}" if by != "another version" else "that version"
+        by = str(record.get("version"))
+        # What is told to be typed is nobody else's words.
+        known = re.fullmatch(r"\d[\w.]{0,20}", by) is not None
+        theirs = f"sgdflow {by}" if known else "another version"
+        get = f"pip install sgdflow=={by}" if known else "that version"
         raise ConfigError(
-            f"{what} {path} was written by {theirs} in format {found!r}; sgdflow {__version__} "
-            f"reads format {FORMAT}. Read it with {get}; its parameters.yaml is plain data that "
-            "parameters=FILE takes in any version."
+            f"{what} {path} was written by {theirs} in format {shortly(repr(found))}; sgdflow "
+            f"{__version__} reads format {FORMAT}. Read it with {get}; its parameters.yaml is "
+            "plain data that parameters=FILE takes in any version."
         )
 
 

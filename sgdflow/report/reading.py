@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sgdflow.config import documents
-from sgdflow.errors import ConfigError
+from sgdflow.errors import ConfigError, shortly
 from sgdflow.records import FORMAT
 from sgdflow.records.words import as_text
 
@@ -94,8 +94,8 @@ def _checked(record: Any, where: str) -> Record:
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         found = record.get("format") if isinstance(record, dict) else None
         raise ConfigError(
-            f"{where}: its format is {found}, this version of sgdflow reads {FORMAT}. "
-            "Use the version that wrote it (result.json names it)."
+            f"{where}: its format is {shortly(str(found))}, this version of sgdflow reads "
+            f"{FORMAT}. Use the version that wrote it (result.json names it)."
         )
     return record
 

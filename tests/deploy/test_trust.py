@@ -384,6 +384,14 @@ def test_looking_at_a_run_runs_nothing_of_it(
     assert "'own_graphs' has no 'make'" in capsys.readouterr().err
 
 
+def test_nothing_of_another_s_is_told_to_be_typed(here: Path) -> None:
+    run = a_run(here)
+    (run / "result.json").write_text('{"format": 7, "version": "0.9 evil; rm -rf ~"}')
+    with pytest.raises(ConfigError, match=r"written by another version in format 7;") as refused:
+        sgdflow.load("theirs")
+    assert "evil" not in str(refused.value)
+
+
 def test_report_writes_through_no_link(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
