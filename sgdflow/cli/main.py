@@ -73,7 +73,7 @@ def main() -> int:
 
 def _guarded(command: str, words: Sequence[str]) -> int:
     """Turn user mistakes into one message; no traceback is theirs to read."""
-    from sgdflow.cli.stopping import Stopper
+    from sgdflow.cli.stopping import INTERRUPTED, Stopper
     from sgdflow.errors import SgdflowError
 
     # A server has others to end before itself.
@@ -86,7 +86,7 @@ def _guarded(command: str, words: Sequence[str]) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         module, _, function = COMMANDS[command].partition(":")
-        return int(getattr(importlib.import_module(module), function)(words))
+        return stopper.leaving(int(getattr(importlib.import_module(module), function)(words)))
     except SgdflowError as error:
         return _complain(str(error))
     except SystemExit as error:  # argparse says 2 where everything else here says 1
@@ -98,7 +98,7 @@ def _guarded(command: str, words: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        return _complain("Interrupted.", stopper.interrupted())
+        return stopper.leaving(_complain("Interrupted.", INTERRUPTED))
 
 
 def _no_command(words: Sequence[str]) -> str:

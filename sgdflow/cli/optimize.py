@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sgdflow.cli.app import run_hydra
-from sgdflow.cli.stopping import give_way, run
+from sgdflow.cli.stopping import asked_to_stop, give_way, run
 from sgdflow.cli.terminal import Watch, watching
 from sgdflow.config.job import (
     in_multirun,
@@ -86,7 +86,8 @@ def _optimised(prepared: Prepared, raw: Mapping[str, Any], folder: RunFolder) ->
         log.info("%s", _farewell())
         raise
     with where_given():
-        keep_model(prepared, raw, _prompts(), folder.path)
+        if not asked_to_stop():  # the result stands, and the model is only a copy of it
+            keep_model(prepared, raw, _prompts(), folder.path)
     _say_where(prepared, folder)
     return record
 

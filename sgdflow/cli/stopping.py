@@ -30,7 +30,7 @@ _STOPPING = b"\nStopping. Once more ends it at once.\n"
 _ENDED = b"\nEnded at once.\n"
 _WAITED = b"\nEnded without waiting any longer.\n"
 INTERRUPTED = 130
-_PATIENCE = 1.5
+_PATIENCE = 1.2
 """Seconds from the first signal until the process ends, ready or not."""
 _SHOW_CURSOR = b"\x1b[?25h"
 
@@ -46,7 +46,8 @@ class Stopper:
     def __init__(self, patience: float | None = _PATIENCE) -> None:
         """Declare how long the first signal may take; None: as long as it takes."""
         self._patience = patience
-        self._asked = self._ended = False
+        self._asked = False
+        self._code: int | None = None
         self._cancel: Callable[[], object] | None = None
         self._farewell = ""
 
@@ -73,17 +74,22 @@ class Stopper:
         finally:
             self._cancel = None
 
-    def interrupted(self) -> int:
-        """Note that the work has ended because it was asked to; return the exit code."""
-        self._ended = True
-        return INTERRUPTED
+    @property
+    def asked(self) -> bool:
+        """Say whether somebody wants an end."""
+        return self._asked
+
+    def leaving(self, code: int) -> int:
+        """Note how the program ends; return the same exit code."""
+        self._code = code
+        return code
 
     def _leave(self) -> None:
-        if self._ended:
+        if self._asked and self._code is not None:
             for stream in (sys.stdout, sys.stderr):
                 with suppress(OSError, ValueError):
                     stream.flush()
-            os._exit(INTERRUPTED)
+            os._exit(self._code)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         if self._asked:
@@ -101,6 +107,8 @@ class Stopper:
         Python calls handlers in the main thread alone, and only when what that does, in a store
         of somebody else's say, has returned.
         """
+        if os.name == "nt":  # where one cannot wait for a pipe
+            return
         read, write = os.pipe()
         os.set_blocking(write, False)
         before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
@@ -150,6 +158,12 @@ def give_way(owner: Owner) -> None:
     """Stop this process in good order: another one works in its directory now."""
     log.error("%s has taken the directory over, so this run stops.", owner.words())
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def asked_to_stop() -> bool:
+    """Say whether somebody wants this program to end."""
+    handler = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    return isinstance(handler, Stopper) and handler.asked
 
 
 async def _stoppable(work: Coroutine[Any, Any, T], farewell: str) -> T:

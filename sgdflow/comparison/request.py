@@ -64,6 +64,8 @@ def parse(words: Sequence[str]) -> Request:
         key, equals, value = word.partition("=")
         if key not in _OPTIONS or not equals:
             known = [*_OPTIONS, "tracking.uri"]
+            if key in known:
+                raise ConfigError(f"{word}: needs a value: {key}=VALUE, without spaces.")
             raise ConfigError(
                 f"sgdflow compare does not know '{word}'.{did_you_mean(key, known)} "
                 f"It takes KEY=VALUE with {listed(known)}."

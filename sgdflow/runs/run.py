@@ -65,8 +65,9 @@ async def optimise(
     for warning in shortage(prepared.problem, prepared.method):
         log.warning("%s", warning)
     written = written_of(raw)
-    folder.begin(written, prepared.start)
     with _tracked(tracker, prepared, written, folder):
+        # A store that cannot be used leaves nothing behind.
+        folder.begin(written, prepared.start)
         with _reported(prepared, folder):
             recorder = _Recorder(tracker, folder, llm, clean)
             descent = Descent(prepared.problem, prepared.method, llm, recorder, progress)

@@ -59,6 +59,16 @@ def test_nothing_is_left_of_a_configuration_that_is_refused(
     assert (ended.stderr + ended.stdout).count("(got 'tset')") == 1
 
 
+@pytest.mark.parametrize("mode", [[], ["-m", "seed=0,1"]], ids=["run", "sweep"])
+def test_a_store_that_cannot_be_used_leaves_nothing_either(mode: list[str], tmp_path: Path) -> None:
+    words = ["tracking=mlflow", "tracking.uri=sqlite:///file/runs.db"]
+    (tmp_path / "file").write_text("no folder")
+    ended = start(tmp_path, "optimize", *mode, *SMALL, *words)
+    assert ended.returncode == 1
+    assert "MLflow cannot record runs in tracking.uri=" in ended.stderr
+    assert below(tmp_path) == {"file"}
+
+
 def test_a_mistake_of_all_jobs_is_told_once_and_each_other_one_by_itself(tmp_path: Path) -> None:
     words = ["optimize", "-m", *SMALL, "hydra.sweep.dir=sweep"]
     ended = start(tmp_path, *words, "seed=0,1", "split=test,tset,trian")
