@@ -109,6 +109,11 @@ def _notes(
             "inputs alone; others may share more, so that there the figures are upper bounds."
         )
     yield "Not counted: retries, malformed replies. What the store of replies holds costs nothing."
+    if method.batch is not None or method.lazy:
+        yield (
+            "Not counted: the other training examples, scored as soon as those of a step reach "
+            f"method.stop.score ({method.stop.score:g})."
+        )
     if isinstance(method.update, CallableUpdate):
         yield f"Calls of {method.update.function.name} are not known, and not counted."
     if rehearsed < method.stop.steps:

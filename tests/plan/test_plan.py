@@ -137,8 +137,11 @@ def test_what_a_run_takes_is_within_a_tenth(words: Sequence[str]) -> None:
     if better and all(step.tried.decision.accepted for step in steps):
         assert calls(most.taken) == pytest.approx(calls(result.spent), rel=0.1)
         assert tokens(most.taken) == pytest.approx(tokens(result.spent), rel=0.1)
+    lucky = result.stop_reason.startswith("score")  # and found so on all training examples
+    others = len(ready(*words).problem.graph.nodes) * 20 if lucky else 0
     for role, spent in result.spent.items():
-        assert rows["at least"].taken[role].calls <= spent.calls <= most.taken[role].calls
+        at_most = most.taken[role].calls + others * (role == "forward")
+        assert rows["at least"].taken[role].calls <= spent.calls <= at_most
     if all(step.tried.decision.accepted for step in steps):
         made = sum((Counter(between_steps(step)) for step in steps), Counter())
         mean = {role: number / len(steps) for role, number in made.items()}
