@@ -17,7 +17,13 @@ from sgdflow.prompting.templates import Prompts
 from sgdflow.records import SPLITS, diff
 from sgdflow.records.source import EXPORT, Source, as_written, read_source, read_steps
 from sgdflow.records.trust import TRUST, Made, check_looking
-from sgdflow.records.words import as_text, change_words, score_words, step_words
+from sgdflow.records.words import (
+    as_text,
+    change_words,
+    returned_words,
+    score_words,
+    step_words,
+)
 from sgdflow.runs.recorded import directory_of
 
 _INDENT = "    "
@@ -77,6 +83,7 @@ def _run(
         for split in SPLITS:
             if (scores := ended["scores"][split])["initial"] is not None:
                 yield Part(f"  {split:<11} {change_words(scores)}\n")
+        yield from (Part(f"  returned    {words}\n") for words in returned_words(ended))
     for parameter, text in source.parameters.items():
         yield Part(f"\n{parameter}", "title")
         yield from _changed(start.get(parameter, ""), text)

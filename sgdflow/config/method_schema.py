@@ -114,7 +114,7 @@ class RewriteConf(Update):
     critique: Critique | None = None
     """null: one stage."""
     memory: Annotated[int, Field(ge=0)] = 0
-    """Rejected texts shown, with their scores."""
+    """Texts tried before that are shown, with what the gate said of them."""
     momentum: Annotated[int, Field(ge=0)] = 0
     """Earlier steps shown, with the text as it stood and its gradients."""
     constraints: tuple[Text, ...] = ()
@@ -132,7 +132,7 @@ class WholeConf(Update):
     prompt: Text = "optimizer/optoprime.jinja"
     reply: Reply = Reply(format="json", partial=True)
     memory: Annotated[int, Field(ge=0)] = 0
-    """Earlier proposals shown, with their scores."""
+    """Earlier proposals shown, with what the gate said of them."""
 
 
 class SearchConf(Update):

@@ -48,6 +48,18 @@ def read(scorer: Callable[..., Any], output: Any, target: Any) -> Read | None:
     return Read(found[:_LONGEST], compared_as, _letters(found) == _letters(text))
 
 
+def read_as(scorer: Callable[..., Any], output: Any, target: Any) -> str | None:
+    """Return what a scorer takes for the answer; the output's words for one not known here."""
+    found = read(scorer, output, target)
+    return " ".join(str(output).split())[:_LONGEST] if found is None else found.read_as
+
+
+def expected_as(scorer: Callable[..., Any], target: Any) -> str:
+    """Return what a target looks like where an output is right; the first of several."""
+    first = next(iter(scoring.acceptable(target)), "")
+    return read_as(scorer, first, target) or " ".join(str(first).split())[:_LONGEST]
+
+
 def _kind(scorer: Callable[..., Any], target: Any) -> str | None:
     """Return the kind of answer that a scorer looks for."""
     if isinstance(scorer, scoring.LikeTarget):

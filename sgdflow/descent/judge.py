@@ -100,7 +100,15 @@ class Judge:
         return _Parts(tuple(tested), replace(proposal, changes=chosen), trial)
 
     async def _trial(self, case: _Case, changes: Mapping[str, Any], turned_down: int) -> Trial:
-        """Ask the gate about some changes."""
+        """Ask the gate about some changes; say where answers have become constant."""
+        trial = await self._asked(case, changes, turned_down)
+        found = self.problem.constant(trial.seen) if trial.seen else ""
+        if not found:
+            return trial
+        reason = f"{trial.decision.reason}; {found}"
+        return replace(trial, decision=replace(trial.decision, reason=reason, constant=found))
+
+    async def _asked(self, case: _Case, changes: Mapping[str, Any], turned_down: int) -> Trial:
         method = self.method
         tests = method.stop.steps * method.proposals.tests(len(self.problem.optimised))
         gate = method.gate.after(turned_down, tests)

@@ -12,7 +12,7 @@ from sgdflow.descent.confirm import Confirmation
 from sgdflow.descent.method import Method, Problem
 from sgdflow.descent.rounds import Rounds, State
 from sgdflow.descent.stepper import Stepper
-from sgdflow.descent.steps import Gating, Observer, Result, Scores, Step
+from sgdflow.descent.steps import Gating, Observer, Result, Returned, Scores, Step
 from sgdflow.errors import BudgetSpent, every, plural
 from sgdflow.executor.evaluation import Evaluation, Evaluator, Summary
 from sgdflow.executor.graph import Parameters
@@ -37,6 +37,8 @@ class _Course:
     reason: str = ""
     gating: Gating = field(default_factory=Gating)
     confirmation: Confirmation | None = None
+    returned: int = 0
+    """The step whose texts are the best; 0: those that it began with."""
 
 
 class Descent:
@@ -85,7 +87,32 @@ class Descent:
             course.confirmation,
             self._selected_on() if course.accepted else (),
             self._smallest(),
+            self._returned(course),
+            self._constant(course.final or course.initial),
         )
+
+    def _constant(self, scores: Scores) -> str:
+        """Return what nearly all answers are in the end, in words."""
+        found = (self._problem.constant(one) for one in scores.evaluations.values())
+        return next(filter(None, found), "")
+
+    def _returned(self, course: _Course) -> Returned:
+        """Say whose texts are returned, and why."""
+        validation = self._problem.splits.validation
+        if course.confirmation is not None and not course.confirmation.confirmed:
+            why = f"those of step {course.returned} were not confirmed"
+            return Returned(0, why)
+        if not course.accepted:
+            return Returned(0, "no proposal was accepted")
+        if self._by_gate:
+            return Returned(course.returned, "the last that the gate accepted")
+        split = "validation" if validation else "train"
+        kind = "validation" if validation else "training"
+        known = self._known_scores(course.best).evaluations[split].summary()
+        score = f"{known.mean:.4g} on {plural(known.n, f'{kind} example')}, " if known else ""
+        if not course.returned:
+            return Returned(0, f"{score}no accepted proposal did as well")
+        return Returned(course.returned, f"{score}the best of those that were accepted")
 
     def _selected_on(self) -> tuple[str, ...]:
         """Return the splits whose scores decide what is kept."""
@@ -115,7 +142,7 @@ class Descent:
         state, number, unaccepted = await self._rounds.start(course.best), 0, 0
         while not (reason := await self._reason_to_stop(state, number, unaccepted)):
             number += 1
-            before, best = self._llm.spent(), course.best
+            before, best, returned = self._llm.spent(), course.best, course.returned
             proposals, state = await self._rounds.take(number, state)
             validation = None
             unaccepted += not all(one.malformed for one in proposals)
@@ -123,7 +150,7 @@ class Descent:
                 if one.decision.accepted:
                     unaccepted = 0
                     if await self._at_least_as_good(one.proposed, best):
-                        best = one.proposed
+                        best, returned = one.proposed, number
             if proposals[0].decision.accepted and self._method.confirm is None:
                 splits = self._problem.splits
                 validation = await self._summary(proposals[0].proposed, splits.validation)
@@ -140,6 +167,7 @@ class Descent:
             )
             self._observer.stepped(step)
             course.best, course.steps, course.accepted = best, number, state.accepted
+            course.returned = returned
             course.gating += step.gating
         course.reason = reason
 
@@ -215,13 +243,20 @@ class Descent:
 
     async def _at_least_as_good(self, new: Parameters, best: Parameters) -> bool:
         """Compare accepted parameters with the best so far, on the same examples."""
+        if self._by_gate:
+            return True
         splits = self._problem.splits
-        if self._method.confirm is not None or (
-            self._method.gate.rule == "paired" and not splits.validation
-        ):
-            return True  # the gate has decided; what confirms may not choose as well
-        if not splits.validation and (self._method.batch is not None or self._method.lazy):
-            return True  # scores on different examples do not compare: the gate has decided
         examples = splits.validation or splits.train
         before, after = await self._evaluate(best, examples), await self._evaluate(new, examples)
         return not before.scores or Gate("not_worse").decide(before, after).accepted
+
+    @property
+    def _by_gate(self) -> bool:
+        """Whether the gate alone decides which parameters are the best."""
+        method = self._method
+        if method.confirm is not None:
+            return True  # what confirms may not choose as well
+        if self._problem.splits.validation:
+            return False
+        # Scores on different examples do not compare.
+        return method.gate.rule == "paired" or method.batch is not None or method.lazy

@@ -18,6 +18,7 @@ from sgdflow.executor.loss import Loss, Score
 from sgdflow.update import Gate, Select, UpdateRule
 from sgdflow.update.evidence import ItemAggregation
 from sgdflow.update.paired import fixed_order
+from sgdflow.update.tally import tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,3 +139,9 @@ class Problem:
     seed: int
     first: First | None = None
     """The examples that are tried before all others."""
+
+    def constant(self, evaluation: Evaluation) -> str:
+        """Return what nearly all answers are although targets differ, in words; else nothing."""
+        splits = self.splits
+        targets = {one.id: one.target for one in (*splits.train, *splits.validation, *splits.test)}
+        return tally(evaluation, targets, self.graph.output, self.score).constant

@@ -60,6 +60,7 @@ class Stepper:
             random,
             lesson.current,
             {example.id: example.target for example in lesson.batch},
+            self._problem.score,
             variant,
         )
         scored = self._meter.gate_calls

@@ -138,6 +138,15 @@ class Scores:
 
 
 @dataclass(frozen=True, slots=True)
+class Returned:
+    """Whose texts a run returns, and why."""
+
+    step: int
+    """0: those that it began with."""
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """How a descent ended."""
 
@@ -155,6 +164,10 @@ class Result:
     """Splits whose scores decided what was kept."""
     smallest: float | None = None
     """The smallest gain that the gate could have shown; None where it shows nothing."""
+    returned: Returned | None = None
+    """None where that is not known."""
+    constant: str = ""
+    """What nearly all answers on the training examples are in the end, in words."""
 
 
 class Observer(Protocol):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sgdflow.errors import plural
 from sgdflow.executor.evaluation import Evaluation
 from sgdflow.update import Decision, Gate
+from sgdflow.update.decision import Moved
 
 Score = Callable[[Collection[str]], Awaitable[Evaluation]]
 """Scores the proposal on the examples with these ids."""
@@ -77,12 +78,13 @@ async def put_to_the_first_gate(
     repaired = sum(gains.values()) if guard else sum(gain > 0 for gain in gains.values())
     if not failures or repaired > broken:
         return None
-    words = f"repairs none of the {plural(len(failures), 'sampled failure')}"
-    if guard and repaired > 0:
-        words = f"breaks as much as it repairs: {repaired:.4g} gained, {broken:.4g} lost"
     looked_at = {*failures, *guard}
+    moved = Moved.between(current.comparable.scores, after, looked_at)
+    words = f"repairs none of the {plural(len(failures), 'sampled failure')} ({moved})"
+    if guard and repaired > 0:
+        words = f"breaks as much as it repairs: {repaired:.4g} gained, {broken:.4g} lost ({moved})"
     return Trial(
-        Decision(False, words),
+        Decision(False, words, moved=moved),
         current,
         await score([i for i in current.outcomes if i in looked_at]),
     )

@@ -9,7 +9,7 @@ from numbers import Real
 from typing import Any, Literal, Protocol
 
 from sgdflow.data import Example
-from sgdflow.data.reading import read
+from sgdflow.data.reading import expected_as, read, read_as
 from sgdflow.errors import NodeFailed, PromptError, ScoringFailed, shortly
 from sgdflow.executor.functions import Function
 from sgdflow.executor.gradients import LOSS
@@ -68,6 +68,14 @@ class Score:
         """Return what the callable takes an output for, where that is known."""
         found = read(self.function.call, output, target)
         return ANSWERED if found is None else Reading(True, "", "", **found._asdict())
+
+    def read_as(self, output: Any, target: Any) -> str | None:
+        """Return what the callable takes for the answer; None where it finds none."""
+        return read_as(self.function.call, output, target)
+
+    def expected_as(self, target: Any) -> str:
+        """Return the answer that a target asks for, as it would be read."""
+        return expected_as(self.function.call, target)
 
 
 def unread(failure: Failure, output: str) -> Reading:

@@ -14,7 +14,7 @@ from sgdflow.executor.forward import ForwardPass
 from sgdflow.executor.walk import Failure
 from sgdflow.llm import Spent
 from sgdflow.records.folder import FORMAT, SPLITS
-from sgdflow.update import Learned
+from sgdflow.update import Decision, Learned
 
 ByNode = Mapping[str, Mapping[str, Spent]]
 """What was used, by role and what the calls were made for."""
@@ -39,10 +39,12 @@ def step_record(step: Step) -> dict[str, Any]:
         "pool": list(step.pool),
         "accepted": tried.decision.accepted,
         "reason": tried.decision.reason,
+        "constant": tried.decision.constant,
         "gate": {
             "at_most": tried.decision.most,
             "gain": tried.decision.gain,
             "needed": tried.decision.needed,
+            **_moved(tried.decision),
             **asdict(step.gating),
         },
         "sampled": [_learned(one) for one in tried.learned],
@@ -59,6 +61,12 @@ def step_record(step: Step) -> dict[str, Any]:
         "cost": {role: (spent - _of(before, role)).cost for role, spent in sorted(after.items())},
         "malformed": sum(map(_malformed, step.proposals)),
     }
+
+
+def _moved(decision: Decision) -> dict[str, int | None]:
+    """Return how many examples gained and lost."""
+    moved = decision.moved
+    return {"up": moved.up, "down": moved.down} if moved else {"up": None, "down": None}
 
 
 def _made(tried: Tried) -> dict[str, Any]:
@@ -141,6 +149,8 @@ def result_record(
         "steps": result.steps,
         "accepted": result.accepted,
         "stop_reason": result.stop_reason,
+        "returned": asdict(result.returned) if result.returned else None,
+        "constant": result.constant,
         "seconds": round(seconds, 3),
     }
 

@@ -48,6 +48,21 @@ def step_words(record: Mapping[str, Any]) -> str:
     return words
 
 
+def constant_words(constant: str) -> str:
+    """Warn that answers are nearly all the same: the words that a record has for it."""
+    return f"nearly all answers are the same whatever is asked: {constant}"
+
+
+def returned_words(record: Mapping[str, Any]) -> list[str]:
+    """Say whose texts a run returned and why, and what is odd about their answers."""
+    if not (returned := record.get("returned")):
+        return []
+    step = returned["step"]
+    whose = f"the texts of step {step}" if step else "the texts that it began with"
+    words = [f"{whose}: {returned['why']}"]
+    return words + ([constant_words(found)] if (found := record.get("constant")) else [])
+
+
 def tree_words(record: Mapping[str, Any]) -> str:
     """Say where a step stands in the tree: "; candidate 4 from 2; 1 of 3 others accepted"."""
     origin = " and ".join(map(str, record["from"]))

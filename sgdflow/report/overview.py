@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 from sgdflow.errors import listed, plural
 from sgdflow.executor.evaluation import unanswered_words
 from sgdflow.records import SPLITS
-from sgdflow.records.words import common_words
+from sgdflow.records.words import common_words, returned_words
 from sgdflow.report.chart import chart
 from sgdflow.report.drawing import Mark, drawing
 from sgdflow.report.findings import Blame, flags, lines
@@ -32,12 +32,15 @@ def header(run: Run, shape: Shape) -> Element:
         element("div", element("dt", key), element("dd", str(value)))
         for key, value in names.items()
     ]
+    returned = returned_words(run.result or {})
     return element(
         "header",
         element("p", "sgdflow report", class_="kicker"),
         element("h1", title_of(run, shape)),
         element("dl", *facts, class_="facts"),
         element("p", _ending(run), class_="ending"),
+        *(element("p", f"Returned: {words}.", class_="ending") for words in returned[:1]),
+        *(element("p", f"Warning: {words}.", class_="warning") for words in returned[1:]),
     )
 
 

@@ -15,6 +15,7 @@ from sgdflow import __version__, report
 from sgdflow.config.prepare import Prepared
 from sgdflow.config.written import written_of
 from sgdflow.descent import Descent, Scores, Step
+from sgdflow.descent.method import Problem
 from sgdflow.errors import plural
 from sgdflow.executor.evaluation import Evaluator, unanswered_words
 from sgdflow.executor.progress import Progress
@@ -31,8 +32,8 @@ from sgdflow.records import (
     summary_record,
 )
 from sgdflow.records.details import calls_record, example_records
-from sgdflow.records.spending import spending_table
-from sgdflow.records.words import change_words, score_words, step_words
+from sgdflow.records.words import constant_words, score_words, step_words
+from sgdflow.runs.closing import closing_words
 from sgdflow.runs.ending import check_result, check_scores, why_lost
 from sgdflow.tracking import Tracker
 
@@ -69,7 +70,7 @@ async def optimise(
         # A store that cannot be used leaves nothing behind.
         folder.begin(written, prepared.start)
         with _reported(prepared, folder):
-            recorder = _Recorder(tracker, folder, llm, clean)
+            recorder = _Recorder(tracker, folder, llm, clean, prepared.problem)
             descent = Descent(prepared.problem, prepared.method, llm, recorder, progress)
             result = await descent.run(prepared.start)
             seconds = time.monotonic() - began
@@ -122,6 +123,8 @@ async def evaluate(
     if unanswered := list(evaluation.unanswered.values()):
         words = unanswered_words(evaluation.unanswered_kinds)
         log.warning("%s; the first: %s", words, unanswered[0].failure)
+    if constant := problem.constant(evaluation):
+        log.warning("%s", constant_words(constant))
     check_scores(evaluation, f"{split} example")
     return record
 
@@ -145,51 +148,6 @@ def about(prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def closing_words(record: Mapping[str, Any]) -> str:
-    """Say how a run ended, in a small table."""
-    selected = record.get("selected_on", ())
-    rows = [
-        f"  {split:<11} {change_words(scores)}" + (" *" if split in selected else "")
-        for split in SPLITS
-        if (scores := record["scores"][split])["initial"] is not None
-    ]
-    if selected:
-        rows.append("  * decided what was kept: expect less of it elsewhere")
-    return "\n".join(
-        [
-            f"Stopped after {plural(record['steps'], 'step')}, {record['accepted']} accepted. "
-            f"{record['stop_reason'][:1].upper()}{record['stop_reason'][1:]}.",
-            *rows,
-            *confirmation_words(record),
-            f"  gate        {gate_words(record)}",
-            f"  seconds     {record['seconds']:.1f}",
-            *spending_table(record),
-        ]
-    )
-
-
-def confirmation_words(record: Mapping[str, Any]) -> Iterator[str]:
-    """Say how the winner did against the start, where that was declared."""
-    if found := record.get("confirmation"):
-        verdict = "confirmed" if found["confirmed"] else "not confirmed, the start is returned"
-        yield (
-            f"  winner      {verdict}: {found['before']:.3f} -> {found['after']:.3f} on "
-            f"{plural(found['examples'], 'validation example')}, p = {found['p']:.2g}, "
-            f"level {found['level']:g}; a gain of {found['smallest']:.3f} could be confirmed"
-        )
-
-
-def gate_words(record: Mapping[str, Any]) -> str:
-    """Say what the gate took, and what early rejections spared."""
-    gate = record["gate"]
-    words = f"{gate['calls']} of all calls ({gate['share']:.0%})"
-    left = gate["examples"] - gate["evaluated"]
-    if (smallest := gate.get("smallest")) is not None:
-        words += f"; a gain of {smallest:.3f} could be shown"
-    of_all, calls = plural(gate["examples"], "example"), plural(gate["spared"], "call")
-    return f"{words}; {left} of {of_all} not scored, at most {calls}" if left else words
-
-
 @dataclass(frozen=True, slots=True)
 class _Recorder:
     """Writes down what a descent does, as it happens."""
@@ -198,6 +156,7 @@ class _Recorder:
     folder: RunFolder
     llm: Metered
     clean: Clean
+    problem: Problem
     answered: Counter[str] = field(default_factory=Counter)
     """Calls whose latencies the tracker has, by role."""
     lost: list[str | None] = field(default_factory=list)
@@ -213,6 +172,9 @@ class _Recorder:
         ]
         self._latencies()  # those of the start belong to no step
         log.info("before: %s", "; ".join(words) or "nothing could be scored")
+        found = map(self.problem.constant, initial.evaluations.values())
+        if constant := next(filter(None, found), ""):
+            log.warning("before: %s", constant_words(constant))
 
     def stepped(self, step: Step) -> None:
         record, calls = self.clean(step_record(step)), self.clean(calls_record(step))
@@ -221,6 +183,8 @@ class _Recorder:
         self.folder.save(step.best)
         self.tracker.stepped(record, calls, self._latencies())
         log.info("%s", step_words(record))
+        if record["accepted"] and record["constant"]:
+            log.warning("step %s: %s", record["step"], constant_words(record["constant"]))
         for name, text in record["proposal"].items():
             log.debug("  %s: %s", name, text)
         for name, reason in record["skipped"].items():

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STOP_REASON = "sgdflow.stop_reason"
+RETURNED = "sgdflow.returned"
+"""Whose texts a run returned, and why."""
 PARENT = "mlflow.parentRunId"
 TAG_LIMIT = 8000
 _KEY = re.compile(r"[\w.\- :]+(/[\w.\- :]+)*")

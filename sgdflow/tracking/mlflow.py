@@ -10,9 +10,11 @@ from typing import Any
 
 from sgdflow.errors import ConfigError
 from sgdflow.records import as_json, as_yaml, chosen_score, read_yaml
+from sgdflow.records.words import returned_words
 from sgdflow.tracking import NO_CALLS, NO_NODES, naming
 from sgdflow.tracking.client import (
     PARENT,
+    RETURNED,
     STOP_REASON,
     TAG_LIMIT,
     Run,
@@ -145,6 +147,8 @@ class MlflowTracker:
 
         def write(run: Run) -> None:
             run.log_metrics(naming.result_metrics(result), 0)
+            if returned := returned_words(result):
+                run.tag(RETURNED, "; ".join(returned)[:TAG_LIMIT])
             for path in (folder / name for name in _RUN_FILES):
                 if path.is_file():
                     run.log_file(path)

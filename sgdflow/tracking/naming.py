@@ -62,6 +62,11 @@ def step_metrics(record: Mapping[str, Any]) -> dict[str, float]:
             sum(sum(s.get("unanswered", {}).values()) for s in scores.values() if s)
         ),
         "step/malformed_replies": float(record["malformed"]),
+        **{
+            f"step/examples_{way}": float(n)
+            for way in ("up", "down")
+            if (n := record.get("gate", {}).get(way)) is not None
+        },
     }
 
 

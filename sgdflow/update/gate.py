@@ -9,7 +9,7 @@ from typing import Literal
 
 from sgdflow.errors import plural
 from sgdflow.executor.evaluation import Evaluation, unanswered_words
-from sgdflow.update.decision import Decision
+from sgdflow.update.decision import Decision, Moved
 from sgdflow.update.paired import Paired, fixed_order
 from sgdflow.update.statistics import gains_needed, level_left
 
@@ -55,12 +55,12 @@ class Gate:
 
     def decide(self, current: Evaluation, candidate: Evaluation) -> Decision:
         """Return the decision over the examples that the current parameters could be scored on."""
-        if self.rule == "always":
-            return Decision(True, "the gate is always open")
         if current.outcomes.keys() != candidate.outcomes.keys():
             raise ValueError("the gate compares evaluations of the same examples only")
         current, candidate = current.comparable, candidate.comparable
         common = list(current.scores)
+        if self.rule == "always":
+            return _open(current, candidate)
         if not common:
             return Decision(False, "no example could be scored with the current parameters")
         if self.rule == "paired":
@@ -75,10 +75,8 @@ class Gate:
             return Decision(False, f"{of_all} {fail} with the proposal ({reason})")
         before = math.fsum(current.scores[i] for i in common) / len(common)
         after = math.fsum(candidate.scores[i] for i in common) / len(common)
-        accepted = self._passes(after - before)
         verdict = "better" if after > before else "equal" if after == before else "worse"
-        words = f"{verdict}: {before:.4g} -> {after:.4g} on {plural(len(common), 'example')}"
-        return Decision(accepted, words + _unanswered(candidate))
+        return _compared(self._passes(after - before), verdict, current, candidate, common)
 
     def certain(self, current: Evaluation, candidate: Evaluation) -> Decision | None:
         """Return a decision that needs no more of the candidate's outcomes; None: none yet.
@@ -104,8 +102,9 @@ class Gate:
         most = math.fsum(scores.get(i, 1.0) for i in common) / len(common)
         if self._passes(most - before):
             return None
-        words = f"cannot pass: {before:.4g} -> at most {most:.4g}, {after}{_unanswered(candidate)}"
-        return Decision(False, words, most)
+        moved = Moved.between(common, scores, scores)
+        words = f"cannot pass: {before:.4g} -> at most {most:.4g}, {after} ({moved})"
+        return Decision(False, words + _unanswered(candidate), most, moved=moved)
 
     def waves(self, current: Evaluation) -> Iterator[Sequence[str]]:
         """Yield ids in the order in which they are scored, the lowest current score first.
@@ -136,6 +135,22 @@ class Gate:
         if self.rule == "strict":
             return gain > self.tolerance + rounding
         return gain >= -self.tolerance - rounding
+
+
+def _open(current: Evaluation, candidate: Evaluation) -> Decision:
+    """Say what was compared, although it decides nothing."""
+    always = "the gate is always open"
+    common = [i for i in current.scores if i in candidate.scores]
+    return _compared(True, always, current, candidate, common) if common else Decision(True, always)
+
+
+def _compared(
+    accepted: bool, verdict: str, before: Evaluation, after: Evaluation, common: Sequence[str]
+) -> Decision:
+    old, new = (math.fsum(e.scores[i] for i in common) / len(common) for e in (before, after))
+    moved = Moved.between(before.scores, after.scores, common)
+    words = f"{verdict}: {old:.4g} -> {new:.4g} on {plural(len(common), 'example')} ({moved})"
+    return Decision(accepted, words + _unanswered(after), moved=moved)
 
 
 def _unanswered(candidate: Evaluation) -> str:

@@ -16,7 +16,7 @@ from sgdflow.prompting.dressing import unfenced_like
 from sgdflow.prompting.values import shown
 from sgdflow.update.checks import check_length
 from sgdflow.update.evidence import Learned
-from sgdflow.update.prompt_views import not_texts, score_words
+from sgdflow.update.prompt_views import not_texts, score_words, verdict_words
 from sgdflow.update.rule import Past, Proposal, Situation, StepCalls
 
 
@@ -41,11 +41,18 @@ class Try:
     accepted: bool
     most: float | None = None
     """The highest score that they could have had, where they were not scored to the end."""
+    reason: str = ""
+    """What the gate said."""
 
     @property
     def scored(self) -> str:
         """Return the score in words: "0.45", or "at most 0.45"."""
         return score_words(self.score, self.most)
+
+    @property
+    def verdict(self) -> str:
+        """Return what became of them, as the gate said it."""
+        return verdict_words(self.accepted, self.reason or f"score {self.scored}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +62,7 @@ class Whole:
     ask: Ask
     max_characters: int | None = None
     memory: int = 0
-    """How many of the latest tries are shown, with their scores."""
+    """How many of the latest tries are shown, with what the gate said of them."""
 
     async def propose(self, situation: Situation, llm: LLM) -> Proposal:
         """Return the texts that the reply changes."""
@@ -101,7 +108,7 @@ class Whole:
 
     @property
     def goes_by_scores(self) -> bool:
-        """Return False: of a rejected text a bound on its score is shown where that is known."""
+        """Return False: of a text that was not scored to the end a bound is shown."""
         return False
 
     def calls(self, parameters: int) -> StepCalls:
@@ -156,8 +163,9 @@ def _tries(history: Sequence[Past], count: int) -> Sequence[Try]:
             past.after,
             past.decision.accepted,
             past.most if past.after is None else None,
+            past.decision.reason,
         )
         for past in history
-        if past.after is not None or past.most is not None
+        if past.proposal.changes
     ]
-    return found[len(found) - count :] if count < len(found) else found
+    return found[max(0, len(found) - count) :]

@@ -8,7 +8,7 @@ from hashlib import sha256
 
 from sgdflow.errors import plural
 from sgdflow.executor.evaluation import Evaluation
-from sgdflow.update.decision import Decision
+from sgdflow.update.decision import Decision, Moved
 from sgdflow.update.statistics import looks
 
 
@@ -32,13 +32,18 @@ class Paired:
         seen = 0
         for wave, look in zip(whole, looks(gains, len(before), self.level), strict=False):
             seen += len(wave)
-            words = _words(before, after, [i for wave in whole for i in wave][:seen])
-            words += _needed(look.gain, look.needed, seen, len(before))
+            among = [i for wave in whole for i in wave][:seen]
+            moved = Moved.between(before, after, among)
+            words = _words(before, after, among)
+            words += _needed(look.gain, look.needed, seen, len(before), moved)
             if look.accepted:
-                return Decision(True, f"shown to be better: {words}", None, look.gain, look.needed)
-            if look.hopeless or seen == len(before):
+                why = "shown to be better"
+            elif look.hopeless or seen == len(before):
                 why = "no gain in sight" if seen < len(before) else "not shown to be better"
-                return Decision(False, f"{why}: {words}", None, look.gain, look.needed)
+            else:
+                continue
+            reason = f"{why}: {words}"
+            return Decision(look.accepted, reason, None, look.gain, look.needed, moved)
         return None
 
 
@@ -53,6 +58,6 @@ def _words(before: Mapping[str, float], after: Mapping[str, float], seen: Sequen
     return f"{old:.4g} -> {new:.4g}"
 
 
-def _needed(gain: float, needed: float | None, seen: int, total: int) -> str:
+def _needed(gain: float, needed: float | None, seen: int, total: int, moved: Moved) -> str:
     enough = "no gain is enough yet" if needed is None else f"{needed:.4g} needed"
-    return f" on {seen} of {plural(total, 'example')} (gained {gain:.4g}, {enough})"
+    return f" on {seen} of {plural(total, 'example')} ({moved}; gained {gain:.4g}, {enough})"

@@ -28,11 +28,19 @@ class Attempt:
     """What the gate said."""
     most: float | None = None
     """The highest score that it could have had, where it was not scored to the end."""
+    accepted: bool = False
+    beside: tuple[str, ...] = ()
+    """Parameters that had new texts, too, when it was scored."""
 
     @property
     def scored(self) -> str:
         """Return the score in words: "0.45", or "at most 0.45"."""
         return score_words(self.score, self.most)
+
+    @property
+    def verdict(self) -> str:
+        """Return what became of it: `Turned down, worse: 0.5 -> 0.25 on 4 examples (...)`."""
+        return verdict_words(self.accepted, self.reason or f"score {self.scored}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +53,15 @@ class Stand:
 
 
 def score_words(score: float | None, most: float | None) -> str:
-    """Say a score, or the bound that is known in its place."""
-    return f"at most {most:.3g}" if score is None else f"{score:.3g}"
+    """Say a score, or the bound that is known in its place, or that there is neither."""
+    if score is None:
+        return "not scored to the end" if most is None else f"at most {most:.3g}"
+    return f"{score:.3g}"
+
+
+def verdict_words(accepted: bool, reason: str) -> str:
+    """Say what became of a try, as the gate said it."""
+    return f"{'Accepted' if accepted else 'Turned down'}, {reason}."
 
 
 def members(situation: Situation, name: str) -> Sequence[View]:
@@ -69,8 +84,8 @@ def examples(items: Sequence[Item]) -> Sequence[Mapping[str, Any]]:
     ]
 
 
-def rejected(history: Sequence[Past], name: str, count: int) -> Sequence[Attempt]:
-    """Return the latest `count` texts of a parameter that the gate turned down, oldest first."""
+def tries(history: Sequence[Past], name: str, count: int) -> Sequence[Attempt]:
+    """Return the latest `count` texts of a parameter that the gate saw, oldest first."""
     found = [
         Attempt(
             past.proposal.changes[name],
@@ -78,13 +93,13 @@ def rejected(history: Sequence[Past], name: str, count: int) -> Sequence[Attempt
             past.before,
             past.decision.reason,
             past.most if past.after is None else None,
+            past.decision.accepted,
+            tuple(other for other in past.proposal.changes if other != name),
         )
         for past in history
         if name in past.proposal.changes
-        and (past.after is not None or past.most is not None)
-        and not past.decision.accepted
     ]
-    return found[len(found) - count :] if count < len(found) else found
+    return found[max(0, len(found) - count) :]
 
 
 def stands(history: Sequence[Past], name: str, count: int) -> Sequence[Stand]:

@@ -24,8 +24,8 @@ from sgdflow.update.prompt_views import (
     examples,
     members,
     not_texts,
-    rejected,
     stands,
+    tries,
 )
 from sgdflow.update.rule import Proposal, Situation, StepCalls
 from sgdflow.update.standing import Frame, Standing, about, frames, standing, successes
@@ -50,7 +50,7 @@ class Rewrite:
     critique: Ask | None = None
     """A call before the rewrite, whose text the rewrite is shown."""
     memory: int = 0
-    """How many of the latest rejected texts are shown, with their scores."""
+    """How many of the latest texts tried are shown, with what the gate said of them."""
     momentum: int = 0
     """How many of the latest steps are shown, with the text as it stood and its gradients."""
     constraints: tuple[str, ...] = ()
@@ -85,7 +85,10 @@ class Rewrite:
             "standing": Standing(0.5, 2, "...", "..."),
             "successes": examples([SAMPLE_ITEM]),
             "others": ["other"],
-            "attempts": [Attempt("...", 0.5, 0.5, "..."), Attempt("...", None, 0.5, "...", 0.4)],
+            "attempts": [
+                Attempt("...", 0.5, 0.5, "...", accepted=True),
+                Attempt("...", None, 0.5, "...", 0.4, beside=("other",)),
+            ],
             "stands": [Stand(1, "...", [Gradient("successor", "...")])],
         }
         if self.critique is not None:
@@ -95,7 +98,7 @@ class Rewrite:
 
     @property
     def goes_by_scores(self) -> bool:
-        """Return False: of a rejected text a bound on its score is shown where that is known."""
+        """Return False: of a text that was not scored to the end a bound is shown."""
         return False
 
     def calls(self, parameters: int) -> StepCalls:
@@ -111,7 +114,7 @@ class Rewrite:
             "standing": standing(situation),
             "successes": examples(successes(situation, name, self.successes)),
             "others": [other for other in situation.evidence if other != name],
-            "attempts": rejected(situation.history, name, self.memory),
+            "attempts": tries(situation.history, name, self.memory),
             "stands": stands(situation.history, name, self.momentum),
         }
         calls: list[Call] = []

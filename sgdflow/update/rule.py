@@ -13,6 +13,7 @@ from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Call
 from sgdflow.update.decision import Decision
 from sgdflow.update.evidence import Evidence, Learned
+from sgdflow.update.tally import Plain, Reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,8 @@ class Situation:
     """What is known of the parameters as they stand."""
     targets: Mapping[str, Any] = field(default_factory=dict)
     """What was expected, by example."""
+    reader: Reader = field(default_factory=Plain)
+    """Reads outputs and targets as they are read for their scores."""
     variant: int = 0
     """Which of the step's proposals this is."""
 

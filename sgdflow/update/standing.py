@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sgdflow.executor.forward import PromptForward
 from sgdflow.executor.graph import Operands
 from sgdflow.prompting.marks import Own
 from sgdflow.update.evidence import Item, gather_evidence
 from sgdflow.update.rule import Situation
-
-_MOST_ANSWERS = 6
-"""A tally with more different answers tells a reader nothing."""
+from sgdflow.update.tally import tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +28,11 @@ class Standing:
     score: float
     n: int
     answers: str
-    """"yes" 35 times, "no" 5 times; empty where answers differ too much to be counted."""
+    """As they were read: `"no" 35, "yes" 5`; empty where they differ too much to be counted."""
     expected: str
+    """The same of what should have been read."""
+    constant: str = ""
+    """`38 of 40 answers are "no" (20 should be)`; empty where they are not so equal."""
 
 
 def standing(situation: Situation) -> Standing | None:
@@ -41,16 +40,9 @@ def standing(situation: Situation) -> Standing | None:
     scores = situation.standing.scores
     if not scores:
         return None
-    output = situation.graph.output
-    given = [
-        outcome.passed.values.get(output)
-        for name, outcome in situation.standing.outcomes.items()
-        if name in scores
-    ]
-    wanted = [situation.targets[name] for name in scores if name in situation.targets]
-    answers, expected = _tally(given), _tally(wanted)
-    told = (answers, expected) if answers and expected else ("", "")
-    return Standing(sum(scores.values()) / len(scores), len(scores), *told)
+    found = tally(situation.standing, situation.targets, situation.graph.output, situation.reader)
+    mean = sum(scores.values()) / len(scores)
+    return Standing(mean, len(scores), found.answers, found.wanted, found.constant)
 
 
 def successes(situation: Situation, name: str, count: int) -> tuple[Item, ...]:
@@ -86,10 +78,3 @@ def about(situation: Situation, name: str) -> str:
     forwards = (situation.graph.nodes[user].forward for user in situation.graph.successors[name])
     said = [one.about for one in forwards if isinstance(one, PromptForward) and one.about]
     return "; ".join(dict.fromkeys(said))
-
-
-def _tally(values: Iterable[Any]) -> str:
-    counted = Counter("no answer" if value is None else str(value).strip() for value in values)
-    if not counted or len(counted) > _MOST_ANSWERS or any(len(value) > 40 for value in counted):
-        return ""
-    return ", ".join(f'"{value}" {n} times' for value, n in counted.most_common())

@@ -46,6 +46,7 @@ from sgdflow.prompting.templates import Prompts
 from sgdflow.records import FORMAT, RunFolder, as_yaml, step_record
 from sgdflow.update import Decision, Gate, Item, Rewrite, gather_evidence
 from sgdflow.update import evidence as items
+from sgdflow.update.decision import Moved
 
 T = TypeVar("T")
 Rule = Literal["strict", "not_worse", "always"]
@@ -343,7 +344,7 @@ def test_the_gate(
 def test_the_gate_says_why() -> None:
     gate = Gate()
     assert gate.decide(scored(0, 1, 1), scored(1, 1, 1)) == Decision(
-        True, "better: 0.6667 -> 1 on 3 examples"
+        True, "better: 0.6667 -> 1 on 3 examples (1 up, 0 down)", moved=Moved(1, 0)
     )
     assert gate.decide(scored(0, 1), scored(0, "out of tokens")) == Decision(
         False, "1 of 2 examples fail with the proposal (out of tokens)"
@@ -724,7 +725,8 @@ def test_a_step_is_recorded_whole() -> None:
             },
         },
         "accepted": True,
-        "reason": "better: 0 -> 0.5 on 2 examples",
+        "reason": "better: 0 -> 0.5 on 2 examples (1 up, 0 down)",
+        "constant": "",
         "sampled": [
             {
                 "example": f"id {letter}",
@@ -752,6 +754,8 @@ def test_a_step_is_recorded_whole() -> None:
             "at_most": None,
             "gain": None,
             "needed": None,
+            "up": 1,
+            "down": 0,
             "calls": 2 * 2,
             "examples": 2,
             "evaluated": 2,

@@ -102,7 +102,9 @@ def test_a_first_gate_with_a_guard_weighs_repairs_against_breakage() -> None:
     gate = Gate(first="sampled", guard=2)
     method = replace(METHOD, gate=gate, sample=Sample("failing", 1), stop=Stop(steps=2))
     made = descend(World(forgets), method, train="abc")
-    assert made.steps[1].tried.decision.reason == ("breaks as much as it repairs: 1 gained, 2 lost")
+    assert made.steps[1].tried.decision.reason == (
+        "breaks as much as it repairs: 1 gained, 2 lost (1 up, 2 down)"
+    )
 
 
 # What a step learns from

@@ -114,7 +114,9 @@ def _program() -> Mapping[str, Any]:
         "fixed": {"desk.tone": "Be brief."},
         "members": [],
         "examples": [run],
-        "tries": [Try({"weight.instruction": "Guess the weight."}, 0.25, accepted=False)],
+        "tries": [
+            Try({"weight.instruction": "Guess the weight."}, 0.25, accepted=False, reason=WORSE)
+        ],
         "max_characters": 200,
         "reply": ReplyFormat("json", partial=True).asking(names),
     }
@@ -138,15 +140,17 @@ def _judged(reading: Reading) -> Mapping[str, Any]:
     }
 
 
-ATTEMPT = Attempt("Weigh it.", 0.25, 0.5, "worse")
+WORSE = "worse: 0.5 -> 0.25 on 4 examples (0 up, 1 down)"
+ATTEMPT = Attempt("Weigh it.", 0.25, 0.5, WORSE, beside=("desk.instruction",))
+TAKEN = Attempt("Price the weight.", 0.5, 0.25, "better: 0.25 -> 0.5 ...", accepted=True)
 STAND = Stand(1, "Price it.", [Gradient("desk", "Say what you assume.")])
 EVERYTHING = {
-    "attempts": [ATTEMPT],
+    "attempts": [ATTEMPT, TAKEN],
     "stands": [STAND],
     "critique": "It does not say what heavy costs.",
     "frames": [Frame("weight", "[user]\nDo this: ...")],
     "about": "a small model",
-    "standing": Standing(0.25, 4, '"19" 3 times, "22" 1 times', '"22" 4 times'),
+    "standing": Standing(0.4, 40, '"no" 36, "yes" 4', '"no" 20, "yes" 20', "36 of 40 ..."),
     "successes": [
         {"predecessors": shown({"order": "Weight: light."}), "output": "5", "gradients": []}
     ],

@@ -19,7 +19,8 @@ from sgdflow.llm.scripted import Said, ScriptedLLM
 from sgdflow.prompting.templates import Prompts
 from sgdflow.records import RunFolder
 from sgdflow.records.words import score_words
-from sgdflow.runs.run import closing_words, evaluate, optimise
+from sgdflow.runs.closing import closing_words
+from sgdflow.runs.run import evaluate, optimise
 from sgdflow.tracking import NullTracker
 from sgdflow.tracking.naming import result_metrics, step_metrics
 from sgdflow.tracking.traces import traces

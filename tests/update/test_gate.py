@@ -25,7 +25,7 @@ from sgdflow.llm.client import Client
 from sgdflow.llm.scripted import ScriptedLLM
 from sgdflow.prompting.templates import Prompts
 from sgdflow.records import result_record, step_record
-from sgdflow.runs.run import closing_words
+from sgdflow.runs.closing import closing_words
 from sgdflow.simulation.worlds import reply
 from sgdflow.update import Gate
 
@@ -113,7 +113,9 @@ def test_the_reason_says_how_far_it_came() -> None:
     before = {"a": 1.0, "b": 0.0, "c": 1.0, "d": 0.5}
     trial, order = tried(Gate(wave=1), before, {**before, "d": 0.8, "a": 0.0})
     assert (order, trial.spared) == (["b", "d", "a"], 1)
-    assert trial.decision.reason == "cannot pass: 0.625 -> at most 0.45, after 3 of 4 examples"
+    assert trial.decision.reason == (
+        "cannot pass: 0.625 -> at most 0.45, after 3 of 4 examples (1 up, 1 down)"
+    )
     assert trial.decision.most == 0.45
     trial, _ = tried(Gate(wave=2), before, {**before, "b": None})
     assert trial.decision.reason == (
@@ -138,7 +140,9 @@ def test_the_first_gate_wants_a_sampled_failure_repaired(after: Outcomes, passes
     trial = asyncio.run(put_to_the_first_gate({"a": 0.0, "b": 0.5}, before, score))
     assert (trial is None) == passes
     if trial is not None:
-        assert trial.decision.reason == "repairs none of the 2 sampled failures"
+        lost = sum((after[i] or 0) < score for i, score in (("a", 0.0), ("b", 0.5)))
+        words = f"repairs none of the 2 sampled failures (0 up, {lost} down)"
+        assert trial.decision.reason == words
         assert (trial.candidate, trial.spared) == (None, 1)
 
 
@@ -179,8 +183,14 @@ def descend(*words: str) -> tuple[Result, list[dict[str, Any]]]:
 
 
 RUNS = [
-    *([f"seed={seed}"] for seed in range(3)),
-    ["method=no_neighbors", "method.gate.rule=not_worse", "method.gate.examples=validation"],
+    # Prompts that show what the gate said differ by where it stopped.
+    *([f"seed={seed}", "method.update.memory=0"] for seed in range(3)),
+    [
+        "method=no_neighbors",
+        "method.update.memory=0",
+        "method.gate.rule=not_worse",
+        "method.gate.examples=validation",
+    ],
     ["method=copro"],
 ]
 
@@ -225,7 +235,9 @@ def test_early_reject_spares_calls_and_says_so() -> None:
 def test_a_first_gate_is_passed_before_the_rest_is_scored() -> None:
     words = ["method=no_neighbors", "method.sample.count=2", "method.stop.steps=4"]
     result, steps = descend(*words, "method.gate.first=sampled")
-    down = [s for s in steps if s["reason"] == "repairs none of the 2 sampled failures"]
+    down = [
+        s for s in steps if s["reason"].startswith("repairs none of the 2 sampled failures (0 up")
+    ]
     assert len(down) > 1
     assert all(s["gate"]["evaluated"] == 2 for s in down)
     assert all(s["scores"]["candidate"] is None and not s["accepted"] for s in down)
@@ -307,19 +319,25 @@ BEFORE: Mapping[str, float | str] = {"a": 0, "b": 0, "c": 1, "d": "truncated"}
         (
             {"a": 1, "b": 1, "c": "truncated", "d": 0},
             True,
-            "better: 0.25 -> 0.5 on 4 examples; with it 1 unanswered: truncated 1",
+            "better: 0.25 -> 0.5 on 4 examples (2 up, 1 down); with it 1 unanswered: truncated 1",
         ),
         (
             {"a": 1, "b": 1, "c": "tool_call", "d": "malformed"},
             True,
-            "better: 0.25 -> 0.5 on 4 examples; with it 2 unanswered: malformed 1, tool_call 1",
+            "better: 0.25 -> 0.5 on 4 examples (2 up, 1 down); "
+            "with it 2 unanswered: malformed 1, tool_call 1",
         ),
         (
             {"a": 1, "b": 0, "c": "reasoning_only", "d": 0},
             False,
-            "equal: 0.25 -> 0.25 on 4 examples; with it 1 unanswered: reasoning_only 1",
+            "equal: 0.25 -> 0.25 on 4 examples (1 up, 1 down); "
+            "with it 1 unanswered: reasoning_only 1",
         ),
-        ({"a": 0, "b": 0, "c": 1, "d": 1}, True, "better: 0.25 -> 0.5 on 4 examples"),
+        (
+            {"a": 0, "b": 0, "c": 1, "d": 1},
+            True,
+            "better: 0.25 -> 0.5 on 4 examples (1 up, 0 down)",
+        ),
         (
             {"a": 1, "b": 1, "c": 1, "d": "server"},
             False,
@@ -382,10 +400,11 @@ def test_the_paired_rule_says_what_it_saw() -> None:
     before = {str(i): 0.0 for i in range(12)}
     trial, order = tried(Gate("paired"), before, {**before, **dict.fromkeys(before, 1.0)})
     assert trial.decision.reason == (
-        "shown to be better: 0 -> 1 on 8 of 12 examples (gained 8, 8 needed)"
+        "shown to be better: 0 -> 1 on 8 of 12 examples (8 up, 0 down; gained 8, 8 needed)"
     )
     assert len(order) == 8
     trial, _ = tried(Gate("paired"), before, before)
     assert trial.decision.reason == (
-        "no gain in sight: 0 -> 0 on 2 of 12 examples (gained 0, no gain is enough yet)"
+        "no gain in sight: 0 -> 0 on 2 of 12 examples "
+        "(0 up, 0 down; gained 0, no gain is enough yet)"
     )

@@ -38,7 +38,7 @@ from sgdflow.prompting.templates import Prompts
 from sgdflow.simulation.worlds import reply
 from sgdflow.update import Decision, Item, Past, Proposal, Select, Situation, shuffled
 from sgdflow.update.evidence import dealt_across_nodes
-from sgdflow.update.prompt_views import rejected
+from sgdflow.update.prompt_views import tries
 
 PROMPTS = Prompts(prompt_folders(Path(__file__).parent))
 METHODS = sorted(
@@ -288,7 +288,7 @@ def test_a_rejected_proposal_is_shown_to_the_next_rewrite_only_if_declared() -> 
         assert [step.tried.decision.accepted for step in steps] == [False] * 3
         shown = [
             re.findall(
-                r"<attempt name=\"score 0, had to beat 0; [^\"]*\">\n(.*?)\n", text_of(request)
+                r"<tried>\n(.*?)\n</tried>\n<verdict>\nTurned down, \w+: 0 -> ", text_of(request)
             )
             for request in sent(llm, "optimizer")
         ]
@@ -612,12 +612,43 @@ def test_a_bound_is_shown_as_a_bound() -> None:
         {"a": "old"},
         {},
         Proposal({"a": "new"}),
-        Decision(False, "cannot pass", 0.4),
+        Decision(False, "cannot pass: 0.5 -> at most 0.4, after 16 of 20 examples (2 up, 4 down)"),
         before=0.5,
         most=0.4,
     )
-    (attempt,) = rejected([past], "a", 3)
+    (attempt,) = tries([past], "a", 3)
     assert (attempt.text, attempt.scored) == ("new", "at most 0.4")
+    assert attempt.verdict == (
+        "Turned down, cannot pass: 0.5 -> at most 0.4, after 16 of 20 examples (2 up, 4 down)."
+    )
+
+
+def test_the_latest_tries_are_shown_whatever_became_of_them() -> None:
+    """Accepted ones, too; and those of which neither a score nor a bound is known."""
+
+    def past(step: int, decision: Decision, after: float | None, **changes: str) -> Past:
+        return Past(step, {}, {}, Proposal(changes), decision, 0.5, after)
+
+    history = [
+        past(1, Decision(False, "repairs none of the 2 sampled failures"), None, a="first"),
+        past(2, Decision(True, "better"), 0.6, a="second", b="other"),
+        past(3, Decision(False, "no usable proposal (a: too long)"), None),
+        past(4, Decision(False, "worse"), 0.4, b="other still"),
+        past(5, Decision(False, "equal"), 0.6, a="third"),
+    ]
+    shown = [(one.text, one.scored, one.verdict, one.beside) for one in tries(history, "a", 3)]
+    assert shown == [
+        (
+            "first",
+            "not scored to the end",
+            "Turned down, repairs none of the 2 sampled failures.",
+            (),
+        ),
+        ("second", "0.6", "Accepted, better.", ("b",)),
+        ("third", "0.6", "Turned down, equal.", ()),
+    ]
+    assert [one.text for one in tries(history, "a", 2)] == ["second", "third"]
+    assert tries(history, "a", 0) == []
 
 
 def test_gepa_hands_the_feedback_to_every_node() -> None:

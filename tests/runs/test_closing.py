@@ -1,0 +1,191 @@
+"""What a run says of its answers, its gate and whose texts it returns, wherever it is said."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sgdflow.cli.show import show
+from sgdflow.config.compose import compose
+from sgdflow.config.paths import prompt_folders
+from sgdflow.config.prepare import prepare
+from sgdflow.llm import Message
+from sgdflow.llm.scripted import ScriptedLLM
+from sgdflow.prompting.templates import Prompts
+from sgdflow.records import RunFolder
+from sgdflow.runs.closing import closing_words
+from sgdflow.runs.run import optimise
+from sgdflow.tracking import NullTracker
+from sgdflow.tracking.naming import step_metrics
+
+COUNT = 20
+WRITTEN = ("Say no.", "Say yes to the first two.", "Get ten right.")
+
+
+@dataclass
+class Guesser:
+    """Of 20 questions it gets 8 right, in ever other words; what it is told may change that."""
+
+    written: Sequence[str] = WRITTEN
+    prompts: list[str] = field(default_factory=list)
+
+    def __call__(self, role: str, node: str, messages: Sequence[Message]) -> str:
+        prompt = messages[-1].content
+        if role == "optimizer":
+            self.prompts.append(prompt)
+            return f"<improved>{self.written[len(self.prompts) - 1]}</improved>"
+        number = int(re.findall(r"Is (\d+) even", prompt)[-1])
+        return f"I looked at {number}. My answer: {self._said(number, prompt)}."
+
+    def _said(self, number: int, prompt: str) -> str:
+        right = ("no", "yes")[number % 2 == 0]
+        wrong = ("yes", "no")[number % 2 == 0]
+        if "Say no." in prompt:
+            return "no"
+        if "Say yes to the first two." in prompt:
+            return "yes" if number < 2 else "no"
+        return right if number < (10 if "Get ten right." in prompt else 8) else wrong
+
+
+def run(
+    folder: Path, guesser: Guesser, *words: str, validation: Sequence[int] = ()
+) -> Mapping[str, Any]:
+    paths = []
+    for split, numbers in {"train": range(20), "validation": validation, "test": [0, 1]}.items():
+        lines = (
+            {"question": f"Is {i} even? Yes or no?", "answer": ("No", "Yes")[i % 2 == 0]}
+            for i in numbers
+        )
+        if text := "".join(f"{json.dumps(line)}\n" for line in lines):
+            (folder / f"{split}.jsonl").write_text(text)
+            paths.append(f"{split}: {folder / split}.jsonl")
+    raw = compose(
+        [
+            "graph=single",
+            "tracking=none",
+            "task=table",
+            f"task.path={{{', '.join(paths)}}}",
+            "task.inputs=[question]",
+            "task.target=answer",
+            f"task.splits={{train: 20, validation: {len(validation)}, test: 2}}",
+            "graph.forward.reply.format=text",
+            "method.backward=null",
+            "method.update.checks=false",
+            "method.stop.steps=2",
+            *words,
+        ]
+    )
+    ready = prepare(raw, Prompts(prompt_folders(folder)), {})
+    place = RunFolder(folder / "run")
+    return asyncio.run(optimise(ready, raw, ScriptedLLM(guesser), NullTracker(), place))
+
+
+def steps(folder: Path) -> list[dict[str, Any]]:
+    written = (folder / "run" / "steps.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in written.splitlines()]
+
+
+def section(prompt: str, heading: str) -> str:
+    return prompt.split(f"# {heading}\n")[1].split("\n# ")[0].strip()
+
+
+FIRST = (
+    "better: 0.4 -> 0.5 on 20 examples (6 up, 4 down); "
+    '20 of 20 answers are "no" (only 10 should be)'
+)
+
+
+def test_answers_that_became_constant_are_said_wherever_the_gate_is_heard(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level("INFO", "sgdflow")
+    guesser = Guesser()
+    record = run(tmp_path, guesser)
+    first, second = steps(tmp_path)
+    assert (first["accepted"], first["reason"]) == (True, FIRST)
+    assert first["constant"] == '20 of 20 answers are "no" (only 10 should be)'
+    assert (first["gate"]["up"], first["gate"]["down"]) == (6, 4)
+    assert (second["accepted"], second["gate"]["up"], second["gate"]["down"]) == (False, 1, 1)
+    metrics = step_metrics(first)
+    assert (metrics["step/examples_up"], metrics["step/examples_down"]) == (6, 4)
+    warnings = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    same = "nearly all answers are the same whatever is asked: 20 of 20 answers are"
+    assert [w for w in warnings if same in w] == [f'step 1: {same} "no" (only 10 should be)']
+    assert f"step 1: accepted, {FIRST}" in caplog.text
+    returned = (
+        "the texts of step 1: 0.5 on 20 training examples, the best of those that were accepted"
+    )
+    assert record["returned"]["step"] == 1
+    for line in (f"\n  returned    {returned}\n", f'\n  returned    {same} "no" (only 10'):
+        assert line in closing_words(record)
+    report = (tmp_path / "run" / "report.html").read_text()
+    assert f"Returned: {returned}." in report
+    assert f'class="warning">Warning: {same} "no" (only 10 should be).</p>' in report
+    assert "(6 up, 4 down)" in report
+    show([str(tmp_path / "run")])
+    assert f"  returned    {returned}\n" in capsys.readouterr().out
+
+
+def test_a_writer_sees_what_was_read_and_what_became_of_its_tries(tmp_path: Path) -> None:
+    """Outputs all differ; what was read of them does not."""
+    guesser = Guesser()
+    run(tmp_path, guesser, "method.stop.steps=3")
+    first, second, third = guesser.prompts
+    how = "How well the system does"
+    assert section(first, how) == (
+        'It scores 0.4 on 20 queries. Its answers: "yes" 10, "no" 10; expected: "yes" 10, "no" 10.'
+    )
+    assert "What was tried before" not in first
+    assert section(second, how) == (
+        'It scores 0.5 on 20 queries. Its answers: "no" 20; expected: "yes" 10, "no" 10. '
+        "Nearly all answers are the same whatever is asked: "
+        '20 of 20 answers are "no" (only 10 should be).'
+    )
+    tried = "What was tried before"
+    accepted = (
+        f"<tried>\n(the text as it stands)\n</tried>\n<verdict>\nAccepted, {FIRST}.\n</verdict>"
+    )
+    assert section(second, tried) == accepted
+    assert section(third, tried) == (
+        f"{accepted}\n<tried>\nSay yes to the first two.\n</tried>\n"
+        f"<verdict>\nTurned down, {steps(tmp_path)[1]['reason']}.\n</verdict>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "validation", "step", "why"),
+    [
+        ((), (), 1, "0.5 on 20 training examples, the best of those that were accepted"),
+        (
+            ("method.gate.rule=always",),
+            range(2, 12, 2),
+            0,
+            "0.6 on 5 validation examples, no accepted proposal did as well",
+        ),
+        (("method.batch=19", "method.gate.rule=always"), (), 2, "the last that the gate accepted"),
+        (("method.gate.tolerance=0.9",), (), 0, "no proposal was accepted"),
+        (
+            ("method.confirm={level: 0.05}",),
+            range(5),
+            0,
+            "those of step 1 were not confirmed",
+        ),
+    ],
+)
+def test_the_end_names_the_step_whose_texts_are_returned(
+    tmp_path: Path, words: Sequence[str], validation: Sequence[int], step: int, why: str
+) -> None:
+    record = run(tmp_path, Guesser(), *words, validation=validation)
+    assert record["returned"] == {"step": step, "why": why}
+    shown = f"the texts of step {step}" if step else "the texts that it began with"
+    assert f"\n  returned    {shown}: {why}\n" in closing_words(record)
+    written = (tmp_path / "run" / "parameters.yaml").read_text()
+    text = WRITTEN[step - 1] if step else "Solve the problem."
+    assert text in written
