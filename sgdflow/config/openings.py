@@ -47,7 +47,8 @@ def _of_model(
     word: str, override: Override, path: Sequence[str], said: Mapping[str, Any]
 ) -> Iterator[str]:
     role, declared = path[1], _models()
-    if override.value() is None or not any(role in models for models in declared.values()):
+    taken_out = len(path) == 2 and override.value() is None
+    if taken_out or not any(role in models for models in declared.values()):
         yield word  # which may be misspelt
     elif len(path) == 2 and _is_text(override):
         key = override.key_or_group

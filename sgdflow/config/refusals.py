@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from errno import ENAMETOOLONG
 from typing import Any
 
@@ -64,7 +65,19 @@ def _there_already(match: re.Match[str], overrides: Sequence[Override], _: BaseE
 
 
 def _not_there(match: re.Match[str], overrides: Sequence[Override], cause: BaseException) -> str:
-    return f"~{match[1]}: there is no such key to take out."
+    key, schema = match[1], keys.declared()
+    if keys.is_there(key, schema) and not keys.is_free(key, schema):
+        return f"~{key}: is not set, so that there is nothing to take out."
+    group = key.partition(".")[0]
+    instead = keys.meant(key, schema, *({group: content} for _, content in _files_of(group)))
+    told = f"~{key}: there is no such key to take out."
+    return f"{told} {_meant([f'~{one}' for one in instead])}" if instead else told
+
+
+def _not_chosen(match: re.Match[str], overrides: Sequence[Override], cause: BaseException) -> str:
+    group = match[1].partition("=")[0]
+    told = f"~{match[1]}: is not chosen, so that there is nothing to take out."
+    return f"{told} {group}=CHOICE takes another."
 
 
 def _no_folder(match: re.Match[str], overrides: Sequence[Override], cause: BaseException) -> str:
@@ -84,6 +97,7 @@ _SAID: Mapping[str, Told] = {
     r"Could not override '([^']*)'": _no_key,
     r"Could not append to config. An item is already at '([^']*)'": _there_already,
     r"Could not delete from config. '([^']*)' does not exist": _not_there,
+    r"Could not delete '([^']*)'. No match in the defaults list": _not_chosen,
     r"Additional config directory '(.*)' not found": _no_folder,
     r"invalid literal for int\(\) with base 10: '(.*)'": _no_index,
 }
@@ -188,23 +202,44 @@ def _lacking(key: str, word: str, tree: dict[str, Any]) -> str:
         return f"{told} {_meant(instead) if instead else _around(key, tree, schema)}"
     parent = key.rpartition(".")[0]
     instead = [one for one in keys.meant(key, tree) if one.rpartition(".")[0] == parent]
+    if not instead and (others := _beside(key, tree, schema)):
+        return f"{key}: {others} To add it all the same: +{word}"
     if not instead:
         return f"{key}: is not set in this configuration. To set it, add a +: +{word}"
     return f"{told} {_meant(instead)} To add it all the same: +{word}"
+
+
+def _beside(key: str, tree: keys.Tree, schema: keys.Tree) -> str:
+    """Say which names there are where a name on the way to a key is none of them."""
+    path = key.split(".")
+    for count in range(1, len(path) - 1):
+        above, name = ".".join(path[:count]), path[count]
+        there = keys.within(above, tree) if keys.is_there(above, tree) else None
+        if not isinstance(there, Mapping) or not there:
+            break
+        if name not in there and name not in keys.within(above, schema):
+            like = did_you_mean(name, map(str, there))
+            return f"there is no '{name}' in {above}.{like} It has: {listed(map(str, there))}."
+    return ""
 
 
 def _choices_with(key: str) -> list[str]:
     """Return the shipped choices of a group that have a key which the chosen one lacks."""
     group, _, rest = key.partition(".")
     found = []
-    files = [file for folder in conf_folders() for file in (folder / group).glob("*.yaml")]
-    for file in sorted(files) if rest else ():
-        try:
-            keys.within(rest, read(file))
-        except (KeyError, ConfigError):
-            continue
-        found.append(f"{group}={file.stem}")
+    for name, content in _files_of(group) if rest else ():
+        with suppress(KeyError):
+            keys.within(rest, content)
+            found.append(f"{group}={name}")
     return found
+
+
+def _files_of(group: str) -> Iterator[tuple[str, Any]]:
+    """Yield the choices of a group with what stands in them."""
+    files = [file for folder in conf_folders() for file in (folder / group).glob("*.yaml")]
+    for file in sorted(files):
+        with suppress(ConfigError):
+            yield file.stem, read(file)
 
 
 def _meant(names: Sequence[str]) -> str:

@@ -64,6 +64,7 @@ OPEN: Mapping[str, tuple[Sequence[str], Sequence[Any]]] = {
     "a node": (["graph=hints", "graph.nodes.hint_1.forward.reply.tag=hint"], ["hint"]),
     "its backward function": (["graph=hints", "graph.nodes.answer.backward.attempts=2"], [2]),
     "a parameter of a role": (["llm=vllm", "llm.models.forward.parameters.max_tokens=7"], [7]),
+    "none for a role": (["llm=openai", "llm.models.forward.parameters.top_p=null"], [None]),
     "a sweep": (["llm.models.forward=a/b,c/d"], []),
 }
 

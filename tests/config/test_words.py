@@ -77,7 +77,22 @@ REFUSED: Mapping[str, tuple[Sequence[str], str]] = {
         ["+method.stop.steps=4"],
         "+method.stop.steps=4: method.stop.steps is there already. Without the + it is changed: method.stop.steps=4",
     ),
-    "key to take out": (["~llm.stor"], "~llm.stor: there is no such key to take out."),
+    "name on the way": (
+        ["graph=hints", "graph.nodes.anwser.parameters.instruction=x"],
+        "graph.nodes.anwser.parameters.instruction: there is no 'anwser' in graph.nodes. Did you mean 'answer'? It has: hint_1, hint_2, answer. To add it all the same: +graph.nodes.anwser.parameters.instruction=x",
+    ),
+    "key to take out": (
+        ["~llm.stor"],
+        "~llm.stor: there is no such key to take out. Did you mean '~llm.store'?",
+    ),
+    "nothing to take out": (
+        ["~llm.api_base"],
+        "~llm.api_base: is not set, so that there is nothing to take out.",
+    ),
+    "choice to take out": (
+        ["~llm=openai"],
+        "~llm=openai: is not chosen, so that there is nothing to take out. llm=CHOICE takes another.",
+    ),
     "group": (
         ["methd=semantic", "experiment=quickstart"],
         "methd: there is no such key. Did you mean 'method'?\n"
