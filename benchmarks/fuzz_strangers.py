@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from multiprocessing.util import Finalize
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -189,6 +190,8 @@ def read_template(folder: Path) -> None:
 @lru_cache
 def _place() -> Path:
     place = Path(tempfile.mkdtemp(prefix="fuzz"))
+    # Also at the end of a worker process, which knows no atexit.
+    Finalize(None, shutil.rmtree, (place, True), exitpriority=1)
     os.environ["XDG_STATE_HOME"] = str(place / "state")
     trap = f"import pathlib\npathlib.Path({str(place / 'sprung')!r}).touch()\ndef spring(*_, **__): return 'x'\n"
     (place / "fuzz_trap.py").write_text(trap)

@@ -20,7 +20,7 @@ _CHARACTERS = 8 * 2**20
 """Of a YAML file, or of a JSON file that is one document."""
 _LINE = 64 * 2**20
 """Characters of one line of JSON."""
-_VALUES = 100_000
+_VALUES = 300_000
 """Of a YAML file, where each alias counts as all that it stands for."""
 _PARTS = 5_000_000
 """Commas and brackets of a JSON text, each of which makes an object in memory."""

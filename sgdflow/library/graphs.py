@@ -7,7 +7,7 @@ from typing import Any
 
 from sgdflow.errors import plural
 
-_MOST = 10_000
+_MOST = 2_000
 """Nodes, each of which names up to all before it."""
 
 

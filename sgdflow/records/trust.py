@@ -53,7 +53,10 @@ class Made:
         """
         if self.file is None:
             return
-        written = from_yaml(as_yaml(config), "the configuration")
+        try:
+            written = from_yaml(as_yaml(config), "the configuration")
+        except ConfigError:  # larger than what is read back
+            return
         asks = Folder(written, Path.cwd()).demands("graph", "llm", "task", "method")
         if next(asks, None) is None or self.knows(written, folder):
             return

@@ -41,10 +41,10 @@ def laughs(first: str, line: str) -> str:
 
 
 DEEP = "it is nested more than 100 levels deep"
-MANY = "it holds more than 100,000 values, aliases followed"
+MANY = "it holds more than 300,000 values, aliases followed"
 ONLY = "only texts, numbers, lists and mappings are read"
 YAMLS = {
-    "aliases": (laughs("a: &a [x]\n", "{name}: &{name} [{ten}]\n"), f"line 6: {MANY}"),
+    "aliases": (laughs("a: &a [x]\n", "{name}: &{name} [{ten}]\n"), f"line 7: {MANY}"),
     "merges": (laughs("a: &a {k: 1}\n", "{name}: &{name} {{<<: [{ten}]}}\n"), f"line 6: {MANY}"),
     "itself": ("a: &a [*a]", "line 1: *a stands for something that holds it"),
     "no anchor": ("a: *b", "line 1: found undefined alias"),
@@ -52,7 +52,7 @@ YAMLS = {
     "mappings": ("{a: " * MEGABYTE, f"line 1: {DEEP}"),
     "dashes": ("- " * 2 * MEGABYTE, f"line 1: {DEEP}"),
     "indents": ("".join(" " * i + "a:\n" for i in range(2000)), f"line 101: {DEEP}"),
-    "values": ("- 1\n" * MEGABYTE, f"line 100000: {MANY}"),
+    "values": ("- 1\n" * MEGABYTE, f"line 300000: {MANY}"),
     "size": ("a" * (8 * MEGABYTE + 1), "it has more than 8,388,608 characters"),
     "digits": ("a: " + "9" * MEGABYTE, "line 1: a number of 1,048,576 characters"),
     "sixties": ("a: 1" + ":1" * MEGABYTE, "line 1: a number of 2,097,153 characters"),
@@ -110,7 +110,7 @@ plain = st.recursive(
 )
 
 
-@settings(derandomize=True, deadline=None, database=None, max_examples=500)
+@settings(derandomize=True, deadline=None, database=None, max_examples=200)
 @given(st.dictionaries(st.text(st.characters(codec="utf-8")), plain))
 def test_what_is_written_is_read_back(data: dict[str, Any]) -> None:
     data = json.loads(json.dumps(data).encode("utf-8", "replace"))

@@ -351,6 +351,13 @@ WORST = {
 }
 
 
+ALL_FORMS = (
+    *(TEXT, NUMBERED, JSON, ReplyFormat("json", partial=True), ReplyFormat("tagged")),
+    ReplyFormat("tagged", untagged="whole"),
+    ReplyFormat("tagged", untagged="last_line", truncated="keep"),
+)
+
+
 def refused(form: ReplyFormat, reply: str, names: Sequence[str]) -> str:
     try:
         form.read(reply, names)
@@ -365,7 +372,7 @@ def refused(form: ReplyFormat, reply: str, names: Sequence[str]) -> str:
 def test_long_replies_are_read_or_refused_in_time_and_a_short_message(reply: str) -> None:
     # Linear reading takes well below a second; what is quadratic takes hours.
     began = time.process_time()
-    for form in (TEXT, ReplyFormat("tagged"), NUMBERED, JSON, ReplyFormat("json", partial=True)):
+    for form in ALL_FORMS:
         for names in ((), ("a", "b")):
             if form.accepts(names):
                 assert len(refused(form, reply, names)) < 1000
