@@ -7,10 +7,10 @@ export PYTHONDONTWRITEBYTECODE =
 export MLFLOW_DISABLE_TELEMETRY = true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test lint types tests bench fuzz lock audit sbom clean
+.PHONY: help demo ui test lint types tests bench fuzz endurance lock audit sbom clean
 
 help: ## Show this help
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-7s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 demo: $(VENV)/.installed ## Install, and optimise the tariff desk with simulated models
 	$(BIN)/sgdflow optimize experiments=quickstart
@@ -40,6 +40,9 @@ bench: $(VENV)/.installed ## Measure speed (about three minutes; benchmarks/READ
 
 fuzz: $(VENV)/.installed ## Feed made-up and broken inputs to everything that reads (benchmarks/README.md)
 	$(BIN)/python benchmarks/fuzz.py 100000
+
+endurance: $(VENV)/.installed-dev ## Kill runs 40 times; have three calls in ten fail, over 10 seeds (docs/reliability.md)
+	SGDFLOW_KILLS=40 SGDFLOW_FAULT_SEEDS=10 $(BIN)/python -m pytest -q tests/records/test_resume.py tests/llm/test_faults.py
 
 lock: ## Pin all dependencies anew (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
