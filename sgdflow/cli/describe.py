@@ -80,8 +80,11 @@ def _forward(node: Node) -> str:
 def _backward(node: Node, reach: Collection[str], method: schema.MethodConf) -> str:
     targets = [p for p in node.predecessors if p in reach]
     default = method.backward
-    if node.backward is None and isinstance(default, schema.Backward) and default.of_parameters:
-        targets += node.parameters if node.name in reach else ()
+    if node.backward is None and isinstance(default, schema.Backward):
+        if default.of_parameters:
+            targets += node.parameters if node.name in reach else ()
+        elif default.local and targets and node.parameters:
+            targets.append("itself")
     if not targets:
         return "(no call: nothing before it is optimised)"
     to = f" to {', '.join(targets)}"

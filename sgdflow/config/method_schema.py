@@ -22,6 +22,8 @@ class Backward(Exchange):
     """Whether a call for one predecessor shows the others."""
     of_parameters: bool = False
     """Whether there are also gradients of the node's own parameters."""
+    local: bool = False
+    """Whether a node says apart what its own instruction lacks, which is its evidence then."""
     rules: bool = True
     """Whether a gradient that only repeats the feedback is asked for once more."""
 

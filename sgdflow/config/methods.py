@@ -199,8 +199,7 @@ def _not_optimisable(name: str, graph: Graph) -> str:
 def _backward_problems(graph: Graph, default: BackwardFunction) -> Iterator[str]:
     reach = graph.reach(graph.optimisable)
     for node in graph.nodes.values():
-        own = default.of_parameters and node.parameters
-        if node.backward is None and (own or any(p in reach for p in node.predecessors)):
+        if node.backward is None and default.targets(node, reach, graph.optimisable):
             yield from (f"method.backward: {problem}" for problem in default.problems(node))
 
 

@@ -57,6 +57,17 @@ def build_backward(
             f"{where}: calls: node shows all predecessors at once, so neighbors: false means "
             "nothing there. Use calls: edge."
         )
+    if conf.local and (conf.calls == "edge" or conf.of_parameters):
+        other = "calls: edge" if conf.calls == "edge" else "of_parameters: true"
+        raise ConfigError(
+            f"{where}: local: true tells apart, in one call, what a node lacks itself and what its "
+            f"predecessors do; it does not go together with {other}. Take one of them out."
+        )
     return PromptBackward(
-        ask(conf, prompts), conf.calls == "edge", conf.neighbors, conf.of_parameters, conf.rules
+        ask(conf, prompts),
+        conf.calls == "edge",
+        conf.neighbors,
+        conf.of_parameters,
+        conf.rules,
+        conf.local,
     )

@@ -106,9 +106,7 @@ class _UnderWay:
             return ()
         node = self.graph.nodes[name]
         function = node.backward or self.how.default
-        targets = [p for p in node.predecessors if p in self.reach]
-        if function.of_parameters:
-            targets += [local for local, full in node.parameters.items() if full in self.optimised]
+        targets = function.targets(node, self.reach, self.optimised)
         if not targets:
             return ()
         operands = self.graph.operands(name, self.parameters, self.forward.values)
@@ -120,7 +118,7 @@ class _UnderWay:
             targets,
             self.llm,
         )
-        self.received[name] = _by_variable(node, computed.value)
+        self.received[name] = self._by_variable(node, computed.value)
         return computed.calls
 
     def reach_parameters(self) -> Mapping[str, Failure]:
@@ -134,6 +132,16 @@ class _UnderWay:
                 except NodeFailed as error:
                     failures[parameter] = Failure(parameter, str(error), error.calls, error.kind)
         return failures
+
+    def _by_variable(self, node: Node, gradients: Mapping[str, Any]) -> dict[str, Any]:
+        """Name gradients by the graph's variables instead of the node's local names."""
+        own = [full for full in node.parameters.values() if full in self.optimised]
+        found: dict[str, Any] = {}
+        for name, gradient in gradients.items():
+            itself = name == node.name and name not in node.parameters
+            variables = own if itself else [node.parameters.get(name, name)]
+            found |= dict.fromkeys(variables, gradient)
+        return found
 
     def _gather(self, variable: str) -> Gradients:
         start = self.forward.end(self.graph.output)
@@ -151,8 +159,3 @@ def _aggregated(how: Differentiation, gradients: Gradients) -> Any:
         return how.aggregate(gradients)
     except Exception as error:
         raise NodeFailed(f"aggregation raised {type(error).__name__}: {error}") from error
-
-
-def _by_variable(node: Node, gradients: Mapping[str, Any]) -> dict[str, Any]:
-    """Name gradients by the graph's variables instead of the node's local names."""
-    return {node.parameters.get(name, name): gradient for name, gradient in gradients.items()}

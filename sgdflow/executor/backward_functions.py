@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from sgdflow.errors import NodeFailed, ReplyError, listed
 from sgdflow.executor.functions import Function
@@ -43,6 +43,17 @@ class PromptBackward:
     """Whether it also gives gradients of the node's own parameters."""
     rules: bool = False
     """Whether gradients that only repeat the feedback are asked for once more."""
+    local: bool = False
+    """Whether a node that has predecessors to blame says apart what it lacks itself."""
+
+    def targets(
+        self, node: Node, reach: Collection[str], optimised: Collection[str]
+    ) -> Sequence[str]:
+        """Return predecessors and, as declared, parameters or the node itself."""
+        upstream, own = _upstream(node, reach), _own(node, optimised)
+        if self.of_parameters:
+            return [*upstream, *own]
+        return [*upstream, node.name] if self.local and upstream and own else upstream
 
     async def backward(
         self,
@@ -72,7 +83,7 @@ class PromptBackward:
 
     def problems(self, node: Node) -> Iterator[str]:
         """Yield what is wrong with the template for this node."""
-        targets = (*node.predecessors, *(node.parameters if self.of_parameters else ()))
+        targets = self.targets(node, node.predecessors, node.parameters.values())
         if not targets:
             return
         view, operands = sample_operands(node)
@@ -101,6 +112,14 @@ class PromptBackward:
             "targets": list(targets),
             "parameters": dict(operands.parameters),
         }
+
+
+def _upstream(node: Node, reach: Collection[str]) -> list[str]:
+    return [name for name in node.predecessors if name in reach]
+
+
+def _own(node: Node, optimised: Collection[str]) -> list[str]:
+    return [local for local, full in node.parameters.items() if full in optimised]
 
 
 def _alike(values: Mapping[str, Any], told: Mapping[str, str]) -> list[list[str]]:
@@ -141,7 +160,12 @@ class CallableBackward:
     """A backward function in Python: (operands, output, gradient) -> {operand: gradient}."""
 
     function: Function
-    of_parameters: ClassVar[bool] = True
+
+    def targets(
+        self, node: Node, reach: Collection[str], optimised: Collection[str]
+    ) -> Sequence[str]:
+        """Return predecessors and parameters."""
+        return [*_upstream(node, reach), *_own(node, optimised)]
 
     async def backward(
         self,
@@ -177,7 +201,12 @@ class PassThrough:
 
     prompts: Prompts
     prompt: str = "backward/passthrough.jinja"
-    of_parameters: ClassVar[bool] = False
+
+    def targets(
+        self, node: Node, reach: Collection[str], optimised: Collection[str]
+    ) -> Sequence[str]:
+        """Return predecessors: a code node has nothing to be told."""
+        return _upstream(node, reach)
 
     async def backward(
         self,

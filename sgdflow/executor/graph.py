@@ -79,9 +79,14 @@ class ForwardFunction(Protocol):
 class BackwardFunction(Protocol):
     """Turns a node's gradient into gradients of what it was computed from."""
 
-    @property
-    def of_parameters(self) -> bool:
-        """Whether it also gives gradients of the node's own parameters."""
+    def targets(
+        self, node: Node, reach: Collection[str], optimised: Collection[str]
+    ) -> Sequence[str]:
+        """Return whose gradients are of use at a node.
+
+        Predecessors in `reach`; where it gives them, optimised parameters by their local names,
+        or the node itself for what all its parameters lack.
+        """
 
     async def backward(
         self,
@@ -92,11 +97,10 @@ class BackwardFunction(Protocol):
         targets: Sequence[str],
         llm: LLM,
     ) -> Computed:
-        """Return a mapping from names of operands to gradients; raises NodeFailed.
+        """Return a mapping from targets to gradients; raises NodeFailed.
 
-        `gradient` is what the declared aggregation made of the node's gradients.
-        `targets` are the operands whose gradients are of use: predecessors and, where it gives
-        them, parameters by their local names. Others are ignored.
+        `gradient` is what the declared aggregation made of the node's gradients. Of names that
+        are no targets nothing is used.
         """
 
     def problems(self, node: Node) -> Iterator[str]:

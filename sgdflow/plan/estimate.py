@@ -61,9 +61,7 @@ def backward_calls(graph: Graph, optimised: tuple[str, ...], method: Method) -> 
         function = node.backward or method.differentiation.default
         if node.name not in reach or not isinstance(function, PromptBackward):
             continue
-        targets = sum(p in reach for p in node.predecessors)
-        if function.of_parameters:
-            targets += sum(full in optimised for full in node.parameters.values())
+        targets = len(function.targets(node, reach, optimised))
         calls += targets if function.per_edge else min(targets, 1)
     return calls
 

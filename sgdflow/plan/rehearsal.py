@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from hashlib import sha256
 from typing import Any, ClassVar
@@ -151,7 +151,7 @@ def _pretended(thing: Any) -> Any:
     if isinstance(thing, CallableForward):
         return _OwnForward()
     if isinstance(thing, CallableBackward):
-        return _OwnBackward()
+        return _OwnBackward(thing)
     if isinstance(thing, CallableLoss):
         return CallableLoss(Function(lambda output, target: f"Not {output}.", "loss"))
     if isinstance(thing, CallableUpdate):
@@ -208,7 +208,12 @@ class _OwnForward:
 
 @dataclass(frozen=True, slots=True)
 class _OwnBackward:
-    of_parameters: ClassVar[bool] = True
+    real: CallableBackward
+
+    def targets(
+        self, node: Node, reach: Collection[str], optimised: Collection[str]
+    ) -> Sequence[str]:
+        return self.real.targets(node, reach, optimised)
 
     async def backward(
         self,

@@ -18,7 +18,7 @@ class Select:
 
     The blame of a parameter is the number of its gradients that ask for a change, those aside
     that its node passed on: where one of the node's predecessors was asked for a change in the
-    same example. Equals stand in random order, so that no parameter is preferred for its place.
+    same example. What a node says of itself is passed on by nobody. Equals stand in random order, so that no parameter is preferred for its place.
     """
 
     rule: Literal["all", "random", "blamed"] = "all"
@@ -54,14 +54,16 @@ class Select:
             for item in items
             if self.asking(item)
         }
-        return {
-            name: sum(
-                self.asking(item)
-                for item in items
-                if not any((item.example, before) in asked for before in item.predecessors)
+
+        def own(item: Item) -> int:
+            passed_on = any((item.example, before) in asked for before in item.predecessors)
+            return sum(
+                self.asks(gradient.value)
+                for gradient in item.gradients
+                if gradient.source == item.node or not passed_on
             )
-            for name, items in evidence.items()
-        }
+
+        return {name: sum(map(own, items)) for name, items in evidence.items()}
 
     def asks(self, value: object) -> bool:
         """Return whether a gradient asks for a change."""

@@ -160,6 +160,8 @@ EVERYTHING = {
 }
 CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "joint": ("backward/joint.jinja", _work(["weight", "zone"], list(VALUES))),
+    "local": ("backward/local.jinja", _work(["weight", "desk"], list(VALUES))),
+    "local-above": ("backward/local.jinja", _work(["weight"], list(VALUES))),
     "comment": ("backward/comment.jinja", _work(["weight", "zone"], list(VALUES))),
     "edge": ("backward/edge.jinja", _work(["weight"], ["weight"])),
     "textgrad-predecessor": ("backward/textgrad.jinja", _work(["weight"], list(VALUES))),

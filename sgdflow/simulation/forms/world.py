@@ -65,10 +65,11 @@ class Forms:
         if not any(papers.values()) or not (wanted or _about_papers(prompt.seen)):
             return None
         own = set(_fields(prompt.instruction))
-        if any(name not in prompt.seen.variables for name in prompt.targets):
-            mine = {key: code for key, code in wanted.items() if key[0] in own}
-            return dict.fromkeys(prompt.targets, _request(mine))
-        return {name: _request(_missing(papers.get(name), wanted, own)) for name in prompt.targets}
+        mine = _request({key: code for key, code in wanted.items() if key[0] in own})
+        return {
+            name: _request(_missing(papers.get(name), wanted, own)) if name in papers else mine
+            for name in prompt.targets
+        }
 
     def rewrite(self, prompt: Rewrite) -> str | None:
         """Put the codes of one's own fields into the instruction."""

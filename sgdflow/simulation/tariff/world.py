@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from random import Random
 
@@ -63,8 +64,12 @@ class TariffDesk:
     def critique(self, prompt: Critique) -> Mapping[str, str] | None:
         """Trace a wrong total back to the values that were combined."""
         seen = prompt.seen
-        if any(name not in seen.variables for name in prompt.targets):
-            return _of_instructions(prompt)
+        own = [name for name in prompt.targets if name not in seen.variables]
+        if own:
+            others = tuple(name for name in prompt.targets if name not in own)
+            said = self.critique(replace(prompt, targets=others)) if others else {}
+            mine = _of_instructions(replace(prompt, targets=tuple(own)))
+            return None if said is None or mine is None else {**said, **mine}
         prices = {name: read_prices(text) for name, text in seen.variables.items()}
         expected, output = read_expected(seen.feedback), re.fullmatch(r"\d+", seen.output.strip())
         if not any(prices.values()) or expected is None or output is None:
