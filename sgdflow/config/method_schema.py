@@ -10,6 +10,18 @@ from sgdflow.config.fields import Conf, Count, Exchange, Reply, Target, Text, fo
 from sgdflow.update.select import UNDECIDED
 
 
+class Verify(Exchange):
+    """Trials of what gradients ask for: a value is written so, and what follows runs again."""
+
+    prompt: Text = "backward/value.jinja"
+    role: Text = "backward"
+    reply: Reply = Reply(tag="value")
+    examples: Count = 1
+    """Failures of a step whose gradients are tried."""
+    refuted: Literal["drop", "show"] = "drop"
+    """What becomes of gradients that a trial speaks against."""
+
+
 class Backward(Exchange):
     """A backward function that asks a model."""
 
@@ -24,6 +36,8 @@ class Backward(Exchange):
     """Whether there are also gradients of the node's own parameters."""
     local: bool = False
     """Whether a node says apart what its own instruction lacks, which is its evidence then."""
+    verify: Verify | None = None
+    """null: no gradient is tried out."""
     rules: bool = True
     """Whether a gradient that only repeats the feedback is asked for once more."""
 

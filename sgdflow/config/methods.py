@@ -18,6 +18,7 @@ from sgdflow.executor.backward import Differentiation
 from sgdflow.executor.functions import Function
 from sgdflow.executor.gradients import AGGREGATIONS
 from sgdflow.executor.graph import BackwardFunction, Graph
+from sgdflow.executor.intervention import Verification
 from sgdflow.executor.loss import AskedLoss, CallableLoss, Loss, PromptLoss
 from sgdflow.llm.allowance import Allowance
 from sgdflow.prompting.ask import Ask
@@ -49,6 +50,7 @@ def build_method(conf: schema.MethodConf, graph: Graph, prompts: Prompts) -> Met
     with problems.collected():
         update = _update(conf.update, prompts)
         problems.extend(f"method.update: {p}" for p in update.problems(graph, named(conf, graph)))
+    verification = _verification(conf, graph, prompts, problems)
     problems.extend(_contradictions(conf))
     problems.check()
     assert update is not None
@@ -70,6 +72,7 @@ def build_method(conf: schema.MethodConf, graph: Graph, prompts: Prompts) -> Met
         idle=conf.idle,
         proposals=Proposals(**conf.proposals.model_dump()),
         pool=PoolRules(**conf.pool.model_dump()),
+        verification=verification,
     )
 
 
@@ -83,6 +86,18 @@ def _differentiation(
     join = _aggregation(conf.aggregation.successors, AGGREGATIONS, where, what)
     problems.extend(_backward_problems(graph, default))
     return Differentiation(default, join, None if conf.idle else _select(conf).asks)
+
+
+def _verification(
+    conf: schema.MethodConf, graph: Graph, prompts: Prompts, problems: Problems
+) -> Verification | None:
+    if not isinstance(conf.backward, schema.Backward) or conf.backward.verify is None:
+        return None
+    how = conf.backward.verify
+    verification = Verification(ask(how, prompts), how.examples, how.refuted)
+    found = verification.problems(graph, named(conf, graph))
+    problems.extend(f"method.backward.verify: {problem}" for problem in found)
+    return verification
 
 
 def _update(conf: schema.AnyUpdate, prompts: Prompts) -> UpdateRule:
@@ -134,6 +149,11 @@ def _contradictions(conf: schema.MethodConf) -> Iterator[str]:
     name, update, sample = f"method '{conf.name}'", conf.update, conf.sample
     if conf.shuffle and conf.backward is None:
         yield f"method.shuffle: {name} has no gradients to deal out (method.backward is null)."
+    if conf.shuffle and isinstance(conf.backward, schema.Backward) and conf.backward.verify:
+        yield (
+            "method.shuffle: gradients that are dealt to other examples cannot be tried out. Set "
+            "method.backward.verify=null."
+        )
     if conf.shuffle and sample.count == 1:
         yield "method.shuffle: with method.sample.count=1 there is no other example to deal to."
     if isinstance(update, Target):

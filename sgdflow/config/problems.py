@@ -57,6 +57,10 @@ def build_backward(
             f"{where}: calls: node shows all predecessors at once, so neighbors: false means "
             "nothing there. Use calls: edge."
         )
+    if conf.verify and where != "method.backward":
+        raise ConfigError(
+            f"{where}: verify belongs to the method, not to a node: set method.backward.verify."
+        )
     if conf.local and (conf.calls == "edge" or conf.of_parameters):
         other = "calls: edge" if conf.calls == "edge" else "of_parameters: true"
         raise ConfigError(

@@ -13,12 +13,13 @@ from sgdflow.errors import NodeFailed
 from sgdflow.executor.backward import backward_pass
 from sgdflow.executor.evaluation import Evaluation, Evaluator, Outcome
 from sgdflow.executor.graph import Parameters
+from sgdflow.executor.intervention import testable
 from sgdflow.executor.loss import unread
 from sgdflow.executor.progress import Progress, counted
 from sgdflow.executor.walk import together
 from sgdflow.llm import LLM
 from sgdflow.update import Evidence, Learned, Past, gather_evidence, shuffled
-from sgdflow.update.evidence import dealt_across_nodes
+from sgdflow.update.evidence import dealt_across_nodes, weighed
 from sgdflow.update.paired import fixed_order
 
 _AT_ONCE = 8
@@ -72,6 +73,8 @@ class Teacher:
                 for example in batch
                 if example.id in chosen
             )
+            earlier = sum(bool(one.interventions) for one in learned)
+            now = await self._tried_out(now, current, batch, parameters, earlier)
             learned += now
             drawn |= chosen
             evidence = self.method.select.after(self._evidence(now, names, random), random)
@@ -137,6 +140,43 @@ class Teacher:
         )
         return replace(learned, backward=backward)
 
+    async def _tried_out(
+        self,
+        learned: Sequence[Learned],
+        current: Evaluation,
+        batch: Sequence[Example],
+        parameters: Parameters,
+        earlier: int,
+    ) -> tuple[Learned, ...]:
+        """Try out what gradients ask for, on the first examples of a step where they do."""
+        verification, examples = self.method.verification, {one.id: one for one in batch}
+        if verification is None:
+            return tuple(learned)
+        graph, asks = self.problem.graph, self.method.select.asks
+
+        def asked(one: Learned) -> bool:
+            outcome = current.outcomes[one.forward.example]
+            return bool(one.backward and testable(graph, outcome, one.backward, asks))
+
+        async def tried(one: Learned) -> Learned:
+            assert one.backward is not None
+            name = one.forward.example
+            found = await verification.verify(
+                graph,
+                parameters,
+                examples[name],
+                current.outcomes[name],
+                one.backward,
+                asks,
+                self.evaluate,
+                self.llm,
+            )
+            return replace(one, interventions=found)
+
+        trials = [one for one in learned if asked(one)][: verification.examples - earlier]
+        made = {one.forward.example: one for one in await together(map(tried, trials))}
+        return tuple(made.get(one.forward.example, one) for one in learned)
+
     def _evidence(
         self, learned: Sequence[Learned], names: Collection[str], random: Random
     ) -> Evidence:
@@ -149,6 +189,9 @@ class Teacher:
             names,
             method.aggregate_examples,
         )
+        if method.verification is not None:
+            tried = [trial for one in learned for trial in one.interventions]
+            evidence = weighed(evidence, tried, method.verification.refuted)
         if method.shuffle == "nodes":
             return dealt_across_nodes(evidence, random)
         return shuffled(evidence, random) if method.shuffle else evidence

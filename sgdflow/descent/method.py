@@ -14,6 +14,7 @@ from sgdflow.descent.pool import PoolRules
 from sgdflow.executor.backward import Differentiation
 from sgdflow.executor.evaluation import Evaluation, First
 from sgdflow.executor.graph import Graph
+from sgdflow.executor.intervention import Verification
 from sgdflow.executor.loss import Loss, Score
 from sgdflow.update import Gate, Select, UpdateRule
 from sgdflow.update.evidence import ItemAggregation
@@ -117,6 +118,8 @@ class Method:
     """Whether calls are made that no feedback asks for: backward, and rewrites."""
     proposals: Proposals = field(default_factory=Proposals)
     pool: PoolRules = field(default_factory=PoolRules)
+    verification: Verification | None = None
+    """None: no gradient is tried out."""
 
     def compared(self, splits: Splits) -> int:
         """Return on how many examples the gate compares at most."""

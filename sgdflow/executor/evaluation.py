@@ -237,8 +237,18 @@ class Evaluator:
         done(outcome.score)
         return outcome
 
-    async def _outcome(self, parameters: Parameters, example: Example) -> Outcome:
-        passed = await forward_pass(self._graph, parameters, example.id, example.inputs, self._llm)
+    async def given(
+        self, parameters: Parameters, example: Example, values: Mapping[str, Any]
+    ) -> Outcome:
+        """Return the outcome where some nodes have these values; it is not remembered."""
+        return await self._outcome(parameters, example, values)
+
+    async def _outcome(
+        self, parameters: Parameters, example: Example, given: Mapping[str, Any] | None = None
+    ) -> Outcome:
+        passed = await forward_pass(
+            self._graph, parameters, example.id, example.inputs, self._llm, given
+        )
         if self._graph.output in passed.failures:
             failure = passed.failures[self._graph.output]
             wrong = 0.0 if self._is_wrong(failure) else None

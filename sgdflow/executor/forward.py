@@ -108,12 +108,21 @@ class CallableForward:
 
 
 async def forward_pass(
-    graph: Graph, parameters: Parameters, example: str, inputs: Mapping[str, Any], llm: LLM
+    graph: Graph,
+    parameters: Parameters,
+    example: str,
+    inputs: Mapping[str, Any],
+    llm: LLM,
+    given: Mapping[str, Any] | None = None,
 ) -> ForwardPass:
-    """Compute every node; a node starts as soon as its own predecessors are done."""
+    """Compute every node that is not given; each starts as soon as its predecessors are done."""
     values: dict[str, Any] = {name: inputs[name] for name in graph.inputs}
+    known = given or {}
 
     async def visit(name: str) -> Computed:
+        if name in known:
+            values[name] = known[name]
+            return Computed(known[name])
         operands = graph.operands(name, parameters, values)
         computed = await graph.nodes[name].forward.forward(
             graph.view(name, parameters), operands, llm

@@ -43,12 +43,13 @@ def step_estimate(problem: Problem, method: Method) -> Estimate:
     forward = _forward(problem, method, batch, rule.evaluations, sums)
     sampled = min(batch, method.sample.count * method.sample.draws) * proposals
     each = backward_calls(problem.graph, problem.optimised, method)
+    tried, after = _trials(problem, method, sampled, proposals, sums)
     if sampled * each:
         sums.append(f"for gradients {plural(sampled, 'example')} x {each} = {sampled * each}")
     written = rule.optimizer * proposals
     if written:
         sums.append(f"for new texts {written}")
-    return Estimate(forward, sampled * each, written, tuple(sums))
+    return Estimate(forward + after, sampled * each + tried, written, tuple(sums))
 
 
 def backward_calls(graph: Graph, optimised: tuple[str, ...], method: Method) -> int:
@@ -108,3 +109,18 @@ def _forward(
         times = f"{tests} x " if tests > 1 else ""
         sums.append(f"for the gate {times}{plural(number, 'example')} x {each} = {calls}")
     return total + calls
+
+
+def _trials(
+    problem: Problem, method: Method, sampled: int, proposals: int, sums: list[str]
+) -> tuple[int, int]:
+    """Return how many values may be written to try gradients, and the calls that follow them."""
+    if method.verification is None:
+        return 0, 0
+    values, calls = method.verification.most(problem.graph, problem.optimised)
+    times = min(sampled, method.verification.examples * proposals)
+    sums.append(
+        f"to try gradients {plural(times, 'example')} x {plural(values, 'value')} "
+        f"= {times * values}, and {plural(times * calls, 'call')} that follow"
+    )
+    return times * values, times * calls

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from hashlib import sha256
 from typing import Any, ClassVar
@@ -86,6 +86,7 @@ def rehearse(
         loss=_pretended(method.loss),
         differentiation=_differentiation(method),
         aggregate_examples=items.collect,
+        verification=_pretended(method.verification),
         update=_Thinned(_pretended(method.update), scenario.changed),
         gate=gate,
         stop=stop,
@@ -210,10 +211,8 @@ class _OwnForward:
 class _OwnBackward:
     real: CallableBackward
 
-    def targets(
-        self, node: Node, reach: Collection[str], optimised: Collection[str]
-    ) -> Sequence[str]:
-        return self.real.targets(node, reach, optimised)
+    def targets(self, *where: Any) -> Sequence[str]:
+        return self.real.targets(*where)
 
     async def backward(
         self,

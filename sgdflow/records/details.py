@@ -12,6 +12,7 @@ from sgdflow.executor.evaluation import Outcome
 from sgdflow.executor.forward import ForwardPass
 from sgdflow.prompting.ask import Call
 from sgdflow.records.folder import FORMAT, SPLITS
+from sgdflow.update import Learned
 
 
 def calls_record(step: Step) -> dict[str, Any]:
@@ -30,6 +31,7 @@ def calls_record(step: Step) -> dict[str, Any]:
                 "forward": _by_node(one.forward),
                 "loss": _calls(one.calls),
                 "backward": _by_node(one.backward) if one.backward else {},
+                **({"trials": _trials(one)} if one.interventions else {}),
             }
             for one in learned
         ],
@@ -56,6 +58,10 @@ def example_records(result: Result) -> Iterator[dict[str, Any]]:
                 "values": dict(outcome.passed.values),
                 "failures": _failures(outcome),
             }
+
+
+def _trials(one: Learned) -> dict[str, Any]:
+    return {trial.node: _calls(trial.calls) for trial in one.interventions}
 
 
 def _unanswered(outcome: Outcome) -> str | None:

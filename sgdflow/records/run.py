@@ -11,6 +11,7 @@ from sgdflow.descent import Result, Scores, Step, Tested, Tried
 from sgdflow.executor.backward import BackwardPass
 from sgdflow.executor.evaluation import Summary
 from sgdflow.executor.forward import ForwardPass
+from sgdflow.executor.intervention import Intervention
 from sgdflow.executor.walk import Failure
 from sgdflow.llm import Spent
 from sgdflow.records.folder import FORMAT, SPLITS
@@ -200,7 +201,20 @@ def _learned(one: Learned) -> dict[str, Any]:
             variable: [{"source": g.source, "value": g.value} for g in arrived]
             for variable, arrived in gradients.items()
         },
+        **({"trials": [_trial(trial) for trial in one.interventions]} if one.interventions else {}),
         "failures": failures | ({"loss": one.failure} if one.failure else {}),
+    }
+
+
+def _trial(one: Intervention) -> dict[str, Any]:
+    return {
+        "node": one.node,
+        "value": one.value,
+        "before": one.before,
+        "after": one.after,
+        "verdict": one.verdict,
+        "together": one.together,
+        "failure": one.failure,
     }
 
 
@@ -216,6 +230,7 @@ def _malformed(tried: Tried) -> int:
     if tried.trial.seen:
         passes += [outcome.passed for outcome in tried.trial.seen.outcomes.values()]
     exchanges = [*tried.proposal.calls.values()]
+    exchanges += [trial.calls for one in tried.learned for trial in one.interventions]
     for one in passes:
         exchanges += one.calls.values()
         # A failure also stands for the variables that depend on the one where it began.

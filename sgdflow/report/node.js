@@ -101,6 +101,17 @@ function gradient(name, found, sampled) {
   return parts;
 }
 
+function trial(name, sampled) {
+  if (!(name in sampled.trials)) return [];
+  const [written, before, after, verdict] = sampled.trials[name];
+  const words = verdict === "untested"
+    ? "could not be tried out" : `${verdict}, score ${score(before)} → ${score(after)}`;
+  return [
+    make("h4", "", `Tried out: ${name} as the gradients ask, what follows run again: ${words}`),
+    block(text(written)),
+  ];
+}
+
 function passesOn(name, sampled) {
   const before = [...nodes[name].predecessors, ...Object.values(nodes[name].parameters)];
   return before.some((variable) => (sampled.gradients[variable] ?? [])
@@ -115,6 +126,7 @@ function example(name, step, sampled, index) {
   const sources = [...new Set(found.map((one) => one.source).filter((s) => s in nodes && s !== name))];
   return folded(title, "", () => [
     ...found.flatMap((one) => gradient(name, one, sampled)),
+    ...trial(name, sampled),
     ...Object.entries(sampled.failures).map(([variable, number]) =>
       make("p", "small", `Failed, ${variable}: ${text(number)}`)),
     folded(`What ${name} was given and gave`, "calls",
@@ -122,6 +134,8 @@ function example(name, step, sampled, index) {
     exchanges(`Prompt and reply of ${name}`, step.step, (c) => of(c.examples[index], "forward", name)),
     ...sources.map((source) => exchanges(`Prompt and reply that wrote the gradient from ${source}`,
       step.step, (c) => of(c.examples[index], "backward", source))),
+    exchanges(`Prompt and reply that wrote ${name} for the trial`, step.step,
+      (c) => of(c.examples[index], "trials", name)),
     passesOn(name, sampled) ? exchanges(`Prompt and reply that traced ${name} back`, step.step,
       (c) => of(c.examples[index], "backward", name)) : null,
     name === data.graph.output ? exchanges("Prompt and reply that wrote the feedback", step.step,

@@ -96,6 +96,7 @@ def calls_data(run: Run) -> dict[str, Any]:
                     "forward": _calls_by(one["forward"], texts),
                     "loss": _calls(one["loss"], texts),
                     "backward": _calls_by(one["backward"], texts),
+                    "trials": _calls_by(one.get("trials", {}), texts),
                 }
                 for one in record["examples"][: shown.get(record["step"], 0)]
             ],
@@ -147,6 +148,15 @@ def _step(step: Record, shown: int, texts: Texts) -> dict[str, Any]:
                     for variable, gradients in one["gradients"].items()
                 },
                 "failures": _each({**_unanswered(one), **one["failures"]}, texts.add),
+                "trials": {
+                    trial["node"]: [
+                        texts.add(str(trial["failure"] or trial["value"])),
+                        trial["before"],
+                        trial["after"],
+                        trial["verdict"] + trial["together"] * " together with the others",
+                    ]
+                    for trial in one.get("trials", ())
+                },
             }
             for one in step["sampled"][:shown]
         ],

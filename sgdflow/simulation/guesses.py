@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from sgdflow.simulation.reading import Critique, Rewrite, Work
+from sgdflow.simulation.reading import Critique, Rewrite, Seen, Work
 
 _FIRST_OPTION = re.compile(r"^(?:Options:\s*\n)?\s*(?:(\(A\))|- (\S.*?))\s*$|^(\(A\)) ", re.M)
 _NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?")
@@ -41,6 +41,10 @@ class Guesses:
         """Pass the feedback on to every target."""
         told = " ".join(" ".join(text.split()) for text in prompt.seen.feedback)
         return {name: f"It should lead elsewhere. {told}" for name in prompt.targets} or None
+
+    def revise(self, seen: Seen) -> str | None:
+        """Leave the value as it is."""
+        return seen.output
 
     def rewrite(self, prompt: Rewrite) -> str | None:
         """Ask for more care, once."""

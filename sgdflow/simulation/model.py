@@ -14,7 +14,9 @@ from sgdflow.simulation.reading import (
     Prompt,
     Redesign,
     Review,
+    Revise,
     Rewrite,
+    Seen,
     Work,
     read,
 )
@@ -28,6 +30,9 @@ class World(Protocol):
 
     def critique(self, prompt: Critique) -> Mapping[str, str] | None:
         """Return a semantic gradient for each target."""
+
+    def revise(self, seen: Seen) -> str | None:
+        """Return a value as the feedback asks; None where it asks for nothing that is known."""
 
     def rewrite(self, prompt: Rewrite) -> str | None:
         """Return the new text of the parameter."""
@@ -50,6 +55,8 @@ def _said(world: World, prompt: Prompt) -> Mapping[str, str] | None:
             return _single(world.work(prompt))
         case Critique():
             return world.critique(prompt)
+        case Revise(seen):
+            return _single(world.revise(seen))
         case Rewrite():
             return _single(world.rewrite(prompt))
         case Review(text, examples, seed):
@@ -81,6 +88,8 @@ def _reasons(changed: Mapping[str, str]) -> str:
 def _at_a_loss(prompt: Prompt, names: Sequence[str]) -> Mapping[str, str]:
     if isinstance(prompt, Rewrite):
         return {"": prompt.text}
+    if isinstance(prompt, Revise):
+        return {"": prompt.seen.output}
     said = "Nothing can be said about this with what is given."
     if isinstance(prompt, Redesign):
         return {"reasoning": said}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from sgdflow.llm import Message
@@ -46,6 +46,14 @@ class Critique:
     instruction: str
     seen: Seen
     targets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Revise:
+    """A turn at one value: write it as its critics ask."""
+
+    seen: Seen
+    """The value stands as the output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +116,7 @@ class Redesign:
     seed: int = 0
 
 
-Prompt = Work | Critique | Rewrite | Review | Assess | Redesign
+Prompt = Work | Critique | Revise | Rewrite | Review | Assess | Redesign
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +163,9 @@ def read(messages: Sequence[Message], seed: int = 0) -> tuple[Prompt, Asked]:
     expected = [content for tag, _, content in by_tag if tag == "expected"]
     if expected:
         return Assess(_seen(body, sections).output, expected[-1]), asked
+    written = [content for tag, _, content in by_tag if tag == "written"]
+    if written:
+        return Revise(replace(_seen(body, sections), output=written[0])), asked
     known = {"variable", "output", "feedback", "example"}
     told = [content for tag, _, content in by_tag if tag not in known]
     system = [m.content for m in messages if m.role == "system"]

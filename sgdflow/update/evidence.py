@@ -11,6 +11,7 @@ from sgdflow.executor.backward import BackwardPass
 from sgdflow.executor.forward import ForwardPass
 from sgdflow.executor.gradients import Gradients
 from sgdflow.executor.graph import Graph
+from sgdflow.executor.intervention import REFUTED, SUPPORTED, Intervention, Verdict
 from sgdflow.executor.walk import Failure
 from sgdflow.prompting.ask import Call
 
@@ -29,6 +30,8 @@ class Learned:
     """Those that wrote the feedback."""
     unanswered: Failure | None = None
     """Why there is no output; the passes then meet at the node where it began."""
+    interventions: tuple[Intervention, ...] = ()
+    """Trials of what its gradients ask for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,8 @@ class Item:
     """Empty where the method makes no backward pass."""
     reasoning: str = ""
     """What its model wrote besides the output."""
+    verdict: Verdict = "untested"
+    """What a trial of the gradients showed."""
 
 
 _TAGS = 40
@@ -94,6 +99,27 @@ def gather_evidence(
         )
         if items:
             found[parameter] = aggregate(items)
+    return found
+
+
+def weighed(
+    evidence: Evidence, interventions: Iterable[Intervention], refuted: str = "drop"
+) -> Evidence:
+    """Mark what trials showed: what they support comes first, what they refute last or not at all.
+
+    refuted: "drop" or "show".
+    """
+    verdicts = {(one.example, one.node): one.verdict for one in interventions}
+    found: dict[str, tuple[Item, ...]] = {}
+    for name, items in evidence.items():
+        marked = [
+            replace(item, verdict=verdicts.get((item.example, item.node), "untested"))
+            for item in items
+        ]
+        kept = [one for one in marked if refuted == "show" or one.verdict not in REFUTED]
+        if kept:
+            rank = {verdict: 0 for verdict in SUPPORTED} | {verdict: 2 for verdict in REFUTED}
+            found[name] = tuple(sorted(kept, key=lambda one: rank.get(one.verdict, 1)))
     return found
 
 

@@ -92,6 +92,7 @@ class Whole:
         example = {
             "predecessors": shown(dict.fromkeys((*graph.inputs, *graph.nodes), "...")),
             "reasoning": "",
+            "verdict": "",
             "output": "...",
             "gradients": [Gradient(LOSS, "...")],
         }
@@ -151,6 +152,7 @@ def _executed(graph: Graph, one: Learned) -> Mapping[str, Any]:
     return {
         "predecessors": shown(values),
         "reasoning": "",
+        "verdict": "",
         "output": output,
         "gradients": gradients,
     }

@@ -79,6 +79,7 @@ def examples(items: Sequence[Item]) -> Sequence[Mapping[str, Any]]:
             "reasoning": item.reasoning,
             "output": item.output,
             "gradients": item.gradients,
+            "verdict": "" if item.verdict == "untested" else item.verdict,
         }
         for item in items
     ]

@@ -18,7 +18,8 @@ class Select:
 
     The blame of a parameter is the number of its gradients that ask for a change, those aside
     that its node passed on: where one of the node's predecessors was asked for a change in the
-    same example. What a node says of itself is passed on by nobody. Equals stand in random order, so that no parameter is preferred for its place.
+    same example. What a node says of itself is passed on by nobody. Equals stand in random
+    order, so that no parameter is preferred for its place.
     """
 
     rule: Literal["all", "random", "blamed"] = "all"

@@ -312,6 +312,36 @@ DECLARED: Mapping[str, Case] = {
             "method.update: prompts/optimizer/rewrite.jinja: the reply format 'numbered' cannot carry a single text; use tagged or json.",
         ],
     ),
+    "local blame with a call for each edge": (
+        (),
+        "method.backward: {local: true, calls: edge}",
+        ["method.backward: local: true tells apart, in one call, what a node lacks itself and what its predecessors do; it does not go together with calls: edge. Take one of them out."],
+    ),
+    "local blame with gradients of parameters": (
+        (),
+        "method.backward: {local: true, of_parameters: true}",
+        ["method.backward: local: true tells apart, in one call, what a node lacks itself and what its predecessors do; it does not go together with of_parameters: true. Take one of them out."],
+    ),
+    "trials where no value can be blamed": (
+        (),
+        "method.backward.verify.examples: 2\nmethod.update.parameters: [desk.instruction]",
+        ["method.backward.verify: graph 'tariff' has no value that could be replaced: no node before 'desk' is computed by a model and can be blamed. Take it out."],
+    ),
+    "trials of no example": (
+        (),
+        "method.backward.verify.examples: 0",
+        ["method.backward.verify.examples: input should be greater than or equal to 1 (got 0)."],
+    ),
+    "trials of gradients that are dealt out": (
+        (),
+        "method.backward.verify.examples: 2\nmethod.shuffle: true",
+        ["method.shuffle: gradients that are dealt to other examples cannot be tried out. Set method.backward.verify=null."],
+    ),
+    "trials at a node": (
+        (),
+        "graph.nodes.desk.backward: {verify: {examples: 1}}",
+        ["graph.nodes.desk.backward: verify belongs to the method, not to a node: set method.backward.verify."],
+    ),
     # Python callables.
     "module that cannot be found": (
         (),

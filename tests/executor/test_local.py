@@ -1,4 +1,4 @@
-"""Local blame: a node says apart what it lacks itself and what its predecessors should have given."""
+"""Local blame: what a node lacks itself, apart from what it should have been given."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def sources(found: Mapping[str, tuple[Gradient, ...]]) -> Mapping[str, list[tupl
 
 
 def test_the_own_part_is_the_parameters_and_the_rest_travels_on() -> None:
-    """By hand: two calls for three nodes, as many as without; each node's own part stays with it."""
+    """By hand: two calls for three nodes, as many as without; the own part stays with its node."""
     graph = chain()
     names = tuple(graph.parameters)
     passed, llm = differentiate(graph, names)

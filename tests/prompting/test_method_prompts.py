@@ -74,6 +74,7 @@ def _rewrite(reply: ReplyFormat, **more: Any) -> Mapping[str, Any]:
         "reasoning": "",
         "output": VALUES["weight"],
         "gradients": [Gradient("desk", "It should be 15.")],
+        "verdict": more.pop("verdict", ""),
     }
     nothing: Mapping[str, Any] = {
         "attempts": [],
@@ -99,6 +100,7 @@ def _program() -> Mapping[str, Any]:
     run = {
         "predecessors": shown(VALUES),
         "reasoning": "",
+        "verdict": "",
         "output": "19",
         "gradients": [Gradient(LOSS, ITS_FEEDBACK)],
     }
@@ -166,8 +168,13 @@ CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "edge": ("backward/edge.jinja", _work(["weight"], ["weight"])),
     "textgrad-predecessor": ("backward/textgrad.jinja", _work(["weight"], list(VALUES))),
     "textgrad-parameter": ("backward/textgrad.jinja", _work(["instruction"], list(VALUES))),
+    "value": (
+        "backward/value.jinja",
+        {**_work(["weight"], list(VALUES)), "reply": ReplyFormat("tagged", "value").asking()},
+    ),
     "rewrite": ("optimizer/rewrite.jinja", _rewrite(IMPROVED)),
     "rewrite-everything": ("optimizer/rewrite.jinja", _rewrite(IMPROVED, **EVERYTHING)),
+    "rewrite-tried": ("optimizer/rewrite.jinja", _rewrite(IMPROVED, verdict="repaired")),
     "critique": ("optimizer/critique.jinja", _rewrite(ReplyFormat("tagged", "critique"))),
     "textgrad-rewrite": ("optimizer/textgrad.jinja", _rewrite(IMPROVED, **EVERYTHING)),
     "optoprime": ("optimizer/optoprime.jinja", _program()),

@@ -71,6 +71,18 @@ class Forms:
             for name in prompt.targets
         }
 
+    def revise(self, seen: Seen) -> str | None:
+        """Put the codes that are asked for into the paper."""
+        paper = read(seen.output)
+        if paper is None:
+            return None
+        asked = {
+            field: code
+            for (field, value), code in _wanted(seen.feedback).items()
+            if paper.entries.get(field) == value
+        }
+        return str(Paper(paper.kind, paper.entries, {**paper.codes, **asked}))
+
     def rewrite(self, prompt: Rewrite) -> str | None:
         """Put the codes of one's own fields into the instruction."""
         own = _fields(prompt.text)

@@ -57,6 +57,14 @@ class Procedures:
             name: _request(shares[name], gain) if name in shares else _GIVEN for name in targets
         }
 
+    def revise(self, seen: Seen) -> str | None:
+        """Add the rules that are asked for."""
+        shown = situation({**seen.variables, "written": seen.output})
+        if shown.family is None:
+            return None
+        asked = [r for r in shown.named(seen.feedback) if r.sentence not in seen.output]
+        return " ".join((seen.output, *(rule.sentence for rule in asked)))
+
     def rewrite(self, prompt: Rewrite) -> str | None:
         """Add the rules best supported by the evidence to the text; keep all that stands in it."""
         support: Counter[str] = Counter()

@@ -87,6 +87,18 @@ class TariffDesk:
             name: _alone(prices.get(name, ()), total, expected, family) for name in prompt.targets
         }
 
+    def revise(self, seen: Seen) -> str | None:
+        """State the prices that are asked for."""
+        prices = list(read_prices(seen.output))
+        if not prices:
+            return None
+        for correction in filter(None, map(read_correction, seen.feedback)):
+            for place, one in enumerate(prices):
+                named = (correction.part, correction.kind) == (one.part, one.kind)
+                if named or (not correction.part and len(prices) == 1):
+                    prices[place] = replace(one, value=correction.value, assumed=False)
+        return "; ".join(map(str, prices))
+
     def rewrite(self, prompt: Rewrite) -> str | None:
         """Put what the feedback shows into the instruction; without examples, guess."""
         if not prompt.examples:

@@ -1,0 +1,185 @@
+"""Verified blame: a blamed value is replaced by what was asked for, and what follows runs again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal
+
+from sgdflow.data import Example
+from sgdflow.errors import NodeFailed
+from sgdflow.executor.backward import BackwardPass
+from sgdflow.executor.evaluation import Evaluator, Outcome
+from sgdflow.executor.forward import PromptForward
+from sgdflow.executor.gradients import LOSS, Gradient, Gradients
+from sgdflow.executor.graph import Graph, Parameters, View
+from sgdflow.executor.samples import sample_operands
+from sgdflow.executor.walk import together
+from sgdflow.llm import LLM
+from sgdflow.prompting.ask import Ask, Call
+from sgdflow.prompting.values import shown
+
+Verdict = Literal["repaired", "better", "no effect", "worse", "untested"]
+SUPPORTED: tuple[Verdict, ...] = ("repaired", "better")
+REFUTED: tuple[Verdict, ...] = ("no effect", "worse")
+
+
+@dataclass(frozen=True, slots=True)
+class Intervention:
+    """What came of one value, written anew as its gradients ask."""
+
+    example: str
+    node: str
+    before: float
+    """The score of the example."""
+    value: Any = None
+    """None: it could not be written."""
+    after: float | None = None
+    """The score with that value; None where there is none."""
+    failure: str | None = None
+    together: bool = False
+    """Whether it took the other blamed values, written anew as well, for that score."""
+    calls: tuple[Call, ...] = ()
+    """Those that wrote the value."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """Return what the trial says of the gradients."""
+        if self.after is None:
+            return "untested"
+        if self.after <= self.before:
+            return "worse" if self.after < self.before else "no effect"
+        return "repaired" if self.after >= 1 else "better"
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Tries, for some failures of a step, whether blamed values are to blame.
+
+    A value costs one call that writes it anew, and a call for each model node after it.
+    """
+
+    ask: Ask
+    examples: int = 1
+    """Of a step."""
+    refuted: Literal["drop", "show"] = "drop"
+    """Whether the update rule sees gradients that a trial speaks against."""
+
+    async def verify(
+        self,
+        graph: Graph,
+        parameters: Parameters,
+        example: Example,
+        outcome: Outcome,
+        backward: BackwardPass,
+        asks: Callable[[Any], bool],
+        evaluate: Evaluator,
+        llm: LLM,
+    ) -> tuple[Intervention, ...]:
+        """Try each value that a gradient asks to change; all of them where none does it alone."""
+        assert outcome.score is not None
+        before, values = outcome.score, outcome.passed.values
+        run_again = partial(_run_again, graph, parameters, example, values, evaluate)
+
+        async def one(name: str) -> Intervention:
+            blame = Intervention(example.id, name, before)
+            variables = _variables(
+                graph.view(name, parameters),
+                graph.operands(name, parameters, values).predecessors,
+                values[name],
+                tuple(g for g in backward.gradients[name] if asks(g.value)),
+            )
+            try:
+                written = await self.ask.send(llm, name, variables)
+            except NodeFailed as error:
+                return replace(blame, failure=str(error), calls=error.calls)
+            value = written.texts[""]
+            tried = await run_again({name: value})
+            blame = replace(blame, value=value, calls=(written.call,))
+            return replace(blame, after=tried.score, failure=tried.failure)
+
+        found = await together(one(name) for name in testable(graph, outcome, backward, asks))
+        new = {trial.node: trial.value for trial in found if trial.after is not None}
+        if len(new) > 1 and not any(trial.verdict in SUPPORTED for trial in found):
+            return _together(found, new, (await run_again(new)).score)
+        return found
+
+    def problems(self, graph: Graph, optimised: Sequence[str]) -> Iterator[str]:
+        """Yield why nothing could be tried on this graph, and what is wrong with the template."""
+        reach = graph.reach(optimised)
+        names = [name for name in reach if name != graph.output and _written(graph, name)]
+        if not names:
+            yield (
+                f"graph '{graph.name}' has no value that could be replaced: no node before "
+                f"'{graph.output}' is computed by a model and can be blamed. Take it out."
+            )
+        for name in [name for name in graph.order if name in names][:1]:
+            view, operands = sample_operands(graph.nodes[name])
+            sample = _variables(view, operands.predecessors, "...", (Gradient(LOSS, "..."),))
+            yield from self.ask.problems(sample, "the trial of a value")
+
+    def most(self, graph: Graph, optimised: Sequence[str]) -> tuple[int, int]:
+        """Return how many values of an example may be written, and the calls that follow them."""
+        reach = graph.reach(optimised)
+        names = [name for name in reach if name != graph.output and _written(graph, name)]
+        models = [n.name for n in graph.nodes.values() if isinstance(n.forward, PromptForward)]
+        reached = [graph.downstream(name).intersection(models) for name in names]
+        at_once = frozenset[str]().union(*reached) if len(names) > 1 else ()
+        return len(names), sum(map(len, reached)) + len(at_once)
+
+
+def testable(
+    graph: Graph, outcome: Outcome, backward: BackwardPass, asks: Callable[[Any], bool]
+) -> Sequence[str]:
+    """Return the nodes before the output whose text a gradient asks to change."""
+    if outcome.failure is not None:
+        return []
+    return [
+        name
+        for name in graph.order
+        if name != graph.output
+        and _written(graph, name)
+        and any(asks(gradient.value) for gradient in backward.gradients.get(name, ()))
+    ]
+
+
+async def _run_again(
+    graph: Graph,
+    parameters: Parameters,
+    example: Example,
+    values: Mapping[str, Any],
+    evaluate: Evaluator,
+    new: Mapping[str, Any],
+) -> Outcome:
+    """Return the outcome with new values; all that does not depend on them stays as it was."""
+    after = frozenset[str]().union(*map(graph.downstream, new))
+    kept = {n: v for n, v in values.items() if n in graph.nodes and n not in after}
+    return await evaluate.given(parameters, example, {**kept, **new})
+
+
+def _together(
+    found: tuple[Intervention, ...], new: Mapping[str, Any], score: float | None
+) -> tuple[Intervention, ...]:
+    """Return the trials; the score with all new values counts for each where it is higher."""
+    if score is None or score <= found[0].before:
+        return found
+    return tuple(
+        replace(trial, after=score, together=True) if trial.node in new else trial
+        for trial in found
+    )
+
+
+def _written(graph: Graph, name: str) -> bool:
+    return isinstance(graph.nodes[name].forward, PromptForward)
+
+
+def _variables(
+    node: View, predecessors: Mapping[str, Any], value: Any, gradients: Gradients
+) -> Mapping[str, Any]:
+    return {
+        "node": node,
+        "predecessors": shown(predecessors),
+        "output": value,
+        "gradients": gradients,
+    }
