@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import Prepared, prepare, read_parameters
 from sgdflow.config.program import Program, build_program
+from sgdflow.config.project import home, inside, look_here
 from sgdflow.config.written import lacking
 from sgdflow.deploy.export import write_folder
 from sgdflow.deploy.predict import Prediction, check_inputs, predict
@@ -77,7 +78,8 @@ class Flow:
             self.doubt.check("graph", "llm", "task", "method")
         if unset := lacking(self.config):
             raise ConfigError("\n".join(unset))
-        ready = prepare({**self.config, "parameters": None}, self.prompts, os.environ)
+        with inside(self.working):
+            ready = prepare({**self.config, "parameters": None}, self.prompts, os.environ)
         return replace(ready, start=self.parameters)
 
     def with_parameters(self, parameters: Parameters) -> Flow:
@@ -170,23 +172,27 @@ class Flow:
         return build_program(self.config, self.prompts, os.environ)
 
 
-def load(*words: str | Path, working: Path | None = None, trust: bool = False) -> Flow:
+def load(*words: str | Path, working: str | Path | None = None, trust: bool = False) -> Flow:
     """Return the graph that overrides declare, or that a directory or an MLflow run holds.
 
     load("graph=hints", "llm=openai"); load("outputs/first"); load("FOLDER", "llm=ollama").
-    Raises ConfigError with all mistakes; nothing is computed or spent. A folder that is not
+    Raises ConfigError with all mistakes; nothing is computed or spent. `working` is the folder of
+    the project, whose conf, prompts, experiments and modules come first and where relative paths
+    start: else SGDFLOW_PROJECT or the working directory. A folder that is not
     known to be made here by this user runs no code of its own, and sends nothing anywhere but to
     a provider's own address, unless `trust`.
     """
-    here = working or Path.cwd()
-    if not words or _is_override(words[0]):
-        return _declared([str(word) for word in words], here)
-    return _found(str(words[0]), [str(word) for word in words[1:]], here, trust)
+    here = Path(working).resolve() if working is not None else home(os.environ)
+    with inside(here):
+        if not words or _is_override(words[0]):
+            return _declared([str(word) for word in words], here)
+        return _found(str(words[0]), [str(word) for word in words[1:]], here, trust)
 
 
 def _declared(overrides: Sequence[str], here: Path) -> Flow:
     from sgdflow.config.compose import compose
 
+    look_here(here)
     config = compose(overrides)
     prompts = Prompts(prompt_folders(here))
     graph = build_program(config, prompts).graph
@@ -206,8 +212,10 @@ def _found(name: str, overrides: Sequence[str], here: Path, trust: bool) -> Flow
         doubt = None if trust else doubted(name, source, here, others, made)
         if doubt is not None:
             doubt.check("graph", "llm")
-    if doubt is None and source.code is not None:
-        make_importable(source.code)
+    if doubt is None:
+        look_here(here)
+        if source.code is not None:
+            make_importable(source.code)
     prompts = Prompts(source.prompts)
     if not source.whole:
         log.warning(

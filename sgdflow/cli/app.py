@@ -32,6 +32,7 @@ from sgdflow.config.job import (
     working_directory,
 )
 from sgdflow.config.paths import conf_folder
+from sgdflow.config.project import look_here
 from sgdflow.config.searchpath import look_into_own
 from sgdflow.config.secret_words import without_secrets
 from sgdflow.config.words import readable
@@ -70,7 +71,7 @@ def run_hydra(command: Command, words: Sequence[str], own: Sequence[str] = ()) -
     settings, secrets = without_secrets(settings)
     os.environ.update(secrets)
     settings = [*readable(settings), *own]
-    _look_here(Path.cwd())
+    look_here(Path.cwd())
     # Hydra reads options before settings only.
     sys.argv = [sys.argv[0], *options, *settings]
     cover_log()
@@ -85,12 +86,6 @@ def run_hydra(command: Command, words: Sequence[str], own: Sequence[str] = ()) -
     return 0
 
 
-def _look_here(folder: Path) -> None:
-    """Find the modules that a user's configuration names where the command was given."""
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
-
-
 @dataclass(frozen=True)
 class _Job:
     """One run of a command; launchers pickle it into their workers."""
@@ -102,7 +97,7 @@ class _Job:
 
     def __call__(self, config: DictConfig) -> float | None:
         made = handed_over(Path(run_directory()))
-        _look_here(working_directory())
+        look_here(working_directory())
         try:
             with explained(self.whole):
                 return self.command(plain(config))

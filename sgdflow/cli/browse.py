@@ -11,6 +11,7 @@ from typing import Any
 from sgdflow.cli.arguments import Arguments
 from sgdflow.cli.terminal import say
 from sgdflow.config.prepare import validated
+from sgdflow.config.project import look_here
 from sgdflow.errors import ConfigError
 
 
@@ -28,9 +29,11 @@ def report(words: Sequence[str]) -> int:
     parser.add_argument("--trust", action="store_true", help=TRUST)
     options = parser.parse_args(words)
     folder, name = options.directory, str(options.directory)
-    if not options.trust and (folder / "config.yaml").is_file():
-        config = read_mapping(folder / "config.yaml")
-        check_looking(name, folder, config, Made.by_user(os.environ))
+    made, file = Made.by_user(os.environ), folder / "config.yaml"
+    if not options.trust and file.is_file():
+        check_looking(name, folder, read_mapping(file), made)
+    if file.is_file() and (options.trust or made.knows(read_mapping(file))):
+        look_here(Path.cwd())
 
     def expand(declared: Any) -> Mapping[str, Any]:
         return expand_graph(declared).model_dump(by_alias=True)
@@ -51,6 +54,7 @@ def ui(words: Sequence[str]) -> int:
     parser.add_argument("--port", type=int, default=5000)
     parser.add_argument("overrides", nargs="*", help="such as tracking.uri=sqlite:///runs.db")
     options = parser.parse_args(words)
+    look_here(Path.cwd())
     config = validated(compose(options.overrides))
     settings = config.tracking
     return serve(store_uri(settings.uri), options.port, experiment=settings.experiment)
@@ -67,6 +71,7 @@ def compare(words: Sequence[str]) -> int:
         sys.stdout.write(comparison.USAGE)
         return 0
     request = comparison.parse(words)
+    look_here(Path.cwd())
     settings = validated(compose(request.overrides)).tracking
     if settings.kind == "none":
         raise ConfigError("tracking=none names no store: there is nothing to compare.")

@@ -10,10 +10,12 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 
+from sgdflow.errors import SgdflowError
+
 USAGE = """\
 sgdflow: semantic gradient descent for declared agent graphs
 
-usage: sgdflow COMMAND [KEY=VALUE ...] [-m]
+usage: sgdflow COMMAND [KEY=VALUE ...] [-m] [--project DIR]
 
   optimize   optimise the parameters of a graph
   evaluate   score a graph: sgdflow evaluate parameters=RUN_DIRECTORY split=test
@@ -34,6 +36,7 @@ usage: sgdflow COMMAND [KEY=VALUE ...] [-m]
   Take an experiment    sgdflow optimize experiments=bbh task.name=word_sorting
   Sweep (-m)            sgdflow optimize -m seed=0,1,2 method.sample.count=1,2,4
   See the configuration sgdflow optimize --cfg job          all options: sgdflow optimize --help
+  Elsewhere             --project DIR, or SGDFLOW_PROJECT=DIR: as if it were given in DIR
   Shell completion      eval "$(sgdflow -sc install=bash)"
 """
 
@@ -53,11 +56,15 @@ COMMANDS: Mapping[str, str] = {
 }
 """Word -> the function that gets the words after it and returns the exit code."""
 _SERVERS = ("ui", "simulate")
+_HOME = "SGDFLOW_PROJECT"
 
 
 def main() -> int:
     """Run the command line and return the exit code."""
-    words = sys.argv[1:]
+    try:
+        words = _at_home(sys.argv[1:])
+    except SgdflowError as error:
+        return _complain(str(error))
     if not words or words[0] in ("-h", "--help", "help"):
         return _say(USAGE)
     if words[0] == "--version":
@@ -71,10 +78,20 @@ def main() -> int:
     return _guarded(words[0], words[1:])
 
 
+def _at_home(words: Sequence[str]) -> Sequence[str]:
+    """Work in the project that the words or the environment name; return the other words."""
+    if not os.environ.get(_HOME) and not any(word.startswith("--project") for word in words):
+        return words
+    from sgdflow.config.project import enter, parted
+
+    others, folder = parted(words)
+    enter(os.environ, folder)
+    return others
+
+
 def _guarded(command: str, words: Sequence[str]) -> int:
     """Turn user mistakes into one message; no traceback is theirs to read."""
     from sgdflow.cli.stopping import INTERRUPTED, Stopper
-    from sgdflow.errors import SgdflowError
 
     # A server has others to end before itself.
     stopper = Stopper(None) if command in _SERVERS else Stopper()

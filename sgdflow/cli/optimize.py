@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from sgdflow.config.job import (
 )
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import Prepared, prepare
+from sgdflow.config.project import VARIABLE, hiding
+from sgdflow.config.task import Notice
 from sgdflow.config.written import written_of
 from sgdflow.deploy.model import keep_model
 from sgdflow.errors import ConfigError
@@ -170,10 +173,12 @@ def _shown(path: Path) -> str:
 
 def _this_program() -> str:
     """Return what to type for this program, also where its folder is not on the path."""
-    found = shutil.which("sgdflow")
+    found, project = shutil.which("sgdflow"), os.environ.get(VARIABLE)
+    there = f" --project {shlex.quote(project)}" if project else ""
     if Path(sys.argv[0]).name != "sgdflow":
-        return "python -m sgdflow"
-    return "sgdflow" if found and Path(found).samefile(sys.argv[0]) else sys.argv[0]
+        return f"python -m sgdflow{there}"
+    same = found is not None and Path(found).samefile(sys.argv[0])
+    return f"{'sgdflow' if same else sys.argv[0]}{there}"
 
 
 def _prompts() -> Prompts:
@@ -182,4 +187,6 @@ def _prompts() -> Prompts:
 
 def _prepared(raw: Mapping[str, Any]) -> Prepared:
     with where_given():
-        return prepare(raw, _prompts(), os.environ)
+        ready = prepare(raw, _prompts(), os.environ)
+        hides = [Notice(text)] if (text := hiding(working_directory())) else []
+        return replace(ready, notices=(*ready.notices, *hides))

@@ -11,6 +11,7 @@ from sgdflow.cli.terminal import say
 from sgdflow.config.job import sweep_words, working_directory
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import prepare
+from sgdflow.config.project import hiding
 from sgdflow.llm.models import located
 from sgdflow.plan.table import as_text
 from sgdflow.plan.totals import make_plan
@@ -28,5 +29,6 @@ def print_plan(raw: Mapping[str, Any]) -> None:
     calling = prepared.calling
     models = {role: located(spec, os.environ) for role, spec in calling.models.items()}
     prices = {role: calling.backend.price_of(spec) for role, spec in models.items()}
-    said = "".join(f"{notice.text}\n" for notice in prepared.notices)
+    notices = [notice.text for notice in prepared.notices]
+    said = "".join(f"{text}\n" for text in [*notices, hiding(working_directory())] if text)
     say(f"{sweep_words()}{as_text(make_plan(prepared, prices))}\n{said}")

@@ -12,6 +12,7 @@ from sgdflow.cli.arguments import Arguments
 from sgdflow.cli.terminal import Part, Style, write
 from sgdflow.config.build import build_graph, expand_graph
 from sgdflow.config.documents import read_mapping
+from sgdflow.config.project import look_here
 from sgdflow.errors import ConfigError, plural
 from sgdflow.prompting.templates import Prompts
 from sgdflow.records import SPLITS, diff
@@ -44,10 +45,12 @@ def show(words: Sequence[str]) -> int:
         if (path / EXPORT).is_file():
             raise ConfigError(f"{asked.run} is an exported folder: show takes a run.")
         source = read_source(path, Path.cwd())
+        builds = not (path / "initial.yaml").is_file()
+        made = Made.by_user(os.environ)
         if not asked.trust:
-            builds = not (path / "initial.yaml").is_file()
-            made = Made.by_user(os.environ)
             check_looking(asked.run, path, source.config, made, generates=builds)
+        if builds and (asked.trust or made.knows(source.config)):
+            look_here(Path.cwd())
         with as_written(asked.run):
             steps = read_steps(path / "steps.jsonl")
             start = _initial(source)

@@ -9,7 +9,7 @@ from hydra.core.override_parser.types import ChoiceSweep, Override, QuotedString
 
 from sgdflow.config import keys
 from sgdflow.config.documents import read
-from sgdflow.config.paths import conf_folders
+from sgdflow.config.paths import conf_folder, conf_folders
 from sgdflow.errors import ConfigError
 
 _FREE = ("fallbacks", "models", "parameters", "prices")
@@ -20,10 +20,42 @@ def opened(words: Sequence[tuple[str, Override | None]]) -> list[str]:
     """Return words with ++ in front, where their key may be left out of a configuration.
 
     A model that is named alone keeps what else its role declares, and a role of which
-    something else is said keeps its model.
+    something else is said keeps its model. A function that is named (`_target_`) keeps nothing
+    of what was declared in its place.
     """
     said = {one.key_or_group: one.value() for _, one in words if one is not None}
-    return [opened for word, override in words for opened in _opened(word, override, said)]
+    anew = [*dict.fromkeys(key for name, value in said.items() if (key := _anew(name, value)))]
+    taken_out = [f"++{key}=null" for key in anew]
+    found = []
+    for word, override in words:
+        if override is not None and _begins(override.key_or_group, anew):
+            found.append(word if word.startswith(("+", "~")) else f"++{word}")
+        else:
+            found += _opened(word, override, said)
+    return [*taken_out, *found]
+
+
+def _anew(key: str, value: Any) -> str | None:
+    """Return the key of a function that a word names: it replaces whatever is declared there."""
+    above, _, last = key.rpartition(".")
+    if last == "_target_":
+        return above if _may_be_function(above) else None
+    values = value.list if isinstance(value, ChoiceSweep) else [value]
+    named = any(isinstance(one, Mapping) and "_target_" in one for one in values)
+    return key if named and _may_be_function(key) else None
+
+
+def _may_be_function(key: str) -> bool:
+    match key.split("."):
+        case ["method", "loss" | "backward" | "update"] | ["task", "score" | "data"]:
+            return True
+        case ["graph", "nodes", _, "forward" | "backward"]:
+            return True
+    return False
+
+
+def _begins(key: str, above: Sequence[str]) -> bool:
+    return any(key == one or key.startswith(f"{one}.") for one in above)
 
 
 def _opened(word: str, override: Override | None, said: Mapping[str, Any]) -> Iterator[str]:
@@ -72,6 +104,8 @@ def _models() -> Mapping[str, Mapping[str, Any]]:
                 continue  # whoever chooses it is told
             models = conf.get("models") if isinstance(conf, Mapping) else None
             found.setdefault(file.stem, models if isinstance(models, Mapping) else {})
+            if folder == conf_folder():
+                found[f"sgdflow/{file.stem}"] = models if isinstance(models, Mapping) else {}
     return found
 
 

@@ -14,8 +14,21 @@ def conf_folder() -> Path:
 
 def own_conf(working: Path | None = None) -> Path | None:
     """Return the folder of the user's own configuration, below the working directory."""
-    own = (working or Path.cwd()) / "conf"
-    return own if own.is_dir() and own.resolve() != conf_folder().resolve() else None
+    return _own(working or Path.cwd(), "conf")
+
+
+def own_experiments(working: Path | None = None) -> Path | None:
+    """Return the folder of the user's own experiments, below the working directory."""
+    return _own(working or Path.cwd(), "experiments")
+
+
+def group_folders(group: str) -> tuple[Path, ...]:
+    """Return the folders that hold the choices of a group, the user's own first."""
+    own, experiments = own_conf(), own_experiments()
+    found = [own / group] if own else []
+    if experiments and group == "experiments":
+        found.insert(0, experiments)
+    return (*(folder for folder in found if folder.is_dir()), conf_folder() / group)
 
 
 def conf_folders() -> tuple[Path, ...]:
@@ -26,9 +39,15 @@ def conf_folders() -> tuple[Path, ...]:
 
 def prompt_folders(working: Path) -> tuple[Path, ...]:
     """Return the template folders; the user's own, below the working directory, come first."""
-    shipped = _shipped("prompts")
-    own = working / "prompts"
-    return (own, shipped) if own.is_dir() and own.resolve() != shipped else (shipped,)
+    own, shipped = _own(working, "prompts"), _shipped("prompts")
+    return (shipped,) if own is None else (own, shipped)
+
+
+def _own(working: Path, name: str) -> Path | None:
+    """Return a folder of the user's; a checkout of sgdflow has none beside the shipped ones."""
+    own = working / name
+    theirs = {_shipped(name).resolve(), (conf_folder() / name).resolve()}
+    return own if own.is_dir() and own.resolve() not in theirs else None
 
 
 def _shipped(name: str) -> Path:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from errno import ENAMETOOLONG
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -16,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sgdflow.config import keys
 from sgdflow.config.documents import read
-from sgdflow.config.paths import conf_folders, own_conf
+from sgdflow.config.paths import conf_folder, conf_folders, group_folders
 from sgdflow.config.words import groups, parsed, typed
 from sgdflow.errors import ConfigError, did_you_mean, listed
 
@@ -147,25 +148,29 @@ def _no_choice(error: MissingConfigException) -> str:
     if not group or name == "None":
         return (
             "sgdflow starts from its own configuration: leave --config-path and --config-name out. "
-            "Files of your own are found with --config-dir DIR."
+            "Files of your own are found in ./conf, or with --config-dir DIR."
         )
     within = re.match(r"In '([^']*)'", str(error))
     outside = within is None or within[1] in ("config", "hydra/config")
     stands = "" if outside or within is None else f"{within[1]}.yaml: "
+    group, of_ours, _ = group.partition("/sgdflow")
+    folders = [conf_folder() / group] if of_ours else [*group_folders(group)]
     known = sorted(error.options or ())
-    if "/" in group and any((folder / group).is_dir() for folder in conf_folders()):
-        known = _choices_of(group)  # Hydra tells those above
+    if of_ours or ("/" in group and any(folder.is_dir() for folder in folders)):
+        known = _choices_of(folders)  # Hydra tells those above
     told = f"{stands}{group}: there is no '{name}'.{did_you_mean(name, known)}"
     told += f" There are: {listed(known)}."
-    if group.startswith("hydra/") or did_you_mean(name, known, _SURE):
+    if group.startswith("hydra/"):
         return told
-    own = own_conf()
-    looked = "the shipped configuration" + (f" and {own}" if own else "")
-    return f"{told} Looked in {looked}; one of your own is found in ./conf/{group}/{name}.yaml."
+    told += f" Looked in: {listed(str(folder) for folder in folders)}"
+    if of_ours or did_you_mean(name, known, _SURE):
+        return f"{told}."
+    own = "experiments" if group == "experiments" else f"conf/{group}"
+    return f"{told}; one of your own is found in {Path.cwd() / own / name}.yaml."
 
 
-def _choices_of(group: str) -> list[str]:
-    return sorted({path.stem for one in conf_folders() for path in (one / group).glob("*.yaml")})
+def _choices_of(folders: Sequence[Path]) -> list[str]:
+    return sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
 
 
 def _no_keys(refused: str, overrides: Sequence[Override], cause: BaseException) -> str:

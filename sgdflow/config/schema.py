@@ -96,7 +96,10 @@ class NodeConf(Conf):
     """A node."""
 
     predecessors: list[str]
-    parameters: dict[str, AnyParameter] = Field(default_factory=dict)
+    # null takes out those of a graph that this one extends.
+    parameters: Annotated[
+        dict[str, AnyParameter], BeforeValidator(lambda said: {} if said is None else said)
+    ] = Field(default_factory=dict)
     forward: AnyForward | None = None
     """A callable, or what differs from graph.forward."""
     backward: AnyBackward | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from sgdflow.config.schema import Target
@@ -23,8 +24,8 @@ def resolve(target: Target, where: str) -> Function:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"{path}: cannot import '{module_name}' ({error}). Modules are looked for in the "
-            "working directory and among the installed packages."
+            f"{path}: cannot import '{module_name}' ({error}). Modules are looked for in "
+            f"{Path.cwd()} and among the installed packages."
         ) from error
     except Exception as error:
         raise ConfigError(

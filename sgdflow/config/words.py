@@ -12,7 +12,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from sgdflow.config.openings import opened
-from sgdflow.config.paths import conf_folders
+from sgdflow.config.paths import conf_folders, group_folders
 from sgdflow.errors import ConfigError
 
 _KEY = re.compile(r"(?:\+\+|\+|~)?[^\s=+~,\[\](){}'\":]+")
@@ -93,16 +93,17 @@ def _value_after(left: list[str]) -> str:
 
 def _no_setting(word: str, value: str) -> str:
     key = word.removesuffix("=")
-    choices = [f"{path.parent.name}={key}" for path in _choices(key)]
+    choices = [f"{group}={key}" for group in _having(key)]
     instead = f"{key}={value}" if value else " or ".join(sorted(set(choices)))
     hint = f" Did you mean {shlex.quote(instead)}?" if instead else ""
     return f"{word}: is no setting. {_FORM}{hint}"
 
 
-def _choices(name: str) -> Iterator[Path]:
-    """Yield the files of a name, of whichever group."""
-    for folder in conf_folders():
-        yield from folder.glob(f"*/{name}.yaml")
+def _having(name: str) -> Iterator[str]:
+    """Yield the groups that have a choice of this name."""
+    for group in (*groups(), "experiments"):
+        if any(file.stem == name for one in group_folders(group) for file in one.glob("*.yaml")):
+            yield group
 
 
 def _unreadable(word: str) -> str:

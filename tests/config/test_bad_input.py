@@ -58,7 +58,7 @@ FILES: Mapping[str, str] = {
 }
 FORWARD = "It has: instruction, mark, node, order, parameters, predecessors, reply, system."
 LOOKED = "Looked in: {cwd}/prompts, {shipped}."
-MODULES = "Modules are looked for in the working directory and among the installed packages."
+MODULES = "Modules are looked for in {cwd} and among the installed packages."
 HAS_OWN = "Every variable needs a name of its own."
 FROZEN = "{value: x, frozen: true}"
 ALL_FROZEN = "\n".join(
@@ -803,12 +803,14 @@ COMMAND_LINES: Mapping[str, tuple[Sequence[str], str]] = {
     ),
     "unknown group option": (
         ["optimize", "graph=hintz"],
-        f"graph: there is no 'hintz'. Did you mean 'hints'? There are: {GRAPHS}.",
+        f"graph: there is no 'hintz'. Did you mean 'hints'? There are: {GRAPHS}. "
+        f"Looked in: {conf_folder()}/graph.",
     ),
     "unknown group option of the UI": (
         ["ui", "tracking=wandb"],
         "tracking: there is no 'wandb'. There are: mlflow, none. "
-        "Looked in the shipped configuration; one of your own is found in ./conf/tracking/wandb.yaml.",
+        f"Looked in: {conf_folder()}/tracking; one of your own is found in "
+        "{cwd}/conf/tracking/wandb.yaml.",
     ),
     "unknown key": (
         ["optimize", "method.stop.stepz=3"],
@@ -883,7 +885,7 @@ def recorded(folder: Path) -> list[str]:
 def test_command_line_says_what_is_wrong_and_nothing_else(case: str, working: Path) -> None:
     words, told = COMMAND_LINES[case]
     ended = run(words, working)
-    assert (ended.stderr, ended.stdout) == (told + "\n", "")
+    assert (ended.stderr, ended.stdout) == (told.replace("{cwd}", str(working)) + "\n", "")
     assert ended.returncode == 1
     assert recorded(working) == []
 

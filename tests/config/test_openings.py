@@ -138,9 +138,9 @@ def test_own_files_are_found_and_hide_shipped_ones(own: Path) -> None:
     with pytest.raises(ConfigError) as refused:
         compose(["llm=yours"])
     assert str(refused.value) == (
-        f"llm: there is no 'yours'. There are: {', '.join(sorted([*SHIPPED, 'mine']))}. Looked in "
-        f"the shipped configuration and {own / 'conf'}; one of your own is found in "
-        "./conf/llm/yours.yaml."
+        f"llm: there is no 'yours'. There are: {', '.join(sorted([*SHIPPED, 'mine']))}. Looked in: "
+        f"{own}/conf/llm, {conf_folder()}/llm; one of your own is found in "
+        f"{own}/conf/llm/yours.yaml."
     )
 
 

@@ -16,9 +16,11 @@ from sgdflow.cli.main import main
 from sgdflow.cli.options import parted
 from sgdflow.config.compose import compose
 from sgdflow.config.method_schema import MethodConf
+from sgdflow.config.paths import conf_folder
 from sgdflow.config.words import readable, typed
 from sgdflow.errors import ConfigError
 
+CONF = conf_folder()
 METHODS = (
     "copro, frozen, gepa, no_gate, no_gradient, no_neighbors, optoprime, paper, semantic, "
     "shuffled_gradient, textgrad"
@@ -100,15 +102,15 @@ REFUSED: Mapping[str, tuple[Sequence[str], str]] = {
     ),
     "choice": (
         ["method=semantc"],
-        f"method: there is no 'semantc'. Did you mean 'semantic'? There are: {METHODS}.",
+        f"method: there is no 'semantc'. Did you mean 'semantic'? There are: {METHODS}. Looked in: {CONF}/method.",
     ),
     "choice of a group within a group": (
         ["method=liar/only_judg"],
-        "method/liar: there is no 'only_judg'. Did you mean 'only_judge'? There are: only_job_title, only_judge, only_party, only_source, only_state, only_statement.",
+        f"method/liar: there is no 'only_judg'. Did you mean 'only_judge'? There are: only_job_title, only_judge, only_party, only_source, only_state, only_statement. Looked in: {CONF}/method/liar.",
     ),
     "choice like no other": (
         ["llm=mine"],
-        "llm: there is no 'mine'. There are: anthropic, ollama, openai, simulated, vllm. Looked in the shipped configuration; one of your own is found in ./conf/llm/mine.yaml.",
+        f"llm: there is no 'mine'. There are: anthropic, ollama, openai, simulated, vllm. Looked in: {CONF}/llm; one of your own is found in {Path.cwd()}/conf/llm/mine.yaml.",
     ),
     "several values": (
         ["seed=0,1"],
