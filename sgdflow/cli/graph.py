@@ -11,6 +11,7 @@ from typing import Any
 from sgdflow.cli.app import run_untraced
 from sgdflow.cli.describe import as_mermaid, as_text
 from sgdflow.cli.picture import check_kind, write_picture
+from sgdflow.cli.taking import taking
 from sgdflow.cli.terminal import say
 from sgdflow.config.build import build_graph, named
 from sgdflow.config.job import working_directory
@@ -27,7 +28,7 @@ def graph(words: Sequence[str]) -> int:
     asked, others = parser.parse_known_args(words)
     if asked.picture is not None:
         check_kind(asked.picture)
-    return run_untraced(partial(print_graph, picture=asked.picture), others)
+    return run_untraced(partial(print_graph, picture=asked.picture), taking(others))
 
 
 def print_graph(raw: Mapping[str, Any], picture: Path | None = None) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from sgdflow.cli.app import run_hydra
 from sgdflow.cli.stopping import asked_to_stop, give_way, run
+from sgdflow.cli.taking import taken_words, taking
 from sgdflow.cli.terminal import Watch, watching
 from sgdflow.config.job import (
     in_multirun,
@@ -37,7 +38,7 @@ from sgdflow.prompting.templates import Prompts
 from sgdflow.records import RunFolder, chosen_score
 from sgdflow.records.owner import owned
 from sgdflow.records.resume import check, finished
-from sgdflow.records.trust import Made, trusting
+from sgdflow.records.trust import Made
 from sgdflow.secrets import Redactor
 
 log = logging.getLogger(__name__)
@@ -48,12 +49,12 @@ _RESUME = "+hydra.callbacks.resume._target_=sgdflow.cli.guard.Resume"
 
 def optimize(words: Sequence[str]) -> int:
     """Optimise the parameters of a graph, once or in each job of a multirun."""
-    return run_hydra(run_optimize, trusting(words), [_RESUME])
+    return run_hydra(run_optimize, taking(words), [_RESUME])
 
 
 def evaluate(words: Sequence[str]) -> int:
     """Score a graph with given parameters on a split."""
-    return run_hydra(run_evaluate, trusting(words))
+    return run_hydra(run_evaluate, taking(words))
 
 
 def run_optimize(raw: Mapping[str, Any]) -> float | None:
@@ -188,5 +189,5 @@ def _prompts() -> Prompts:
 def _prepared(raw: Mapping[str, Any]) -> Prepared:
     with where_given():
         ready = prepare(raw, _prompts(), os.environ)
-        hides = [Notice(text)] if (text := hiding(working_directory())) else []
-        return replace(ready, notices=(*ready.notices, *hides))
+        more = [text for text in (taken_words(), hiding(working_directory())) if text]
+        return replace(ready, notices=(*map(Notice, more), *ready.notices))

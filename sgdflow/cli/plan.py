@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sgdflow.cli.app import run_untraced
+from sgdflow.cli.taking import taken_words, taking
 from sgdflow.cli.terminal import say
 from sgdflow.config.job import sweep_words, working_directory
 from sgdflow.config.paths import prompt_folders
@@ -20,7 +21,7 @@ from sgdflow.prompting.templates import Prompts
 
 def plan(words: Sequence[str]) -> int:
     """Print what optimize would take with the same words; nothing is sent."""
-    return run_untraced(print_plan, words)
+    return run_untraced(print_plan, taking(words))
 
 
 def print_plan(raw: Mapping[str, Any]) -> None:
@@ -30,5 +31,6 @@ def print_plan(raw: Mapping[str, Any]) -> None:
     models = {role: located(spec, os.environ) for role, spec in calling.models.items()}
     prices = {role: calling.backend.price_of(spec) for role, spec in models.items()}
     notices = [notice.text for notice in prepared.notices]
-    said = "".join(f"{text}\n" for text in [*notices, hiding(working_directory())] if text)
+    more = [taken_words(), hiding(working_directory()), *notices]
+    said = "".join(f"{text}\n" for text in more if text)
     say(f"{sweep_words()}{as_text(make_plan(prepared, prices))}\n{said}")

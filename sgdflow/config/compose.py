@@ -83,7 +83,7 @@ def changed(written: Mapping[str, Any], overrides: Sequence[str]) -> Composed:
         whole = _composed(about, given)
         found |= {group: whole.written[group] for group in chosen}
         given |= whole.given
-    for one in sorted(said, key=lambda one: not one.key_or_group.endswith("._target_")):
+    for one in said:
         if one.key_or_group.split(".")[0] not in chosen:
             found = _replaced(found, one.key_or_group.split("."), one)
     return read(found, given)
@@ -99,11 +99,9 @@ def _replaced(tree: Mapping[str, Any], path: Sequence[str], override: Override) 
     if override.is_sweep_override() or override.is_delete():
         raise ConfigError(f"{override.input_line}: only KEY=VALUE can be said here.")
     if len(path) == 1:
-        # A function replaces what was declared in its place.
-        kept = {} if path[0] == "_target_" else tree
-        return {**kept, path[0]: override.value()}
+        return {**tree, path[0]: override.value()}
     below = tree.get(path[0])
-    if below is None and (override.is_force_add() or path[1:] == ["_target_"]):
+    if below is None and override.is_force_add():
         below = {}
     if isinstance(below, str) and override.is_force_add() and ".models." in override.key_or_group:
         below = {"model": below}

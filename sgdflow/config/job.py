@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import chdir, contextmanager, nullcontext
 from pathlib import Path
 
@@ -60,6 +60,14 @@ def chosen_experiment() -> str | None:
     if not HydraConfig.initialized():
         return None
     return HydraConfig.get().runtime.choices.get("experiments")
+
+
+def chosen() -> Mapping[str, str]:
+    """Return the choice of each group; empty outside of a job."""
+    if not HydraConfig.initialized():
+        return {}
+    choices = HydraConfig.get().runtime.choices
+    return {str(group): str(choice) for group, choice in choices.items() if choice is not None}
 
 
 def working_directory() -> Path:

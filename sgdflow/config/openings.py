@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.types import ChoiceSweep, Override, QuotedString
@@ -10,6 +11,7 @@ from hydra.core.override_parser.types import ChoiceSweep, Override, QuotedString
 from sgdflow.config import keys
 from sgdflow.config.documents import read
 from sgdflow.config.paths import conf_folder, conf_folders
+from sgdflow.config.searchpath import RUN
 from sgdflow.errors import ConfigError
 
 _FREE = ("fallbacks", "models", "parameters", "prices")
@@ -78,7 +80,7 @@ def _is_known(key: str) -> bool:
 def _of_model(
     word: str, override: Override, path: Sequence[str], said: Mapping[str, Any]
 ) -> Iterator[str]:
-    role, declared = path[1], _models()
+    role, declared = path[1], {**_models(), **_of_run(said.get("llm"))}
     taken_out = len(path) == 2 and override.value() is None
     if taken_out or not any(role in models for models in declared.values()):
         yield word  # which may be misspelt
@@ -91,6 +93,15 @@ def _of_model(
         if isinstance(name, str) and not named:
             yield f"++{own}.model={name}"
         yield f"++{word}"
+
+
+def _of_run(name: object) -> Mapping[str, Mapping[str, Any]]:
+    """Return the models by role where those of a run are taken."""
+    if not isinstance(name, str) or not name.startswith(f"{RUN}/"):
+        return {}
+    conf = read(Path(name.removeprefix(f"{RUN}/"), "config.yaml"))
+    models = conf.get("llm", {}).get("models") if isinstance(conf, Mapping) else None
+    return {name: models} if isinstance(models, Mapping) else {}
 
 
 def _models() -> Mapping[str, Mapping[str, Any]]:

@@ -14,10 +14,13 @@ from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSou
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
+from sgdflow.config.documents import read_mapping
 from sgdflow.config.paths import conf_folder, own_conf, own_experiments
 
 SHIPPED = "sgdflow"
 """Before a name: the shipped file of that name, also where one of the user's hides it."""
+RUN, TAKEN = "run", ("graph", "task", "method", "llm")
+"""Before the directory of a run: what it was made with, of one of these groups."""
 _ANEW = "__anew"
 """After a name: what the file of that name takes out before it is laid over others."""
 
@@ -92,6 +95,38 @@ class Shipped(_Files):
     def package(self, name: str) -> str:
         """Return the group, as for the file without sgdflow in its name."""
         return ".".join(name.split("/")[: name.split("/").index(SHIPPED)])
+
+
+class Taken(_Files):
+    """What a run was made with, as GROUP/run/DIRECTORY."""
+
+    @staticmethod
+    def scheme() -> str:
+        """Return what the entry in the search path begins with."""
+        return "sgdflow-run"
+
+    def place(self, name: str) -> Path | None:
+        """Return where the configuration of the run is, without its ending."""
+        group, run, directory = (*name.split("/", 2), "", "")[:3]
+        known = group in TAKEN and run == RUN and directory
+        return Path(self.path, directory, "config") if known else None
+
+    def package(self, name: str) -> str:
+        """Return the group."""
+        return name.split("/")[0]
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """Return one group of the configuration."""
+        result = super().load_config(config_path)
+        result.config = OmegaConf.create(
+            read_mapping(self._of(config_path))[self.package(config_path)]
+        )
+        return result
+
+    def _of(self, name: str) -> Path:
+        file = self._file(name)
+        assert file is not None
+        return file
 
 
 class Own(_Files):
@@ -174,9 +209,10 @@ class OwnFirst(SearchPathPlugin):
         if own_conf() or own_experiments():
             search_path.prepend("project", f"{Own.scheme()}://{Path.cwd()}", "main")
         search_path.append("shipped", f"{Shipped.scheme()}://{conf_folder()}")
+        search_path.append("run", f"{Taken.scheme()}://{Path.cwd()}")
 
 
 def look_into_own() -> None:
     """Have Hydra look there; doing it again changes nothing."""
-    for plugin in (Own, Shipped, OwnFirst):
+    for plugin in (Own, Shipped, Taken, OwnFirst):
         Plugins.instance().register(plugin)

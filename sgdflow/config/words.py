@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import ChoiceSweep, Override
 from hydra.errors import HydraException
 
 from sgdflow.config.openings import opened
@@ -62,7 +62,25 @@ def groups() -> list[str]:
 
 def typed(key: str, value: str) -> str:
     """Return what is typed in a shell to give a key a text."""
-    return shlex.quote(f"{key}={_in_quotes(value)}")
+    return shlex.quote(quoted(key, value))
+
+
+def quoted(key: str, value: str) -> str:
+    """Return the setting that gives a key a text."""
+    return f"{key}={_in_quotes(value)}"
+
+
+def said_of(words: Sequence[str]) -> Mapping[str, object]:
+    """Return the settings among the words by their keys; several values of one are a list."""
+    found: dict[str, object] = {}
+    for word in words:
+        override = None if word.startswith("-") else parsed(word) or parsed(_as_text(word) or "")
+        if override is not None:
+            value = override.value()
+            if isinstance(value, ChoiceSweep):
+                value = [Override._convert_value(one) for one in value.list]
+            found[override.key_or_group] = value
+    return found
 
 
 def _as_text(word: str) -> str | None:

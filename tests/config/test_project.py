@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import sgdflow
+from sgdflow.cli.main import main
 from sgdflow.config.compose import compose
 from sgdflow.config.paths import conf_folder, prompt_folders
 from sgdflow.config.project import hiding
 from sgdflow.errors import ConfigError
 
-ROOT = Path(__file__).resolve().parents[2]
+Start = Callable[..., tuple[int, str, str]]
 GRAPH = """\
 defaults: [sgdflow/hints, _self_]
 name: mine
@@ -74,34 +74,44 @@ def project(tmp_path: Path) -> Path:
     return home
 
 
-def start(folder: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Start the installed program, which unlike python -m does not look into its folder."""
-    code = "import sys; sys.path = [p for p in sys.path if p]; from sgdflow.cli.main import main; "
-    return subprocess.run(
-        [sys.executable, "-P", "-c", f"{code}sys.exit(main())", *words],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environ},
-        capture_output=True,
-        text=True,
-        timeout=110,
-    )
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Start:
+    """Give commands in this process as the installed program does, which looks into no folder."""
+    monkeypatch.setattr(sys, "path", [one for one in sys.path if one not in ("", str(Path.cwd()))])
+
+    def start(folder: Path, *words: str, **environ: str) -> tuple[int, str, str]:
+        with monkeypatch.context() as patched:
+            patched.chdir(folder)
+            patched.setattr(sys, "argv", ["sgdflow", *words])
+            # Whatever a command sets is taken back.
+            patched.setenv("SGDFLOW_PROJECT", environ.get("SGDFLOW_PROJECT", ""))
+            patched.setenv("HYDRA_FULL_ERROR", "")
+            try:
+                code = main()
+            except SystemExit as error:
+                code = error.code if isinstance(error.code, int) else 1
+        sys.modules.pop("my_tools", None)
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return start
 
 
 @pytest.mark.timeout(400)
-def test_every_command_finds_the_project(project: Path, tmp_path: Path) -> None:
+def test_every_command_finds_the_project(project: Path, tmp_path: Path, at: Start) -> None:
     """Given from elsewhere; all that is left behind stands in the project."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    at = f"--project={project}"
-    run = start(elsewhere, "optimize", at, "experiments=quickstart", "hydra.run.dir=runs/one")
-    assert run.returncode == 0, run.stderr
-    assert run.stdout.count(HIDES) == 1
-    assert run.stdout.splitlines()[-1] == str(project / "runs/one")
-    read = next(line for line in run.stdout.splitlines() if line.startswith("Read it:"))
-    assert read.endswith(f"--project {project} show runs/one")
+    there = f"--project={project}"
+    code, out, err = at(
+        elsewhere, "optimize", there, "experiments=quickstart", "hydra.run.dir=runs/one"
+    )
+    assert code == 0, err
+    assert (out + err + (project / "runs/one/sgdflow.log").read_text()).count(HIDES) >= 1
+    assert out.splitlines()[-1] == str(project / "runs/one")
+    assert f" --project {project} show runs/one\n" in out
     scores = json.loads((project / "runs/one/result.json").read_text())["scores"]
     assert scores["test"]["final"]["mean"] == 1
-    assert list(elsewhere.iterdir()) == []
     (project / "runs/one/initial.yaml").unlink()
     (project / "in.jsonl").write_text('{"question": "why"}\n')
     for words in (
@@ -114,25 +124,25 @@ def test_every_command_finds_the_project(project: Path, tmp_path: Path) -> None:
         ["predict", "runs/one", "--input", "in.jsonl"],
         ["predict", "taken", "--input", "in.jsonl"],
     ):
-        ended = start(elsewhere, *words, SGDFLOW_PROJECT=str(project))
-        assert ended.returncode == 0, (words, ended.stderr)
+        code, out, err = at(elsewhere, *words, SGDFLOW_PROJECT=str(project))
+        assert code == 0, (words, err)
         if words[0] == "predict":
-            assert ended.stdout == '{"output": "WHY"}\n'
+            assert out == '{"output": "WHY"}\n'
         if words[0] == "plan":
-            assert ended.stdout.count(HIDES) == 1
+            assert out.count(HIDES) == 1
     assert list(elsewhere.iterdir()) == []
 
 
 @pytest.mark.parametrize("launcher", ["basic", "joblib", "submitit_local"])
-def test_the_workers_of_a_launcher_find_it_too(launcher: str, project: Path) -> None:
+def test_the_workers_of_a_launcher_find_it_too(launcher: str, project: Path, at: Start) -> None:
     module = {"joblib": "hydra_plugins.hydra_joblib_launcher", "basic": "hydra"}.get(
         launcher, "hydra_plugins.hydra_submitit_launcher"
     )
     pytest.importorskip(module)
     words = ["experiments=quickstart", "seed=0,1", "hydra.sweep.dir=all", "hydra.job.chdir=true"]
     words += [] if launcher == "basic" else [f"hydra/launcher={launcher}"]
-    ended = start(project.parent, "optimize", "-m", f"--project={project}", *words)
-    assert ended.returncode == 0, ended.stderr + ended.stdout
+    code, out, err = at(project.parent, "optimize", "-m", f"--project={project}", *words)
+    assert code == 0, err + out
     for job in ("0", "1"):
         result = json.loads((project / "all" / job / "result.json").read_text())
         assert result["scores"]["test"]["final"]["mean"] == 1
@@ -153,16 +163,13 @@ def test_python_finds_it_by_its_folder_or_the_environment(
     with pytest.raises(ConfigError) as refused:
         sgdflow.load("experiments=quickstart")
     assert str(refused.value) == f"SGDFLOW_PROJECT: there is no folder {project}/nowhere."
-    monkeypatch.delitem(sys.modules, "my_tools", raising=False)
+    sys.modules.pop("my_tools", None)
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
-    ended = start(tmp_path, "optimize", "--project", "nowhere")
-    assert (ended.returncode, ended.stderr) == (
-        1,
-        f"--project: there is no folder {tmp_path}/nowhere.\n",
-    )
-    assert start(tmp_path, "graph", "--project").stderr == "--project: needs a folder after it.\n"
+def test_a_folder_that_is_not_there_is_told(tmp_path: Path, at: Start) -> None:
+    told = f"--project: there is no folder {tmp_path}/nowhere.\n"
+    assert at(tmp_path, "optimize", "--project", "nowhere") == (1, "", told)
+    assert at(tmp_path, "graph", "--project")[2] == "--project: needs a folder after it.\n"
 
 
 # What hides what
@@ -206,7 +213,7 @@ def test_a_project_may_choose_what_every_command_starts_from(
 
 
 def test_could_not_find_says_where_was_looked(
-    project: Path, monkeypatch: pytest.MonkeyPatch
+    project: Path, monkeypatch: pytest.MonkeyPatch, at: Start
 ) -> None:
     monkeypatch.chdir(project)
     shipped = conf_folder()
@@ -223,14 +230,14 @@ def test_could_not_find_says_where_was_looked(
         with pytest.raises(ConfigError) as refused:
             compose([word])
         assert str(refused.value).endswith(told), word
-    ended = start(project, "graph", "graph=hints", "graph.nodes.answer.forward._target_=my_tool.f")
-    assert ended.stderr == (
+    tool = "graph.nodes.answer.forward._target_=my_tool.f"
+    assert at(project, "graph", "graph=hints", tool)[2] == (
         "graph.nodes.answer.forward._target_: cannot import 'my_tool' (No module named 'my_tool'). "
         f"Modules are looked for in {project} and among the installed packages.\n"
     )
     prompt = "graph.nodes.hint_1.forward.prompt=forward/nodes.jinja"
-    ended = start(project, "graph", "graph=hints", prompt)
-    assert f"Looked in: {project}/prompts, {prompt_folders(Path('nowhere'))[0]}." in ended.stderr
+    looked = f"Looked in: {project}/prompts, {prompt_folders(Path('nowhere'))[0]}."
+    assert looked in at(project, "graph", "graph=hints", prompt)[2]
 
 
 def _shipped(group: str) -> Sequence[str]:
@@ -286,3 +293,67 @@ def test_a_target_replaces_a_scorer_with_what_it_takes(
     assert compose(["task=strict"])["task"]["score"] == {"_target_": "my_tools.alike", "close": 1}
     word = "task.score._target_=my_tools.alike"
     assert compose(["task=strict", word])["task"]["score"] == {"_target_": "my_tools.alike"}
+
+
+# What a run brings along
+
+SMALL = ["graph=desk", "task.splits={train: 4, validation: 0, test: 6}", "tracking=none"]
+SMALL += ["method.stop.steps=0", "llm.store.mode=off"]
+
+
+@pytest.fixture
+def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+def resolved(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((folder / "config.yaml").read_text())
+    return found
+
+
+@pytest.mark.usefixtures("own_state")
+def test_a_run_whose_parameters_are_taken_brings_graph_task_and_models(
+    tmp_path: Path, at: Start
+) -> None:
+    code, _, err = at(tmp_path, "optimize", *SMALL, "seed=4", "hydra.run.dir=runs/one")
+    assert code == 0, err
+    one = json.loads((tmp_path / "runs/one/examples.jsonl").read_text().splitlines()[-1])
+    words = ["evaluate", "parameters=runs/one", "tracking=none", "hydra.run.dir=two"]
+    code, _, err = at(tmp_path, *words, "llm.limits.concurrency=3")
+    assert code == 0, err
+    scored = json.loads((tmp_path / "two/evaluation.json").read_text())
+    assert (scored["graph"], scored["task"], scored["seed"]) == ("desk", "tariff", 4)
+    assert len(scored["examples"]) == 6
+    assert one["example"] in scored["examples"]  # the same split
+    # Told otherwise, and further: what is said of the run's own task is laid over it.
+    run = f"parameters={tmp_path}/runs/one"
+    words = ["optimize", run, "task.splits.train=5", "seed=5", "hydra.run.dir=three", *SMALL[2:]]
+    assert at(tmp_path, *words)[0] == 0
+    first, then = resolved(tmp_path / "runs/one"), resolved(tmp_path / "three")
+    assert then["task"]["splits"] == {**first["task"]["splits"], "train": 5}
+    assert {**then, "task": 0, "seed": 4, "parameters": None} == {**first, "task": 0}
+    assert "finished: nothing to do" in at(tmp_path, *words)[1]
+    assert "graph desk" in at(tmp_path, "graph", run)[1]
+    assert "graph tariff" in at(tmp_path, "graph", run, "experiments=quickstart")[1]
+    told = at(tmp_path, "graph", "-m", "parameters=runs/one,three")[2]
+    assert told == (
+        "parameters: each of several runs would bring its own graph, task, llm. Say which is "
+        "meant (graph=NAME), or start one command a run.\n"
+    )
+
+
+@pytest.mark.usefixtures("own_state")
+def test_a_strangers_run_brings_nothing_that_was_not_looked_at(
+    project: Path, at: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert at(project, "optimize", "experiments=quickstart", "hydra.run.dir=one")[0] == 0
+    monkeypatch.setenv("XDG_STATE_HOME", str(project / "of somebody else"))
+    words = ["graph", "parameters=one", "llm=simulated"]
+    code, _, err = at(project, *words)
+    assert code == 1
+    assert "run my_tools.shout (graph.nodes.answer.forward._target_)" in err
+    assert "--trust" in err
+    assert at(project, *words, "--trust")[0] == 0
+    assert at(project, "graph", "graph=run/one", "task=mine")[0] == 1
+    told = ["graph=hints", "task=mine", "llm=simulated"]
+    assert at(project, "graph", *told, "parameters=one")[0] == 0  # its texts alone
