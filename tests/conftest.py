@@ -6,7 +6,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -40,3 +41,37 @@ def endpoint() -> Iterator[str]:
     yield found[0]
     served.terminate()
     served.communicate(timeout=20)
+
+
+OWN_MODULES = ("my_tools", "tools")
+"""What projects of the tests call theirs."""
+Start = Callable[..., tuple[int, str, str]]
+"""Takes a folder, words and variables; returns the exit code and what was said."""
+
+
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Start:
+    """Give commands in this process as the installed program does, which looks into no folder."""
+    monkeypatch.setattr(sys, "path", [one for one in sys.path if one not in ("", str(Path.cwd()))])
+
+    def start(folder: Path, *words: str, **environ: str) -> tuple[int, str, str]:
+        with monkeypatch.context() as patched:
+            patched.chdir(folder)
+            patched.setattr(sys, "argv", ["sgdflow", *words])
+            # Whatever a command sets is taken back.
+            patched.setenv("SGDFLOW_PROJECT", environ.get("SGDFLOW_PROJECT", ""))
+            patched.setenv("HYDRA_FULL_ERROR", "")
+            from sgdflow.cli.main import main
+
+            try:
+                code = main()
+            except SystemExit as error:
+                code = error.code if isinstance(error.code, int) else 1
+                if isinstance(error.code, str):
+                    sys.stderr.write(f"{error.code}\n")
+        for name in OWN_MODULES:
+            sys.modules.pop(name, None)
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return start

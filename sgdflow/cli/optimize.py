@@ -30,14 +30,14 @@ from sgdflow.config.project import VARIABLE, hiding
 from sgdflow.config.task import Notice
 from sgdflow.config.written import written_of
 from sgdflow.deploy.model import keep_model
-from sgdflow.errors import ConfigError
+from sgdflow.errors import ConfigError, plural
 from sgdflow.executor.forward import forward_roles
 from sgdflow.llm import Metered
 from sgdflow.llm.keys import sent
 from sgdflow.prompting.templates import Prompts
 from sgdflow.records import RunFolder, chosen_score
 from sgdflow.records.owner import owned
-from sgdflow.records.resume import check, finished
+from sgdflow.records.resume import check, finished, goes_further
 from sgdflow.records.trust import Made
 from sgdflow.secrets import Redactor
 
@@ -61,13 +61,19 @@ def run_optimize(raw: Mapping[str, Any]) -> float | None:
     """Optimise; return the final validation score (or training score) for a sweeper."""
     path = Path(run_directory())
     check(path, written_of(raw))
-    if ended := finished(path, tracked=raw["tracking"]["kind"] == "mlflow"):
+    ended = finished(path, tracked=raw["tracking"]["kind"] == "mlflow")
+    further = ended is not None and goes_further(path, written_of(raw))
+    if ended is not None and not further:
         log.info("%s holds this run, finished: nothing to do.", path)
         sys.stdout.write(f"{path}\n")
         return _objective(ended)
     prepared = _prepared(raw)
     with owned(path, give_way):
         check(path, written_of(raw))  # another start may have been here meanwhile
+        if further and ended is not None:
+            told = "%s holds this run, finished after %s: going on from there."
+            log.info(told, path, plural(ended["steps"], "step"))
+            RunFolder(path).set_aside()
         return _objective(_optimised(prepared, raw, RunFolder(path)))
 
 
@@ -103,7 +109,8 @@ def _objective(record: Mapping[str, Any]) -> float | None:
 
 def run_evaluate(raw: Mapping[str, Any]) -> float | None:
     """Score a graph with given parameters on a split; return the mean score."""
-    from sgdflow.runs.run import evaluate as score
+    from sgdflow.runs.evaluated import evaluated
+    from sgdflow.tracking import open_tracker
 
     prepared = _prepared(raw)
     split = prepared.config.split
@@ -112,9 +119,12 @@ def run_evaluate(raw: Mapping[str, Any]) -> float | None:
     path = Path(run_directory())
     with owned(path, give_way):
         folder = RunFolder(path)
+        scores_alone = prepared.config.tracking.model_copy(update={"prompts": False, "traces": 0})
+        tracker = open_tracker(scores_alone, os.environ, path)
+        clean = _clean(prepared)
 
         async def job(llm: Metered, watch: Watch) -> dict[str, Any]:
-            return await score(prepared, llm, folder, watch, _clean(prepared))
+            return await evaluated(prepared, raw, llm, tracker, folder, watch, clean)
 
         record = _run(prepared, folder, job, forward_roles(prepared.problem.graph).values())
     sys.stdout.write(f"{path}\n")

@@ -46,6 +46,14 @@ class RunFolder:
         file = self.path / "config.yaml"
         return file.stat().st_mtime if file.is_file() else None
 
+    def set_aside(self) -> None:
+        """Keep the result of a run that goes further under a name with its steps."""
+        if (result := read_json(self.path / "result.json")) is not None:
+            with _needed(self.path):
+                (self.path / "result.json").replace(
+                    self.path / f"result_{int(result.get('steps', 0))}.json"
+                )
+
     def begin(self, config: Mapping[str, Any], parameters: Parameters) -> None:
         """Write the configuration and the parameters the run starts from; raises ConfigError."""
         began = self.began()

@@ -20,6 +20,8 @@ _FREE = (
     "llm.models.*.parameters.*headers",
 )  # fmt: skip
 """What has no influence on the result, and may be another when a run goes on."""
+_MORE = ("method.stop.steps", "method.stop.patience", "method.stop.budget.*")
+"""What may be more when a run goes on, so that it goes further."""
 _SHOWN = 5
 _ABSENT = object()
 
@@ -34,9 +36,10 @@ def check(folder: Path, config: Mapping[str, Any]) -> None:
     here = from_yaml(as_yaml(config), "the configuration")
     same = _endpoints(there) == _endpoints(here)
     differing = [
-        line
-        for path, line in _differing(there, here)
+        f"  {path}: {_shown(before)} there, {_shown(now)} here{_why_not(path, here)}"
+        for path, before, now in _differing(there, here)
         if not (same and path.rpartition(".")[2] in ("api_base", "endpoint"))
+        and not (_is_more(path, before, now) and not _why_not(path, here))
     ]
     if differing:
         more = [f"  and {len(differing) - _SHOWN} more"] if len(differing) > _SHOWN else []
@@ -47,6 +50,36 @@ def check(folder: Path, config: Mapping[str, Any]) -> None:
             "runs ask is taken from the store of replies all the same. To go on with the run that "
             "is there, give the command it was started with."
         )
+
+
+def goes_further(folder: Path, config: Mapping[str, Any]) -> bool:
+    """Say whether a run may take more than the one did that its directory holds."""
+    there = read(folder / "config.yaml")
+    here = from_yaml(as_yaml(config), "the configuration")
+    return any(_is_more(*one) for one in _differing(there, here))
+
+
+def _is_more(path: str, there: Any, here: Any) -> bool:
+    if not any(fnmatchcase(path, one) for one in _MORE) or there is None or there is _ABSENT:
+        return False
+    numbers = isinstance(there, int | float) and isinstance(here, int | float)
+    return here is None or (numbers and here > there)
+
+
+def _why_not(path: str, config: Mapping[str, Any]) -> str:
+    """Say why a run cannot go further, empty where it can."""
+    if not any(fnmatchcase(path, one) for one in _MORE):
+        return ""
+    if path == "method.stop.steps" and config["method"].get("gate", {}).get("rule") == "paired":
+        return ", and method.gate.rule=paired has shared its level among all steps"
+    if config["llm"].get("store", {}).get("mode") in ("off", "refresh") and _is_paid(config["llm"]):
+        return ", and without llm.store.mode=use all steps so far would be paid again"
+    return ""
+
+
+def _is_paid(llm: Mapping[str, Any]) -> bool:
+    names = [one.get("model") if isinstance(one, dict) else one for one in llm["models"].values()]
+    return not all(str(name).startswith("simulated/") for name in names)
 
 
 def finished(folder: Path, *, tracked: bool) -> Mapping[str, Any] | None:
@@ -76,8 +109,8 @@ def _endpoints(config: Mapping[str, Any]) -> list[tuple[str, str]] | None:
     return found
 
 
-def _differing(there: Any, here: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the keys that differ, each with a line about it."""
+def _differing(there: Any, here: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yield the keys that differ, each with what stands there and here."""
     if any(fnmatchcase(path, free) for free in _FREE):
         return
     if isinstance(there, dict) and isinstance(here, dict):
@@ -85,7 +118,7 @@ def _differing(there: Any, here: Any, path: str = "") -> Iterator[tuple[str, str
             below = f"{path}.{key}" if path else str(key)
             yield from _differing(there.get(key, _ABSENT), here.get(key, _ABSENT), below)
     elif there != here:
-        yield path, f"  {path}: {_shown(there)} there, {_shown(here)} here"
+        yield path, there, here
 
 
 def _shown(value: Any) -> str:

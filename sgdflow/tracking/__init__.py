@@ -15,6 +15,8 @@ from sgdflow.tracking.traces import Nodes
 log = logging.getLogger(__name__)
 
 __all__ = [
+    "EVALUATION",
+    "KIND",
     "MEMORY",
     "NO_CALLS",
     "NO_NODES",
@@ -39,6 +41,8 @@ _NOT_FOLLOWED = {
     "MLFLOW_REGISTRY_URI": "prompts and models are kept where runs are (tracking.uri).",
     "MLFLOW_RUN_ID": "every run is a new one; a run directory goes on in its own.",
 }
+KIND, EVALUATION = "sgdflow.kind", "evaluation"
+"""Tag of a run that is no optimisation, and its value for one that only scores."""
 MEMORY = "mlflow.json"
 """File of a run or sweep directory that says which MLflow run it is recorded in."""
 
@@ -77,6 +81,9 @@ class Tracker(Protocol):
     def finished(self, result: Mapping[str, Any], folder: Path) -> None:
         """See result.json and the run directory it stands in."""
 
+    def evaluated(self, record: Mapping[str, Any], folder: Path) -> None:
+        """See evaluation.json and the directory it stands in."""
+
     def failed(self, reason: str) -> None:
         """See that the run ended without a result."""
 
@@ -109,6 +116,9 @@ class NullTracker:
         """Record nothing."""
 
     def finished(self, result: Mapping[str, Any], folder: Path) -> None:
+        """Record nothing."""
+
+    def evaluated(self, record: Mapping[str, Any], folder: Path) -> None:
         """Record nothing."""
 
     def failed(self, reason: str) -> None:

@@ -157,6 +157,16 @@ class MlflowTracker:
         self._crown(result, folder)
         self._end("FINISHED", str(result["stop_reason"]))
 
+    def evaluated(self, record: Mapping[str, Any], folder: Path) -> None:
+        """Log the score where a run has its final one, totals, the record, and the end."""
+
+        def write(run: Run) -> None:
+            run.log_metrics(naming.evaluation_metrics(record), 0)
+            run.log_file(folder / "evaluation.json")
+
+        self._write("the evaluation", write)
+        self._end("FINISHED", f"scored {record['split']}")
+
     def failed(self, reason: str) -> None:
         """End the run, unless it has ended, as one without a result."""
         self._end("FAILED", reason)

@@ -126,6 +126,16 @@ def result_metrics(result: Mapping[str, Any]) -> dict[str, float]:
     return metrics | _by_node(result.get("nodes", {}))
 
 
+def evaluation_metrics(record: Mapping[str, Any]) -> dict[str, float]:
+    """Return what result_metrics would of a run that ended with this score."""
+    scores = {record["split"]: {"initial": None, "final": record["score"]}}
+    found = result_metrics({**record, "scores": scores, "steps": 0, "accepted": 0})
+    return {key: value for key, value in found.items() if key not in _OF_STEPS}
+
+
+_OF_STEPS = ("total/steps", "total/accepted")
+
+
 def _by_node(nodes: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, float]:
     """Return what each node used, as `total_by_node/forward.hint_1.calls`."""
     return {

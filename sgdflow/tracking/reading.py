@@ -13,10 +13,11 @@ from typing import Any
 
 from sgdflow.errors import ConfigError, did_you_mean, listed
 from sgdflow.secrets import masked
+from sgdflow.tracking import EVALUATION, KIND
 from sgdflow.tracking.client import PARENT, STOP_REASON, client, probe, reason_of
 from sgdflow.tracking.store import check_exists, is_server
 
-_KIND, _MULTIRUN = "sgdflow.kind", "multirun"
+_KIND, _MULTIRUN = KIND, "multirun"
 _IS_MULTIRUN = f"tags.`{_KIND}` = '{_MULTIRUN}'"
 _ID = re.compile(r"[0-9a-f]{6,32}")
 _PAGE = 1000
@@ -86,7 +87,8 @@ class RunReader:
                 conditions.append(selection.where)
                 titles.append(f"runs where {selection.where}")
             found = self._search(experiments, " and ".join(conditions), selection.where)
-            runs = [_recorded(run) for run in found if run.data.tags.get(_KIND) != _MULTIRUN]
+            others = (_MULTIRUN, EVALUATION)
+            runs = [_recorded(run) for run in found if run.data.tags.get(_KIND) not in others]
         title = ", ".join(titles)
         if not runs:
             raise ConfigError(f"No runs match in {masked(self._uri)}: {title}.")

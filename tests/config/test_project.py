@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from conftest import Start
 
 import sgdflow
-from sgdflow.cli.main import main
 from sgdflow.config.compose import compose
 from sgdflow.config.paths import conf_folder, prompt_folders
 from sgdflow.config.project import hiding
 from sgdflow.errors import ConfigError
 
-Start = Callable[..., tuple[int, str, str]]
 GRAPH = """\
 defaults: [sgdflow/hints, _self_]
 name: mine
@@ -72,29 +71,6 @@ def project(tmp_path: Path) -> Path:
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_text(text)
     return home
-
-
-@pytest.fixture
-def at(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Start:
-    """Give commands in this process as the installed program does, which looks into no folder."""
-    monkeypatch.setattr(sys, "path", [one for one in sys.path if one not in ("", str(Path.cwd()))])
-
-    def start(folder: Path, *words: str, **environ: str) -> tuple[int, str, str]:
-        with monkeypatch.context() as patched:
-            patched.chdir(folder)
-            patched.setattr(sys, "argv", ["sgdflow", *words])
-            # Whatever a command sets is taken back.
-            patched.setenv("SGDFLOW_PROJECT", environ.get("SGDFLOW_PROJECT", ""))
-            patched.setenv("HYDRA_FULL_ERROR", "")
-            try:
-                code = main()
-            except SystemExit as error:
-                code = error.code if isinstance(error.code, int) else 1
-        sys.modules.pop("my_tools", None)
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return start
 
 
 @pytest.mark.timeout(400)
@@ -301,17 +277,11 @@ SMALL = ["graph=desk", "task.splits={train: 4, validation: 0, test: 6}", "tracki
 SMALL += ["method.stop.steps=0", "llm.store.mode=off"]
 
 
-@pytest.fixture
-def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-
-
 def resolved(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = yaml.safe_load((folder / "config.yaml").read_text())
     return found
 
 
-@pytest.mark.usefixtures("own_state")
 def test_a_run_whose_parameters_are_taken_brings_graph_task_and_models(
     tmp_path: Path, at: Start
 ) -> None:
@@ -342,7 +312,6 @@ def test_a_run_whose_parameters_are_taken_brings_graph_task_and_models(
     )
 
 
-@pytest.mark.usefixtures("own_state")
 def test_a_strangers_run_brings_nothing_that_was_not_looked_at(
     project: Path, at: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:

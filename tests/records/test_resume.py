@@ -397,10 +397,10 @@ def test_a_directory_with_another_run_is_left_alone(
 
     words = [*SMALL, "llm.store.path=whole.db", f"llm.api_base={server.url}", "tracking=none"]
     before, asked, said = everything(), len(server.asked), folder / "other.txt"
-    other = ["optimize", *words, "hydra.run.dir=whole", "method.stop.steps=9"]
+    other = ["optimize", *words, "hydra.run.dir=whole", "method.sample.count=9"]
     assert zygote.run(said, *other) == 1
     assert everything() == before
-    assert "method.stop.steps: 3 there, 9 here" in said.read_text()
+    assert "method.sample.count: 4 there, 9 here" in said.read_text()
     assert "whole holds a run with another configuration" in said.read_text()
     elsewhere = ["llm.endpoint=null", "llm.api_base=http://127.0.0.1:9/v1", "hydra.run.dir=whole"]
     assert zygote.run(said, "optimize", *words, *elsewhere) == 1

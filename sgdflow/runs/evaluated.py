@@ -1,0 +1,51 @@
+"""An evaluation with what it leaves behind: its record, also in MLflow."""
+
+from __future__ import annotations
+
+from asyncio import CancelledError
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from sgdflow.config.prepare import Prepared
+from sgdflow.config.written import written_of
+from sgdflow.executor.progress import Progress
+from sgdflow.llm import Metered
+from sgdflow.records import RunFolder
+from sgdflow.runs.run import Clean, about, evaluate
+from sgdflow.tracking import EVALUATION, KIND, Tracker
+
+
+async def evaluated(
+    prepared: Prepared,
+    raw: Mapping[str, Any],
+    llm: Metered,
+    tracker: Tracker,
+    folder: RunFolder,
+    progress: Progress,
+    clean: Clean,
+) -> dict[str, Any]:
+    """Score the starting parameters on the declared split, and record it."""
+    with _tracked(tracker, prepared, written_of(raw)):
+        record = await evaluate(prepared, llm, folder, progress, clean)
+        tracker.evaluated(record, folder.path)
+    return record
+
+
+@contextmanager
+def _tracked(tracker: Tracker, prepared: Prepared, written: Mapping[str, Any]) -> Iterator[None]:
+    """Record the start, and how it ended if it did not end well."""
+    names, split = about(prepared), prepared.config.split
+    tags = {f"sgdflow.{key}": str(value) for key, value in names.items()}
+    name = f"{split} of {names['graph']}-{names['task']}-{names['seed']}"
+    tags |= {KIND: EVALUATION, "sgdflow.split": split}
+    tags |= {"sgdflow.parameters": path} if (path := prepared.config.parameters) else {}
+    tracker.started(name, written, tags, prepared.start)
+    try:
+        yield
+    except (CancelledError, KeyboardInterrupt):
+        tracker.stopped("interrupted")
+        raise
+    except BaseException as error:
+        tracker.failed(f"{type(error).__name__}: {error}")
+        raise
