@@ -24,10 +24,12 @@ def taking(words: Sequence[str]) -> list[str]:
     trust, words = "--trust" in words, trusting(words)
     said = said_of(words)
     brought = _brought(said)
+    # What is chosen from a run is no word of the user's own about it.
+    own = [key for key, value in said.items() if not str(value).startswith(f"{RUN}/")]
     for group in TAKEN:
         value = brought.get(group, said.get(group))
         if isinstance(value, str) and value.startswith(f"{RUN}/") and not trust:
-            _check(value.removeprefix(f"{RUN}/"), group, list(said))
+            _check(value.removeprefix(f"{RUN}/"), group, own)
     seed = [f"seed={brought['seed']}"] if "seed" in brought else []
     return [*words, *(quoted(key, brought[key]) for key in TAKEN if key in brought), *seed]
 
