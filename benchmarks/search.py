@@ -1,16 +1,20 @@
 """What a method reaches in the simulated worlds, and what it takes: one row for each setting.
 
-python benchmarks/search.py WORLD[,WORLD] SEEDS SETTING ...; a setting: "method.lazy=true seed=1"
+python benchmarks/search.py [--slips 0.05] WORLD[,WORLD] SEEDS SETTING ...; a setting:
+"method.lazy=true". With slips, so many of the critic's replies blame the wrong one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
+import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
+from random import Random
 from statistics import fmean, median
 
 from sgdflow.comparison.statistics import estimate
@@ -32,6 +36,7 @@ WORLDS: Mapping[str, Sequence[str]] = {
 }
 COMMON = ("tracking=none", "task.splits.test=60")
 GOOD = 0.9
+GRADIENT = re.compile(r'<gradient name="(\w+)">(.*?)</gradient>', re.DOTALL)
 
 
 @dataclass
@@ -39,6 +44,8 @@ class Counting:
     """A client at temperature 0, with the characters that it sends counted."""
 
     llm: Client
+    slips: float = 0.0
+    """How often the critic says of one value what it should say of another one."""
     characters: int = 0
     asked: set[int] = field(default_factory=set)
 
@@ -50,11 +57,29 @@ class Counting:
         if key not in self.asked:
             self.asked.add(key)
             self.characters += sum(len(message.content) for message in messages)
-        return await self.llm.complete(role, messages, node=node, sample=sample)
+        reply = await self.llm.complete(role, messages, node=node, sample=sample)
+        chance = Random(sha256(repr((messages, sample)).encode()).digest()).random()
+        slips = role == "backward" and chance < self.slips
+        return replace(reply, text=confused(reply.text)) if slips else reply
 
     def spent(self) -> Mapping[str, Spent]:
         """Return what was used."""
         return self.llm.spent()
+
+
+def confused(text: str) -> str:
+    """Deal the gradients of a reply round; a single one is taken back."""
+    said = GRADIENT.findall(text)
+    if len(said) == 1:
+        said = [(said[0][0], "Nothing should change.")]
+    turned = [*said[1:], *said[:1]]
+    return (
+        "".join(
+            f'<gradient name="{name}">{words}</gradient>'
+            for (name, _), (_, words) in zip(said, turned, strict=True)
+        )
+        or text
+    )
 
 
 @dataclass
@@ -90,14 +115,14 @@ class Row:
     accepted: int
 
 
-async def run(prepared: Prepared) -> Row:
+async def run(prepared: Prepared, slips: float) -> Row:
     """Run a method without splits that are for the report alone, and judge it on those."""
     problem = prepared.problem
     splits = problem.splits
     blind = type(splits)(splits.train, splits.validation, ())
     unseen = type(problem)(problem.graph, problem.score, blind, problem.optimised, problem.seed)
     async with _client(prepared) as llm, _client(prepared) as apart:
-        counting = Counting(llm)
+        counting = Counting(llm, slips)
         watch = Watch(counting)
         result = await Descent(unseen, prepared.method, counting, watch).run(prepared.start)
         evaluate = Evaluator(problem.graph, problem.score, apart)
@@ -146,7 +171,11 @@ def line(rows: Sequence[Row]) -> str:
 
 def main() -> None:
     """Print a table."""
-    worlds, seeds, *settings = sys.argv[1:]
+    words = sys.argv[1:]
+    slips = 0.0
+    if words[0] == "--slips":
+        slips, words = float(words[1]), words[2:]
+    worlds, seeds, *settings = words
     prompts = Prompts(prompt_folders(Path.cwd()))
     print(
         "| world | setting | held-out score | calls to 0.9 | never | 1,000 characters "
@@ -157,8 +186,8 @@ def main() -> None:
         for setting in settings:
             rows = []
             for seed in range(int(seeds)):
-                words = [*WORLDS[world], *setting.split(), f"seed={seed}", *COMMON]
-                rows.append(asyncio.run(run(prepare(compose(words), prompts, {}))))
+                declared = [*WORLDS[world], *setting.split(), f"seed={seed}", *COMMON]
+                rows.append(asyncio.run(run(prepare(compose(declared), prompts, {}), slips)))
             print(f"| {world} | `{setting}` | {line(rows)} |", flush=True)
 
 
