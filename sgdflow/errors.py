@@ -21,7 +21,7 @@ SgdflowError
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -131,6 +131,18 @@ def spelt_out(text: str) -> str:
 def _spelling(found: re.Match[str]) -> str:
     code = ord(found[0])
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+
+
+def bounded(lines: Sequence[str]) -> list[str]:
+    """Return lines of a message that words of any length and number may stand in."""
+    most = [
+        line if len(line) <= _LINE else f"{line[: _LINE // 2]} [...] {line[-_LINE // 4 :]}"
+        for line in lines[:_LINES]
+    ]
+    return most if len(lines) <= _LINES else [*most, f"and {len(lines) - _LINES:,} more"]
+
+
+_LINE, _LINES = 1000, 100
 
 
 def did_you_mean(wrong: str, known: Iterable[str], alike: float = 0.6) -> str:

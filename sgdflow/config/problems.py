@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from sgdflow.config import schema
 from sgdflow.config.targets import resolve
-from sgdflow.errors import ConfigError
+from sgdflow.errors import ConfigError, bounded
 from sgdflow.executor.backward_functions import CallableBackward, PromptBackward
 from sgdflow.executor.graph import BackwardFunction
 from sgdflow.prompting.ask import Ask
@@ -37,7 +37,7 @@ class Problems:
     def check(self) -> None:
         """Raise all that was collected."""
         if self.lines:
-            raise ConfigError("\n".join(self.lines))
+            raise ConfigError("\n".join(bounded(self.lines)))
 
 
 def ask(conf: schema.Exchange, prompts: Prompts) -> Ask:

@@ -13,6 +13,7 @@ from time import time
 from typing import Any
 
 from sgdflow.errors import CallFailed, LLMError, ProviderRefused, plural
+from sgdflow.llm import places
 from sgdflow.llm.models import ModelSpec
 from sgdflow.secrets import Redactor
 
@@ -46,13 +47,13 @@ KINDS: Mapping[str, Kind] = {
     "connection": Kind("the connection broke", "Try again later.", _ALWAYS),
     "bad_reply": Kind(
         "what came back is no chat completion",
-        "Check that llm.models.{role}.api_base is an endpoint of the kind the model's name says.",
+        "Check that {address} is an endpoint of the kind the model's name says.",
         _ALWAYS,
     ),
     "empty": Kind("the reply was empty", "Try again later or choose another model.", _ALWAYS),
     "truncated": Kind(
         "the token limit was used up before the first word",
-        "Raise max_tokens in llm.models.{role}.parameters.",
+        "Raise {limit}.",
     ),
     "context_window": Kind(
         "the prompt does not fit the model's context window",
@@ -80,7 +81,7 @@ KINDS: Mapping[str, Kind] = {
     "permission": Kind("not allowed", "Check what {key} may use.", refuses=True),
     "not_found": Kind(
         "no such model or path",
-        "Check llm.models.{role}.model and its api_base (which usually ends in /v1).",
+        "Check llm.models.{role}.model and {address} (which usually ends in /v1).",
         refuses=True,
     ),
     "quota": Kind(
@@ -100,7 +101,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "unreachable": Kind(
         "nothing answers at {at}",
-        "Start the server there, or correct llm.models.{role}.api_base.",
+        "Start the server there, or correct {address}.",
         retries=2,
         refuses=True,
     ),
@@ -142,24 +143,14 @@ def reason(failure: Failure, role: str, spec: ModelSpec) -> str:
         "at": at(spec),
         "key": f"the key in {spec.api_key_env}" if spec.api_key_env else "the key",
         "role": role,
+        "address": places.address(role, spec),
+        "limit": places.limit(role, spec),
     }
     said = f' ("{failure.said}")' if failure.said else ""
     advice = kind.advice.format(**names)
     if failure.kind in ("bad_request", "parameters"):
-        advice = _about_parameter(failure.said, role, spec) or advice
+        advice = places.about_parameter(failure.said, role, spec) or advice
     return f"{kind.means.format(**names)}{said}. {advice}"
-
-
-def _about_parameter(said: str, role: str, spec: ModelSpec) -> str:
-    """Say where a parameter stands that the provider's words name, and how to leave it out."""
-    names = (name for name in spec.parameters if re.search(rf"\b{re.escape(name)}\b", said))
-    if (name := next(names, None)) is None:
-        return ""
-    if name in spec.own:
-        return f"{name} stands in llm.models.{role}.parameters: change it there, or take it out."
-    out = f"{{model: {spec.model}, parameters: {{{name}: null}}}}"
-    where = f"{name} stands in llm.parameters, for all roles."
-    return f"{where} To leave it out for this one: 'llm.models.{role}={out}'"
 
 
 _LONGEST, _HOUR = 200, 3600.0

@@ -82,7 +82,7 @@ class ModelSpec:
     moved: bool = False
     """Whether the address comes from the provider's variable in the environment."""
     own: frozenset[str] = frozenset()
-    """Parameters that were declared for this model; the others hold for all of llm."""
+    """Parameters (and api_base) that were declared for this model; others hold for all of llm."""
 
     def __post_init__(self) -> None:
         if "api_key" in self.parameters:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sgdflow.config.documents import from_yaml
-from sgdflow.errors import ConfigError
+from sgdflow.errors import ConfigError, bounded
 from sgdflow.records.demands import Folder, links
 from sgdflow.records.folder import as_yaml
 from sgdflow.records.source import Source
@@ -95,7 +95,7 @@ class Doubt:
         asks |= dict.fromkeys(links(self.path, None if self.exported else _READ))
         if not asks:
             return
-        lines = [f"  - {ask}" for ask in list(asks)[:_SHOWN]]
+        lines = bounded([f"  - {ask}" for ask in list(asks)[:_SHOWN]])
         if len(asks) > _SHOWN:
             lines.append(f"  - and {len(asks) - _SHOWN} more")
         own = " Or choose the models yourself, such as llm=openai." if _about_models(asks) else ""

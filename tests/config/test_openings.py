@@ -153,7 +153,8 @@ def test_advice_on_failures_names_keys_that_exist() -> None:
     known, found = keys.declared(), []
     for kind in KINDS.values():
         fields = {name for _, name, _, _ in string.Formatter().parse(kind.advice) if name}
-        advice = kind.advice.format(**dict.fromkeys(fields, "x") | {"role": "backward"})
+        stands = {"address": "llm.api_base", "limit": "llm.parameters.max_tokens"}
+        advice = kind.advice.format(**dict.fromkeys(fields, "x") | stands | {"role": "backward"})
         found += [match[1] for match in KEY.finditer(advice)]
     assert len(found) > 8
     assert [key for key in found if not keys.is_there(key, known)] == []

@@ -392,6 +392,29 @@ def test_nothing_of_another_s_is_told_to_be_typed(here: Path) -> None:
     assert "evil" not in str(refused.value)
 
 
+LONG = "9" * 5_000
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ({"seed": LONG[:4000] + "x"}, "seed: '999"),
+        ({"llm": {LONG: 1}}, "llm.999"),
+        ({"graph": {LONG: {"_target_": "os.system"}}}, "  - run os.system (graph.999"),
+        ({"graph": {f"x{i}": 1 for i in range(300)}}, "graph.x0: there is no such key."),
+    ],
+)
+def test_a_message_stays_short_however_long_their_words(
+    config: Mapping[str, Any], told: str, here: Path
+) -> None:
+    a_run(here, **config)
+    with pytest.raises(ConfigError) as refused:
+        sgdflow.load("theirs")
+    assert told in str(refused.value)
+    assert len(str(refused.value)) < 8_000
+    assert str(refused.value).count("\n") <= 100
+
+
 def test_report_writes_through_no_link(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from aiohttp import web
 
+from sgdflow.config.models import build_models
+from sgdflow.config.schema import LLMConf
 from sgdflow.errors import CallFailed, ConfigError
 from sgdflow.llm import Message, Reply, Spent, Usage
 from sgdflow.llm.address import answering, is_own, plain, unreachable
@@ -210,8 +214,34 @@ def test_advice_names_the_key_where_a_parameter_stands() -> None:
     )
     own = ModelSpec("openai/thinker", parameters=parameters, own=frozenset({"temperature"}))
     assert "temperature stands in llm.models.optimizer.parameters" in reason(said, "optimizer", own)
+    room = Failure("truncated")
+    assert reason(room, "forward", everywhere).endswith(
+        "Raise llm.models.forward.parameters.max_tokens."
+    )
+    limited = ModelSpec("openai/thinker", parameters={"max_completion_tokens": 9})
+    assert reason(room, "forward", limited).endswith("Raise llm.parameters.max_completion_tokens.")
     other = Failure("bad_request", "no such thing")
     assert reason(other, "optimizer", own).endswith("Check llm.models.optimizer.parameters.")
+
+
+@pytest.mark.parametrize(
+    ("llm", "key"),
+    [
+        ({"models": {"forward": "openai/a"}, "api_base": "http://h/v1"}, "llm.api_base"),
+        ({"models": {"forward": "openai/a"}}, "llm.api_base"),
+        (
+            {"models": {"forward": {"model": "openai/a", "api_base": "http://h/v1"}}},
+            "llm.models.forward.api_base",
+        ),
+    ],
+)
+def test_advice_names_the_key_where_an_address_stands(llm: Mapping[str, Any], key: str) -> None:
+    declared = LLMConf.model_validate({"name": "mine", "limits": {}, **llm})
+    spec = build_models(declared)["forward"]
+    for kind in ("bad_reply", "not_found", "unreachable"):
+        assert re.search(rf"\b{re.escape(key)}\b", reason(Failure(kind), "forward", spec))
+    moved = replace(spec, moved=True)
+    assert "the provider's variable" in reason(Failure("unreachable"), "forward", moved)
 
 
 def test_an_address_is_who_answers_there() -> None:
