@@ -9,7 +9,25 @@ from pathlib import Path
 from sgdflow.errors import DataError, listed, shortly
 
 _SHOWN, _LONGEST = 20, 300
-_UTF16 = "is in UTF-16. Save it as UTF-8."
+_ZEROS = ((2 / 3, "UTF-32"), (1 / 3, "UTF-16"))
+"""The share of zeros at the beginning of a text that has no byte order mark."""
+_UNPACK, _EXPORT = "Unpack it first.", "Export the rows as a text file or as Parquet."
+_BINARY = (
+    (b"\xff\xfe\0\0", "in UTF-32", "Save it as UTF-8."),
+    (b"\0\0\xfe\xff", "in UTF-32", "Save it as UTF-8."),
+    (b"\xff\xfe", "in UTF-16", "Save it as UTF-8."),
+    (b"\xfe\xff", "in UTF-16", "Save it as UTF-8."),
+    (b"\x1f\x8b", "packed (gzip)", _UNPACK),
+    (b"BZh", "packed (bzip2)", _UNPACK),
+    (b"\xfd7zXZ", "packed (xz)", _UNPACK),
+    (b"\x28\xb5\x2f\xfd", "packed (zstd)", _UNPACK),
+    (b"7z\xbc\xaf", "packed (7z)", _UNPACK),
+    (b"PK\x03\x04", "a zip archive or a workbook", f"{_UNPACK} {_EXPORT}"),
+    (b"\xd0\xcf\x11\xe0", "a workbook", _EXPORT),
+    (b"SQLite format 3", "a database", _EXPORT),
+    (b"PAR1", "a Parquet file", "Give its name the ending .parquet."),
+)
+"""What a file that is not in UTF-8 may be, by how it begins."""
 
 
 def existing(path: object, key: str, expected: str, *, folder: bool = False) -> Path:
@@ -60,16 +78,20 @@ def lines(file: Path) -> Iterator[str]:
         raise DataError(_not_utf8(file, error.reason)) from error
     except OSError as error:
         raise DataError(f"{file}: cannot be read: {error.strerror}.") from error
-    if text.count("\x00", 0, 200) > len(text[:200]) // 3:
-        raise DataError(f"{file}: {_UTF16}")
+    zeros = text.count("\x00", 0, 200)
+    if wide := next((name for share, name in _ZEROS if zeros > share * len(text[:200])), None):
+        raise DataError(f"{file}: is in {wide}. Save it as UTF-8.")
     yield from StringIO(text, newline="")
 
 
 def _not_utf8(file: Path, reason: str) -> str:
     with file.open("rb") as opened:
+        begins = opened.read(16)
+        for mark, what, advice in _BINARY:
+            if begins.startswith(mark):
+                return f"{file}: is {what}. {advice}"
+        opened.seek(0)
         for number, line in enumerate(opened, 1):
-            if number == 1 and line.startswith((b"\xff\xfe", b"\xfe\xff")):
-                return f"{file}: {_UTF16}"
             try:
                 line.decode("utf-8")
             except UnicodeDecodeError:

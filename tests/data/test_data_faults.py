@@ -240,7 +240,27 @@ def test_a_packed_file_is_not_unpacked(tmp_path: Path, ending: str, quick: None)
         ".parquet."
     )
     file.rename(tmp_path / "t.csv")
-    assert "UTF-8" in told(tmp_path / "t.csv")
+    assert told(tmp_path / "t.csv") == "is packed (gzip). Unpack it first."
+
+
+@pytest.mark.parametrize(
+    ("begins", "message"),
+    [
+        (b"PK\x03\x04\x14\0\xff", "is a zip archive or a workbook. Unpack it first. Export the "
+         "rows as a text file or as Parquet."),
+        (b"\xd0\xcf\x11\xe0", "is a workbook. Export the rows as a text file or as Parquet."),
+        (b"PAR1\x15\x04\xff", "is a Parquet file. Give its name the ending .parquet."),
+        ("q,a\n1,2\n".encode("utf-32"), "is in UTF-32. Save it as UTF-8."),
+        ("q,a\n1,2\n".encode("utf-32-be"), "is in UTF-32. Save it as UTF-8."),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_a_file_that_is_no_text_is_called_what_it_is(
+    tmp_path: Path, begins: bytes, message: str, ending: str
+) -> None:
+    file = tmp_path / f"t.{ending}"
+    file.write_bytes(begins)
+    assert told(file) == message
 
 
 # Parquet.
