@@ -140,9 +140,15 @@ class Folder:
                 yield from self._model(declared, llm, f"llm.fallbacks.{role}")
         path = _mapping(llm.get("store")).get("path")
         if path is not None and not self._is_said("llm.store.path"):
-            inside = (self.working / str(path)).resolve().is_relative_to(self.working.resolve())
-            if not inside:
+            if not self._within(str(path)):
                 yield f"keep replies in {path} (llm.store.path)"
+
+    def _within(self, path: str) -> bool:
+        """Return whether a path stays in the working directory."""
+        try:
+            return (self.working / path).resolve().is_relative_to(self.working.resolve())
+        except (OSError, RuntimeError, ValueError):  # a link to itself; a zero byte
+            return False
 
     def _model(self, declared: Any, llm: Mapping[str, Any], key: str) -> Iterator[str]:
         own = declared if isinstance(declared, dict) else {"model": declared}

@@ -153,6 +153,10 @@ LLM: Mapping[str, tuple[Change, Sequence[str]]] = {
         of_openai(store={"mode": "use", "path": "../../else/replies.db"}),
         ["keep replies in ../../else/replies.db (llm.store.path)"],
     ),
+    "a store nowhere": (
+        of_openai(store={"mode": "use", "path": "their/\0"}),
+        ["keep replies in their/\0 (llm.store.path)"],
+    ),
 }
 GRAPH: Mapping[str, tuple[Change, Sequence[str]]] = {
     "a function": (
