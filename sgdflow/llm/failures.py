@@ -101,7 +101,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "unreachable": Kind(
         "nothing answers at {at}",
-        "Start the server there, or correct {address}.",
+        "{reach}.",
         retries=2,
         refuses=True,
     ),
@@ -144,6 +144,7 @@ def reason(failure: Failure, role: str, spec: ModelSpec) -> str:
         "key": f"the key in {spec.api_key_env}" if spec.api_key_env else "the key",
         "role": role,
         "address": places.address(role, spec),
+        "reach": places.reach(role, spec),
         "limit": places.limit(role, spec),
     }
     said = f' ("{failure.said}")' if failure.said else ""

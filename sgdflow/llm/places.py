@@ -14,6 +14,13 @@ def address(role: str, spec: ModelSpec) -> str:
     return f"llm.models.{role}.api_base" if "api_base" in spec.own else "llm.api_base"
 
 
+def reach(role: str, spec: ModelSpec) -> str:
+    """Say what to do where nothing answers."""
+    if spec.api_base is None:
+        return "Look at this machine's network and proxy"
+    return f"Start the server there, or correct {address(role, spec)}"
+
+
 def limit(role: str, spec: ModelSpec) -> str:
     """Say where the limit of tokens stands, or may stand."""
     names = ("max_tokens", "max_completion_tokens")

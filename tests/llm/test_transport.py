@@ -238,9 +238,11 @@ def test_advice_names_the_key_where_a_parameter_stands() -> None:
 def test_advice_names_the_key_where_an_address_stands(llm: Mapping[str, Any], key: str) -> None:
     declared = LLMConf.model_validate({"name": "mine", "limits": {}, **llm})
     spec = build_models(declared)["forward"]
-    for kind in ("bad_reply", "not_found", "unreachable"):
+    for kind in ("bad_reply", "not_found", *(["unreachable"] if spec.api_base else [])):
         assert re.search(rf"\b{re.escape(key)}\b", reason(Failure(kind), "forward", spec))
-    moved = replace(spec, moved=True)
+    nobody = reason(Failure("unreachable"), "forward", replace(spec, api_base=None))
+    assert nobody.endswith("Look at this machine's network and proxy.")
+    moved = replace(spec, api_base="http://h/v1", moved=True)
     assert "the provider's variable" in reason(Failure("unreachable"), "forward", moved)
 
 
