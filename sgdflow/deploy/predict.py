@@ -39,7 +39,7 @@ class Prediction:
         told = {"output": self.output} if self.error is None else {"error": self.error}
         line = json.dumps(told, ensure_ascii=False, default=str)
         # What no encoder takes, or a terminal obeys, is written as an escape: the same data.
-        escapes = unsendable(line) or spelt_out(line) != line
+        escapes = not _encodable(line) or spelt_out(line) != line
         return json.dumps(told, default=str) if escapes else line
 
 
@@ -63,13 +63,21 @@ def check_inputs(given: object, wanted: Sequence[str]) -> Mapping[str, Any]:
         raise DataError(f"has {few(extra)}, which is no input. Inputs: {listed(wanted)}.")
     for name in wanted:
         if found := unsendable(given[name]):
-            raise DataError(f"has {found} of '{name}'.")
+            raise DataError(f"has under '{name}' {found}.")
     return {name: given[name] for name in wanted}
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a character, which also stands for a byte that is none
+        return False
+    return True
 
 
 def read_row(line: str, wanted: Sequence[str]) -> Mapping[str, Any]:
     """Return the inputs that a line of JSON holds; raises DataError."""
-    if unsendable(line):
+    if not _encodable(line):
         raise DataError("is not UTF-8.")
     try:
         given = parse(line.strip())

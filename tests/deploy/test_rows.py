@@ -16,7 +16,10 @@ from sgdflow.records import RunFolder
 
 OWN = "def shout(text):\n    return {'said': text.upper()}\n"
 HOSTILE: list[tuple[bytes, str]] = [
-    (b'{"q": "\\ud83d"}', "has half a character (U+D83D, a lone surrogate) at position 1 of 'q'."),
+    (
+        b'{"q": "\\ud83d"}',
+        "has under 'q' half a character (U+D83D, a lone surrogate) at position 1.",
+    ),
     (b'{"q": "\xff"}', "is not UTF-8."),
     (b'{"q": "' + "Grüße".encode("latin-1") + b'"}', "is not UTF-8."),
     (b'{"q": ' + b"[" * 100_000, "cannot be read: its brackets are nested more than 100 deep."),
@@ -30,6 +33,11 @@ HOSTILE: list[tuple[bytes, str]] = [
     ),
     (b'{"q": 1, "q": 2}', "cannot be read: 'q' stands in one object twice."),
     (b'{"q": null}', "has null for 'q', and a model would be asked about that."),
+    (
+        b'{"q": "See data:image/png;base64,' + b"iVBOR" * 2000 + b'"}',
+        "has under 'q' a file as text (image/png, 10,026 letters); images and other files are not "
+        "supported: leave them out, or describe them in words.",
+    ),
     (b'{"q": NaN}', "has NaN for 'q', and a model would be asked about that."),
     (b'{"q": 1, "\\ud83d": 2}', "has \ud83d, which is no input. Inputs: q."),
     (b"\x00", "is no JSON (Expecting value, column 1)."),
@@ -62,6 +70,8 @@ def test_a_line_that_nobody_can_read_gets_an_error_of_its_own(tmp_path: Path) ->
 
 
 def test_python_is_told_what_cannot_be_sent(tmp_path: Path) -> None:
-    told = r"The input has half a character \(U\+DE00, a lone surrogate\) at position 2 of 'order'"
+    told = (
+        r"The input has under 'order' half a character \(U\+DE00, a lone surrogate\) at position 2"
+    )
     with pytest.raises(DataError, match=told):
         sgdflow.load("tracking=none", working=tmp_path).predict({"order": "a\ude00"})
