@@ -134,11 +134,11 @@ class RewriteConf(Update):
     momentum: Annotated[int, Field(ge=0)] = 0
     """Earlier steps shown, with the text as it stood and its gradients."""
     constraints: tuple[Text, ...] = ()
+    """What every text has to keep to; shown, and not checked."""
     checks: bool = True
     """Whether a text that speaks of feedback, copies a query shown or adds nothing is refused."""
     successes: Annotated[int, Field(ge=0)] = 0
     """Right answers shown beside the failures."""
-    """What every text has to keep to; shown, and not checked."""
 
 
 class WholeConf(Update):
@@ -149,6 +149,8 @@ class WholeConf(Update):
     reply: Reply = Reply(format="json", partial=True)
     memory: Annotated[int, Field(ge=0)] = 0
     """Earlier proposals shown, with what the gate said of them."""
+    checks: bool = True
+    """Whether a text that speaks of feedback, copies a query shown or adds nothing is refused."""
 
 
 class SearchConf(Update):

@@ -115,7 +115,8 @@ def _update(conf: schema.AnyUpdate, prompts: Prompts) -> UpdateRule:
                 check_text if conf.checks else no_check,
             )
         case schema.WholeConf():
-            return Whole(ask(conf, prompts), conf.max_characters, conf.memory)
+            check = check_text if conf.checks else no_check
+            return Whole(ask(conf, prompts), conf.max_characters, conf.memory, check)
         case schema.SearchConf():
             return Search(
                 ask(conf, prompts), conf.max_characters, conf.breadth, conf.depth, conf.memory

@@ -111,7 +111,7 @@ class _UnderWay:
             return ()
         operands = self.graph.operands(name, self.parameters, self.forward.values)
         computed = await function.backward(
-            self.graph.view(name, self.parameters),
+            self.graph.view(name, self.parameters, self.forward.values),
             operands,
             self.forward.produced(name),
             self.aggregated[name],

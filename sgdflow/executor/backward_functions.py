@@ -21,13 +21,20 @@ from sgdflow.executor.walk import together
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Ask
 from sgdflow.prompting.templates import Prompts
-from sgdflow.prompting.values import shown
+from sgdflow.prompting.values import as_text, shortened, shown
 
 # Words that say nothing of how a value is found.
 _EMPTY_WORDS = frozenset(
     "a an the it this that its value output answer of to be is was were are been should must have "
-    "has had would and instead not no correct right wrong expected change changed make made".split()
+    "has had would and instead not no correct right wrong expected change changed make made so as "
+    "since because therefore thus then but or in on at by for with from which what will "
+    "can could may need needs needed give given gives say says said state stated return be result "
+    "according feedback query i you we they he she your their our".split()
 )
+
+
+_BEHIND = 1500
+"""Characters of a value that is shown although the node was not given it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +110,14 @@ class PromptBackward:
             if not hidden or name in targets
         }
         told = {name: text for name, text in node.told.items() if name in seen}
+        node = node.beside(seen) if hidden else node
+        behind = {name: shortened(str(as_text(v)), _BEHIND) for name, v in node.behind.items()}
         return {
             **seen,
             **operands.parameters,
-            "node": node.beside(seen) if hidden else node,
+            "node": node,
             "predecessors": shown(seen),
+            "behind": shown(behind),
             "alike": _alike(seen, told),
             "targets": list(targets),
             "parameters": dict(operands.parameters),

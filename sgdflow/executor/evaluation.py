@@ -21,9 +21,11 @@ from sgdflow.executor.walk import Failure, task_group
 from sgdflow.llm import LLM
 
 _Z95 = NormalDist().inv_cdf(0.975)
-_UNANSWERED = frozenset({"content_filter", "context_window", "empty", "malformed", "truncated"})
+_UNANSWERED = frozenset(
+    {"content_filter", "context_window", "empty", "malformed", "refusal", "truncated"}
+)
 """What a model could not answer."""
-_NO_TEXT = frozenset({"reasoning_only", "refusal", "tool_call"})
+_NO_TEXT = frozenset({"reasoning_only", "tool_call"})
 """Replies that say something else than a text: the endpoint does not fit the configuration."""
 
 

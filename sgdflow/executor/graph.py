@@ -56,6 +56,8 @@ class View:
     """What each predecessor that is told something is told; inputs and code are told nothing."""
     given: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """What each predecessor that is told something is given."""
+    behind: Mapping[str, Any] = field(default_factory=dict)
+    """Values that some of these were given and the node was not, where they are known."""
 
     def beside(self, seen: Collection[str]) -> View:
         """Return the place as somebody knows it who sees only these predecessors."""
@@ -63,6 +65,11 @@ class View:
             self,
             predecessors=tuple(name for name in self.predecessors if name in seen),
             told={name: text for name, text in self.told.items() if name in seen},
+            behind={
+                name: value
+                for name, value in self.behind.items()
+                if any(name in self.given.get(one, ()) for one in seen)
+            },
         )
 
 
@@ -201,9 +208,18 @@ class Graph:
             {local: parameters[full] for local, full in node.parameters.items()},
         )
 
-    def view(self, name: str, parameters: Parameters) -> View:
-        """Return a node's place: what it is given and who uses its output."""
-        return self._view(name, parameters, self.successors[name])
+    def view(
+        self, name: str, parameters: Parameters, values: Mapping[str, Any] | None = None
+    ) -> View:
+        """Return a node's place: what it is given and who uses its output.
+
+        With the values of an example it shows those that its predecessors were given, too.
+        """
+        view = self._view(name, parameters, self.successors[name])
+        own, before = self.nodes[name].predecessors, view.given.values()
+        names = dict.fromkeys(name for given in before for name in given if name not in own)
+        known = values or {}
+        return replace(view, behind={n: known[n] for n in names if n in known})
 
     def _view(self, name: str, parameters: Parameters, successors: Sequence[str]) -> View:
         node = self.nodes[name]

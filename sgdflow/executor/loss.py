@@ -22,6 +22,7 @@ from sgdflow.prompting.templates import Prompts
 _PROBLEMS = {
     "truncated": "the reply ends in mid-sentence at the token limit",
     "empty": "the reply is empty",
+    "refusal": "the model refused to answer",
     "content_filter": "a content filter held the reply back",
     "context_window": "the prompt is longer than the model can read",
 }

@@ -35,5 +35,6 @@ def sample_operands(node: Node) -> tuple[View, Operands]:
     successor = View("successor", (node.name,), (), {"instruction": "..."})
     told = dict.fromkeys(node.predecessors, "...")
     given = dict.fromkeys(node.predecessors, ("...",))
-    place = View(node.name, node.predecessors, (successor,), operands.parameters, told, given)
+    own = operands.parameters
+    place = View(node.name, node.predecessors, (successor,), own, told, given, {"...": ANYTHING})
     return place, operands

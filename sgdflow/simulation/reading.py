@@ -11,6 +11,7 @@ from functools import lru_cache
 from sgdflow.llm import Message
 
 _MARKED = re.compile(r"<[a-z_]\w*(?P<mark>(?:-[0-9a-f]{4,})?)(?: (?:name|from)=\"[^\"]*\")?>", re.I)
+_FRAMES = re.compile(r"# How the model is asked: .*?</frame[^>]*>\n\n", re.DOTALL)
 _REPLY_HEADING = re.compile(r"^# How to reply$", re.MULTILINE)
 _ASKED_BY_NAME = re.compile(r'<([\w-]+) name="([^"]+)">\.\.\.</\1>')
 _ASKED_BETWEEN = re.compile(r"between <([\w-]+)> and </\1>")
@@ -66,7 +67,7 @@ class Rewrite:
     """Tells apart several ways to write the same."""
     attempts: tuple[Attempt, ...] = field(default=(), repr=False)
     request: str = field(default="", repr=False)
-    """The whole prompt: what differs in it may make a writer decide differently."""
+    """The prompt: what differs in it, frames aside, may make a writer decide differently."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,14 +160,15 @@ def read(messages: Sequence[Message], seed: int = 0) -> tuple[Prompt, Asked]:
         if asked.tag.partition("-")[0] == "critique":
             return Review(parameter, examples, seed), asked
         attempts = tuple(_attempt(name, text) for tag, name, text in by_tag if tag == "attempt")
-        return Rewrite(parameter, examples, seed, attempts, text), asked
+        request = _FRAMES.sub("", text)
+        return Rewrite(parameter, examples, seed, attempts, request), asked
     expected = [content for tag, _, content in by_tag if tag == "expected"]
     if expected:
         return Assess(_seen(body, sections).output, expected[-1]), asked
     written = [content for tag, _, content in by_tag if tag == "written"]
     if written:
         return Revise(replace(_seen(body, sections), output=written[0])), asked
-    known = {"variable", "output", "feedback", "example"}
+    known = {"variable", "given", "output", "feedback", "example"}
     told = [content for tag, _, content in by_tag if tag not in known]
     system = [m.content for m in messages if m.role == "system"]
     instruction = "\n".join(told if told else system)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from sgdflow.errors import ReplyError
 from sgdflow.update.evidence import Item
 
 _RUN = 8
 """Words in a row that a text may not share with an example."""
+_SHORTEST = 4
+"""A whole value of so many words and less than a run counts, too."""
 _SPEAKS_OF = re.compile(
-    r"\b(?:the|this|that|your|any|given) (?:semantic )?(?:feedback|gradients?)\b"
+    r"\b(?:the|this|that|these|those|your|all|any|given) (?:semantic )?(?:feedback|gradients?)\b"
     r"|\b(?:the|these|those) (?:examples?|queries|failures) (?:shown|above|below|provided)\b",
     re.IGNORECASE,
 )
@@ -23,6 +25,10 @@ _FILLING = frozenset(
     "precise problem provide question questions reasoning respond response result solution solve "
     "step steps sure task that then they think this thoroughly through with work write your".split()
 )
+
+
+Check = Callable[[str, str, Sequence[Item]], None]
+"""(new text, the text as it stood, what its writer was shown); raises ReplyError."""
 
 
 def check_length(text: str, most: int | None) -> None:
@@ -57,11 +63,15 @@ def check_text(text: str, before: str, items: Sequence[Item]) -> None:
 
 def _copied(text: str, before: str, items: Sequence[Item]) -> str:
     """Return words that stand in the text as they do in an example's values."""
-    runs = set(_runs(_words(text))) - set(_runs(_words(before)))
-    shown = (str(value) for item in items for value in item.predecessors.values())
-    for run in (run for value in shown for run in _runs(_words(value))):
-        if run in runs:
-            return " ".join(run)
+    now, stood = _words(text), _words(before)
+    values = (_words(str(value)) for item in items for value in item.predecessors.values())
+    for words in {tuple(value): None for value in values}:
+        if len(words) < _SHORTEST:
+            continue
+        size = min(len(words), _RUN)
+        runs = set(_runs(now, size)) - set(_runs(stood, size))
+        if copied := next((run for run in _runs(words, size) if run in runs), None):
+            return " ".join(copied)
     return ""
 
 
@@ -74,5 +84,5 @@ def _words(text: str) -> list[str]:
     return re.findall(r"\w+", text.lower())
 
 
-def _runs(words: Sequence[str]) -> Iterable[tuple[str, ...]]:
-    return zip(*(words[start:] for start in range(_RUN)), strict=False)
+def _runs(words: Sequence[str], size: int) -> Iterable[tuple[str, ...]]:
+    return zip(*(words[start:] for start in range(size)), strict=False)

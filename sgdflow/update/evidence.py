@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
 from sgdflow.executor.backward import BackwardPass
-from sgdflow.executor.forward import ForwardPass
+from sgdflow.executor.forward import ForwardPass, PromptForward
 from sgdflow.executor.gradients import Gradients
 from sgdflow.executor.graph import Graph
 from sgdflow.executor.intervention import REFUTED, SUPPORTED, Intervention, Verdict
 from sgdflow.executor.walk import Failure
 from sgdflow.prompting.ask import Call
+from sgdflow.prompting.values import shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +51,6 @@ class Item:
     verdict: Verdict = "untested"
     """What a trial of the gradients showed."""
 
-
-_TAGS = 40
-"""Characters that tags around an output take."""
 
 Evidence = Mapping[str, tuple[Item, ...]]
 """Parameter name -> its items, by example and then by node; only parameters that have some."""
@@ -191,15 +190,19 @@ def _item(
             return None
     predecessors = {p: passed.values[p] for p in graph.nodes[name].predecessors}
     output = passed.produced(name)
-    return Item(passed.example, name, predecessors, output, gradients, _reasoning(passed, name))
+    reasoning = _reasoning(graph, passed, name)
+    return Item(passed.example, name, predecessors, output, gradients, reasoning)
 
 
-def _reasoning(passed: ForwardPass, name: str) -> str:
-    """Return the whole reply that an output was read from; empty where it holds no more."""
-    calls = passed.calls.get(name, ())
-    reply = calls[-1].reply.strip() if calls else ""
-    more = len(reply) - len(str(passed.produced(name)))
-    return reply if more > _TAGS else ""
+def _reasoning(graph: Graph, passed: ForwardPass, name: str) -> str:
+    """Return what a reply holds besides the output that was read from it."""
+    calls, forward = passed.calls.get(name, ()), graph.nodes[name].forward
+    if not calls or not isinstance(forward, PromptForward):
+        return ""
+    # Without its tags: a prompt that shows them would have to mark all its own.
+    tags = rf"</?{re.escape(forward.ask.reply.tag)}(?:-[0-9a-f]+)?(?:\s[^<>]*)?>"
+    reply, output = re.sub(tags, "", calls[-1].reply).strip(), str(passed.produced(name))
+    return shortened(reply.removesuffix(output).strip())
 
 
 def _gradients(parameter: str, node: str, passed: BackwardPass | None) -> Gradients:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sgdflow.errors import NodeFailed
@@ -14,10 +15,11 @@ from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Ask
 from sgdflow.prompting.dressing import unfenced_like
 from sgdflow.prompting.values import shown
-from sgdflow.update.checks import check_length
-from sgdflow.update.evidence import Learned
+from sgdflow.update.checks import Check, check_length, no_check
+from sgdflow.update.evidence import Item, Learned
 from sgdflow.update.prompt_views import not_texts, score_words, verdict_words
 from sgdflow.update.rule import Past, Proposal, Situation, StepCalls
+from sgdflow.update.standing import Frame, Standing, about, standing, ways
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ class Whole:
     max_characters: int | None = None
     memory: int = 0
     """How many of the latest tries are shown, with what the gate said of them."""
+    check: Check = no_check
+    """Raises ReplyError for a text that is no use."""
 
     async def propose(self, situation: Situation, llm: LLM) -> Proposal:
         """Return the texts that the reply changes."""
@@ -74,10 +78,19 @@ class Whole:
             **self._program(situation.graph, situation.parameters, names),
             "examples": [_executed(situation.graph, one) for one in learned],
             "tries": _tries(situation.history, self.memory),
+            "frames": ways(situation),
+            "about": about(situation),
+            "standing": standing(situation),
+            "others": [],
         }
         try:
             answered = await self.ask.send(
-                llm, "graph", variables, names, accept=self._accept, sample=situation.sample
+                llm,
+                "graph",
+                variables,
+                names,
+                accept=partial(self._accept, situation, _work(learned)),
+                sample=situation.sample,
             )
         except NodeFailed as error:
             return Proposal({}, dict.fromkeys(names, str(error)), {"graph": error.calls})
@@ -103,6 +116,10 @@ class Whole:
                 Try(dict.fromkeys(names[:1], "..."), 0.5, accepted=False),
                 Try(dict.fromkeys(names[:1], "..."), None, accepted=False, most=0.5),
             ],
+            "frames": [Frame("node", "...")],
+            "about": "...",
+            "standing": Standing(0.5, 2, "...", "...", "..."),
+            "others": [],
         }
         yield from self.ask.problems(sample, "the update rule", names)
         yield from not_texts(graph, optimised)
@@ -129,9 +146,10 @@ class Whole:
             "max_characters": self.max_characters,
         }
 
-    def _accept(self, texts: Mapping[str, str]) -> None:
-        for text in texts.values():
+    def _accept(self, situation: Situation, work: Sequence[Item], texts: Mapping[str, str]) -> None:
+        for name, text in texts.items():
             check_length(text, self.max_characters)
+            self.check(text, str(situation.parameters[name]), work)
 
 
 def _line(node: Node) -> Line:
@@ -156,6 +174,11 @@ def _executed(graph: Graph, one: Learned) -> Mapping[str, Any]:
         "output": output,
         "gradients": gradients,
     }
+
+
+def _work(learned: Sequence[Learned]) -> Sequence[Item]:
+    """Return what texts may not be copied from: all values that are shown."""
+    return [Item(one.forward.example, "", dict(one.forward.values), "", ()) for one in learned]
 
 
 def _tries(history: Sequence[Past], count: int) -> Sequence[Try]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,7 +14,7 @@ from sgdflow.executor.walk import together
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Ask, Call
 from sgdflow.prompting.dressing import unfenced_like
-from sgdflow.update.checks import check_length, no_check
+from sgdflow.update.checks import Check, check_length, no_check
 from sgdflow.update.evidence import Item
 from sgdflow.update.prompt_views import (
     SAMPLE_ITEM,
@@ -57,8 +57,8 @@ class Rewrite:
     """What every text has to keep to; shown, and not checked."""
     successes: int = 0
     """How many right answers are shown beside the failures."""
-    check: Callable[[str, str, Sequence[Item]], None] = no_check
-    """Raises ReplyError for a text that is no use: (new text, old text, evidence)."""
+    check: Check = no_check
+    """Raises ReplyError for a text that is no use."""
 
     async def propose(self, situation: Situation, llm: LLM) -> Proposal:
         """Return the rewritten texts."""
@@ -106,17 +106,19 @@ class Rewrite:
         return StepCalls(optimizer=parameters * (1 if self.critique is None else 2))
 
     async def _one(self, name: str, situation: Situation, llm: LLM) -> _Written:
+        right = successes(situation, name, self.successes)
         variables = {
             "parameter": {"name": name, "text": situation.parameters[name]},
             **self._work(members(situation, name), situation.evidence[name]),
             "frames": frames(situation, name),
             "about": about(situation, name),
             "standing": standing(situation),
-            "successes": examples(successes(situation, name, self.successes)),
+            "successes": examples(right),
             "others": [other for other in situation.evidence if other != name],
             "attempts": tries(situation.history, name, self.memory),
             "stands": stands(situation.history, name, self.momentum),
         }
+        shown = (*situation.evidence[name], *right)
         calls: list[Call] = []
         # After a rejected proposal the same prompt may come again: ask for another reply.
         sample, critique = situation.sample, ""
@@ -127,7 +129,11 @@ class Rewrite:
                 critique = review.texts[""]
             variables = {**variables, "critique": critique}
             answered = await self.ask.send(
-                llm, name, variables, accept=partial(self._accept, name, situation), sample=sample
+                llm,
+                name,
+                variables,
+                accept=partial(self._accept, str(situation.parameters[name]), shown),
+                sample=sample,
             )
         except NodeFailed as error:
             return _Written(None, str(error), (*calls, *error.calls))
@@ -142,7 +148,6 @@ class Rewrite:
             "max_characters": self.max_characters,
         }
 
-    def _accept(self, name: str, situation: Situation, texts: Mapping[str, str]) -> None:
+    def _accept(self, before: str, shown: Sequence[Item], texts: Mapping[str, str]) -> None:
         check_length(texts[""], self.max_characters)
-        before = str(situation.parameters[name])
-        self.check(texts[""], before, situation.evidence[name])
+        self.check(texts[""], before, shown)

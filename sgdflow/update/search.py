@@ -17,6 +17,7 @@ from sgdflow.prompting.dressing import unfenced_like
 from sgdflow.update.checks import check_length
 from sgdflow.update.prompt_views import SAMPLE_MEMBER, Attempt, members, not_texts
 from sgdflow.update.rule import Proposal, Scored, Situation, StepCalls
+from sgdflow.update.standing import Frame, about, frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,8 @@ class Search:
     def problems(self, graph: Graph, optimised: Sequence[str]) -> Iterator[str]:
         """Yield what is wrong with the template, or with parameters that are no texts."""
         for attempts in ([], [Attempt("...", 0.5)]):
-            sample = self._variables("parameter", "...", [SAMPLE_MEMBER], attempts)
+            own = {"frames": [Frame("node", "...")], "about": "..."}
+            sample = self._variables("parameter", "...", [SAMPLE_MEMBER], attempts, own)
             yield from self.ask.problems({**sample, "variant": 1}, "the update rule")
         yield from not_texts(graph, optimised)
 
@@ -83,9 +85,9 @@ class Search:
     ) -> Sequence[Answered | str]:
         first = situation.step <= len(situation.optimised)
         attempts = [] if first else self._attempts(name, situation, stood)
-        variables = self._variables(
-            name, situation.parameters[name], members(situation, name), attempts
-        )
+        own = {"frames": frames(situation, name), "about": about(situation, name)}
+        nodes = members(situation, name)
+        variables = self._variables(name, situation.parameters[name], nodes, attempts, own)
         return await together(
             self._one(name, {**variables, "variant": variant}, llm)
             for variant in range(1, self.breadth + 1)
@@ -111,9 +113,17 @@ class Search:
         return ranked if self.memory is None else ranked[max(0, len(ranked) - self.memory) :]
 
     def _variables(
-        self, name: str, text: str, nodes: Sequence[View], attempts: Sequence[Attempt]
+        self,
+        name: str,
+        text: str,
+        nodes: Sequence[View],
+        attempts: Sequence[Attempt],
+        own: Mapping[str, Any],
     ) -> Mapping[str, Any]:
         return {
+            **own,
+            "standing": None,
+            "others": [],
             "parameter": {"name": name, "text": text},
             "members": nodes,
             "attempts": attempts,

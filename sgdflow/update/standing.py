@@ -61,20 +61,37 @@ def successes(situation: Situation, name: str, count: int) -> tuple[Item, ...]:
 
 def frames(situation: Situation, name: str) -> Sequence[Frame]:
     """Return the frame of each node that uses a parameter and asks a model."""
-    graph, found = situation.graph, []
-    for user in graph.successors[name]:
-        node = graph.nodes[user]
-        if isinstance(node.forward, PromptForward):
-            view = graph.view(user, situation.parameters)
-            dots = Operands(
-                dict.fromkeys(node.predecessors, "..."), dict.fromkeys(node.parameters, "...")
-            )
-            found.append(Frame(user, Own(node.forward.frame(view, dots))))
-    return found
+    graph = situation.graph
+    users = graph.successors[name]
+    return [
+        _frame(situation, one)
+        for one in users
+        if isinstance(graph.nodes[one].forward, PromptForward)
+    ]
 
 
-def about(situation: Situation, name: str) -> str:
-    """Return what is declared of the models that use a parameter."""
-    forwards = (situation.graph.nodes[user].forward for user in situation.graph.successors[name])
+def _frame(situation: Situation, name: str) -> Frame:
+    node = situation.graph.nodes[name]
+    assert isinstance(node.forward, PromptForward)
+    dots = Operands(dict.fromkeys(node.predecessors, "..."), dict.fromkeys(node.parameters, "..."))
+    view = situation.graph.view(name, situation.parameters)
+    return Frame(name, Own(node.forward.frame(view, dots)))
+
+
+def ways(situation: Situation) -> Sequence[Frame]:
+    """Return the frame of one node for each way in which models are asked, with all their names."""
+    graph = situation.graph
+    alike: dict[str, list[str]] = {}
+    for name in graph.order:
+        if isinstance(one := graph.nodes[name].forward, PromptForward):
+            alike.setdefault(repr((one.ask.prompt, one.ask.reply, one.system)), []).append(name)
+    return [Frame(", ".join(names), _frame(situation, names[0]).text) for names in alike.values()]
+
+
+def about(situation: Situation, *names: str) -> str:
+    """Return what is declared of the models that use these parameters, or of all."""
+    graph = situation.graph
+    users = [user for name in names for user in graph.successors[name]] or graph.order
+    forwards = (graph.nodes[user].forward for user in users)
     said = [one.about for one in forwards if isinstance(one, PromptForward) and one.about]
     return "; ".join(dict.fromkeys(said))

@@ -30,6 +30,7 @@ from sgdflow.update.standing import Frame, Standing
 GOLDEN = Path(__file__).parent / "golden_methods"
 PROMPTS = Prompts(prompt_folders(Path(os.devnull)))
 GRADIENT, IMPROVED = ReplyFormat("tagged", "gradient"), ReplyFormat("tagged", "improved")
+FRAME = Frame("weight", "[user]\nDo this: ...")
 GRAPH = """
 name: desk
 inputs: [order]
@@ -63,6 +64,7 @@ def _work(targets: Sequence[str], names: Sequence[str]) -> Mapping[str, Any]:
         "output": "19",
         "gradients": (Gradient(LOSS, ITS_FEEDBACK),),
         "alike": [],
+        "behind": [],
         "reply": GRADIENT.asking(targets),
     }
 
@@ -114,6 +116,10 @@ def _program() -> Mapping[str, Any]:
         "output": "desk",
         "parameters": {name: graph.initial()[name] for name in names},
         "fixed": {"desk.tone": "Be brief."},
+        "frames": [Frame("weight, desk", FRAME.text)],
+        "about": "a small model",
+        "standing": Standing(0.25, 4, "", "19 2, 22 2"),
+        "others": [],
         "members": [],
         "examples": [run],
         "tries": [
@@ -126,8 +132,8 @@ def _program() -> Mapping[str, Any]:
 
 def _search(attempts: Sequence[Attempt]) -> Mapping[str, Any]:
     variables = _rewrite(IMPROVED, attempts=attempts, variant=2, breadth=4)
-    unused = {"examples", "stands", "critique", "constraints", "frames", "about", "standing"}
-    unused |= {"successes", "others"}
+    variables = {**variables, "frames": [FRAME], "about": "a small model"}
+    unused = {"examples", "stands", "critique", "constraints", "successes"}
     return {name: value for name, value in variables.items() if name not in unused}
 
 
@@ -150,7 +156,7 @@ EVERYTHING = {
     "attempts": [ATTEMPT, TAKEN],
     "stands": [STAND],
     "critique": "It does not say what heavy costs.",
-    "frames": [Frame("weight", "[user]\nDo this: ...")],
+    "frames": [FRAME],
     "about": "a small model",
     "standing": Standing(0.4, 40, '"no" 36, "yes" 4', '"no" 20, "yes" 20', "36 of 40 ..."),
     "successes": [

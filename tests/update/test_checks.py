@@ -1,0 +1,72 @@
+"""Texts that are of no use are refused before the gate, and others are not."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import pytest
+
+from sgdflow.errors import ReplyError
+from sgdflow.update import Item
+from sgdflow.update.checks import check_text
+
+QUERY = "Is the following sentence plausible? 'Tom Brady scored a three pointer in overtime.'"
+SHORT = "not ( True ) and ( False ) is"
+BEFORE = "Solve the problem."
+
+
+def item(**given: str) -> Item:
+    return Item("1", "answer", given, "No", ())
+
+
+SHOWN = (item(question=QUERY, hint_1="It is about basketball."), item(question=SHORT))
+
+
+@pytest.mark.parametrize(
+    ("text", "refused"),
+    [
+        ("Name the sport of the person and that of the action; compare them.", None),
+        # It speaks of what the member never sees.
+        ("Use the feedback to compare sports.", 'says "the feedback"'),
+        ("Correct what these gradients show: name the sport.", 'says "these gradients"'),
+        ("Follow the gradients given.", 'says "the gradients"'),
+        ("Name the sport, as in the examples above.", 'says "the examples above"'),
+        ("Name the sport. Give feedback to the user in one line.", None),
+        # It copies a query, whole or in a part; an invented example is welcome.
+        (
+            "Compare sports. Example: 'Tom Brady scored a three pointer in overtime.' is not.",
+            "copies",
+        ),
+        (
+            "Compare sports. Example: 'Mary Moe scored a home run in the ninth.' fits baseball.",
+            None,
+        ),
+        ("First the parentheses. Example: not ( True ) and ( False ) is False.", "copies"),
+        ("First the parentheses. Example: not ( False ) or False is True.", None),
+        # It says nothing new.
+        ("Solve the given problem carefully and give the correct answer.", "says no more"),
+        ("Think step by step, then answer.", "says no more"),
+        (BEFORE, None),  # that it is unchanged is seen elsewhere
+    ],
+)
+def test_what_is_refused(text: str, refused: str | None) -> None:
+    with nullcontext() if refused is None else pytest.raises(ReplyError, match=refused):
+        check_text(text, BEFORE, SHOWN)
+
+
+def test_what_stood_there_before_is_not_held_against_a_text() -> None:
+    before = f"{BEFORE} Use the feedback. Example: {QUERY}"
+    check_text(f"{before} Name the sport first.", before, SHOWN)
+
+
+def test_a_refused_text_says_what_to_write_instead() -> None:
+    told = []
+    for text in ("Use the feedback.", f"Mind sports. {QUERY}", "Answer the problem."):
+        with pytest.raises(ReplyError) as refused:
+            check_text(text, BEFORE, SHOWN)
+        told.append(str(refused.value).partition("; ")[2])
+    assert told == [
+        "state the rule itself",
+        "use an example of your own or none",
+        "put in the rules or steps that the failures lacked",
+    ]
