@@ -212,7 +212,7 @@ def test_weak_writers_are_asked_one_thing_in_few_words(tmp_path: Path) -> None:
     for prompt in short.prompts:
         assert prompt.startswith("Reply in exactly this form and with nothing else:\n<improved>")
         assert "Think" not in prompt
-        assert "The answers are" in prompt
+        assert 'The answers are: "5" 12. Right would be: "39" 3' in prompt
         assert "# " not in prompt
     assert "These were tried before:" in short.prompts[-1]
     assert "Turned down, " in short.prompts[-1]
