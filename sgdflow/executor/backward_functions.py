@@ -111,7 +111,11 @@ class PromptBackward:
         }
         told = {name: text for name, text in node.told.items() if name in seen}
         node = node.beside(seen) if hidden else node
-        behind = {name: shortened(str(as_text(v)), _BEHIND) for name, v in node.behind.items()}
+        behind = {
+            name: shortened(str(as_text(value)), _BEHIND)
+            for name, value in node.behind.items()
+            if any(name in node.given.get(one, ()) for one in seen)
+        }
         return {
             **seen,
             **operands.parameters,

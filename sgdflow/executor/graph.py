@@ -65,11 +65,6 @@ class View:
             self,
             predecessors=tuple(name for name in self.predecessors if name in seen),
             told={name: text for name, text in self.told.items() if name in seen},
-            behind={
-                name: value
-                for name, value in self.behind.items()
-                if any(name in self.given.get(one, ()) for one in seen)
-            },
         )
 
 
@@ -211,14 +206,10 @@ class Graph:
     def view(
         self, name: str, parameters: Parameters, values: Mapping[str, Any] | None = None
     ) -> View:
-        """Return a node's place: what it is given and who uses its output.
-
-        With the values of an example it shows those that its predecessors were given, too.
-        """
-        view = self._view(name, parameters, self.successors[name])
+        """Return a node's place, and of an example's values those that only others were given."""
+        view, known = self._view(name, parameters, self.successors[name]), values or {}
         own, before = self.nodes[name].predecessors, view.given.values()
         names = dict.fromkeys(name for given in before for name in given if name not in own)
-        known = values or {}
         return replace(view, behind={n: known[n] for n in names if n in known})
 
     def _view(self, name: str, parameters: Parameters, successors: Sequence[str]) -> View:
