@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import io
 import json
 import logging
@@ -211,6 +212,7 @@ def test_where_nothing_is_drawn_the_log_tells_it_now_and_then(
                     done(score)
                 await asyncio.sleep(0.35)
 
+    assert inspect.signature(watching).parameters["pause"].default == 60
     asyncio.run(work(10))
     assert caplog.text == ""
     asyncio.run(work(0.1))
@@ -218,6 +220,6 @@ def test_where_nothing_is_drawn_the_log_tells_it_now_and_then(
     assert 2 <= len(lines) <= 3
     assert re.fullmatch(
         r"\.\.\. step 2 of at most 10 scoring 2 of 60, score 0\.500, 412 calls, 0/s, "
-        r"88\.1k tokens, \$0\.25, 0:00, 0:0\d left of this",
+        r"88\.1k tokens, \$0\.25, 0:\d\d, \d:\d\d left of this",
         lines[-1],
     )

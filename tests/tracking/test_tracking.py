@@ -27,7 +27,7 @@ from sgdflow.tracking import (
     open_tracker,
     store_uri,
 )
-from sgdflow.tracking.client import STOP_REASON, client, prepare
+from sgdflow.tracking.client import RETURNED, STOP_REASON, client, prepare
 from sgdflow.tracking.mlflow import MlflowTracker
 from sgdflow.tracking.run_file import Logged
 from sgdflow.tracking.store import sqlite_file
@@ -113,7 +113,8 @@ def test_a_whole_run_is_read_back(store: str, tmp_path: Path) -> None:
     tracker.stepped(step(1, True, TEXT), {}, took)
     tracker.stepped(step(2, False, "rejected"), {})
     (tmp_path / "result.json").write_text("{}", encoding="utf-8")
-    tracker.finished(result(cost=None), tmp_path)
+    returned = {"returned": {"step": 1, "why": "the last that the gate accepted"}}
+    tracker.finished(result(cost=None) | returned, tmp_path)
 
     assert history(store, run.info.run_id, "score/train") == [(0, 0.5), (1, 0.6), (2, 0.5)]
     assert history(store, run.info.run_id, "score/validation") == [(1, 0.4)]
@@ -130,6 +131,7 @@ def test_a_whole_run_is_read_back(store: str, tmp_path: Path) -> None:
     )
     assert run.data.tags.get("mlflow.source.git.commit", "") == commit.stdout.strip()
     assert run.data.tags[STOP_REASON] == "steps: all 2 were taken"
+    assert run.data.tags[RETURNED] == "the texts of step 1: the last that the gate accepted"
     metrics = run.data.metrics
     shown = [
         metrics[key] for key in ("score_initial/test", "score_final/test", "score_final/test_low")

@@ -226,6 +226,16 @@ def test_hints_may_begin_with_different_work() -> None:
         assert len(told) == different
 
 
+def test_nodes_are_read_forgivingly_and_critics_and_writers_are_not(tmp_path: Path) -> None:
+    raw = compose(["graph=tariff", "task=tariff", "tracking=none"])
+    config = prepare(raw, Prompts(prompt_folders(tmp_path)), {}).config.model_dump()
+    node = config["graph"]["forward"]["reply"]
+    assert (node["untagged"], node["truncated"]) == ("whole", "fail")
+    for part in ("backward", "update"):
+        reply = config["method"][part]["reply"]
+        assert (reply["untagged"], reply["truncated"]) == ("fail", "fail")
+
+
 @pytest.mark.parametrize(
     ("words", "hint", "answer"),
     [
