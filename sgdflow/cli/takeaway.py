@@ -51,7 +51,8 @@ def predict(words: Sequence[str]) -> int:
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: standard output")
     asked = parser.parse_intermixed_args(words)
     if others := [word for word in asked.overrides if not word.startswith(("llm", "tracking."))]:
-        raise ConfigError(f"{others[0]}: predict changes nothing but llm.")
+        file = "" if "=" in others[0] else f" A file of rows is named with --input {others[0]}."
+        raise ConfigError(f"{others[0]}: predict changes nothing but llm.{file}")
     flow = load(asked.run, *asked.overrides, trust=asked.trust)
     if asked.input:
         with _lines(asked.input) as lines:

@@ -60,7 +60,18 @@ def write_folder(
     used = prompts.closure(_templates(program.graph))
     files |= {f"prompts/{name}": text for name, text in used.items()}
     modules = dict(_own_modules(program.conf))
-    for name, text in {**files, "README.md": _readme(program, modules, variables)}.items():
+    files["README.md"] = _readme(program, modules, variables)
+    try:
+        _write(folder, files, modules)
+    except OSError as error:
+        raise ConfigError(
+            f"{folder} cannot be written: {error.strerror or error} ({error.filename}). Export to "
+            "another folder, with --to FOLDER."
+        ) from error
+
+
+def _write(folder: Path, files: Mapping[str, str], modules: Mapping[str, Path]) -> None:
+    for name, text in files.items():
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")

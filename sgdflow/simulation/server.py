@@ -275,9 +275,10 @@ def main(argv: Sequence[str]) -> int:
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    except OSError as error:
+    except (OSError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or error
         sys.stderr.write(
-            f"Cannot serve at {asked.host}:{asked.port}: {error.strerror or error}. "
+            f"Cannot serve at {asked.host}:{asked.port}: {why}. "
             "Choose another --port; 0 takes a free one.\n"
         )
         return 1

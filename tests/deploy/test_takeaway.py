@@ -290,6 +290,16 @@ def test_what_is_no_run_is_told_apart(name: str, here: Path) -> None:
         (["predict", "nope"], "There is no directory nope, and no id of an MLflow run looks like"),
         (["export", "abcdef12"], "There are no runs at {here}/mlflow.db yet: run"),
         (["predict", "run", "seed=2"], "seed=2: predict changes nothing but llm."),
+        (
+            ["predict", "run", "in.jsonl"],
+            "in.jsonl: predict changes nothing but llm. A file of rows is named with --input "
+            "in.jsonl.",
+        ),
+        (
+            ["export", "run", "--to", "file/x"],
+            "file/x cannot be written: Not a directory (file/x). Export to another folder",
+        ),
+        (["simulate", "--port", "70000"], "Cannot serve at 127.0.0.1:70000: bind(): port must be"),
         (["predict", "run", "--input", "no.jsonl"], "--input: there is no file no.jsonl."),
         (["predict", "run", "--input", "run"], "--input: run cannot be read: "),
         (["export", "run", "--to", "run"], "run exists already: export to a new folder"),
@@ -303,6 +313,7 @@ def test_commands_say_what_is_wrong(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    (recorded.parent / "file").touch()
     assert command(*words, monkeypatch=monkeypatch) == 1
     assert capsys.readouterr().err.startswith(said.format(here=recorded.parent))
 
