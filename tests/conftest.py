@@ -52,6 +52,8 @@ Start = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def at(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Start:
     """Give commands in this process as the installed program does, which looks into no folder."""
+    from sgdflow.cli.main import main
+
     monkeypatch.setattr(sys, "path", [one for one in sys.path if one not in ("", str(Path.cwd()))])
 
     def start(folder: Path, *words: str, **environ: str) -> tuple[int, str, str]:
@@ -61,8 +63,6 @@ def at(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> S
             # Whatever a command sets is taken back.
             patched.setenv("SGDFLOW_PROJECT", environ.get("SGDFLOW_PROJECT", ""))
             patched.setenv("HYDRA_FULL_ERROR", "")
-            from sgdflow.cli.main import main
-
             try:
                 code = main()
             except SystemExit as error:

@@ -51,10 +51,14 @@ def test_wheel_holds_every_file_that_the_checkout_has(wheel: Path) -> None:
             for part in path.relative_to(ROOT).parts
         )
     }
+    starters = ROOT / "sgdflow" / "starters"
+    wanted |= {
+        path.relative_to(ROOT).as_posix() for path in starters.rglob("*.*") if path.is_file()
+    }
     assert wanted <= shipped
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_installed_wheel_runs_the_demo_from_an_empty_directory(wheel: Path, tmp_path: Path) -> None:
     environment, empty = tmp_path / "env", tmp_path / "empty"
     empty.mkdir()
@@ -87,6 +91,16 @@ def test_installed_wheel_runs_the_demo_from_an_empty_directory(wheel: Path, tmp_
     assert scores["final"]["mean"] >= 0.95
     assert (empty / "mlflow.db").is_file()
     assert "</html>" in (empty / "run" / "report.html").read_text(encoding="utf-8")
+    for words in (["init", "mine"], ["check", "--project", "mine"]):
+        ended = subprocess.run(
+            [environment / "bin" / "sgdflow", *words],
+            cwd=empty,
+            env={k: v for k, v in os.environ.items() if not k.startswith("PYTHON")},
+            capture_output=True,
+            text=True,
+        )
+        assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.endswith("Nothing is wrong.\n")
 
 
 def test_locks_pin_hashes_and_name_no_host() -> None:

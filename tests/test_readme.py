@@ -14,6 +14,7 @@ from sgdflow.config.prepare import validated
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES.remove(ROOT / "docs" / "tutorial.md")  # which is followed as a whole
 PAGES += [*sorted((ROOT / "conf").rglob("*.yaml")), *sorted((ROOT / "experiments").glob("*.*"))]
 _BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 _IN_TEXT = re.compile(r"`(sgdflow [^`]+)`")
@@ -41,7 +42,7 @@ def test_shown_command_is_understood(command: str) -> None:
     """The overrides compose and validate; a sweep does with the first of its values."""
     name, *words = shlex.split(command)[1:]
     if (
-        name in ("ui", "simulate", "cache", "report", "show", "export", "predict", "-sc")
+        name in ("init", "ui", "simulate", "cache", "report", "show", "export", "predict", "-sc")
         or "--cfg" in words
         or "…" in command
     ):
@@ -49,7 +50,7 @@ def test_shown_command_is_understood(command: str) -> None:
     if name == "compare":
         validated(compose(parse(words).overrides))
         return
-    assert name in ("optimize", "evaluate", "graph", "plan")
+    assert name in ("check", "optimize", "evaluate", "graph", "plan")
     if "--picture" in words:
         del words[words.index("--picture") : words.index("--picture") + 2]
     single = [re.sub(r"=range\(\d+\)$", "=0", word) for word in words if word != "-m"]

@@ -17,6 +17,8 @@ sgdflow: semantic gradient descent for declared agent graphs
 
 usage: sgdflow COMMAND [KEY=VALUE ...] [-m] [--project DIR]
 
+  init       make a small project that runs at once: sgdflow init DIR [--from triage or hints]
+  check      find what is wrong with a project, without a call
   optimize   optimise the parameters of a graph
   evaluate   score a graph: sgdflow evaluate parameters=RUN_DIRECTORY split=test
   plan       print what optimize would take: calls, tokens, cost, time; nothing is sent
@@ -41,6 +43,8 @@ usage: sgdflow COMMAND [KEY=VALUE ...] [-m] [--project DIR]
 """
 
 COMMANDS: Mapping[str, str] = {
+    "init": "sgdflow.cli.init:init",
+    "check": "sgdflow.cli.check:check",
     "optimize": "sgdflow.cli.optimize:optimize",
     "evaluate": "sgdflow.cli.optimize:evaluate",
     "plan": "sgdflow.cli.plan:plan",
@@ -85,7 +89,8 @@ def _at_home(words: Sequence[str]) -> Sequence[str]:
     from sgdflow.config.project import enter, parted
 
     others, folder = parted(words)
-    enter(os.environ, folder)
+    if others[:1] != ["init"]:  # which may make it
+        enter(os.environ, folder)
     return others
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from sgdflow.config.paths import conf_folder
+from sgdflow.config.paths import conf_folder, own_conf, own_experiments
 from sgdflow.errors import ConfigError
 
 _CHARACTERS = 8 * 2**20
@@ -46,6 +46,19 @@ def check_choices(folder: Path) -> None:
     groups = [path.name for path in conf_folder().iterdir() if path.is_dir()]
     below = (file for group in groups for file in (folder / group).rglob("*.yaml"))
     for file in sorted([*folder.glob("*.yaml"), *below]):
+        from_yaml(_text(file), str(file), _FOLLOWED)
+
+
+def check_own() -> None:
+    """Raise ConfigError for such files of the project; what is not for sgdflow is left alone."""
+    own, experiments = own_conf(), own_experiments()
+    if own is not None:
+        groups = [path.name for path in conf_folder().iterdir() if path.is_dir()]
+        files = [own / "config.yaml"] if (own / "config.yaml").is_file() else []
+        files += [file for group in groups for file in (own / group).rglob("*.yaml")]
+        for file in sorted(files):
+            from_yaml(_text(file), str(file), _FOLLOWED)
+    for file in sorted(experiments.glob("*.yaml")) if experiments is not None else ():
         from_yaml(_text(file), str(file), _FOLLOWED)
 
 

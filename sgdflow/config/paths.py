@@ -12,6 +12,11 @@ def conf_folder() -> Path:
     return _shipped("conf")
 
 
+def starters() -> Path:
+    """Return the folder of the projects that a user may start from."""
+    return _PACKAGE / "starters"
+
+
 def own_conf(working: Path | None = None) -> Path | None:
     """Return the folder of the user's own configuration, below the working directory."""
     return _own(working or Path.cwd(), "conf")

@@ -38,7 +38,9 @@ def home(environ: MutableMapping[str, str], said: str | None = None) -> Path:
     folder = Path(name).expanduser()
     if not folder.is_dir():
         where = VARIABLE if said is None else OPTION
-        raise ConfigError(f"{where}: there is no folder {folder.absolute()}.")
+        raise ConfigError(
+            f"{where}: there is no folder {folder.absolute()}. `sgdflow init DIR` makes a project."
+        )
     return folder.resolve()
 
 

@@ -14,7 +14,7 @@ from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSou
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
-from sgdflow.config.documents import read_mapping
+from sgdflow.config.documents import check_own, read_mapping
 from sgdflow.config.paths import conf_folder, own_conf, own_experiments
 
 SHIPPED = "sgdflow"
@@ -213,6 +213,7 @@ class OwnFirst(SearchPathPlugin):
 
 
 def look_into_own() -> None:
-    """Have Hydra look there; doing it again changes nothing."""
+    """Have Hydra look there; raises ConfigError for files that have no bounds."""
+    check_own()
     for plugin in (Own, Shipped, Taken, OwnFirst):
         Plugins.instance().register(plugin)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from sgdflow.llm import Message, Usage
 from sgdflow.llm.failures import Failure
@@ -49,6 +49,19 @@ class Backend(Protocol):
         """Close what the event loop has opened."""
 
 
+@runtime_checkable
+class KnowsWindows(Protocol):
+    """A backend that knows how much models read."""
+
+    def window_of(self, spec: ModelSpec) -> int | None:
+        """Return how many tokens the model reads, None where nobody knows; nothing is called."""
+
+
+def window_of(backend: Backend, spec: ModelSpec) -> int | None:
+    """Return how many tokens a model reads, None where its backend does not know."""
+    return backend.window_of(spec) if isinstance(backend, KnowsWindows) else None
+
+
 @dataclass(frozen=True, slots=True)
 class ByProvider:
     """Asks each model through the backend of its provider."""
@@ -79,6 +92,10 @@ class ByProvider:
     def price_of(self, spec: ModelSpec) -> Price | None:
         """Return what the model's tokens cost, None where nobody knows; nothing is called."""
         return self._of(spec).price_of(spec)
+
+    def window_of(self, spec: ModelSpec) -> int | None:
+        """Return how many tokens the model reads, None where nobody knows; nothing is called."""
+        return window_of(self._of(spec), spec)
 
     async def close(self) -> None:
         """Close what all of them have opened."""

@@ -136,6 +136,16 @@ class LitellmBackend:
                 return Price(prompt * 1e6, completion * 1e6)
         return None
 
+    def window_of(self, spec: ModelSpec) -> int | None:
+        """Return how many tokens the model reads, None where nobody knows; nothing is called."""
+        if not spec.listed:
+            return None
+        self.load([spec])
+        import litellm
+
+        found = (_listed(litellm, spec) or {}).get("max_input_tokens")
+        return found if isinstance(found, int) else None
+
     async def close(self) -> None:
         """Close the HTTP clients that litellm opened, those of all loops of the process."""
         litellm = sys.modules.get("litellm")

@@ -138,12 +138,15 @@ def test_python_finds_it_by_its_folder_or_the_environment(
     monkeypatch.setenv("SGDFLOW_PROJECT", str(project / "nowhere"))
     with pytest.raises(ConfigError) as refused:
         sgdflow.load("experiments=quickstart")
-    assert str(refused.value) == f"SGDFLOW_PROJECT: there is no folder {project}/nowhere."
+    told = f"SGDFLOW_PROJECT: there is no folder {project}/nowhere."
+    assert str(refused.value) == f"{told} `sgdflow init DIR` makes a project."
     sys.modules.pop("my_tools", None)
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path, at: Start) -> None:
-    told = f"--project: there is no folder {tmp_path}/nowhere.\n"
+    told = (
+        f"--project: there is no folder {tmp_path}/nowhere. `sgdflow init DIR` makes a project.\n"
+    )
     assert at(tmp_path, "optimize", "--project", "nowhere") == (1, "", told)
     assert at(tmp_path, "graph", "--project")[2] == "--project: needs a folder after it.\n"
 
@@ -168,6 +171,21 @@ def test_a_shipped_file_has_a_name_that_nothing_hides(
     assert set(only) == set(compose([]))
     models = compose(["llm=sgdflow/openai", "llm.models.forward.api_base=http://here/v1"])["llm"]
     assert models["models"]["forward"]["model"].startswith("openai/")
+
+
+def test_files_of_a_project_are_bounded_before_hydra_follows_them(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    bomb = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    bomb += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 6)]
+    (project / "conf/pods.yaml").write_text("kind: !not-ours x")  # somebody else's, left alone
+    assert compose(["graph=sgdflow/hints"])["graph"]["name"] == "hints"
+    for name in ("conf/graph/bomb.yaml", "experiments/bomb.yaml"):
+        (project / name).write_text("\n".join(bomb))
+        with pytest.raises(ConfigError, match=r"bomb.yaml cannot be read: line .* aliases stand"):
+            compose([])
+        (project / name).unlink()
 
 
 def test_a_project_may_choose_what_every_command_starts_from(

@@ -247,7 +247,7 @@ def test_the_command_comes_first(
 ) -> None:
     monkeypatch.setattr("sys.argv", ["sgdflow", *words])
     assert main() == 1
-    assert capsys.readouterr().err.startswith(f"{told}Commands: optimize, evaluate, ")
+    assert capsys.readouterr().err.startswith(f"{told}Commands: init, check, optimize, ")
 
 
 OWN: Mapping[str, tuple[str, str]] = {

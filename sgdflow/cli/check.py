@@ -1,0 +1,92 @@
+"""`sgdflow check`: what is wrong with a run that has not begun, found without a call."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sgdflow.cli.app import run_untraced
+from sgdflow.cli.taking import taken_words, taking
+from sgdflow.cli.terminal import say
+from sgdflow.config.job import sweep_words, working_directory
+from sgdflow.config.paths import prompt_folders
+from sgdflow.config.prepare import Prepared, prepare
+from sgdflow.config.project import hiding
+from sgdflow.errors import ConfigError, listed, plural
+from sgdflow.inspection import (
+    Finding,
+    Rehearsed,
+    data_findings,
+    prompt_findings,
+    rehearsed,
+    used_variables,
+)
+from sgdflow.llm.backend import window_of
+from sgdflow.llm.models import located
+from sgdflow.prompting.templates import Prompts
+
+
+def check(words: Sequence[str]) -> int:
+    """Find what is wrong with what optimize would do with the same words; nothing is sent."""
+    return run_untraced(print_check, taking(words))
+
+
+def print_check(raw: Mapping[str, Any]) -> None:
+    """Print what is there and what was found; raises ConfigError where something is wrong."""
+    prompts = Prompts(prompt_folders(working_directory()))
+    prepared = prepare(raw, prompts, None)
+    found = rehearsed(prepared)
+    findings = [
+        *data_findings(prepared.problem.splits, prepared.problem.graph.inputs),
+        *prompt_findings(found, _windows(prepared)),
+        *(Finding(one.text, wrong=False) for one in prepared.notices if one.unsure),
+        *(Finding(text, wrong=False) for text in _unused(prepared, prompts)),
+    ]
+    say(sweep_words() + "\n".join(_lines(prepared, prompts, found)) + "\n")
+    unsure = [one.text for one in findings if not one.wrong]
+    say("".join(f"Look at this: {text}\n" for text in unsure))
+    if wrong := [one.text for one in findings if one.wrong]:
+        raise ConfigError("\n".join(wrong))
+    say("Nothing is wrong.\n" if not unsure else f"{plural(len(unsure), 'thing')} to look at.\n")
+
+
+def _lines(prepared: Prepared, prompts: Prompts, found: Rehearsed) -> Iterator[str]:
+    problem, config = prepared.problem, prepared.config
+    yield from (text for text in (taken_words(), hiding(working_directory())) if text)
+    nodes, names = plural(len(problem.graph.nodes), "node"), listed(problem.optimised)
+    yield f"graph {config.graph.name}: {nodes}, optimises {names}"
+    splits = ("train", "validation", "test")
+    counts = (f"{split} {len(getattr(problem.splits, split))}" for split in splits)
+    yield f"task {config.task.name}: {', '.join(counts)}"
+    yield from (f"  {one.text}" for one in prepared.notices if not one.unsure)
+    for prompt, (given, used) in used_variables(problem.graph, prompts).items():
+        yield f"prompts/{prompt} ({', '.join(given)}): uses {used}"
+    for role, (tokens, node) in found.largest.items():
+        window = _windows(prepared).get(role)
+        room = f", of {window:,} that its model reads" if window is not None else ""
+        yield f"largest prompt of {role}: about {plural(tokens, 'token')}{room} ({node})"
+
+
+def _windows(prepared: Prepared) -> Mapping[str, int | None]:
+    """Return how many tokens the model of each role reads; None where nobody knows."""
+    calling = prepared.calling
+    return {
+        role: window_of(calling.backend, located(spec, os.environ))
+        for role, spec in calling.models.items()
+    }
+
+
+def _unused(prepared: Prepared, prompts: Prompts) -> Iterator[str]:
+    """Yield the project's own templates that no node, method or other template refers to."""
+    own = prompt_folders(working_directory())[:-1]
+    conf = prepared.config
+    said = str(conf.graph.model_dump(by_alias=True)) + str(conf.method.model_dump(by_alias=True))
+    files = [
+        file.relative_to(folder).as_posix() for folder in own for file in folder.rglob("*.jinja")
+    ]
+    named = [name for name in prompts.names() if f"'{name}'" in said]
+    reached = prompts.closure(named)
+    for name in sorted(files):
+        if name not in reached and not name.startswith("reply/"):
+            yield f"prompts/{name}: nothing that is chosen uses it."

@@ -1,0 +1,193 @@
+"""`sgdflow init` makes projects that run at once; `sgdflow check` finds what would go wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import Start
+
+from sgdflow.config.paths import starters
+from sgdflow.data import Example, Splits
+from sgdflow.inspection import data_findings, prompt_findings
+from sgdflow.inspection.prompts import Rehearsed
+from sgdflow.llm.models import ModelSpec
+from sgdflow.llm.providers import LitellmBackend
+
+NAMES = sorted(path.name for path in starters().iterdir())
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_new_project_is_right_and_learns(name: str, tmp_path: Path, at: Start) -> None:
+    code, out, _ = at(tmp_path, "init", "mine", "--from", name)
+    home = tmp_path / "mine"
+    written = sorted(str(path.relative_to(tmp_path)) for path in home.rglob("*") if path.is_file())
+    assert code == 0
+    assert out.split("It runs at once")[0].splitlines() == written
+    assert {"mine/.gitignore", "mine/README.md", "mine/tools.py"} <= set(written)
+    code, out, err = at(home, "check")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[-1] == "Nothing is wrong."
+    assert "largest prompt of optimizer: about" in out
+    code, out, err = at(home, "optimize", "tracking=none", "hydra.run.dir=runs/first")
+    assert code == 0, err
+    scores = json.loads((home / "runs/first/result.json").read_text())["scores"]["test"]
+    assert scores["initial"]["mean"] < 0.3
+    assert scores["final"]["mean"] > 0.9
+    words = ["evaluate", "parameters=runs/first", "tracking=none", "hydra.run.dir=runs/second"]
+    assert at(home, *words)[0] == 0
+    again = json.loads((home / "runs/second/evaluation.json").read_text())
+    assert again["score"]["mean"] == scores["final"]["mean"]
+    # Its sweep is one, and its own tests pass.
+    assert at(home, "graph", "experiments=examples", "method.sample.count=2")[0] == 0
+    swept = yaml.safe_load((home / "experiments/examples.yaml").read_text())["hydra"]["sweeper"]
+    assert swept["params"] == {"method.sample.count": "2,8", "seed": "0,1"}
+    tested = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"],
+        cwd=home,
+        env={k: v for k, v in os.environ.items() if not k.startswith("PYTEST")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert tested.returncode == 0, tested.stdout
+    # What is there stays as it is.
+    before = (home / "README.md").read_text()
+    code, _, err = at(tmp_path, "init", "mine", "--from", name)
+    assert code == 1
+    assert "nothing is written over. Choose another folder: sgdflow init DIR" in err
+    assert (home / "README.md").read_text() == before
+
+
+def test_init_says_what_there_is(tmp_path: Path, at: Start) -> None:
+    told = "--from: there is no starter 'triag'. Did you mean 'triage'?"
+    told += f" There are: {', '.join(NAMES)}.\n"
+    assert at(tmp_path, "init", "mine", "--from", "triag") == (1, "", told)
+    (tmp_path / "file").write_text("")
+    assert "file is no folder" in at(tmp_path, "init", "file")[2]
+    assert not (tmp_path / "mine").exists()
+
+
+def _rows(home: Path) -> list[dict[str, str]]:
+    lines = (home / "data/notes.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def _write(home: Path, rows: list[dict[str, str]]) -> None:
+    (home / "data/notes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def _leak(home: Path) -> None:
+    rows = _rows(home)
+    _write(home, [*rows, *rows])
+
+
+def _gone(home: Path) -> None:
+    _write(home, [{"note": row["note"], "tickte": row["ticket"]} for row in _rows(home)])
+
+
+def _empty(home: Path) -> None:
+    file = home / "data/notes.jsonl"
+    first, *others = file.read_text().splitlines()
+    emptied = json.dumps({**json.loads(first), "note": None})
+    file.write_text("\n".join([emptied, *others]) + "\n")
+
+
+def _prompt(text: str) -> Callable[[Path], None]:
+    def change(home: Path) -> None:
+        (home / "prompts/forward/clerk.jinja").write_text(text)
+
+    return change
+
+
+def _spare(home: Path) -> None:
+    (home / "prompts/forward/old.jinja").write_text("{{ node.name }}")
+
+
+MISTAKES: dict[str, tuple[Callable[[Path], None], int, str]] = {
+    "examples in two splits": (
+        _leak,
+        1,
+        "of validation also in train, so that what is learned from is what",
+    ),
+    "no such column": (_gone, 1, "'ticket'"),
+    "a missing value": (_empty, 1, "data/notes.jsonl, line 1: column 'note'"),
+    "an unknown variable": (
+        _prompt("{{ ticket }} {{ tikcet }}"),
+        1,
+        "prompts/forward/clerk.jinja, line 1: uses 'tikcet'",
+    ),
+    "a variable that is never shown": (
+        _prompt("{{ parameters }}"),
+        0,
+        "Look at this: prompts/forward/clerk.jinja never shows ticket, of graph.nodes: material",
+    ),
+    "a template that nothing uses": (
+        _spare,
+        0,
+        "Look at this: prompts/forward/old.jinja: nothing that is chosen uses it.",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_message(mistake: str, tmp_path: Path, at: Start) -> None:
+    change, expected, told = MISTAKES[mistake]
+    assert at(tmp_path, "init", "mine")[0] == 0
+    change(tmp_path / "mine")
+    code, out, err = at(tmp_path / "mine", "check")
+    assert (code, told in out + err) == (expected, True), out + err
+    assert "Traceback" not in err
+    assert {path.name for path in (tmp_path / "mine").iterdir()} <= {
+        ".gitignore", "README.md", "__pycache__", "conf", "data", "experiments", "prompts",
+        "tests", "tools.py",
+    }  # fmt: skip
+
+
+def test_what_stands_twice_is_told_with_its_places() -> None:
+    def one(id_: str, question: str, target: str = "1") -> Example:
+        return Example(id_, {"question": question, "more": id_}, target, f"rows, line {id_}")
+
+    splits = Splits(
+        (one("1", "a"), one("2", "b"), one("3", "a", "2")), (one("4", "b"),), (one("5", "c"),)
+    )
+    assert [(found.text, found.wrong) for found in data_findings(splits, ["question"])] == [
+        (
+            "task.data: 1 example of validation also in train, so that what is learned from is "
+            "what is scored: rows, line 2 and rows, line 4. Leave one of each pair out.",
+            True,
+        ),
+        (
+            "task.data: 1 example of train more than once, which counts them more: rows, line 1 "
+            "and rows, line 3.",
+            False,
+        ),
+        (
+            "task.data: 1 question with two different answers, one of which is always scored as "
+            "wrong: rows, line 1 and rows, line 3. Decide which is right.",
+            False,
+        ),
+    ]
+    assert list(data_findings(splits, ["question", "more"])) == []
+
+
+def test_a_prompt_that_no_model_can_read_is_told() -> None:
+    found = Rehearsed({"forward": (9000, "desk"), "backward": (9000, "desk")}, ())
+    windows = {"forward": 8192, "backward": None}
+    assert [one.text for one in prompt_findings(found, windows)] == [
+        "llm.models.forward: a prompt about desk has about 9,000 tokens, more than the 8,192 that "
+        "its model reads. Choose a model that reads more, or shorten what it is shown."
+    ]
+
+
+def test_how_much_a_model_reads_is_known_where_litellm_knows_it() -> None:
+    backend = LitellmBackend()
+    assert backend.window_of(ModelSpec("openai/gpt-4o-mini")) == 128_000
+    assert backend.window_of(ModelSpec("openai/nobody-knows")) is None
