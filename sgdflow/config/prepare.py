@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sgdflow.config import documents, enough, schema
+from sgdflow.config import documents, enough, schema, score_schema
 from sgdflow.config.build import build_graph, build_method, expand_graph, optimised
 from sgdflow.config.models import build_calling, build_models
 from sgdflow.config.problems import Problems
@@ -53,7 +53,7 @@ def prepare(
     problems.extend(iter(_role_problems(config)))
     if environ is not None and config.llm.store.mode != "replay":
         problems.extend(iter(check_keys(models, environ)))
-    data = build_task(config.task, config.seed, config.graph.inputs, problems)
+    data = build_task(config.task, config.seed, config.graph, prompts, problems)
     if data is not None and method is not None:
         problems.extend(enough.problems(method, data.splits))
     problems.check()
@@ -188,7 +188,8 @@ def _asked(config: schema.Config) -> Mapping[str, str]:
             found = getattr(found, key, None)
         if isinstance(role := getattr(found, "role", None), str):
             roles[f"method.{part}.role"] = role
-    return roles
+    judges = score_schema.judges(config.task.score)
+    return {**roles, **{f"{where}.role": judge.role for where, judge in judges.items()}}
 
 
 def _has_graphs_role(forward: object) -> bool:

@@ -18,6 +18,7 @@ from sgdflow.config.fields import (
     validate,
 )
 from sgdflow.config.method_schema import AllowanceConf, AnyBackward, Backward, Loss, MethodConf
+from sgdflow.config.score_schema import AnyScore
 
 __all__ = [
     "Backward",
@@ -84,14 +85,6 @@ AnyForward = Annotated[
 ]
 
 
-AnyScore = Annotated[
-    Annotated[Text, Tag("~plain")]
-    | Annotated[Target, Tag("~callable")]
-    | Annotated[Target, Tag("~mapping")],
-    Discriminator(form_of),
-]
-
-
 class NodeConf(Conf):
     """A node."""
 
@@ -134,7 +127,7 @@ class Task(Conf):
     data: Target
     """Returns the examples."""
     score: AnyScore
-    """The name of a scorer, or a callable: (output, target) -> a number in [0, 1]."""
+    """The name of a scorer, a callable, a judge (rubric), or several of them (objectives)."""
     missing: Literal["refuse", "drop", "keep"] = "refuse"
     """Rows without a value: an error, left out, or used as they are."""
     errors: Literal["stop", "zero"] = "stop"

@@ -36,16 +36,19 @@ class Columns:
         return f"column '{self.target}'" if self.target else "the target"
 
 
-def checked(pools: Pools, columns: Columns, missing: Missing) -> tuple[Pools, str]:
+def checked(
+    pools: Pools, columns: Columns, missing: Missing, *, targets: bool = True
+) -> tuple[Pools, str]:
     """Return the examples that can be used, and in words what was done to the others.
 
     Raises DataError that names them: with `refuse` all, with `keep` those that cannot be sent.
+    Without `targets` an example needs none.
     """
     flawed = [
         (example.id, f"{example.place}: {told}", fatal)
         for part in PARTS
         for example in getattr(pools, part)
-        if (found := _flaw(example, columns)) is not None
+        if (found := _flaw(example, columns, targets)) is not None
         for told, fatal in [found]
     ]
     refused = [
@@ -118,7 +121,7 @@ def unsendable(value: Any) -> str | None:
     return None
 
 
-def _flaw(example: Example, columns: Columns) -> tuple[str, bool] | None:
+def _flaw(example: Example, columns: Columns, targets: bool) -> tuple[str, bool] | None:
     """Return what is wrong with an example, and whether it can not be used at all."""
     for name, value in example.inputs.items():
         if found := unsendable(value):
@@ -129,6 +132,8 @@ def _flaw(example: Example, columns: Columns) -> tuple[str, bool] | None:
     for name, value in example.inputs.items():
         if found := absent(value):
             return f"{columns.of_input(name)} is {found}.", False
+    if not targets:
+        return None
     target = example.target
     found = "empty" if isinstance(target, str) and not target.strip() else absent(target)
     return (f"{columns.of_target()} is {found}.", False) if found else None

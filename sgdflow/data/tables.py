@@ -21,7 +21,7 @@ PACKED = (".gz", ".zip", ".bz2", ".xz", ".zst", ".7z", ".tar", ".tgz")
 def table(
     path: str | Mapping[str, str | None] | None,
     inputs: Mapping[str, str] | Sequence[str],
-    target: str,
+    target: str | None,
     id: str | None = None,
     quoting: bool = True,
     delimiter: str | None = None,
@@ -33,7 +33,7 @@ def table(
         path: A file, which is one pool to divide, or {train: FILE, validation: FILE,
             test: FILE}; validation and test may be left out, they are then cut from train.
         inputs: Column by graph input, or a list of columns named like the graph's inputs.
-        target: Column of the expected answer.
+        target: Column of the expected answer; None: examples have none.
         id: Column of unique ids; None numbers the rows from 0.
         quoting: Whether quotes around .csv and .tsv fields are undone; False leaves each
             quote as a character. Values of these files are always text.
@@ -42,10 +42,13 @@ def table(
         megabytes: What a .parquet file may take once it is unpacked.
     """
     columns = input_columns(inputs)
-    _check_text(target, "task.target", "the column of the expected answer")
+    if target is not None:
+        _check_text(target, "task.target", "the column of the expected answer, or null")
     if id is not None:
         _check_text(id, "task.id", "the column of unique ids, or null")
-    wanted = list(dict.fromkeys([*columns.values(), target, *([id] if id is not None else [])]))
+    wanted = list(
+        dict.fromkeys([*columns.values(), *(name for name in (target, id) if name is not None)])
+    )
 
     def rows(file: Path) -> Iterator[Row]:
         return read(file, wanted, quoting=quoting, delimiter=delimiter, megabytes=megabytes)
@@ -152,12 +155,12 @@ def _file(path: str | None, key: str) -> Path:
 
 
 def _example(
-    row: Row, columns: Mapping[str, str], target: str, ids: tuple[str | None, str]
+    row: Row, columns: Mapping[str, str], target: str | None, ids: tuple[str | None, str]
 ) -> Example:
     id_column, number = ids
     inputs = {name: row.value(column) for name, column in columns.items()}
     name = _id(row, id_column) if id_column else number
-    return Example(name, inputs, row.value(target), row.where)
+    return Example(name, inputs, None if target is None else row.value(target), row.where)
 
 
 def _id(row: Row, column: str) -> str:

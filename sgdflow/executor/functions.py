@@ -42,6 +42,22 @@ class Function:
             return True
         return any(one.name == name or one.kind is one.VAR_KEYWORD for one in parameters)
 
+    def named(self) -> Mapping[str, bool] | None:
+        """Return what can be given by name, and whether it has to be; None where nobody can tell.
+
+        Constants are given already.
+        """
+        try:
+            parameters = inspect.signature(self.call).parameters.values()
+        except ValueError:
+            return None
+        kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        return {
+            one.name: one.default is one.empty
+            for one in parameters
+            if one.kind in kinds and one.name not in self.constants
+        }
+
     def problems(self, *arguments: str, **named: str) -> Iterator[str]:
         """Yield why it cannot be called with arguments of these names."""
         try:

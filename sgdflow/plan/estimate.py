@@ -83,14 +83,21 @@ def shortage(problem: Problem, method: Method) -> Iterator[str]:
             )
 
 
+def _each(nodes: int, judges: int) -> str:
+    """Say who is asked for one example: "3 nodes", "(3 nodes + 1 judge)"."""
+    asked = plural(nodes, "node")
+    return f"({asked} + {plural(judges, 'judge')})" if judges else asked
+
+
 def _forward(
     problem: Problem, method: Method, batch: int, evaluations: int, sums: list[str]
 ) -> int:
     nodes = sum(isinstance(n.forward, PromptForward) for n in problem.graph.nodes.values())
+    judges = len(problem.score.judges())
+    nodes, each = nodes + judges, _each(nodes, judges)
     validation = len(problem.splits.validation)
     # Scored before the first step, and not for the report alone.
     total = (batch + validation) * nodes
-    each = plural(nodes, "node")
     start = f"{plural(batch + validation, 'example')} x {each} = {plural(total, 'call')}"
     sums.append(f"to start with {start}")
     if evaluations:  # the gate's is one of them

@@ -16,9 +16,10 @@ from sgdflow.executor.forward import CallableForward
 from sgdflow.executor.functions import Function
 from sgdflow.executor.gradients import collect
 from sgdflow.executor.graph import Computed, Graph, Node, Operands, Parameters, View
-from sgdflow.executor.loss import CallableLoss, Score
+from sgdflow.executor.loss import CallableLoss
 from sgdflow.executor.samples import Anything
 from sgdflow.llm import LLM, Spent
+from sgdflow.plan.scores import PretendedScore
 from sgdflow.plan.standin import NoWaiting, StandIn, made_up
 from sgdflow.prompting.ask import Ask
 from sgdflow.prompting.replies import ReplyFormat
@@ -69,10 +70,11 @@ def rehearse(
     steps: int,
 ) -> Rehearsal:
     """Go through a run of at most so many steps; the budget, too, ends it."""
+    judges = tuple(map(_pretended, problem.score.judges()))
     pretended = replace(
         problem,
         graph=_pretended_graph(problem.graph),
-        score=Score(Function(_Rising(), "score") if scenario.accepted else _ZERO),
+        score=PretendedScore(bool(scenario.accepted), judges),
         first=None,
     )
     # Patience is a matter of the scenario; a score that is good enough, of luck.
@@ -284,17 +286,3 @@ class _Decided(Gate):
     def certain(self, current: Evaluation, candidate: Evaluation) -> Decision | None:
         sure = self.scenario.at_once and (candidate.outcomes or not current.outcomes)
         return Decision(False, "") if sure else None
-
-
-class _Rising:
-    """Scores whatever comes later higher, and nothing 1."""
-
-    def __init__(self) -> None:
-        self._number = 1
-
-    def __call__(self, output: object, target: object) -> float:
-        self._number += 1
-        return 1 - 1 / self._number
-
-
-_ZERO = Function(lambda output, target: 0.0, "score")

@@ -20,6 +20,7 @@ _LINE = re.compile(
     r"^`(\w+)` = (model|python [\w.]+)\(([^;)\n]*)(?:; (?:told )?([^)\n]*))?\)$", re.MULTILINE
 )
 _LAST = re.compile(r"^Output: (\w+)$", re.MULTILINE)
+_SCALE = re.compile(r"the score is a number from (\S+) \(.*?\) to (\S+) \(")
 _ASKED_AS_JSON = re.compile(r'^\{.*"\.\.\.".*\}$', re.MULTILINE)
 
 
@@ -96,6 +97,16 @@ class Assess:
 
 
 @dataclass(frozen=True, slots=True)
+class Judge:
+    """A judge's turn: score an output by a rubric."""
+
+    rubric: str
+    output: str
+    lowest: float
+    highest: float
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """A line of a program."""
 
@@ -117,7 +128,7 @@ class Redesign:
     seed: int = 0
 
 
-Prompt = Work | Critique | Revise | Rewrite | Review | Assess | Redesign
+Prompt = Work | Critique | Revise | Rewrite | Review | Assess | Judge | Redesign
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +173,10 @@ def read(messages: Sequence[Message], seed: int = 0) -> tuple[Prompt, Asked]:
         attempts = tuple(_attempt(name, text) for tag, name, text in by_tag if tag == "attempt")
         request = _FRAMES.sub("", text)
         return Rewrite(parameter, examples, seed, attempts, request), asked
+    rubric = [content for tag, _, content in by_tag if tag == "rubric"]
+    if rubric and (scale := _SCALE.search(body)):
+        output = _seen(body, sections).output
+        return Judge(rubric[0], output, float(scale[1]), float(scale[2])), asked
     expected = [content for tag, _, content in by_tag if tag == "expected"]
     if expected:
         return Assess(_seen(body, sections).output, expected[-1]), asked

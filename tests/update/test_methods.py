@@ -30,7 +30,7 @@ from sgdflow.errors import BudgetSpent, ConfigError, LLMError, NotStored, Provid
 from sgdflow.executor.functions import Function
 from sgdflow.executor.gradients import Gradient
 from sgdflow.executor.graph import Operands
-from sgdflow.executor.loss import Score
+from sgdflow.executor.scores import Score
 from sgdflow.library.gradients import handed_on
 from sgdflow.llm import LLM, Message, Reply, Spent
 from sgdflow.llm.scripted import Request, ScriptedLLM
