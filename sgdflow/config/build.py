@@ -7,11 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from sgdflow.config import schema
+from sgdflow.config.graph_fields import with_fields
 from sgdflow.config.methods import build_method, named, optimised
 from sgdflow.config.problems import Problems, ask, build_backward
 from sgdflow.config.targets import resolve
 from sgdflow.errors import ConfigError, did_you_mean, listed
 from sgdflow.executor.backward_functions import PassThrough
+from sgdflow.executor.fields import FieldForward
 from sgdflow.executor.forward import CallableForward, PromptForward
 from sgdflow.executor.functions import Function
 from sgdflow.executor.graph import BackwardFunction, ForwardFunction, Graph, Node, Parameter
@@ -40,7 +42,7 @@ def expand_graph(raw: object) -> schema.GraphConf:
             raise ConfigError(f"graph: {function.name} returned {found}, not a mapping.")
         raw = _overlaid(raw, overlay)
     conf: schema.GraphConf = schema.validate(schema.GraphConf, raw, "graph")
-    return conf
+    return with_fields(conf)
 
 
 def _parted(function: Function) -> tuple[Function, Mapping[str, Any]]:
@@ -160,8 +162,11 @@ def _node(
         if isinstance(conf.forward, schema.Target):
             forward = CallableForward(resolve(conf.forward, f"{where}.forward"))
             backward = PassThrough(prompts)
+        elif isinstance(conf.forward, schema.FieldConf):
+            forward = FieldForward(conf.forward.field, conf.forward.optional)
+            backward = PassThrough(prompts, "backward/field.jinja")
         elif conf.forward is not None:
-            forward = _asking(_merged(graph.forward, conf.forward), prompts)
+            forward = _asking(merged(graph.forward, conf.forward), prompts)
     with problems.collected():
         if conf.backward is not None:
             backward = build_backward(conf.backward, prompts, f"{where}.backward")
@@ -176,7 +181,7 @@ def _asking(conf: schema.Forward, prompts: Prompts) -> PromptForward:
     return PromptForward(ask(conf, prompts), conf.system, conf.about)
 
 
-def _merged(base: schema.Forward, own: schema.Forward) -> schema.Forward:
+def merged(base: schema.Forward, own: schema.Forward) -> schema.Forward:
     """Return the graph's exchange with what the node says differently."""
     said = {name: getattr(own, name) for name in own.model_fields_set}
     if "reply" in said:

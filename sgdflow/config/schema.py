@@ -19,11 +19,13 @@ from sgdflow.config.fields import (
 )
 from sgdflow.config.method_schema import AllowanceConf, AnyBackward, Backward, Loss, MethodConf
 from sgdflow.config.score_schema import AnyScore
+from sgdflow.prompting.schemas import schema_of
 
 __all__ = [
     "Backward",
     "Config",
     "Exchange",
+    "FieldConf",
     "Forward",
     "GraphConf",
     "LLMConf",
@@ -45,6 +47,20 @@ class NodeReply(Reply):
 
     untagged: Literal["whole", "last_line", "fail"] = "whole"
     reasoning: Literal["first", "optional", "none"] = "first"
+    schema_: dict[str, Any] | None = Field(default=None, alias="schema")
+    """The fields of a JSON reply, whose value is a mapping: a JSON Schema, or field: type."""
+
+    @model_validator(mode="after")
+    def _json_has_the_schema(self) -> Self:
+        if self.schema_ is None:
+            return self
+        if "format" in self.model_fields_set and self.format != "json":
+            raise ValueError(f"a reply with a schema has format: json, not {self.format}")
+        try:
+            schema_of(self.schema_)
+        except ValueError as error:
+            raise ValueError(f"schema: {error}") from error
+        return self
 
 
 class Forward(Exchange):
@@ -79,9 +95,28 @@ AnyParameter = Annotated[
     Annotated[Value, Tag("~plain")] | Annotated[ParameterConf, Tag("~mapping")],
     Discriminator(form_of),
 ]
+
+
+class FieldConf(Conf):
+    """A node that is a field of its one predecessor; NODE.FIELD among predecessors makes one."""
+
+    field: Text
+    optional: bool = False
+    """Whether it may be absent; then the value is null."""
+
+
+def _forward_form(value: object) -> str:
+    """Tell the kinds of nodes apart; the names start with ~ and are left out of paths."""
+    if isinstance(value, FieldConf) or (isinstance(value, dict) and "field" in value):
+        return "~field"
+    return form_of(value)
+
+
 AnyForward = Annotated[
-    Annotated[Target, Tag("~callable")] | Annotated[Forward, Tag("~mapping")],
-    Discriminator(form_of),
+    Annotated[Target, Tag("~callable")]
+    | Annotated[Forward, Tag("~mapping")]
+    | Annotated[FieldConf, Tag("~field")],
+    Discriminator(_forward_form),
 ]
 
 
@@ -94,7 +129,7 @@ class NodeConf(Conf):
         dict[str, AnyParameter], BeforeValidator(lambda said: {} if said is None else said)
     ] = Field(default_factory=dict)
     forward: AnyForward | None = None
-    """A callable, or what differs from graph.forward."""
+    """A callable, a field of the predecessor, or what differs from graph.forward."""
     backward: AnyBackward | None = None
     """A callable or a prompt, instead of the method's; null: the method's."""
 

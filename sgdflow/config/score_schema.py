@@ -60,6 +60,8 @@ class ObjectiveConf(Conf):
     """One of several scores."""
 
     score: OneScore
+    field: Text | None = None
+    """Which field of the output is scored, against that of the target; null: the whole."""
     weight: Annotated[float, Field(gt=0)] = 1.0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from sgdflow.config import score_schema as schema
@@ -13,11 +13,12 @@ from sgdflow.config.targets import resolve
 from sgdflow.data import scoring
 from sgdflow.errors import ConfigError, did_you_mean, listed
 from sgdflow.executor.functions import Function
-from sgdflow.executor.scores import Judge, Objective, Score, Scorer, Weighted
+from sgdflow.executor.objectives import Objective, Weighted
+from sgdflow.executor.scores import Judge, Score, Scorer
 from sgdflow.prompting.templates import Prompts
 
-Fit = Callable[[Function], Function]
-"""Returns a function as it takes the targets of a task; raises DataError."""
+Fit = Callable[[Function, str | None], Function]
+"""Returns a function as it takes the targets of a task, or a field of them; raises DataError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,27 +38,29 @@ def build_score(conf: Any, place: Place, problems: Problems, where: str = "task.
         for name, one in conf.objectives.items():
             with problems.collected():
                 at = f"{where}.objectives.{name}.score"
-                parts[name] = Objective(build_score(one.score, place, problems, at), one.weight)
+                scorer = build_score(one.score, place, problems, at)
+                parts[name] = Objective(scorer, one.weight, one.field)
         return Weighted(parts, place.errors)
-    scorer: Score | Judge
+    own: Score | Judge
     if isinstance(conf, schema.JudgeConf):
         lowest, highest = conf.scale
-        scorer = Judge(ask(conf, place.prompts), conf.rubric, lowest, highest, place.errors)
+        own = Judge(ask(conf, place.prompts), conf.rubric, lowest, highest, place.errors)
     else:
-        scorer = Score(_function(conf, where), place.errors)
-    if told := [f"{where}: {problem}" for problem in scorer.problems(place.inputs, place.nodes)]:
+        own = Score(_function(conf, where), place.errors)
+    if told := [f"{where}: {problem}" for problem in own.problems(place.inputs, place.nodes)]:
         raise ConfigError("\n".join(told))
-    return scorer
+    return own
 
 
-def fitted(scorer: Scorer, fit: Fit) -> Scorer:
+def fitted(scorer: Scorer, fit: Fit, field: str | None = None) -> Scorer:
     """Return a scorer whose functions take the targets of a task in one way."""
     match scorer:
         case Score(function, errors):
-            return Score(fit(function), errors)
+            return Score(fit(function, field), errors)
         case Weighted(parts, errors):
             new: Mapping[str, Objective] = {
-                name: Objective(fitted(one.scorer, fit), one.weight) for name, one in parts.items()
+                name: replace(one, scorer=fitted(one.scorer, fit, one.field))
+                for name, one in parts.items()
             }
             return Weighted(new, errors)
     return scorer

@@ -11,7 +11,7 @@ from sgdflow.config.problems import Problems
 from sgdflow.config.scores import Place, build_score, fitted
 from sgdflow.config.targets import resolve
 from sgdflow.data import Pools, Splits, draw, scoring
-from sgdflow.data.checks import PARTS, Columns, checked, unusable
+from sgdflow.data.checks import PARTS, Columns, checked, of_field, unusable
 from sgdflow.errors import ConfigError, DataError, did_you_mean, listed
 from sgdflow.executor.functions import Function
 from sgdflow.executor.scores import Scorer
@@ -104,24 +104,28 @@ class _Taking:
     notices: list[Notice]
     """Added to where a scorer has decided something."""
 
-    def fit(self, scorer: Function) -> Function:
-        """Return the scorer as it takes the targets of this task; raises DataError."""
+    def fit(self, scorer: Function, field: str | None) -> Function:
+        """Return the scorer as it takes the targets of this task, or a field; raises DataError."""
         if not any(scorer.call is one for one in scoring.SCORERS.values()):
             return scorer
-        targets = [example.target for part in PARTS for example in getattr(self.pools, part)]
+        pools = self.pools if field is None else of_field(self.pools, field)
+        targets = [example.target for part in PARTS for example in getattr(pools, part)]
         if isinstance(scorer.call, scoring.LikeTarget | scoring.AnyOf):
             taken = scorer.call.take(targets)
             scorer = replace(scorer, call=taken.score)
             advice = "; choose task.score=NAME if that is wrong (docs/scoring.md)"
-            said = f"targets: {taken.said}{advice * taken.unsure}"
+            said = f"targets{f' of {field}' * (field is not None)}: {taken.said}"
+            said += advice * taken.unsure
             self.notices.append(Notice(said, taken.unsure))
         tried = partial(scoring.tried, partial(scorer.call, **scorer.constants))
-        if told := unusable(self.pools, self.columns, tried):
+        if told := unusable(pools, self.columns, tried):
             advice = (
                 "task.score=any_of takes lists of acceptable answers, where one of them is enough."
             )
             if "] is a list" not in told:
                 advice = "Mend these rows, or choose another scorer with task.score=NAME."
+            if field is None and any(isinstance(target, Mapping) for target in targets):
+                advice = "Fields of a target are scored one by one: task.score.objectives."
             raise DataError(
                 f"task.data: {told}\n{advice} docs/scoring.md says what each scorer takes."
             )

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sgdflow.executor.fields import nested
 from sgdflow.executor.functions import Function
 from sgdflow.executor.graph import (
     Computed,
@@ -72,7 +73,8 @@ class PromptForward:
             name
             for group, names in groups
             for name in names
-            if not said & {name, group} and (group == "predecessors" or "node" not in said)
+            if not said & {name.partition(".")[0], group}
+            and (group == "predecessors" or "node" not in said)
         ]
 
     def frame(self, node: View, operands: Operands) -> str:
@@ -83,7 +85,7 @@ class PromptForward:
     def _variables(self, node: View, operands: Operands) -> Mapping[str, Any]:
         """Return what a forward template may use; operands also stand under their own names."""
         return {
-            **operands.all(),
+            **nested(operands.all()),
             "node": node,
             "system": self.system,
             "predecessors": shown(operands.predecessors),

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from math import fsum
 from numbers import Real
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -16,7 +15,6 @@ from sgdflow.errors import NodeFailed, ReplyError, ScoringFailed, listed, shortl
 from sgdflow.executor.functions import Function
 from sgdflow.executor.loss import ANSWERED, Reading
 from sgdflow.executor.samples import ANYTHING
-from sgdflow.executor.walk import together
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Ask, Call
 
@@ -237,59 +235,3 @@ class Judge(ReadsPlainly):
             example = Example("", dict.fromkeys(inputs, "..."), target)
             sample = self.variables(example, values, ANYTHING)
             yield from self.ask.problems(sample, "the judge", NAMES)
-
-
-@dataclass(frozen=True, slots=True)
-class Objective:
-    """One of several scores, and how much it counts."""
-
-    scorer: Scorer
-    weight: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Weighted(ReadsPlainly):
-    """Several scorers, whose weighted mean is the score; each says in the feedback how it came."""
-
-    parts: Mapping[str, Objective]
-    errors: Errors = "stop"
-
-    @property
-    def needs_target(self) -> bool:
-        """Return whether one of them does."""
-        return any(one.scorer.needs_target for one in self.parts.values())
-
-    async def __call__(
-        self, example: Example, values: Mapping[str, Any], output: Any, llm: LLM
-    ) -> Verdict:
-        """Return the weighted mean, with what each of them says."""
-        verdicts = await together(
-            self._part(name, example, values, output, llm) for name in self.parts
-        )
-        weights = [one.weight for one in self.parts.values()]
-        total = fsum(w * said.score for w, said in zip(weights, verdicts, strict=True))
-        told = [
-            f"{name} scores {said.score:.3g} of 1" + (f": {said.feedback}" if said.feedback else "")
-            for name, said in zip(self.parts, verdicts, strict=True)
-        ]
-        calls = tuple(call for said in verdicts for call in said.calls)
-        return Verdict(min(1.0, total / fsum(weights)), "\n".join(told), calls)
-
-    async def _part(
-        self, name: str, example: Example, values: Mapping[str, Any], output: Any, llm: LLM
-    ) -> Verdict:
-        try:
-            return await self.parts[name].scorer(example, values, output, llm)
-        except NodeFailed as error:
-            raise NodeFailed(f"{name}: {error}", error.calls, error.kind) from error
-        except ScoringFailed as error:
-            raise ScoringFailed(f"{name}: {error}") from error
-
-    def judges(self) -> Sequence[Judge]:
-        """Return those of all parts."""
-        return tuple(judge for one in self.parts.values() for judge in one.scorer.judges())
-
-    def problems(self, inputs: Sequence[str], nodes: Sequence[str]) -> Iterator[str]:
-        """Yield what would go wrong with one of them."""
-        for name, one in self.parts.items():
-            yield from (f"{name}: {told}" for told in one.scorer.problems(inputs, nodes))

@@ -12,6 +12,7 @@ from sgdflow.descent import Descent, Scores, Step
 from sgdflow.descent.method import Method, Problem
 from sgdflow.executor.backward_functions import CallableBackward
 from sgdflow.executor.evaluation import Evaluation
+from sgdflow.executor.fields import FieldForward
 from sgdflow.executor.forward import CallableForward
 from sgdflow.executor.functions import Function
 from sgdflow.executor.gradients import collect
@@ -146,12 +147,13 @@ class _AnyReply(ReplyFormat):
         share = len(text) // (len(names) or 1) // 4
         if self.longest is not None:
             share = min(share, self.longest // 4)
-        return {name: made_up(_digest(name, text), max(share, 4)) for name in names or [""]}
+        made = {name: made_up(_digest(name, text), max(share, 4)) for name in names or [""]}
+        return {"": Anything(made[""])} if self.schema is not None else made
 
 
 def _pretended(thing: Any) -> Any:
     """Return a part of a method or node that takes any reply."""
-    if isinstance(thing, CallableForward):
+    if isinstance(thing, CallableForward | FieldForward):
         return _OwnForward()
     if isinstance(thing, CallableBackward):
         return _OwnBackward(thing)
@@ -190,6 +192,7 @@ def _any(declared: ReplyFormat, longest: int | None) -> _AnyReply:
         declared.tag,
         declared.partial,
         reasoning=declared.reasoning,
+        schema=declared.schema,
         longest=longest,
     )
 

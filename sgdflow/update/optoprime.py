@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from sgdflow.errors import NodeFailed
+from sgdflow.executor.fields import FieldForward
 from sgdflow.executor.forward import CallableForward
 from sgdflow.executor.gradients import LOSS, Gradient
 from sgdflow.executor.graph import Graph, Node, Parameters, View
@@ -153,7 +154,12 @@ class Whole:
 
 
 def _line(node: Node) -> Line:
-    code = node.forward.function.name if isinstance(node.forward, CallableForward) else ""
+    code = ""
+    match node.forward:
+        case CallableForward(function):
+            code = function.name
+        case FieldForward(field):
+            code = field
     return Line(node.name, node.predecessors, tuple(node.parameters.values()), code)
 
 

@@ -15,7 +15,8 @@ from sgdflow.config.prepare import Prepared, prepare
 from sgdflow.data import Example
 from sgdflow.errors import CallFailed, NodeFailed, NothingAnswered, ScoringFailed
 from sgdflow.executor.functions import Function
-from sgdflow.executor.scores import UNJUDGED, Judge, Objective, Score, Verdict, Weighted
+from sgdflow.executor.objectives import Objective, Weighted
+from sgdflow.executor.scores import UNJUDGED, Judge, Score, Verdict
 from sgdflow.llm import Message
 from sgdflow.llm.scripted import Said, ScriptedLLM
 from sgdflow.plan.estimate import step_estimate
