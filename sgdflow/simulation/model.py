@@ -45,7 +45,8 @@ def answer(worlds: Sequence[World], messages: Sequence[Message], seed: int = 0) 
     for world in worlds:
         texts = _said(world, prompt)
         if texts is not None:
-            return asked.write(texts)
+            given = " ".join(prompt.variables.values()) if isinstance(prompt, Work) else ""
+            return asked.write(texts, given)
     return asked.write(_at_a_loss(prompt, asked.names))
 
 
