@@ -52,7 +52,7 @@ def prepare(
     graph, names, method, start = _built(config, prompts, problems)
     problems.extend(iter(_role_problems(config)))
     if environ is not None and config.llm.store.mode != "replay":
-        problems.extend(iter(check_keys(models, environ)))
+        problems.extend(iter(check_keys(_needed(config, models), environ)))
     data = build_task(config.task, config.seed, config.graph, prompts, problems)
     if data is not None and method is not None:
         problems.extend(enough.problems(method, data.splits))
@@ -65,7 +65,7 @@ def prepare(
         method,
         Problem(graph, data.score, data.splits, names, config.seed, first_of(config)),
         start,
-        build_calling(models, config.llm, config.seed),
+        build_calling(_needed(config, models), config.llm, config.seed),
         frozenset({*_asked(config).values()}),
         (*data.notices, *_unshown(graph)),
     )
@@ -190,6 +190,14 @@ def _asked(config: schema.Config) -> Mapping[str, str]:
             roles[f"method.{part}.role"] = role
     judges = score_schema.judges(config.task.score)
     return {**roles, **{f"{where}.role": judge.role for where, judge in judges.items()}}
+
+
+def _needed(config: schema.Config, models: Mapping[str, ModelSpec]) -> Mapping[str, ModelSpec]:
+    """Return the models of roles that are asked; an update rule of one's own may ask any."""
+    if isinstance(config.method.update, schema.Target):
+        return models
+    asked = {*_asked(config).values()}
+    return {role: model for role, model in models.items() if role in asked}
 
 
 def _has_graphs_role(forward: object) -> bool:
