@@ -11,13 +11,15 @@ from sgdflow.config.graph_fields import with_fields
 from sgdflow.config.methods import build_method, named, optimised
 from sgdflow.config.problems import Problems, ask, build_backward
 from sgdflow.config.targets import resolve
-from sgdflow.errors import ConfigError, did_you_mean, listed
+from sgdflow.errors import ConfigError, ReplyError, did_you_mean, listed
 from sgdflow.executor.backward_functions import PassThrough
+from sgdflow.executor.constraints import Constraints
 from sgdflow.executor.fields import FieldForward
 from sgdflow.executor.forward import CallableForward, PromptForward
 from sgdflow.executor.functions import Function
 from sgdflow.executor.graph import BackwardFunction, ForwardFunction, Graph, Node, Parameter
 from sgdflow.prompting.templates import Prompts
+from sgdflow.update.constraints import check
 
 __all__ = ["Problems", "build_graph", "build_method", "expand_graph", "named", "optimised"]
 
@@ -116,16 +118,14 @@ def _parameters(conf: schema.GraphConf, problems: Problems) -> Mapping[str, Para
             problems.extend(iter([told]))
         if parameter.shared is not None:
             problems.extend(iter([f"graph.parameters.{name}: needs a value of its own."]))
-        found[name] = Parameter(name, parameter.value, parameter.frozen)
+        found[name] = _parameter(name, parameter, f"graph.parameters.{name}", problems)
     used = set()
     for node, node_conf in conf.nodes.items():
         for local, declared in node_conf.parameters.items():
             parameter = _declared(declared)
             where = f"graph.nodes.{node}.parameters.{local}"
             if parameter.shared is None:
-                found[f"{node}.{local}"] = Parameter(
-                    f"{node}.{local}", parameter.value, parameter.frozen
-                )
+                found[f"{node}.{local}"] = _parameter(f"{node}.{local}", parameter, where, problems)
             elif parameter.shared not in conf.parameters:
                 problems.extend(
                     iter(
@@ -144,6 +144,19 @@ def _parameters(conf: schema.GraphConf, problems: Problems) -> Mapping[str, Para
         for name in unused
     )
     return found
+
+
+def _parameter(name: str, conf: schema.ParameterConf, where: str, problems: Problems) -> Parameter:
+    """Return a parameter; its own text has to keep to what is declared of it."""
+    constraints = Constraints(**{key: getattr(conf, key) for key in schema.CONSTRAINTS})
+    if conf.shared is None:
+        try:
+            check(constraints, str(conf.value), str(conf.value))
+        except ReplyError as error:
+            problems.extend(
+                iter([f"{where}: its own text breaks what is declared of it: {error}."])
+            )
+    return Parameter(name, conf.value, conf.frozen, constraints)
 
 
 def _declared(value: Any) -> schema.ParameterConf:

@@ -42,6 +42,10 @@ __all__ = [
 ]
 
 
+CONSTRAINTS = frozenset({"about", "max_characters", "keep", "avoid", "placeholders", "leak"})
+"""What may be declared of a parameter's texts."""
+
+
 class ParameterConf(Conf):
     """A parameter with more to say than its value."""
 
@@ -50,11 +54,27 @@ class ParameterConf(Conf):
     """Name of one of graph.parameters, instead of a value."""
     frozen: bool = False
     """Not optimised."""
+    about: str = ""
+    """What the text is for, in words for whoever writes it anew."""
+    max_characters: Count | None = None
+    keep: tuple[Text, ...] = ()
+    """What every text has to hold, letter by letter."""
+    avoid: tuple[Text, ...] = ()
+    """What no text may hold, in any case of letters."""
+    placeholders: tuple[Text, ...] = ()
+    """Names that every text has to hold in braces."""
+    leak: Annotated[int, Field(ge=2)] | None = None
+    """So many words in a row of a training example may not stand in a new text; null: any may."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
         if (self.value is None) == (self.shared is None):
             raise ValueError("needs either a value or shared: NAME")
+        ruled = sorted(self.model_fields_set & CONSTRAINTS)
+        if ruled and self.shared is not None:
+            raise ValueError(f"is shared; declare {ruled[0]} of graph.parameters.{self.shared}")
+        if ruled and not isinstance(self.value, str):
+            raise ValueError(f"is a number, of which {ruled[0]} means nothing")
         return self
 
 

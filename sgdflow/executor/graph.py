@@ -10,6 +10,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any, Protocol
 
 from sgdflow.errors import GraphError, did_you_mean, listed
+from sgdflow.executor.constraints import Constraints
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Call
 
@@ -118,6 +119,7 @@ class Parameter:
     name: str
     initial: Any
     frozen: bool = False
+    constraints: Constraints = field(default_factory=Constraints)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from sgdflow.descent import Descent, Scores, Step
 from sgdflow.descent.method import Method, Problem
 from sgdflow.executor.backward_functions import CallableBackward
+from sgdflow.executor.constraints import Constraints
 from sgdflow.executor.evaluation import Evaluation
 from sgdflow.executor.fields import FieldForward
 from sgdflow.executor.forward import CallableForward
@@ -178,7 +179,10 @@ def _pretended_graph(graph: Graph) -> Graph:
     def node(real: Node) -> Node:
         return replace(real, forward=_pretended(real.forward), backward=_pretended(real.backward))
 
-    return replace(graph, nodes={name: node(real) for name, real in graph.nodes.items()})
+    # Made-up texts keep to nothing.
+    free = {name: replace(one, constraints=Constraints()) for name, one in graph.parameters.items()}
+    nodes = {name: node(real) for name, real in graph.nodes.items()}
+    return replace(graph, nodes=nodes, parameters=free)
 
 
 def _differentiation(method: Method) -> Any:

@@ -17,6 +17,7 @@ from sgdflow.prompting.ask import Ask
 from sgdflow.prompting.dressing import unfenced_like
 from sgdflow.prompting.values import shown
 from sgdflow.update.checks import Check, check_length, no_check
+from sgdflow.update.constraints import check_new, told
 from sgdflow.update.evidence import Item, Learned
 from sgdflow.update.prompt_views import not_texts, score_words, verdict_words
 from sgdflow.update.rule import Past, Proposal, Situation, StepCalls
@@ -144,12 +145,16 @@ class Whole:
             "parameters": {name: parameters[name] for name in names},
             "fixed": {n: v for n, v in parameters.items() if n not in names},
             "members": _members(graph, parameters),
+            "rules": {
+                name: rules for name in names if (rules := told(graph.parameters[name].constraints))
+            },
             "max_characters": self.max_characters,
         }
 
     def _accept(self, situation: Situation, work: Sequence[Item], texts: Mapping[str, str]) -> None:
         for name, text in texts.items():
             check_length(text, self.max_characters)
+            check_new(name, text, situation)
             self.check(text, str(situation.parameters[name]), work)
 
 
