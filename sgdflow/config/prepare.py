@@ -193,11 +193,14 @@ def _asked(config: schema.Config) -> Mapping[str, str]:
 
 
 def _needed(config: schema.Config, models: Mapping[str, ModelSpec]) -> Mapping[str, ModelSpec]:
-    """Return the models of roles that are asked; an update rule of one's own may ask any."""
-    if isinstance(config.method.update, schema.Target):
+    """Return the models without a judge where nothing is judged: it needs no key.
+
+    An update rule of one's own may ask anybody.
+    """
+    judge = score_schema.JudgeConf.model_fields["role"].default
+    if judge in _asked(config).values() or isinstance(config.method.update, schema.Target):
         return models
-    asked = {*_asked(config).values()}
-    return {role: model for role, model in models.items() if role in asked}
+    return {role: model for role, model in models.items() if role != judge}
 
 
 def _has_graphs_role(forward: object) -> bool:
