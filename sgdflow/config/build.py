@@ -16,8 +16,9 @@ from sgdflow.executor.backward_functions import PassThrough
 from sgdflow.executor.constraints import Constraints
 from sgdflow.executor.fields import FieldForward
 from sgdflow.executor.forward import CallableForward, PromptForward
-from sgdflow.executor.functions import Function
+from sgdflow.executor.functions import Bounded, Function
 from sgdflow.executor.graph import BackwardFunction, ForwardFunction, Graph, Node, Parameter
+from sgdflow.executor.voting import Vote
 from sgdflow.prompting.templates import Prompts
 from sgdflow.update.constraints import check
 
@@ -173,7 +174,7 @@ def _node(
     backward: BackwardFunction | None = None
     with problems.collected():
         if isinstance(conf.forward, schema.Target):
-            forward = CallableForward(resolve(conf.forward, f"{where}.forward"))
+            forward = CallableForward(_bounded(conf, resolve(conf.forward, f"{where}.forward")))
             backward = PassThrough(prompts)
         elif isinstance(conf.forward, schema.FieldConf):
             forward = FieldForward(conf.forward.field, conf.forward.optional)
@@ -190,8 +191,16 @@ def _node(
     return Node(name, tuple(conf.predecessors), names, forward, backward)
 
 
+def _bounded(conf: schema.NodeConf, function: Function) -> Function:
+    """Return a function with the bounds that a node declares for it."""
+    if conf.timeout is None and not conf.retries:
+        return function
+    return Bounded(function.call, function.name, function.constants, conf.timeout, conf.retries)
+
+
 def _asking(conf: schema.Forward, prompts: Prompts) -> PromptForward:
-    return PromptForward(ask(conf, prompts), conf.system, conf.about)
+    said = ask(conf, prompts), conf.system, conf.about
+    return PromptForward(*said) if conf.samples == 1 else Vote(*said, conf.samples)
 
 
 def merged(base: schema.Forward, own: schema.Forward) -> schema.Forward:

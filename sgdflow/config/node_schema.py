@@ -41,6 +41,8 @@ class Forward(Exchange):
     about: str = ""
     """What writers are told of the model, such as "a small model (1.5B)"."""
     reply: NodeReply = NodeReply()
+    samples: Annotated[int, Field(ge=1, le=100)] = 1
+    """Replies to the same prompt, of which the most frequent counts."""
 
 
 class FieldConf(Conf):

@@ -17,6 +17,7 @@ from sgdflow.descent.method import Method, Problem
 from sgdflow.errors import ConfigError, did_you_mean, listed
 from sgdflow.executor.forward import PromptForward
 from sgdflow.executor.graph import Graph, Parameters
+from sgdflow.executor.voting import Vote
 from sgdflow.llm.calling import Calling
 from sgdflow.llm.models import ModelSpec, check_keys
 from sgdflow.prompting.templates import Prompts
@@ -67,7 +68,7 @@ def prepare(
         start,
         build_calling(_needed(config, models), config.llm, config.seed),
         frozenset({*_asked(config).values()}),
-        (*data.notices, *_unshown(graph)),
+        (*data.notices, *_unshown(graph), *_alike(graph, models)),
     )
 
 
@@ -81,6 +82,18 @@ def _unshown(graph: Graph) -> Iterator[Notice]:
         yield Notice(
             f"prompts/{prompt} never shows {names}, of graph.nodes: {listed(given)}.", unsure=True
         )
+
+
+def _alike(graph: Graph, models: Mapping[str, ModelSpec]) -> Iterator[Notice]:
+    """Yield which nodes vote among replies that will hardly differ."""
+    for node in graph.nodes.values():
+        if isinstance(node.forward, Vote) and models[node.forward.ask.role].deterministic:
+            role = node.forward.ask.role
+            yield Notice(
+                f"graph.nodes.{node.name}.forward.samples: {node.forward.samples} replies at "
+                f"temperature 0 hardly differ (llm.models.{role}.parameters.temperature).",
+                unsure=True,
+            )
 
 
 def _built(

@@ -96,6 +96,20 @@ class NodeConf(Conf):
     """A callable, a field of the predecessor, or what differs from graph.forward."""
     backward: AnyBackward | None = None
     """A callable or a prompt, instead of the method's; null: the method's."""
+    timeout: Annotated[float, Field(gt=0)] | None = None
+    """Seconds that a callable may take; null: any."""
+    retries: Annotated[int, Field(ge=0)] = 0
+    """How often a callable that fails is called again."""
+
+    @model_validator(mode="after")
+    def _bounds_of_code(self) -> Self:
+        set_ = sorted({"timeout", "retries"} & self.model_fields_set)
+        if set_ and not isinstance(self.forward, Target):
+            raise ValueError(
+                f"{set_[0]} is that of a Python callable (forward._target_); calls of models have "
+                f"llm.limits.{set_[0]}"
+            )
+        return self
 
 
 class GraphConf(Conf):

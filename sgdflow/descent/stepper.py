@@ -116,7 +116,8 @@ class Stepper:
             return Gating(calls)
         graph = self._problem.graph
         reached = graph.reach(proposal.changes)
-        nodes = sum(isinstance(graph.nodes[name].forward, PromptForward) for name in reached)
+        forwards = [graph.nodes[name].forward for name in reached]
+        nodes = sum(one.requests for one in forwards if isinstance(one, PromptForward))
         total, evaluated = len(trial.current.outcomes), len(trial.seen.outcomes)
         return Gating(calls, total, evaluated, trial.spared * nodes)
 

@@ -57,8 +57,18 @@ class PromptForward:
 
     async def forward(self, node: View, operands: Operands, llm: LLM) -> Computed:
         """Return the model's output."""
-        answered = await self.ask.send(llm, node.name, self._variables(node, operands))
+        return await self.sampled(node, operands, llm, 0)
+
+    async def sampled(self, node: View, operands: Operands, llm: LLM, sample: int) -> Computed:
+        """Return one of several outputs that the model may give."""
+        variables = self._variables(node, operands)
+        answered = await self.ask.send(llm, node.name, variables, sample=sample)
         return Computed(answered.texts[""], (answered.call,))
+
+    @property
+    def requests(self) -> int:
+        """Return how many calls a value takes."""
+        return 1
 
     def problems(self, node: Node) -> Iterator[str]:
         """Yield what is wrong with the template for this node."""
