@@ -515,7 +515,7 @@ def test_what_ends_a_run_ends_it_also_in_a_users_rule(error: type[LLMError]) -> 
         (("method=copro", "+method.pool.keep=2"), "the rule search chooses among texts itself"),
         (("method=optoprime", "method.update.reply.partial=false"), ""),
         (("method=optoprime", "method.update.reply.format=tagged"), "cannot carry"),
-        (("method=textgrad", "method.loss.role=judge"), "method.loss.role: llm.models has no"),
+        (("method=textgrad", "method.loss.role=jury"), "method.loss.role: llm.models has no"),
         (("method=copro", "method.update.breadth=0"), "method.update.breadth"),
         (
             ("+method.update.critique.role=reader",),
