@@ -14,7 +14,7 @@ from sgdflow.config.problems import Problems
 from sgdflow.config.remedies import first_of
 from sgdflow.config.task import Notice, build_task
 from sgdflow.descent.method import Method, Problem
-from sgdflow.errors import ConfigError, did_you_mean, listed
+from sgdflow.errors import ConfigError, did_you_mean, listed, plural
 from sgdflow.executor.forward import PromptForward
 from sgdflow.executor.graph import Graph, Parameters
 from sgdflow.executor.voting import Vote
@@ -88,9 +88,9 @@ def _alike(graph: Graph, models: Mapping[str, ModelSpec]) -> Iterator[Notice]:
     """Yield which nodes vote among replies that will hardly differ."""
     for node in graph.nodes.values():
         if isinstance(node.forward, Vote) and models[node.forward.ask.role].deterministic:
-            role = node.forward.ask.role
+            role, replies = node.forward.ask.role, plural(node.forward.samples, "reply")
             yield Notice(
-                f"graph.nodes.{node.name}.forward.samples: {node.forward.samples} replies at "
+                f"graph.nodes.{node.name}.forward.samples: {replies} at "
                 f"temperature 0 hardly differ (llm.models.{role}.parameters.temperature).",
                 unsure=True,
             )
