@@ -15,7 +15,8 @@ from sgdflow.descent.method import Method, Problem, Sample, Stop
 from sgdflow.executor.forward import CallableForward
 from sgdflow.executor.functions import Function
 from sgdflow.executor.graph import Graph, Node, Parameter
-from sgdflow.executor.loss import CallableLoss, Score
+from sgdflow.executor.loss import CallableLoss
+from sgdflow.executor.scores import Score
 from sgdflow.llm import LLM
 from sgdflow.llm.scripted import ScriptedLLM
 from sgdflow.update import CallableUpdate, Gate, Proposal, Situation

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 
 from sgdflow.config import schema
 from sgdflow.executor.backward_functions import PassThrough
+from sgdflow.executor.fields import FieldForward
 from sgdflow.executor.forward import CallableForward, PromptForward
 from sgdflow.executor.graph import Graph, Node, Parameters
 
@@ -38,7 +39,7 @@ def as_mermaid(graph: Graph, optimised: Collection[str]) -> str:
     lines = ["flowchart LR"]
     lines += [f"  {ids[name]}([{_label(name)}])" for name in graph.inputs]
     for name, node in graph.nodes.items():
-        label, code = _label(name), isinstance(node.forward, CallableForward)
+        label, code = _label(name), not isinstance(node.forward, PromptForward)
         lines.append(f"  {ids[name]}[[{label}]]" if code else f"  {ids[name]}[{label}]")
     for name, node in graph.nodes.items():
         lines += [f"  {ids[predecessor]} --> {ids[name]}" for predecessor in node.predecessors]
@@ -57,7 +58,7 @@ def _ids(names: Collection[str]) -> dict[str, str]:
     """Return an id for each variable: its name, changed where that is a word of Mermaid's."""
     ids: dict[str, str] = {}
     for name in names:
-        one = name
+        one = name.replace(".", "_")
         while one.lower() in _WORDS or (one != name and one in names):
             one += "_"
         ids[name] = one
@@ -74,6 +75,8 @@ def _forward(node: Node) -> str:
             return f"prompts/{ask.prompt}, model {ask.role}, reply {ask.reply.format}"
         case CallableForward(function):
             return f"python {function.name}"
+        case FieldForward(field):
+            return f"the field {field}"
     return type(node.forward).__name__
 
 

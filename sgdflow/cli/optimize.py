@@ -126,9 +126,15 @@ def run_evaluate(raw: Mapping[str, Any]) -> float | None:
         async def job(llm: Metered, watch: Watch) -> dict[str, Any]:
             return await evaluated(prepared, raw, llm, tracker, folder, watch, clean)
 
-        record = _run(prepared, folder, job, forward_roles(prepared.problem.graph).values())
+        record = _run(prepared, folder, job, _scoring_roles(prepared))
     sys.stdout.write(f"{path}\n")
     return float(record["score"]["mean"])
+
+
+def _scoring_roles(prepared: Prepared) -> Collection[str]:
+    """Return the roles that scores take, without a method."""
+    judges = (judge.ask.role for judge in prepared.problem.score.judges())
+    return {*forward_roles(prepared.problem.graph).values(), *judges}
 
 
 def _clean(prepared: Prepared) -> Callable[[Any], Any]:

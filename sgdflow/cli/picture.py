@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from sgdflow.errors import ConfigError
-from sgdflow.executor.forward import CallableForward
+from sgdflow.executor.forward import PromptForward
 from sgdflow.executor.graph import Graph, Parameters
 from sgdflow.report.drawing import Mark, standalone
 
@@ -47,7 +47,7 @@ def _marks(graph: Graph, parameters: Parameters, optimised: Collection[str]) -> 
     marks = {name: Mark("input") for name in graph.inputs}
     for name, node in graph.nodes.items():
         learning = any(parameter in optimised for parameter in node.parameters.values())
-        code = isinstance(node.forward, CallableForward)
+        code = not isinstance(node.forward, PromptForward)
         marks[name] = Mark(
             "code" if code else "node",
             note="optimised" if learning else "code" if code else "fixed",

@@ -7,15 +7,20 @@ from dataclasses import replace
 from typing import Any
 
 from sgdflow.config import schema
+from sgdflow.config.graph_fields import with_fields
 from sgdflow.config.methods import build_method, named, optimised
 from sgdflow.config.problems import Problems, ask, build_backward
 from sgdflow.config.targets import resolve
-from sgdflow.errors import ConfigError, did_you_mean, listed
+from sgdflow.errors import ConfigError, ReplyError, did_you_mean, listed
 from sgdflow.executor.backward_functions import PassThrough
+from sgdflow.executor.constraints import Constraints
+from sgdflow.executor.fields import FieldForward
 from sgdflow.executor.forward import CallableForward, PromptForward
-from sgdflow.executor.functions import Function
+from sgdflow.executor.functions import Bounded, Function
 from sgdflow.executor.graph import BackwardFunction, ForwardFunction, Graph, Node, Parameter
+from sgdflow.executor.voting import Vote
 from sgdflow.prompting.templates import Prompts
+from sgdflow.update.constraints import check
 
 __all__ = ["Problems", "build_graph", "build_method", "expand_graph", "named", "optimised"]
 
@@ -40,7 +45,7 @@ def expand_graph(raw: object) -> schema.GraphConf:
             raise ConfigError(f"graph: {function.name} returned {found}, not a mapping.")
         raw = _overlaid(raw, overlay)
     conf: schema.GraphConf = schema.validate(schema.GraphConf, raw, "graph")
-    return conf
+    return with_fields(conf)
 
 
 def _parted(function: Function) -> tuple[Function, Mapping[str, Any]]:
@@ -114,16 +119,14 @@ def _parameters(conf: schema.GraphConf, problems: Problems) -> Mapping[str, Para
             problems.extend(iter([told]))
         if parameter.shared is not None:
             problems.extend(iter([f"graph.parameters.{name}: needs a value of its own."]))
-        found[name] = Parameter(name, parameter.value, parameter.frozen)
+        found[name] = _parameter(name, parameter, f"graph.parameters.{name}", problems)
     used = set()
     for node, node_conf in conf.nodes.items():
         for local, declared in node_conf.parameters.items():
             parameter = _declared(declared)
             where = f"graph.nodes.{node}.parameters.{local}"
             if parameter.shared is None:
-                found[f"{node}.{local}"] = Parameter(
-                    f"{node}.{local}", parameter.value, parameter.frozen
-                )
+                found[f"{node}.{local}"] = _parameter(f"{node}.{local}", parameter, where, problems)
             elif parameter.shared not in conf.parameters:
                 problems.extend(
                     iter(
@@ -144,6 +147,19 @@ def _parameters(conf: schema.GraphConf, problems: Problems) -> Mapping[str, Para
     return found
 
 
+def _parameter(name: str, conf: schema.ParameterConf, where: str, problems: Problems) -> Parameter:
+    """Return a parameter; its own text has to keep to what is declared of it."""
+    constraints = Constraints(**{key: getattr(conf, key) for key in schema.CONSTRAINTS})
+    if conf.shared is None:
+        try:
+            check(constraints, str(conf.value), str(conf.value))
+        except ReplyError as error:
+            problems.extend(
+                iter([f"{where}: its own text breaks what is declared of it: {error}."])
+            )
+    return Parameter(name, conf.value, conf.frozen, constraints)
+
+
 def _declared(value: Any) -> schema.ParameterConf:
     if isinstance(value, schema.ParameterConf):
         return value
@@ -158,10 +174,13 @@ def _node(
     backward: BackwardFunction | None = None
     with problems.collected():
         if isinstance(conf.forward, schema.Target):
-            forward = CallableForward(resolve(conf.forward, f"{where}.forward"))
+            forward = CallableForward(_bounded(conf, resolve(conf.forward, f"{where}.forward")))
             backward = PassThrough(prompts)
+        elif isinstance(conf.forward, schema.FieldConf):
+            forward = FieldForward(conf.forward.field, conf.forward.optional)
+            backward = PassThrough(prompts, "backward/field.jinja")
         elif conf.forward is not None:
-            forward = _asking(_merged(graph.forward, conf.forward), prompts)
+            forward = _asking(merged(graph.forward, conf.forward), prompts)
     with problems.collected():
         if conf.backward is not None:
             backward = build_backward(conf.backward, prompts, f"{where}.backward")
@@ -172,11 +191,19 @@ def _node(
     return Node(name, tuple(conf.predecessors), names, forward, backward)
 
 
+def _bounded(conf: schema.NodeConf, function: Function) -> Function:
+    """Return a function with the bounds that a node declares for it."""
+    if conf.timeout is None and not conf.retries:
+        return function
+    return Bounded(function.call, function.name, function.constants, conf.timeout, conf.retries)
+
+
 def _asking(conf: schema.Forward, prompts: Prompts) -> PromptForward:
-    return PromptForward(ask(conf, prompts), conf.system, conf.about)
+    said = ask(conf, prompts), conf.system, conf.about
+    return PromptForward(*said) if conf.samples == 1 else Vote(*said, conf.samples)
 
 
-def _merged(base: schema.Forward, own: schema.Forward) -> schema.Forward:
+def merged(base: schema.Forward, own: schema.Forward) -> schema.Forward:
     """Return the graph's exchange with what the node says differently."""
     said = {name: getattr(own, name) for name in own.model_fields_set}
     if "reply" in said:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sgdflow.config import method_schema as schema
 from sgdflow.config.fields import Target
-from sgdflow.config.problems import Problems, ask, build_backward
+from sgdflow.config.problems import Problems, ask, build_backward, reply_format
 from sgdflow.config.targets import resolve
 from sgdflow.descent.budget import Budget
 from sgdflow.descent.confirm import Confirm
@@ -22,7 +22,6 @@ from sgdflow.executor.intervention import Verification
 from sgdflow.executor.loss import AskedLoss, CallableLoss, Loss, PromptLoss
 from sgdflow.llm.allowance import Allowance
 from sgdflow.prompting.ask import Ask
-from sgdflow.prompting.replies import ReplyFormat
 from sgdflow.prompting.templates import Prompts
 from sgdflow.update import CallableUpdate, Gate, Rewrite, Search, Select, UpdateRule, Whole
 from sgdflow.update import evidence as items
@@ -229,8 +228,7 @@ def _loss(conf: Target | schema.Loss, prompts: Prompts) -> Loss:
         return CallableLoss(resolve(conf, "method.loss"))
     if conf.role is None:
         return PromptLoss(prompts, conf.prompt)
-    reply = ReplyFormat(**conf.reply.model_dump())
-    return AskedLoss(Ask(prompts, conf.prompt, conf.role, reply, conf.attempts))
+    return AskedLoss(Ask(prompts, conf.prompt, conf.role, reply_format(conf.reply), conf.attempts))
 
 
 def _aggregation(

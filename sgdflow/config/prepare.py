@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sgdflow.config import documents, enough, schema
+from sgdflow.config import documents, enough, schema, score_schema
 from sgdflow.config.build import build_graph, build_method, expand_graph, optimised
 from sgdflow.config.models import build_calling, build_models
 from sgdflow.config.problems import Problems
 from sgdflow.config.remedies import first_of
 from sgdflow.config.task import Notice, build_task
 from sgdflow.descent.method import Method, Problem
-from sgdflow.errors import ConfigError, did_you_mean, listed
+from sgdflow.errors import ConfigError, did_you_mean, listed, plural
 from sgdflow.executor.forward import PromptForward
 from sgdflow.executor.graph import Graph, Parameters
+from sgdflow.executor.voting import Vote
 from sgdflow.llm.calling import Calling
 from sgdflow.llm.models import ModelSpec, check_keys
 from sgdflow.prompting.templates import Prompts
@@ -52,8 +53,8 @@ def prepare(
     graph, names, method, start = _built(config, prompts, problems)
     problems.extend(iter(_role_problems(config)))
     if environ is not None and config.llm.store.mode != "replay":
-        problems.extend(iter(check_keys(models, environ)))
-    data = build_task(config.task, config.seed, config.graph.inputs, problems)
+        problems.extend(iter(check_keys(_needed(config, models), environ)))
+    data = build_task(config.task, config.seed, config.graph, prompts, problems)
     if data is not None and method is not None:
         problems.extend(enough.problems(method, data.splits))
     problems.check()
@@ -65,9 +66,9 @@ def prepare(
         method,
         Problem(graph, data.score, data.splits, names, config.seed, first_of(config)),
         start,
-        build_calling(models, config.llm, config.seed),
+        build_calling(_needed(config, models), config.llm, config.seed),
         frozenset({*_asked(config).values()}),
-        (*data.notices, *_unshown(graph)),
+        (*data.notices, *_unshown(graph), *_alike(graph, models)),
     )
 
 
@@ -81,6 +82,18 @@ def _unshown(graph: Graph) -> Iterator[Notice]:
         yield Notice(
             f"prompts/{prompt} never shows {names}, of graph.nodes: {listed(given)}.", unsure=True
         )
+
+
+def _alike(graph: Graph, models: Mapping[str, ModelSpec]) -> Iterator[Notice]:
+    """Yield which nodes vote among replies that will hardly differ."""
+    for node in graph.nodes.values():
+        if isinstance(node.forward, Vote) and models[node.forward.ask.role].deterministic:
+            role, replies = node.forward.ask.role, plural(node.forward.samples, "reply")
+            yield Notice(
+                f"graph.nodes.{node.name}.forward.samples: {replies} at "
+                f"temperature 0 hardly differ (llm.models.{role}.parameters.temperature).",
+                unsure=True,
+            )
 
 
 def _built(
@@ -188,7 +201,19 @@ def _asked(config: schema.Config) -> Mapping[str, str]:
             found = getattr(found, key, None)
         if isinstance(role := getattr(found, "role", None), str):
             roles[f"method.{part}.role"] = role
-    return roles
+    judges = score_schema.judges(config.task.score)
+    return {**roles, **{f"{where}.role": judge.role for where, judge in judges.items()}}
+
+
+def _needed(config: schema.Config, models: Mapping[str, ModelSpec]) -> Mapping[str, ModelSpec]:
+    """Return the models without a judge where nothing is judged: it needs no key.
+
+    An update rule of one's own may ask anybody.
+    """
+    judge = score_schema.JudgeConf.model_fields["role"].default
+    if judge in _asked(config).values() or isinstance(config.method.update, schema.Target):
+        return models
+    return {role: model for role, model in models.items() if role != judge}
 
 
 def _has_graphs_role(forward: object) -> bool:

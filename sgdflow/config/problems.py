@@ -13,6 +13,7 @@ from sgdflow.executor.backward_functions import CallableBackward, PromptBackward
 from sgdflow.executor.graph import BackwardFunction
 from sgdflow.prompting.ask import Ask
 from sgdflow.prompting.replies import ReplyFormat
+from sgdflow.prompting.schemas import schema_of
 from sgdflow.prompting.templates import Prompts
 
 
@@ -42,8 +43,16 @@ class Problems:
 
 def ask(conf: schema.Exchange, prompts: Prompts) -> Ask:
     """Return a declared exchange."""
-    reply = ReplyFormat(**conf.reply.model_dump())
-    return Ask(prompts, conf.prompt, conf.role, reply, conf.attempts)
+    return Ask(prompts, conf.prompt, conf.role, reply_format(conf.reply), conf.attempts)
+
+
+def reply_format(conf: schema.Reply) -> ReplyFormat:
+    """Return the form of a reply; one with a schema is JSON."""
+    said = conf.model_dump()
+    declared = said.pop("schema_", None)
+    if declared is not None:
+        said |= {"format": "json", "schema": schema_of(declared)}
+    return ReplyFormat(**said)
 
 
 def build_backward(

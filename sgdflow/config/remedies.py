@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sgdflow.config import schema
-from sgdflow.config.fields import Target
 from sgdflow.executor.evaluation import First
 
 _ROOM = 2048
@@ -36,6 +35,11 @@ class Remedies:
                     f"Give replies more room ({key}={limit}), ask for shorter ones, or use what "
                     f"there is ({where}.reply.truncated=keep)."
                 )
+            case "malformed" if forward.reply.schema_ is not None:
+                return (
+                    f"Ask for less ({where}.reply.schema), or another model "
+                    f"(llm.models.{forward.role}=PROVIDER/MODEL)."
+                )
             case "malformed" if forward.reply.format == "tagged" and (
                 forward.reply.untagged == "fail"
             ):
@@ -60,7 +64,7 @@ class Remedies:
     def _own(self, node: str) -> schema.Forward | None:
         """Return how a node is asked, where it says so itself."""
         conf = self.config.graph.nodes.get(node)
-        if conf is None or conf.forward is None or isinstance(conf.forward, Target):
+        if conf is None or not isinstance(conf.forward, schema.Forward):
             return None
         return conf.forward if "reply" in conf.forward.model_fields_set else None
 

@@ -18,11 +18,14 @@ from sgdflow.config.fields import (
     validate,
 )
 from sgdflow.config.method_schema import AllowanceConf, AnyBackward, Backward, Loss, MethodConf
+from sgdflow.config.node_schema import AnyForward, FieldConf, Forward
+from sgdflow.config.score_schema import AnyScore
 
 __all__ = [
     "Backward",
     "Config",
     "Exchange",
+    "FieldConf",
     "Forward",
     "GraphConf",
     "LLMConf",
@@ -39,23 +42,8 @@ __all__ = [
 ]
 
 
-class NodeReply(Reply):
-    """The form of a node's reply, which is read wherever its meaning is plain."""
-
-    untagged: Literal["whole", "last_line", "fail"] = "whole"
-    reasoning: Literal["first", "optional", "none"] = "first"
-
-
-class Forward(Exchange):
-    """The forward function of a language-model node."""
-
-    prompt: Text = "forward/node.jinja"
-    role: Text = "forward"
-    system: str = "You work carefully and do what you are asked, exactly."
-    """The system message; "": none."""
-    about: str = ""
-    """What writers are told of the model, such as "a small model (1.5B)"."""
-    reply: NodeReply = NodeReply()
+CONSTRAINTS = frozenset({"about", "max_characters", "keep", "avoid", "placeholders", "leak"})
+"""What may be declared of a parameter's texts."""
 
 
 class ParameterConf(Conf):
@@ -66,28 +54,32 @@ class ParameterConf(Conf):
     """Name of one of graph.parameters, instead of a value."""
     frozen: bool = False
     """Not optimised."""
+    about: str = ""
+    """What the text is for, in words for whoever writes it anew."""
+    max_characters: Count | None = None
+    keep: tuple[Text, ...] = ()
+    """What every text has to hold, letter by letter."""
+    avoid: tuple[Text, ...] = ()
+    """What no text may hold, in any case of letters."""
+    placeholders: tuple[Text, ...] = ()
+    """Names that every text has to hold in braces."""
+    leak: Annotated[int, Field(ge=2)] | None = None
+    """So many words in a row of a training example may not stand in a new text; null: any may."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
         if (self.value is None) == (self.shared is None):
             raise ValueError("needs either a value or shared: NAME")
+        ruled = sorted(self.model_fields_set & CONSTRAINTS)
+        if ruled and self.shared is not None:
+            raise ValueError(f"is shared; declare {ruled[0]} of graph.parameters.{self.shared}")
+        if ruled and not isinstance(self.value, str):
+            raise ValueError(f"is a number, of which {ruled[0]} means nothing")
         return self
 
 
 AnyParameter = Annotated[
     Annotated[Value, Tag("~plain")] | Annotated[ParameterConf, Tag("~mapping")],
-    Discriminator(form_of),
-]
-AnyForward = Annotated[
-    Annotated[Target, Tag("~callable")] | Annotated[Forward, Tag("~mapping")],
-    Discriminator(form_of),
-]
-
-
-AnyScore = Annotated[
-    Annotated[Text, Tag("~plain")]
-    | Annotated[Target, Tag("~callable")]
-    | Annotated[Target, Tag("~mapping")],
     Discriminator(form_of),
 ]
 
@@ -101,9 +93,23 @@ class NodeConf(Conf):
         dict[str, AnyParameter], BeforeValidator(lambda said: {} if said is None else said)
     ] = Field(default_factory=dict)
     forward: AnyForward | None = None
-    """A callable, or what differs from graph.forward."""
+    """A callable, a field of the predecessor, or what differs from graph.forward."""
     backward: AnyBackward | None = None
     """A callable or a prompt, instead of the method's; null: the method's."""
+    timeout: Annotated[float, Field(gt=0)] | None = None
+    """Seconds that a callable may take; null: any."""
+    retries: Annotated[int, Field(ge=0)] = 0
+    """How often a callable that fails is called again."""
+
+    @model_validator(mode="after")
+    def _bounds_of_code(self) -> Self:
+        set_ = sorted({"timeout", "retries"} & self.model_fields_set)
+        if set_ and not isinstance(self.forward, Target):
+            raise ValueError(
+                f"{set_[0]} is that of a Python callable (forward._target_); calls of models have "
+                f"llm.limits.{set_[0]}"
+            )
+        return self
 
 
 class GraphConf(Conf):
@@ -134,7 +140,7 @@ class Task(Conf):
     data: Target
     """Returns the examples."""
     score: AnyScore
-    """The name of a scorer, or a callable: (output, target) -> a number in [0, 1]."""
+    """The name of a scorer, a callable, a judge (rubric), or several of them (objectives)."""
     missing: Literal["refuse", "drop", "keep"] = "refuse"
     """Rows without a value: an error, left out, or used as they are."""
     errors: Literal["stop", "zero"] = "stop"

@@ -8,12 +8,14 @@ from functools import partial
 
 from sgdflow.config import schema
 from sgdflow.config.problems import Problems
+from sgdflow.config.scores import Place, build_score, fitted
 from sgdflow.config.targets import resolve
 from sgdflow.data import Pools, Splits, draw, scoring
-from sgdflow.data.checks import PARTS, Columns, checked, unusable
+from sgdflow.data.checks import PARTS, Columns, checked, of_field, unusable
 from sgdflow.errors import ConfigError, DataError, did_you_mean, listed
 from sgdflow.executor.functions import Function
-from sgdflow.executor.loss import Score
+from sgdflow.executor.scores import Scorer
+from sgdflow.prompting.templates import Prompts
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,57 +31,43 @@ class Notice:
 class TaskData:
     """Examples, and how outputs for them are scored."""
 
-    score: Score
+    score: Scorer
     splits: Splits
     notices: tuple[Notice, ...]
 
 
 def build_task(
-    task: schema.Task, seed: int, inputs: Sequence[str], problems: Problems
+    task: schema.Task, seed: int, graph: schema.GraphConf, prompts: Prompts, problems: Problems
 ) -> TaskData | None:
     """Return the data of a task, None where `problems` says why there is none.
 
     All targets are tried with the scorer, so that none is found unusable after it was paid for.
     """
-    scorer = pools = splits = None
+    scorer: Scorer | None = None
+    pools = splits = None
     notices: list[Notice] = []
     columns = _columns(task)
     with problems.collected():
-        scorer = _scorer(task.score)
+        place = Place(prompts, graph.inputs, tuple(graph.nodes), task.errors)
+        scorer = build_score(task.score, place, problems)
     with problems.collected():
-        pools, said = _pools(task, columns)
+        pools, said = _pools(task, columns, scorer is None or scorer.needs_target)
         notices += [Notice(said, unsure=True)] if said else []
     if pools is None:
         return None
     if scorer is not None:
         with problems.collected():
-            scorer, read = _fitted(scorer, pools, columns)
-            notices += read
+            taking = _Taking(pools, columns, notices)
+            scorer = fitted(scorer, taking.fit)
     with problems.collected():
         splits = draw(pools, task.splits.model_dump(), seed)
-        _check_inputs(task.name, splits, inputs)
+        _check_inputs(task.name, splits, graph.inputs)
     if scorer is None or splits is None:
         return None
-    return TaskData(Score(scorer, task.errors), splits, tuple(notices))
+    return TaskData(scorer, splits, tuple(notices))
 
 
-def _scorer(conf: str | schema.Target) -> Function:
-    """Return the scorer that is named, or the callable at the dotted path."""
-    if isinstance(conf, str):
-        if conf not in scoring.SCORERS:
-            raise ConfigError(
-                f"task.score: there is no scorer '{conf}'.{did_you_mean(conf, scoring.SCORERS)} "
-                f"There are: {listed(scoring.SCORERS)}. One of your own is named with "
-                "task.score._target_=MODULE.FUNCTION."
-            )
-        return Function(scoring.SCORERS[conf], conf)
-    found = resolve(conf, "task.score")
-    if told := [f"task.score: {problem}" for problem in found.problems("output", "target")]:
-        raise ConfigError("\n".join(told))
-    return found
-
-
-def _pools(task: schema.Task, columns: Columns) -> tuple[Pools, str]:
+def _pools(task: schema.Task, columns: Columns, targets: bool) -> tuple[Pools, str]:
     source = resolve(task.data, "task.data")
     if problems := list(source.problems()):
         raise ConfigError("\n".join(f"task.data: {problem}" for problem in problems))
@@ -88,7 +76,12 @@ def _pools(task: schema.Task, columns: Columns) -> tuple[Pools, str]:
         if not isinstance(pools, Pools):
             found = type(pools).__name__
             raise DataError(f"task.data: {source.name} returned {found}, not Pools.")
-        return checked(pools, columns, task.missing)
+        if targets and task.target is None and not _any_target(pools):
+            raise DataError(
+                "task.target: no example has a target, and task.score compares with one. Name its "
+                "column, or score without (task.score.rubric=TEXT; docs/scoring.md)."
+            )
+        return checked(pools, columns, task.missing, targets=targets)
     except ConfigError as error:
         told = str(error)
         raise DataError(told if told.startswith("task.") else f"task.data: {told}") from error
@@ -97,24 +90,46 @@ def _pools(task: schema.Task, columns: Columns) -> tuple[Pools, str]:
         raise DataError(f"task.data: {source.name} raised {reason}") from error
 
 
-def _fitted(scorer: Function, pools: Pools, columns: Columns) -> tuple[Function, Sequence[Notice]]:
-    """Return the scorer as it takes the targets of this task; raises DataError."""
-    if not any(scorer.call is one for one in scoring.SCORERS.values()):
-        return scorer, ()
-    notices: list[Notice] = []
-    targets = [example.target for part in PARTS for example in getattr(pools, part)]
-    if isinstance(scorer.call, scoring.LikeTarget | scoring.AnyOf):
-        taken = scorer.call.take(targets)
-        scorer = replace(scorer, call=taken.score)
-        advice = "; choose task.score=NAME if that is wrong (docs/scoring.md)"
-        notices.append(Notice(f"targets: {taken.said}{advice * taken.unsure}", taken.unsure))
-    tried = partial(scoring.tried, partial(scorer.call, **scorer.constants))
-    if told := unusable(pools, columns, tried):
-        advice = "task.score=any_of takes lists of acceptable answers, where one of them is enough."
-        if "] is a list" not in told:
-            advice = "Mend these rows, or choose another scorer with task.score=NAME."
-        raise DataError(f"task.data: {told}\n{advice} docs/scoring.md says what each scorer takes.")
-    return scorer, notices
+def _any_target(pools: Pools) -> bool:
+    examples = (example for part in PARTS for example in getattr(pools, part))
+    return any(example.target is not None for example in examples)
+
+
+@dataclass(frozen=True, slots=True)
+class _Taking:
+    """How the targets of a task are taken by shipped scorers, which look at all of them."""
+
+    pools: Pools
+    columns: Columns
+    notices: list[Notice]
+    """Added to where a scorer has decided something."""
+
+    def fit(self, scorer: Function, field: str | None) -> Function:
+        """Return the scorer as it takes the targets of this task, or a field; raises DataError."""
+        if not any(scorer.call is one for one in scoring.SCORERS.values()):
+            return scorer
+        pools = self.pools if field is None else of_field(self.pools, field)
+        targets = [example.target for part in PARTS for example in getattr(pools, part)]
+        if isinstance(scorer.call, scoring.LikeTarget | scoring.AnyOf):
+            taken = scorer.call.take(targets)
+            scorer = replace(scorer, call=taken.score)
+            advice = "; choose task.score=NAME if that is wrong (docs/scoring.md)"
+            said = f"targets{f' of {field}' * (field is not None)}: {taken.said}"
+            said += advice * taken.unsure
+            self.notices.append(Notice(said, taken.unsure))
+        tried = partial(scoring.tried, partial(scorer.call, **scorer.constants))
+        if told := unusable(pools, self.columns, tried):
+            advice = (
+                "task.score=any_of takes lists of acceptable answers, where one of them is enough."
+            )
+            if "] is a list" not in told:
+                advice = "Mend these rows, or choose another scorer with task.score=NAME."
+            if field is None and any(isinstance(target, Mapping) for target in targets):
+                advice = "Fields of a target are scored one by one: task.score.objectives."
+            raise DataError(
+                f"task.data: {told}\n{advice} docs/scoring.md says what each scorer takes."
+            )
+        return scorer
 
 
 def _check_inputs(name: str, splits: Splits, inputs: Sequence[str]) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Literal
 
 from sgdflow.data.examples import SPLITS, Example, Pools
-from sgdflow.errors import DataError, plural
+from sgdflow.errors import DataError, listed, plural
 
 Missing = Literal["refuse", "drop", "keep"]
 PARTS = ("shared", *SPLITS)
@@ -36,16 +36,19 @@ class Columns:
         return f"column '{self.target}'" if self.target else "the target"
 
 
-def checked(pools: Pools, columns: Columns, missing: Missing) -> tuple[Pools, str]:
+def checked(
+    pools: Pools, columns: Columns, missing: Missing, *, targets: bool = True
+) -> tuple[Pools, str]:
     """Return the examples that can be used, and in words what was done to the others.
 
     Raises DataError that names them: with `refuse` all, with `keep` those that cannot be sent.
+    Without `targets` an example needs none.
     """
     flawed = [
         (example.id, f"{example.place}: {told}", fatal)
         for part in PARTS
         for example in getattr(pools, part)
-        if (found := _flaw(example, columns)) is not None
+        if (found := _flaw(example, columns, targets)) is not None
         for told, fatal in [found]
     ]
     refused = [
@@ -64,6 +67,23 @@ def checked(pools: Pools, columns: Columns, missing: Missing) -> tuple[Pools, st
         part: tuple(one for one in getattr(pools, part) if one.id not in left) for part in PARTS
     }
     return replace(pools, **kept), f"{rows} left out (task.missing=drop): {first}"
+
+
+def of_field(pools: Pools, field: str) -> Pools:
+    """Return the examples with a field of their targets for a target; raises DataError."""
+    found: dict[str, list[Example]] = {part: [] for part in PARTS}
+    lacking: list[str] = []
+    for part in PARTS:
+        for example in getattr(pools, part):
+            target = example.target
+            if isinstance(target, Mapping) and field in target:
+                found[part].append(replace(example, target=target[field]))
+            else:
+                has = listed(map(str, target)) if isinstance(target, Mapping) else "no fields"
+                lacking.append(f"{example.place}: the target has no '{field}'. It has: {has}.")
+    if lacking:
+        raise DataError(f"task.data: {several(lacking)}")
+    return Pools(**{part: tuple(examples) for part, examples in found.items()})
 
 
 def unusable(
@@ -118,7 +138,7 @@ def unsendable(value: Any) -> str | None:
     return None
 
 
-def _flaw(example: Example, columns: Columns) -> tuple[str, bool] | None:
+def _flaw(example: Example, columns: Columns, targets: bool) -> tuple[str, bool] | None:
     """Return what is wrong with an example, and whether it can not be used at all."""
     for name, value in example.inputs.items():
         if found := unsendable(value):
@@ -129,9 +149,19 @@ def _flaw(example: Example, columns: Columns) -> tuple[str, bool] | None:
     for name, value in example.inputs.items():
         if found := absent(value):
             return f"{columns.of_input(name)} is {found}.", False
-    target = example.target
-    found = "empty" if isinstance(target, str) and not target.strip() else absent(target)
-    return (f"{columns.of_target()} is {found}.", False) if found else None
+    told = next(_absent_targets(example.target, columns), None) if targets else None
+    return (told, False) if told else None
+
+
+def _absent_targets(target: Any, columns: Columns) -> Iterator[str]:
+    """Yield what is missing of a target, which may have fields."""
+    parts = [(columns.of_target(), target)]
+    if isinstance(target, Mapping):
+        parts = [(f"field '{name}' of the target", value) for name, value in target.items()]
+    for words, value in parts:
+        found = "empty" if isinstance(value, str) and not value.strip() else absent(value)
+        if found:
+            yield f"{words} is {found}."
 
 
 _DROP = "Mend these rows, or set task.missing=drop to leave them out"

@@ -21,7 +21,7 @@ PACKED = (".gz", ".zip", ".bz2", ".xz", ".zst", ".7z", ".tar", ".tgz")
 def table(
     path: str | Mapping[str, str | None] | None,
     inputs: Mapping[str, str] | Sequence[str],
-    target: str,
+    target: str | Mapping[str, str] | Sequence[str] | None,
     id: str | None = None,
     quoting: bool = True,
     delimiter: str | None = None,
@@ -33,7 +33,8 @@ def table(
         path: A file, which is one pool to divide, or {train: FILE, validation: FILE,
             test: FILE}; validation and test may be left out, they are then cut from train.
         inputs: Column by graph input, or a list of columns named like the graph's inputs.
-        target: Column of the expected answer.
+        target: Column of the expected answer; columns, by field, of one that has several; None:
+            examples have none.
         id: Column of unique ids; None numbers the rows from 0.
         quoting: Whether quotes around .csv and .tsv fields are undone; False leaves each
             quote as a character. Values of these files are always text.
@@ -42,17 +43,18 @@ def table(
         megabytes: What a .parquet file may take once it is unpacked.
     """
     columns = input_columns(inputs)
-    _check_text(target, "task.target", "the column of the expected answer")
+    expected = _target_columns(target)
     if id is not None:
         _check_text(id, "task.id", "the column of unique ids, or null")
-    wanted = list(dict.fromkeys([*columns.values(), target, *([id] if id is not None else [])]))
+    ids = [id] if id is not None else []
+    wanted = list(dict.fromkeys([*columns.values(), *expected.values(), *ids]))
 
     def rows(file: Path) -> Iterator[Row]:
         return read(file, wanted, quoting=quoting, delimiter=delimiter, megabytes=megabytes)
 
     def examples(file: Path, prefix: str) -> tuple[Example, ...]:
         return tuple(
-            _example(row, columns, target, (id, f"{prefix}/{index}"))
+            _example(row, columns, (target, expected), (id, f"{prefix}/{index}"))
             for index, row in enumerate(rows(file))
         )
 
@@ -115,6 +117,28 @@ def input_columns(inputs: Any) -> dict[str, str]:
     return columns
 
 
+def _target_columns(target: Any) -> dict[str, str]:
+    """Return the column of each field of the targets; raises DataError."""
+    if target is None:
+        return {}
+    if isinstance(target, str):
+        return {target: target}
+    if isinstance(target, Mapping):
+        columns = {str(field): column for field, column in target.items()}
+    elif isinstance(target, Sequence):
+        columns = {str(column): column for column in target}
+    else:
+        columns = {}
+    if not columns:
+        raise DataError(
+            f"task.target is {shortly(repr(target))}; expected the column of the expected answer, "
+            "columns of one with several fields ([department, urgency]), or null."
+        )
+    for field, column in columns.items():
+        _check_text(column, f"task.target.{field}", "the name of a column")
+    return columns
+
+
 def _part_files(path: Mapping[str, str | None]) -> dict[str, Path]:
     for split in path:
         if split not in SPLITS:
@@ -152,12 +176,19 @@ def _file(path: str | None, key: str) -> Path:
 
 
 def _example(
-    row: Row, columns: Mapping[str, str], target: str, ids: tuple[str | None, str]
+    row: Row,
+    columns: Mapping[str, str],
+    expected: tuple[Any, Mapping[str, str]],
+    ids: tuple[str | None, str],
 ) -> Example:
+    declared, fields = expected
     id_column, number = ids
     inputs = {name: row.value(column) for name, column in columns.items()}
     name = _id(row, id_column) if id_column else number
-    return Example(name, inputs, row.value(target), row.where)
+    target: Any = {field: row.value(column) for field, column in fields.items()} or None
+    if isinstance(declared, str):
+        target = row.value(declared)
+    return Example(name, inputs, target, row.where)
 
 
 def _id(row: Row, column: str) -> str:

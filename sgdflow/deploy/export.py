@@ -86,7 +86,7 @@ def _write(folder: Path, files: Mapping[str, str], modules: Mapping[str, Path]) 
 def _graph(conf: schema.GraphConf) -> Mapping[str, Any]:
     """Return the graph as it was declared: what a node leaves out comes from graph.forward."""
     said = conf.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    return {**said, "forward": conf.forward.model_dump(mode="json")}
+    return {**said, "forward": conf.forward.model_dump(mode="json", by_alias=True)}
 
 
 def requirements() -> Iterator[str]:

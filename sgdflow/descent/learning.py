@@ -119,20 +119,24 @@ class Teacher:
         assert outcome.score is not None  # only scored examples are sampled
         passed = outcome.passed
         unanswered = passed.failures.get(graph.output)
-        learned = Learned(passed, outcome.score, unanswered=unanswered)
+        learned = Learned(passed, outcome.score, unanswered=unanswered, calls=outcome.calls)
         output = passed.produced(passed.end(graph.output))
         reading = (
             unread(unanswered, graph.output)
             if unanswered
-            else self.problem.score.reading(output, example.target)
+            else replace(
+                self.problem.score.reading(output, example.target), feedback=outcome.feedback
+            )
         )
         try:
             feedback = await self.method.loss.feedback(
                 example, output, outcome.score, self.llm, reading
             )
         except NodeFailed as error:
-            return replace(learned, failure=f"loss: {error}", calls=error.calls)
-        learned = replace(learned, feedback=feedback.value, calls=feedback.calls)
+            calls = (*outcome.calls, *error.calls)
+            return replace(learned, failure=f"loss: {error}", calls=calls)
+        calls = (*outcome.calls, *feedback.calls)
+        learned = replace(learned, feedback=feedback.value, calls=calls)
         if how is None:
             return learned
         backward = await backward_pass(

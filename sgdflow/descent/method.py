@@ -15,7 +15,8 @@ from sgdflow.executor.backward import Differentiation
 from sgdflow.executor.evaluation import Evaluation, First
 from sgdflow.executor.graph import Graph
 from sgdflow.executor.intervention import Verification
-from sgdflow.executor.loss import Loss, Score
+from sgdflow.executor.loss import Loss
+from sgdflow.executor.scores import Scorer
 from sgdflow.update import Gate, Select, UpdateRule
 from sgdflow.update.evidence import ItemAggregation
 from sgdflow.update.paired import fixed_order
@@ -135,7 +136,7 @@ class Problem:
     """What is optimised, on what."""
 
     graph: Graph
-    score: Score
+    score: Scorer
     splits: Splits
     optimised: tuple[str, ...]
     """Names of the parameters that may change."""

@@ -19,6 +19,7 @@ from sgdflow.executor.graph import Parameters
 from sgdflow.executor.progress import Progress
 from sgdflow.llm import LLM
 from sgdflow.update import Decision, Past, Proposal, Situation
+from sgdflow.update.constraints import kept
 
 
 class Stepper:
@@ -65,7 +66,7 @@ class Stepper:
         )
         scored = self._meter.gate_calls
         self._progress.expect("rewriting", 0)
-        proposal = await method.update.propose(situation, self._llm)
+        proposal = kept(await method.update.propose(situation, self._llm), situation)
         judgement = Judgement(proposal, _nothing(method, situation, proposal), ())
         if proposal.changes:
             down = sum(past.turned_down for past in history)
@@ -115,7 +116,8 @@ class Stepper:
             return Gating(calls)
         graph = self._problem.graph
         reached = graph.reach(proposal.changes)
-        nodes = sum(isinstance(graph.nodes[name].forward, PromptForward) for name in reached)
+        forwards = [graph.nodes[name].forward for name in reached]
+        nodes = sum(one.requests for one in forwards if isinstance(one, PromptForward))
         total, evaluated = len(trial.current.outcomes), len(trial.seen.outcomes)
         return Gating(calls, total, evaluated, trial.spared * nodes)
 

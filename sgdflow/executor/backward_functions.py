@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sgdflow.errors import NodeFailed, ReplyError, listed
+from sgdflow.executor.fields import nested
 from sgdflow.executor.functions import Function
 from sgdflow.executor.gradients import LOSS, Gradient, as_gradients
 from sgdflow.executor.graph import (
@@ -117,7 +118,7 @@ class PromptBackward:
             if any(name in node.given.get(one, ()) for one in seen)
         }
         return {
-            **seen,
+            **nested(seen),
             **operands.parameters,
             "node": node,
             "predecessors": shown(seen),

@@ -15,10 +15,11 @@ from sgdflow.data import Example
 from sgdflow.errors import CODE, NodeFailed, NothingAnswered, ScoringFailed, listed
 from sgdflow.executor.forward import ForwardPass, forward_pass, given_written
 from sgdflow.executor.graph import Graph, Parameters
-from sgdflow.executor.loss import Score
 from sgdflow.executor.progress import Advance, Progress, Unwatched
+from sgdflow.executor.scores import UNJUDGED, Scorer
 from sgdflow.executor.walk import Failure, task_group
 from sgdflow.llm import LLM
+from sgdflow.prompting.ask import Call
 
 _Z95 = NormalDist().inv_cdf(0.975)
 _UNANSWERED = frozenset(
@@ -40,6 +41,10 @@ class Outcome:
     """Why there is no answer."""
     kind: str = ""
     """A short word for it."""
+    feedback: str = ""
+    """What the scorer said in its own words; empty where it said nothing."""
+    calls: tuple[Call, ...] = ()
+    """Those of a judge."""
 
     @property
     def unanswered(self) -> bool:
@@ -163,7 +168,7 @@ class Evaluator:
     def __init__(
         self,
         graph: Graph,
-        score: Score,
+        score: Scorer,
         llm: LLM,
         progress: Progress | None = None,
         first: First | None = None,
@@ -256,9 +261,12 @@ class Evaluator:
             wrong = 0.0 if self._is_wrong(failure) else None
             return Outcome(passed, wrong, f"{failure.origin}: {failure.reason}", failure.kind)
         try:
-            score = await self._score(passed.values[self._graph.output], example.target)
+            output = passed.values[self._graph.output]
+            verdict = await self._score(example, passed.values, output, self._llm)
         except (NodeFailed, ScoringFailed) as error:
             raised = isinstance(error, NodeFailed)
+            if isinstance(error, NodeFailed) and error.kind == UNJUDGED:
+                return Outcome(passed, None, f"score: {error}", UNJUDGED, calls=error.calls)
             if raised and self._score.errors == "zero":
                 return Outcome(passed, 0.0, f"score: {error}", CODE)
             raise ScoringFailed(
@@ -266,7 +274,8 @@ class Evaluator:
                 f"{', or let exceptions count as 0 (task.errors=zero)' * raised}. Replies that are "
                 "stored are not asked for again."
             ) from error
-        return Outcome(passed, score, None)
+        said, calls = verdict.feedback, verdict.calls
+        return Outcome(passed, verdict.score, None, feedback=said, calls=calls)
 
     def _is_wrong(self, failure: Failure) -> bool:
         """Return whether it was a model that could not answer."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sgdflow.executor.fields import nested
 from sgdflow.executor.functions import Function
 from sgdflow.executor.graph import (
     Computed,
@@ -56,8 +57,18 @@ class PromptForward:
 
     async def forward(self, node: View, operands: Operands, llm: LLM) -> Computed:
         """Return the model's output."""
-        answered = await self.ask.send(llm, node.name, self._variables(node, operands))
+        return await self.sampled(node, operands, llm, 0)
+
+    async def sampled(self, node: View, operands: Operands, llm: LLM, sample: int) -> Computed:
+        """Return one of several outputs that the model may give."""
+        variables = self._variables(node, operands)
+        answered = await self.ask.send(llm, node.name, variables, sample=sample)
         return Computed(answered.texts[""], (answered.call,))
+
+    @property
+    def requests(self) -> int:
+        """Return how many calls a value takes."""
+        return 1
 
     def problems(self, node: Node) -> Iterator[str]:
         """Yield what is wrong with the template for this node."""
@@ -72,7 +83,8 @@ class PromptForward:
             name
             for group, names in groups
             for name in names
-            if not said & {name, group} and (group == "predecessors" or "node" not in said)
+            if not said & {name.partition(".")[0], group}
+            and (group == "predecessors" or "node" not in said)
         ]
 
     def frame(self, node: View, operands: Operands) -> str:
@@ -83,7 +95,7 @@ class PromptForward:
     def _variables(self, node: View, operands: Operands) -> Mapping[str, Any]:
         """Return what a forward template may use; operands also stand under their own names."""
         return {
-            **operands.all(),
+            **nested(operands.all()),
             "node": node,
             "system": self.system,
             "predecessors": shown(operands.predecessors),

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass, field
+from functools import partial
+from threading import Thread
 from typing import Any
 
 from sgdflow.errors import BudgetSpent, EndpointDown, NodeFailed, NotStored, ProviderRefused
 
+_PAUSE = 0.1
+"""Seconds before the first further call; doubled for each next one."""
 _ENDINGS = (BudgetSpent, EndpointDown, NotStored, ProviderRefused)
 
 
@@ -26,13 +33,17 @@ class Function:
         All but what ends a run: models that it asks may answer no call any more.
         """
         try:
-            result = self.call(*arguments, **named, **self.constants)
-            return await result if inspect.isawaitable(result) else result
+            return await self._made(partial(self.call, *arguments, **named, **self.constants))
         except Exception as error:
             if ending := next((one for one in _single(error) if isinstance(one, _ENDINGS)), None):
                 raise ending from None
             reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             raise NodeFailed(f"{self.name} raised {reason}") from error
+
+    async def _made(self, call: Callable[[], Any]) -> Any:
+        """Return what the call comes to."""
+        result = call()
+        return await result if inspect.isawaitable(result) else result
 
     def takes(self, name: str) -> bool:
         """Return whether it has, as far as can be told, a parameter of this name."""
@@ -41,6 +52,22 @@ class Function:
         except ValueError:
             return True
         return any(one.name == name or one.kind is one.VAR_KEYWORD for one in parameters)
+
+    def named(self) -> Mapping[str, bool] | None:
+        """Return what can be given by name, and whether it has to be; None where nobody can tell.
+
+        Constants are given already.
+        """
+        try:
+            parameters = inspect.signature(self.call).parameters.values()
+        except ValueError:
+            return None
+        kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        return {
+            one.name: one.default is one.empty
+            for one in parameters
+            if one.kind in kinds and one.name not in self.constants
+        }
 
     def problems(self, *arguments: str, **named: str) -> Iterator[str]:
         """Yield why it cannot be called with arguments of these names."""
@@ -51,6 +78,63 @@ class Function:
             yield f"{self.name}({given}): {error}."
         except ValueError:
             return  # built-ins without a signature can only be tried
+
+
+@dataclass(frozen=True, slots=True)
+class Bounded(Function):
+    """A callable that may take so long, and is called again where it fails.
+
+    It runs in a thread of its own, which nobody can end: what comes after its time is not heard.
+    """
+
+    timeout: float | None = None
+    """Seconds for one call; None: any."""
+    retries: int = 0
+    """Calls after the first one."""
+
+    async def __call__(self, *arguments: Any, **named: Any) -> Any:
+        """Call it, again where that fails."""
+        for left in range(self.retries, 0, -1):
+            with suppress(NodeFailed):
+                return await Function.__call__(self, *arguments, **named)
+            await asyncio.sleep(_PAUSE * 2 ** (self.retries - left))
+        return await Function.__call__(self, *arguments, **named)
+
+    async def _made(self, call: Callable[[], Any]) -> Any:
+        try:
+            async with asyncio.timeout(self.timeout):
+                result = await in_thread(call)
+                return await result if inspect.isawaitable(result) else result
+        except TimeoutError as error:
+            told = str(error) or f"it took longer than {self.timeout:g} s"
+            raise TimeoutError(told) from error
+
+
+async def in_thread(call: Callable[[], Any]) -> Any:
+    """Return what a call comes to that may block; the program's end does not wait for it."""
+    loop = asyncio.get_running_loop()
+    made: asyncio.Future[Any] = loop.create_future()
+
+    def settle(how: Callable[[Any], None], value: Any) -> None:
+        def now() -> None:
+            if not made.done():
+                how(value)
+
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(now)
+
+    def work() -> None:
+        try:
+            value = call()
+        except StopIteration as error:  # no future takes it
+            settle(made.set_exception, RuntimeError(f"StopIteration: {error}"))
+        except BaseException as error:
+            settle(made.set_exception, error)
+        else:
+            settle(made.set_result, value)
+
+    Thread(target=copy_context().run, args=(work,), daemon=True).start()
+    return await made
 
 
 def _single(error: BaseException) -> Iterator[BaseException]:

@@ -10,6 +10,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any, Protocol
 
 from sgdflow.errors import GraphError, did_you_mean, listed
+from sgdflow.executor.constraints import Constraints
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Call
 
@@ -21,6 +22,8 @@ RESERVED = frozenset(
     "parameter inputs target score loss mark system".split()
 )
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_VARIABLE = re.compile(rf"{_NAME.pattern}(\.{_NAME.pattern})?")
+"""A name, or that of a node's field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,7 @@ class Parameter:
     name: str
     initial: Any
     frozen: bool = False
+    constraints: Constraints = field(default_factory=Constraints)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,8 +236,9 @@ def _problems(graph: Graph) -> Iterator[str]:
         if variables.count(name) > 1:
             where = "twice in inputs" if graph.inputs.count(name) > 1 else "an input and a node"
             yield f"'{name}' is {where}. Every variable needs a name of its own."
-        if not _NAME.fullmatch(name) or name in RESERVED:
-            why = "reserved for templates" if name in RESERVED else "not a plain name"
+        own = name.partition(".")[0]
+        if not _VARIABLE.fullmatch(name) or own in RESERVED:
+            why = "reserved for templates" if own in RESERVED else "not a plain name"
             yield f"'{name}' cannot name a variable: it is {why}. Use letters, digits and _."
     for name in graph.parameters:
         if name in variables:

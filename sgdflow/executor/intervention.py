@@ -171,7 +171,9 @@ def _together(
 
 
 def _written(graph: Graph, name: str) -> bool:
-    return isinstance(graph.nodes[name].forward, PromptForward)
+    forward = graph.nodes[name].forward
+    # A value with fields is no text that could be written in its place.
+    return isinstance(forward, PromptForward) and forward.ask.reply.schema is None
 
 
 def _variables(

@@ -1,16 +1,13 @@
-"""The loss: scores an output and says, as feedback, how far it is from the target."""
+"""The loss: says, as feedback, how far an output is from what was wanted."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
-from numbers import Real
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from sgdflow.data import Example
-from sgdflow.data.reading import expected_as, read, read_as
-from sgdflow.errors import NodeFailed, PromptError, ScoringFailed, shortly
+from sgdflow.errors import NodeFailed, PromptError
 from sgdflow.executor.functions import Function
 from sgdflow.executor.gradients import LOSS
 from sgdflow.executor.graph import Computed
@@ -44,39 +41,11 @@ class Reading:
     """How it compares, such as yes/no; empty where it does not say."""
     plain: bool = True
     """Whether the output holds nothing but what was read."""
+    feedback: str = ""
+    """What the scorer said of it, in its own words; empty where it said nothing."""
 
 
 ANSWERED = Reading()
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """A scoring callable: (output, target) -> a number in [0, 1]."""
-
-    function: Function
-    errors: Literal["stop", "zero"] = "stop"
-    """What an exception counts as, of the callable or of a code node."""
-
-    async def __call__(self, output: Any, target: Any) -> float:
-        """Return the score; raises NodeFailed for an exception, ScoringFailed for no score."""
-        value = await self.function(output, target)
-        if isinstance(value, Real | Decimal) and 0 <= (score := float(value)) <= 1:
-            return score
-        found = shortly(repr(value))
-        raise ScoringFailed(f"{self.function.name} returned {found}; a score is a number in [0, 1]")
-
-    def reading(self, output: Any, target: Any) -> Reading:
-        """Return what the callable takes an output for, where that is known."""
-        found = read(self.function.call, output, target)
-        return ANSWERED if found is None else Reading(True, "", "", **found._asdict())
-
-    def read_as(self, output: Any, target: Any) -> str | None:
-        """Return what the callable takes for the answer; None where it finds none."""
-        return read_as(self.function.call, output, target)
-
-    def expected_as(self, target: Any) -> str:
-        """Return the answer that a target asks for, as it would be read."""
-        return expected_as(self.function.call, target)
 
 
 def unread(failure: Failure, output: str) -> Reading:
@@ -195,11 +164,16 @@ def _variables(example: Example, output: Any, score: float, reading: Reading) ->
 def _samples(inputs: Sequence[str]) -> Iterator[Mapping[str, Any]]:
     """Yield made-up variables of a right, a wrong and an unreadable output for templates."""
     read_as = Reading(read_as="...", compared_as="...", plain=False)
-    for score, reading in ((1.0, read_as), (0.0, read_as), (0.0, Reading(False, "...", "..."))):
+    for score, reading, target in (
+        (1.0, read_as, "..."),
+        (0.0, read_as, "..."),
+        (0.5, Reading(feedback="..."), None),
+        (0.0, Reading(False, "...", "..."), "..."),
+    ):
         yield {
             "inputs": dict.fromkeys(inputs, "..."),
             "output": "...",
-            "target": "...",
+            "target": target,
             "score": score,
             "reading": reading,
         }

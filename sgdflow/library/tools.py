@@ -6,7 +6,7 @@ import ast
 import math
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 _BINARY: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: operator.add,
@@ -42,6 +42,12 @@ def calculate(expression: str) -> str:
     if not math.isfinite(value):
         raise ValueError(f"'{expression}' is too large")
     return str(int(value)) if value == int(value) else repr(value)
+
+
+def keywords(text: str, known: Sequence[str]) -> str:
+    """Return those of the known words that a text holds, in any case of letters, or "none"."""
+    said = set(re.findall(r"\w+", text.casefold()))
+    return ", ".join(word for word in known if word.casefold() in said) or "none"
 
 
 def _value(node: ast.expr, expression: str) -> float:

@@ -18,6 +18,8 @@ class Message:
     """It says why the last reply could not be used; a conversation that ends so is counted."""
     longer: int = field(default=0, compare=False)
     """How often the room for the reply may be doubled, the last one having been cut off."""
+    form: str = field(default="", compare=False)
+    """The response format that is asked for after it, as JSON; empty: none."""
 
 
 @dataclass(frozen=True, slots=True)

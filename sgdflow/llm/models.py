@@ -17,6 +17,8 @@ from sgdflow.secrets import looks_secret
 _OURS = frozenset(
     {"api_base", "base_url", "max_retries", "messages", "model", "n", "num_retries"} | {"timeout"}
 )
+FORM = "response_format"
+"""The parameter that holds a model to a schema; a declared one stays as it is."""
 _FREE = frozenset({"ollama", "ollama_chat"})
 """Providers that are programs of the user's own, wherever they run."""
 _TRANSPORT = frozenset({"stream", "stream_options"})
@@ -122,7 +124,10 @@ class ModelSpec:
 
     def sent(self, messages: Sequence[Message]) -> Mapping[str, Any]:
         """Return the parameters that these messages are sent with."""
-        return self.again.changed(self.parameters, messages[-1])
+        changed = self.again.changed(self.parameters, messages[-1])
+        if not messages[-1].form or FORM in changed:
+            return changed
+        return {**changed, FORM: json.loads(messages[-1].form)}
 
     def parameters_of(self, messages: Sequence[Message], sample: int) -> Mapping[str, Any]:
         """Return the same for one of several samples, which differ in their seed."""

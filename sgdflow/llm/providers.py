@@ -20,7 +20,7 @@ from sgdflow.llm import Message, Usage
 from sgdflow.llm.address import has_login, with_login
 from sgdflow.llm.backend import Answer
 from sgdflow.llm.forms import instead_of_text, plain, text_of, unread
-from sgdflow.llm.models import ModelSpec, Price, estimated_tokens
+from sgdflow.llm.models import FORM, ModelSpec, Price, estimated_tokens
 
 _OWN_ENDPOINTS = ("openai", "hosted_vllm")
 _NO_KEY_NEEDED = "no-key-needed"
@@ -89,7 +89,7 @@ class LitellmBackend:
         """Make one attempt; what it raises is litellm's."""
         import litellm
 
-        given = spec.parameters_of(messages, sample)
+        given = _understood(litellm, spec, spec.parameters_of(messages, sample))
         api_base, key, parameters = with_login(spec.api_base, key, given)
         if key is None and api_base is not None:
             # Otherwise litellm takes a provider's key from the environment and sends it there.
@@ -154,6 +154,15 @@ class LitellmBackend:
         await litellm.close_litellm_async_clients()
         # It keeps closed clients under the id of their loop, which a later loop may get again.
         litellm.in_memory_llm_clients_cache.flush_cache()
+
+
+def _understood(litellm: Any, spec: ModelSpec, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the parameters without a schema that the model does not take; its prompt has it."""
+    if FORM not in parameters or FORM in spec.parameters:
+        return parameters
+    if litellm.supports_response_schema(model=spec.model):
+        return parameters
+    return {name: value for name, value in parameters.items() if name != FORM}
 
 
 def _streaming(parameters: Mapping[str, Any]) -> Mapping[str, Any]:

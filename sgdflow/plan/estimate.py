@@ -83,14 +83,26 @@ def shortage(problem: Problem, method: Method) -> Iterator[str]:
             )
 
 
+def _each(nodes: int, requests: int, judges: int) -> str:
+    """Say what is asked for one example: "3 nodes", "(3 nodes + 2 more samples + 1 judge)"."""
+    asked = [plural(nodes, "node")]
+    if requests > nodes:
+        asked.append(plural(requests - nodes, "more sample"))
+    if judges:
+        asked.append(plural(judges, "judge"))
+    return f"({' + '.join(asked)})" if len(asked) > 1 else asked[0]
+
+
 def _forward(
     problem: Problem, method: Method, batch: int, evaluations: int, sums: list[str]
 ) -> int:
-    nodes = sum(isinstance(n.forward, PromptForward) for n in problem.graph.nodes.values())
+    models = [one.forward for one in problem.graph.nodes.values()]
+    asked = [one.requests for one in models if isinstance(one, PromptForward)]
+    judges = len(problem.score.judges())
+    nodes, each = sum(asked) + judges, _each(len(asked), sum(asked), judges)
     validation = len(problem.splits.validation)
     # Scored before the first step, and not for the report alone.
     total = (batch + validation) * nodes
-    each = plural(nodes, "node")
     start = f"{plural(batch + validation, 'example')} x {each} = {plural(total, 'call')}"
     sums.append(f"to start with {start}")
     if evaluations:  # the gate's is one of them

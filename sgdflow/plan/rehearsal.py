@@ -11,14 +11,17 @@ from typing import Any, ClassVar
 from sgdflow.descent import Descent, Scores, Step
 from sgdflow.descent.method import Method, Problem
 from sgdflow.executor.backward_functions import CallableBackward
+from sgdflow.executor.constraints import Constraints
 from sgdflow.executor.evaluation import Evaluation
+from sgdflow.executor.fields import FieldForward
 from sgdflow.executor.forward import CallableForward
 from sgdflow.executor.functions import Function
 from sgdflow.executor.gradients import collect
 from sgdflow.executor.graph import Computed, Graph, Node, Operands, Parameters, View
-from sgdflow.executor.loss import CallableLoss, Score
+from sgdflow.executor.loss import CallableLoss
 from sgdflow.executor.samples import Anything
 from sgdflow.llm import LLM, Spent
+from sgdflow.plan.scores import PretendedScore
 from sgdflow.plan.standin import NoWaiting, StandIn, made_up
 from sgdflow.prompting.ask import Ask
 from sgdflow.prompting.replies import ReplyFormat
@@ -69,10 +72,11 @@ def rehearse(
     steps: int,
 ) -> Rehearsal:
     """Go through a run of at most so many steps; the budget, too, ends it."""
+    judges = tuple(map(_pretended, problem.score.judges()))
     pretended = replace(
         problem,
         graph=_pretended_graph(problem.graph),
-        score=Score(Function(_Rising(), "score") if scenario.accepted else _ZERO),
+        score=PretendedScore(bool(scenario.accepted), judges),
         first=None,
     )
     # Patience is a matter of the scenario; a score that is good enough, of luck.
@@ -144,12 +148,13 @@ class _AnyReply(ReplyFormat):
         share = len(text) // (len(names) or 1) // 4
         if self.longest is not None:
             share = min(share, self.longest // 4)
-        return {name: made_up(_digest(name, text), max(share, 4)) for name in names or [""]}
+        made = {name: made_up(_digest(name, text), max(share, 4)) for name in names or [""]}
+        return {"": Anything(made[""])} if self.schema is not None else made
 
 
 def _pretended(thing: Any) -> Any:
     """Return a part of a method or node that takes any reply."""
-    if isinstance(thing, CallableForward):
+    if isinstance(thing, CallableForward | FieldForward):
         return _OwnForward()
     if isinstance(thing, CallableBackward):
         return _OwnBackward(thing)
@@ -174,7 +179,10 @@ def _pretended_graph(graph: Graph) -> Graph:
     def node(real: Node) -> Node:
         return replace(real, forward=_pretended(real.forward), backward=_pretended(real.backward))
 
-    return replace(graph, nodes={name: node(real) for name, real in graph.nodes.items()})
+    # Made-up texts keep to nothing.
+    free = {name: replace(one, constraints=Constraints()) for name, one in graph.parameters.items()}
+    nodes = {name: node(real) for name, real in graph.nodes.items()}
+    return replace(graph, nodes=nodes, parameters=free)
 
 
 def _differentiation(method: Method) -> Any:
@@ -188,6 +196,7 @@ def _any(declared: ReplyFormat, longest: int | None) -> _AnyReply:
         declared.tag,
         declared.partial,
         reasoning=declared.reasoning,
+        schema=declared.schema,
         longest=longest,
     )
 
@@ -284,17 +293,3 @@ class _Decided(Gate):
     def certain(self, current: Evaluation, candidate: Evaluation) -> Decision | None:
         sure = self.scenario.at_once and (candidate.outcomes or not current.outcomes)
         return Decision(False, "") if sure else None
-
-
-class _Rising:
-    """Scores whatever comes later higher, and nothing 1."""
-
-    def __init__(self) -> None:
-        self._number = 1
-
-    def __call__(self, output: object, target: object) -> float:
-        self._number += 1
-        return 1 - 1 / self._number
-
-
-_ZERO = Function(lambda output, target: 0.0, "score")

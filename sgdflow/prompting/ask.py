@@ -39,7 +39,8 @@ class Call:
 class Answered:
     """What a model was understood to say, by name ('' where only one text was asked for)."""
 
-    texts: Mapping[str, str]
+    texts: Mapping[str, Any]
+    """A mapping stands in the place of the one text, where the reply has a schema."""
     call: Call
 
 
@@ -67,7 +68,8 @@ class Ask:
         mark = self.prompts.mark(self.prompt, variables, self.reply.tag)
         form = replace(self.reply, tag=f"{self.reply.tag}{mark}")
         asking = {"reply": form.asking(names), MARK: mark}
-        return self.prompts.messages(self.prompt, {**variables, **asking}), form
+        messages = self.prompts.messages(self.prompt, {**variables, **asking})
+        return (*messages[:-1], replace(messages[-1], form=_sent(form))), form
 
     async def send(
         self,
@@ -75,7 +77,7 @@ class Ask:
         node: str,
         variables: Mapping[str, Any],
         names: Sequence[str] = (),
-        accept: Callable[[Mapping[str, str]], None] = lambda texts: None,
+        accept: Callable[[Mapping[str, Any]], None] = lambda texts: None,
         sample: int = 0,
     ) -> Answered:
         """Return the texts of the reply; raises NodeFailed where there are none to be had.
@@ -146,6 +148,7 @@ class Ask:
                 self.prompts.text(AGAIN, variables),
                 again=True,
                 longer=attempt if cut and not looping else 0,
+                form=_sent(form),
             ),
         )
 
@@ -156,7 +159,11 @@ def repeats_itself(text: str) -> bool:
     return len(text) >= 3 * _LOOP and text.count(end) >= 3
 
 
-def _read(reply: Reply, form: ReplyFormat, names: Sequence[str]) -> Mapping[str, str]:
+def _sent(form: ReplyFormat) -> str:
+    return form.schema.text if form.schema is not None else ""
+
+
+def _read(reply: Reply, form: ReplyFormat, names: Sequence[str]) -> Mapping[str, Any]:
     if not reply.text.strip():
         raise ReplyError("it is empty", "truncated" if reply.truncated else "empty")
     return form.read(reply.text, names, cut=reply.truncated)

@@ -47,6 +47,34 @@ def the_object(text: str, names: Collection[str], allowed: Collection[str]) -> M
     raise ReplyError(f"it is not one JSON object{why}" if why else "it is not a JSON object")
 
 
+def plain_numbers(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an object with numbers for numbers; raises ReplyError for what JSON does not hold."""
+    value = _numbers(found)
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError as error:
+        raise ReplyError("it holds half a character (a lone surrogate)") from error
+    except (ValueError, RecursionError) as error:
+        raise ReplyError("it holds a number that is none, or is nested too deep") from error
+    assert isinstance(value, dict)
+    return value
+
+
+def _numbers(value: Any) -> Any:
+    match value:
+        case _Number():
+            whole = value.lstrip("-").isdigit()
+            try:
+                return int(value) if whole else float(value)
+            except ValueError as error:  # more digits than Python reads
+                raise ReplyError(f"the number {shortly(value, 20)} is too long") from error
+        case dict():
+            return {key: _numbers(one) for key, one in value.items()}
+        case list():
+            return [_numbers(one) for one in value]
+    return value
+
+
 def in_object(text: str, at: int) -> bool:
     """Return whether a place in a reply stands within a JSON object."""
     if len(text) > _LENIENT:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from sgdflow.errors import ReplyError, listed, shortly
 from sgdflow.prompting.dressing import thoughts_end, without_thoughts
-from sgdflow.prompting.objects import in_object, the_object
+from sgdflow.prompting.objects import in_object, plain_numbers, the_object
+from sgdflow.prompting.schemas import Field, Schema
 
 REASONING = "reasoning"
 """Key of a JSON reply for the model's own use, where it may leave names out."""
@@ -35,6 +36,8 @@ class ReplyFormat:
     """keep: a text that was cut off at the token limit is used as far as it goes."""
     reasoning: Literal["first", "optional", "none"] = "optional"
     """Whether the prompt asks the model to write down its reasoning before the text that counts."""
+    schema: Schema | None = None
+    """What a JSON reply without names has to be; then it is one mapping, and no text."""
 
     @property
     def template(self) -> str:
@@ -43,26 +46,32 @@ class ReplyFormat:
 
     def asking(self, names: Sequence[str] = ()) -> Asking:
         """Return what templates need to ask for this format."""
+        fields = tuple(self.schema.fields) if self.schema else ()
         return Asking(
-            self.template, self.tag, tuple(names), self.partial, self.format, self.reasoning
+            self.template, self.tag, tuple(names), self.partial, self.format, self.reasoning, fields
         )
 
     def accepts(self, names: Sequence[str]) -> bool:
         """Return whether a reply in this format can tell these names apart."""
         if self.partial and (not names or self.format != "json"):
             return False
+        if self.schema is not None:
+            return not names
         return {"text": not names, "numbered": bool(names)}.get(self.format, True)
 
-    def read(self, text: str, names: Sequence[str] = (), *, cut: bool = False) -> Mapping[str, str]:
+    def read(self, text: str, names: Sequence[str] = (), *, cut: bool = False) -> Mapping[str, Any]:
         """Return the text for each name, in the order of `names`.
 
-        Without names the one text stands under ''. Raises ReplyError for anything missing,
+        Without names the one text, or the mapping of a schema, stands under ''. Raises
+        ReplyError for anything missing,
         empty or given twice; no part of a malformed reply is used. Nor is one that was `cut`
         off, unless that is declared or the cut came after a whole text.
         """
         if cut:
             return self._read_cut(text, names)
         text = self._without_thoughts(text).strip()
+        if self.schema is not None:
+            return {"": self._structured(text, self.schema)}
         found = self._found(text, names)
         try:
             "".join(found.values()).encode()
@@ -73,7 +82,13 @@ class ReplyFormat:
             raise ReplyError(f"it is empty where {listed(empty)} should be")
         return {name: value.strip() for name, value in found.items()}
 
-    def _read_cut(self, text: str, names: Sequence[str]) -> Mapping[str, str]:
+    @staticmethod
+    def _structured(text: str, schema: Schema) -> Mapping[str, Any]:
+        value = plain_numbers(the_object(text, schema.names, schema.names))
+        schema.check(value)
+        return value
+
+    def _read_cut(self, text: str, names: Sequence[str]) -> Mapping[str, Any]:
         forgiving = self.format == "tagged" and self.untagged != "fail"
         try:
             if self.truncated == "keep":
@@ -183,6 +198,8 @@ class Asking:
     partial: bool = False
     format: str = "tagged"
     reasoning: str = "optional"
+    fields: tuple[Field, ...] = ()
+    """Of a structured reply."""
 
 
 def _some_of(found: Mapping[str, object], names: Sequence[str]) -> Mapping[str, str]:

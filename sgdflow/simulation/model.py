@@ -11,6 +11,7 @@ from sgdflow.simulation.program import redesign
 from sgdflow.simulation.reading import (
     Assess,
     Critique,
+    Judge,
     Prompt,
     Redesign,
     Review,
@@ -44,7 +45,8 @@ def answer(worlds: Sequence[World], messages: Sequence[Message], seed: int = 0) 
     for world in worlds:
         texts = _said(world, prompt)
         if texts is not None:
-            return asked.write(texts)
+            given = " ".join(prompt.variables.values()) if isinstance(prompt, Work) else ""
+            return asked.write(texts, given)
     return asked.write(_at_a_loss(prompt, asked.names))
 
 
@@ -67,6 +69,18 @@ def _said(world: World, prompt: Prompt) -> Mapping[str, str] | None:
         case Assess(output, expected):
             verdict = "right" if output.strip() == expected.strip() else "wrong"
             return {"": f"The output is {verdict}. The expected answer is: {expected}"}
+        case Judge():
+            return _judged(prompt)
+
+
+def _judged(prompt: Judge) -> Mapping[str, str]:
+    """Score by how many of the words that the rubric puts in quotes stand in the output."""
+    wanted = re.findall(r'"([^"]+)"', prompt.rubric)
+    lacking = [word for word in wanted if word.casefold() not in prompt.output.casefold()]
+    share = 1 - len(lacking) / (len(wanted) or 1)
+    score = prompt.lowest + share * (prompt.highest - prompt.lowest)
+    said = f"It lacks: {', '.join(lacking)}." if lacking else "It lacks nothing."
+    return {"feedback": said, "score": f"{score:g}"}
 
 
 def _single(statement: str | None) -> Mapping[str, str] | None:

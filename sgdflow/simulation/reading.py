@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from sgdflow.llm import Message
+from sgdflow.simulation.filling import ASKED, filled
 
 _MARKED = re.compile(r"<[a-z_]\w*(?P<mark>(?:-[0-9a-f]{4,})?)(?: (?:name|from)=\"[^\"]*\")?>", re.I)
 _FRAMES = re.compile(r"# How the model is asked: .*?</frame[^>]*>\n\n", re.DOTALL)
@@ -20,6 +21,7 @@ _LINE = re.compile(
     r"^`(\w+)` = (model|python [\w.]+)\(([^;)\n]*)(?:; (?:told )?([^)\n]*))?\)$", re.MULTILINE
 )
 _LAST = re.compile(r"^Output: (\w+)$", re.MULTILINE)
+_SCALE = re.compile(r"the score is a number from (\S+) \(.*?\) to (\S+) \(")
 _ASKED_AS_JSON = re.compile(r'^\{.*"\.\.\.".*\}$', re.MULTILINE)
 
 
@@ -96,6 +98,16 @@ class Assess:
 
 
 @dataclass(frozen=True, slots=True)
+class Judge:
+    """A judge's turn: score an output by a rubric."""
+
+    rubric: str
+    output: str
+    lowest: float
+    highest: float
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """A line of a program."""
 
@@ -117,7 +129,7 @@ class Redesign:
     seed: int = 0
 
 
-Prompt = Work | Critique | Revise | Rewrite | Review | Assess | Redesign
+Prompt = Work | Critique | Revise | Rewrite | Review | Assess | Judge | Redesign
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +139,16 @@ class Asked:
     format: str
     tag: str
     names: tuple[str, ...] = ()
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """Of a structured reply: what each has to be, in the prompt's words."""
 
-    def write(self, values: Mapping[str, str]) -> str:
-        """Write values in this format; a single statement stands under the name ''."""
+    def write(self, values: Mapping[str, str], given: str = "") -> str:
+        """Write values in this format; a single statement stands under the name ''.
+
+        The fields of a structured reply are filled in from it, and from what was `given`.
+        """
+        if self.fields:
+            return filled(self.fields, values.get("", ""), given)
         if self.format == "json":
             return json.dumps({name or self.tag: value for name, value in values.items()})
         if self.format == "numbered":
@@ -162,6 +181,10 @@ def read(messages: Sequence[Message], seed: int = 0) -> tuple[Prompt, Asked]:
         attempts = tuple(_attempt(name, text) for tag, name, text in by_tag if tag == "attempt")
         request = _FRAMES.sub("", text)
         return Rewrite(parameter, examples, seed, attempts, request), asked
+    rubric = [content for tag, _, content in by_tag if tag == "rubric"]
+    if rubric and (scale := _SCALE.search(body)):
+        output = _seen(body, sections).output
+        return Judge(rubric[0], output, float(scale[1]), float(scale[2])), asked
     expected = [content for tag, _, content in by_tag if tag == "expected"]
     if expected:
         return Assess(_seen(body, sections).output, expected[-1]), asked
@@ -189,6 +212,8 @@ def _split(text: str) -> tuple[str, Asked]:
         return body, Asked("tagged", between[-1])
     if numbered := _ASKED_BY_NUMBER.findall(form):
         return body, Asked("numbered", "", tuple(name for _, name in numbered))
+    if fields := dict(ASKED.findall(form)):
+        return body, Asked("json", "", fields=fields)
     if as_json := _ASKED_AS_JSON.findall(form):
         names = tuple(json.loads(as_json[-1]))
         return body, Asked("json", names[0]) if len(names) == 1 else Asked("json", "", names)

@@ -50,9 +50,9 @@ def check_text(text: str, before: str, items: Sequence[Item]) -> None:
         raise ReplyError(
             f'it says "{found[0]}", which the member never sees; state the rule itself'
         )
-    if copied := _copied(text, before, items):
+    if run := _copied(text, before, items):
         raise ReplyError(
-            f'it copies "{copied}" from a query shown; use an example of your own or none'
+            f'it copies "{run}" from a query shown; use an example of your own or none'
         )
     if _paraphrases(text, before):
         raise ReplyError(
@@ -70,8 +70,20 @@ def _copied(text: str, before: str, items: Sequence[Item]) -> str:
             continue
         size = min(len(words), _RUN)
         runs = set(_runs(now, size)) - set(_runs(stood, size))
-        if copied := next((run for run in _runs(words, size) if run in runs), None):
-            return " ".join(copied)
+        if found := next((run for run in _runs(words, size) if run in runs), None):
+            return " ".join(found)
+    return ""
+
+
+def copied(text: str, before: str, shown: Iterable[str], run: int) -> str:
+    """Return so many words in a row that stand in the text as they do in what was shown.
+
+    What stood in the text before is no copy.
+    """
+    own = set(_runs(_words(text), run)) - set(_runs(_words(before), run))
+    for words in (words for value in shown for words in _runs(_words(value), run)):
+        if words in own:
+            return " ".join(words)
     return ""
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from sgdflow.errors import NodeFailed
+from sgdflow.executor.fields import FieldForward
 from sgdflow.executor.forward import CallableForward
 from sgdflow.executor.gradients import LOSS, Gradient
 from sgdflow.executor.graph import Graph, Node, Parameters, View
@@ -16,6 +17,7 @@ from sgdflow.prompting.ask import Ask
 from sgdflow.prompting.dressing import unfenced_like
 from sgdflow.prompting.values import shown
 from sgdflow.update.checks import Check, check_length, no_check
+from sgdflow.update.constraints import check_new, told
 from sgdflow.update.evidence import Item, Learned
 from sgdflow.update.prompt_views import not_texts, score_words, verdict_words
 from sgdflow.update.rule import Past, Proposal, Situation, StepCalls
@@ -143,17 +145,26 @@ class Whole:
             "parameters": {name: parameters[name] for name in names},
             "fixed": {n: v for n, v in parameters.items() if n not in names},
             "members": _members(graph, parameters),
+            "rules": {
+                name: rules for name in names if (rules := told(graph.parameters[name].constraints))
+            },
             "max_characters": self.max_characters,
         }
 
     def _accept(self, situation: Situation, work: Sequence[Item], texts: Mapping[str, str]) -> None:
         for name, text in texts.items():
             check_length(text, self.max_characters)
+            check_new(name, text, situation)
             self.check(text, str(situation.parameters[name]), work)
 
 
 def _line(node: Node) -> Line:
-    code = node.forward.function.name if isinstance(node.forward, CallableForward) else ""
+    code = ""
+    match node.forward:
+        case CallableForward(function):
+            code = function.name
+        case FieldForward(field):
+            code = field
     return Line(node.name, node.predecessors, tuple(node.parameters.values()), code)
 
 

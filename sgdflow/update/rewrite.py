@@ -15,6 +15,7 @@ from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Ask, Call
 from sgdflow.prompting.dressing import unfenced_like
 from sgdflow.update.checks import Check, check_length, no_check
+from sgdflow.update.constraints import check_new, told
 from sgdflow.update.evidence import Item
 from sgdflow.update.prompt_views import (
     SAMPLE_ITEM,
@@ -110,6 +111,7 @@ class Rewrite:
         variables = {
             "parameter": {"name": name, "text": situation.parameters[name]},
             **self._work(members(situation, name), situation.evidence[name]),
+            "constraints": [*self.constraints, *told(situation.graph.parameters[name].constraints)],
             "frames": frames(situation, name),
             "about": about(situation, name),
             "standing": standing(situation),
@@ -132,7 +134,7 @@ class Rewrite:
                 llm,
                 name,
                 variables,
-                accept=partial(self._accept, str(situation.parameters[name]), shown),
+                accept=partial(self._accept, name, situation, shown),
                 sample=sample,
             )
         except NodeFailed as error:
@@ -148,6 +150,9 @@ class Rewrite:
             "max_characters": self.max_characters,
         }
 
-    def _accept(self, before: str, shown: Sequence[Item], texts: Mapping[str, str]) -> None:
+    def _accept(
+        self, name: str, situation: Situation, shown: Sequence[Item], texts: Mapping[str, str]
+    ) -> None:
         check_length(texts[""], self.max_characters)
-        self.check(texts[""], before, shown)
+        check_new(name, texts[""], situation)
+        self.check(texts[""], str(situation.parameters[name]), shown)

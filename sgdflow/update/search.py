@@ -15,6 +15,7 @@ from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Answered, Ask
 from sgdflow.prompting.dressing import unfenced_like
 from sgdflow.update.checks import check_length
+from sgdflow.update.constraints import check_new, told
 from sgdflow.update.prompt_views import SAMPLE_MEMBER, Attempt, members, not_texts
 from sgdflow.update.rule import Proposal, Scored, Situation, StepCalls
 from sgdflow.update.standing import Frame, about, frames
@@ -62,7 +63,7 @@ class Search:
     def problems(self, graph: Graph, optimised: Sequence[str]) -> Iterator[str]:
         """Yield what is wrong with the template, or with parameters that are no texts."""
         for attempts in ([], [Attempt("...", 0.5)]):
-            own = {"frames": [Frame("node", "...")], "about": "..."}
+            own = {"frames": [Frame("node", "...")], "about": "...", "constraints": ["..."]}
             sample = self._variables("parameter", "...", [SAMPLE_MEMBER], attempts, own)
             yield from self.ask.problems({**sample, "variant": 1}, "the update rule")
         yield from not_texts(graph, optimised)
@@ -85,17 +86,27 @@ class Search:
     ) -> Sequence[Answered | str]:
         first = situation.step <= len(situation.optimised)
         attempts = [] if first else self._attempts(name, situation, stood)
-        own = {"frames": frames(situation, name), "about": about(situation, name)}
+        own = {
+            "frames": frames(situation, name),
+            "about": about(situation, name),
+            "constraints": told(situation.graph.parameters[name].constraints),
+        }
         nodes = members(situation, name)
         variables = self._variables(name, situation.parameters[name], nodes, attempts, own)
         return await together(
-            self._one(name, {**variables, "variant": variant}, llm)
+            self._one(name, {**variables, "variant": variant}, situation, llm)
             for variant in range(1, self.breadth + 1)
         )
 
-    async def _one(self, name: str, variables: Mapping[str, Any], llm: LLM) -> Answered | str:
+    async def _one(
+        self, name: str, variables: Mapping[str, Any], situation: Situation, llm: LLM
+    ) -> Answered | str:
+        def accept(texts: Mapping[str, str]) -> None:
+            check_length(texts[""], self.max_characters)
+            check_new(name, texts[""], situation)
+
         try:
-            return await self.ask.send(llm, name, variables, accept=self._accept)
+            return await self.ask.send(llm, name, variables, accept=accept)
         except NodeFailed as error:
             return str(error)
 
@@ -130,9 +141,6 @@ class Search:
             "breadth": self.breadth,
             "max_characters": self.max_characters,
         }
-
-    def _accept(self, texts: Mapping[str, str]) -> None:
-        check_length(texts[""], self.max_characters)
 
 
 def _comparable(stood: Evaluation, candidate: Evaluation) -> float | None:

@@ -81,7 +81,7 @@ def tally(evaluation: Evaluation, targets: Mapping[str, Any], output: str, reade
     """Count the answers to examples that have a score and a known target."""
     given, expected = Counter[str](), Counter[str]()
     for name, outcome in evaluation.outcomes.items():
-        if outcome.score is None or name not in targets:
+        if outcome.score is None or targets.get(name) is None:
             continue
         target = targets[name]
         value = outcome.passed.values.get(output)

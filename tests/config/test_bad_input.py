@@ -50,6 +50,7 @@ FILES: Mapping[str, str] = {
     "broken_module.py": "1 / 0\n",
     "needs_more.py": "import not_installed_anywhere\n",
     "scorer.py": "def score(output, target):\n    raise KeyError('Zone')\n",
+    "wants.py": "def score(prediction, inputs):\n    return 1\n",
     "raises.py": "def graph():\n    raise KeyError('x')\n",
     "prompts/wrong.jinja": "Order:\n{{ ordr }}\n{% if false %}{{ hint }}{% endif %}",
     "prompts/deep.jinja": "{% include 'part.jinja' %}",
@@ -536,6 +537,57 @@ DECLARED: Mapping[str, Case] = {
         "task.score: nmber",
         ["task.score: there is no scorer 'nmber'. Did you mean 'number'? There are: number, code, option, yes_no, true_false, date, exact, text, any_of, like_target. One of your own is named with task.score._target_=MODULE.FUNCTION."],
     ),
+    "judge without a model or a scale": (
+        (),
+        "task.score: {rubric: Be kind., role: jury, scale: [5, 1]}",
+        ["task.score.scale: should be two numbers, the lower one first, such as [0, 1] or [1, 5] (got [5, 1])."],
+    ),
+    "judge that no model plays": (
+        (),
+        "task.score: {rubric: Be kind., role: jury}",
+        ["task.score.role: llm.models has no 'jury'. It has: forward, backward, optimizer, judge."],
+    ),
+    "misspelt key of a judge": (
+        (),
+        "task.score: {rubric: Be kind., skale: [1, 5]}",
+        ["task.score.skale: there is no such key. Did you mean 'scale'?"],
+    ),
+    "judge's template": (
+        (),
+        "task.score: {rubric: Be kind., prompt: wrong.jinja}",
+        [
+            "task.score: prompts/wrong.jinja, line 3: uses 'hint', which the judge does not have. Did you mean 'inputs'? It has: highest, inputs, lowest, mark, output, reply, rubric, target, values.",
+            "task.score: prompts/wrong.jinja, line 2: uses 'ordr', which the judge does not have. It has: highest, inputs, lowest, mark, output, reply, rubric, target, values.",
+        ],
+    ),
+    "several scores": (
+        (),
+        "task.score: {objectives: {a: {score: nmber}, b: {score: {_target_: scorer.scor}}}}",
+        [
+            "task.score.objectives.a.score: there is no scorer 'nmber'. Did you mean 'number'? There are: number, code, option, yes_no, true_false, date, exact, text, any_of, like_target. One of your own is named with task.score.objectives.a.score._target_=MODULE.FUNCTION.",
+            "task.score.objectives.b.score._target_: 'scorer' has no 'scor'. Did you mean 'score'?",
+        ],
+    ),
+    "no weight": (
+        (),
+        "task.score: {objectives: {a: {score: number, weight: 0}}}",
+        ["task.score.objectives.a.weight: input should be greater than 0 (got 0)."],
+    ),
+    "no score": (
+        (),
+        "task.score: {objectives: {}}",
+        ["task.score.objectives: dictionary should have at least 1 item after validation, not 0 (got {})."],
+    ),
+    "scorer that wants more than there is": (
+        (),
+        "task.score: {_target_: wants.score}",
+        ["task.score: wants.score(inputs=...): missing a required argument: 'prediction'. A scorer may take: output, target, inputs, values."],
+    ),
+    "no targets for a scorer": (
+        ("graph=hints", "task=table", "task.inputs={question: q}", "task.target=null", "task.path=t.csv"),
+        "task.splits: {train: 2, validation: 0, test: null}",
+        ["task.target: no example has a target, and task.score compares with one. Name its column, or score without (task.score.rubric=TEXT; docs/scoring.md)."],
+    ),
     "column missing": (
         (*TABLE, "task.path=t.csv", "task.target=aa"),
         "",
@@ -610,11 +662,11 @@ DECLARED: Mapping[str, Case] = {
         method.update.role: optimiser
         """,
         [
-            "graph.forward.role: llm.models has no 'forwrd'. Did you mean 'forward'? It has: forward, backward, optimizer.",
-            "graph.nodes.zone.forward.role: llm.models has no 'planner'. It has: forward, backward, optimizer.",
-            "graph.nodes.desk.backward.role: llm.models has no 'critic'. It has: forward, backward, optimizer.",
-            "method.backward.role: llm.models has no 'teacher'. It has: forward, backward, optimizer.",
-            "method.update.role: llm.models has no 'optimiser'. Did you mean 'optimizer'? It has: forward, backward, optimizer.",
+            "graph.forward.role: llm.models has no 'forwrd'. Did you mean 'forward'? It has: forward, backward, optimizer, judge.",
+            "graph.nodes.zone.forward.role: llm.models has no 'planner'. It has: forward, backward, optimizer, judge.",
+            "graph.nodes.desk.backward.role: llm.models has no 'critic'. It has: forward, backward, optimizer, judge.",
+            "method.backward.role: llm.models has no 'teacher'. It has: forward, backward, optimizer, judge.",
+            "method.update.role: llm.models has no 'optimiser'. Did you mean 'optimizer'? It has: forward, backward, optimizer, judge.",
         ],
     ),
     "role that only a node's own backward function has": (
@@ -678,7 +730,7 @@ DECLARED: Mapping[str, Case] = {
         """,
         [
             "graph tariff: nodes.desk.predecessors: there is no variable 'weigth'. Did you mean 'weight'? Variables: order, weight, zone, service, desk.",
-            "graph.nodes.zone.forward.role: llm.models has no 'planner'. It has: forward, backward, optimizer.",
+            "graph.nodes.zone.forward.role: llm.models has no 'planner'. It has: forward, backward, optimizer, judge.",
             "llm.models.forward (and backward, optimizer): the model openai/gpt-4o-mini needs the environment variable OPENAI_API_KEY, which is not set. Set it, or choose another llm (llm=simulated needs none).",
             "task.score._target_: 'sgdflow.data.scoring' has no 'nmber'. Did you mean 'number'?",
             "task.splits.train asks for 999 examples, but there are 240 (of 240 in all).",

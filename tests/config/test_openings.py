@@ -24,7 +24,7 @@ from sgdflow.errors import ConfigError
 from sgdflow.llm.failures import KINDS
 
 SHIPPED = sorted(path.stem for path in (conf_folder() / "llm").glob("*.yaml"))
-ROLES = ("forward", "backward", "optimizer")
+ROLES = ("forward", "backward", "optimizer", "judge")
 URL = "http://127.0.0.1:9/v1"
 
 
@@ -56,6 +56,7 @@ def test_a_recorded_run_is_given_a_server_for_a_role_alike() -> None:
         "forward": {"model": "openai/x"},
         "backward": {"model": "hosted_vllm/model", "api_base": URL},
         "optimizer": "hosted_vllm/model",
+        "judge": "hosted_vllm/model",
     }
 
 

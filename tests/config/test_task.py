@@ -185,7 +185,8 @@ def test_a_declared_scorer_needs_no_guess(key: str) -> None:
 
 
 def score(prepared: Prepared, output: str, target: Any) -> float:
-    return asyncio.run(prepared.problem.score(output, target))
+    example = Example("one", {}, target)
+    return asyncio.run(prepared.problem.score(example, {}, output, ScriptedLLM({}))).score
 
 
 def test_the_decision_is_the_one_that_scores() -> None:

@@ -219,7 +219,12 @@ def test_a_path_that_is_none_is_told(
     [
         ({"inputs": [3]}, "task.inputs.3 is 3; expected the name of a column, a text."),
         ({"inputs": {"q": None}}, "task.inputs.q is None; expected the name of a column, a text."),
-        ({"target": 4}, "task.target is 4; expected the column of the expected answer, a text."),
+        (
+            {"target": 4},
+            "task.target is 4; expected the column of the expected answer, columns of one with "
+            "several fields ([department, urgency]), or null.",
+        ),
+        ({"target": ["a", 4]}, "task.target.4 is 4; expected the name of a column, a text."),
         ({"id": 4}, "task.id is 4; expected the column of unique ids, or null, a text."),
     ],
 )

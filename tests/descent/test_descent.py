@@ -37,7 +37,8 @@ from sgdflow.executor.forward import ForwardPass, PromptForward
 from sgdflow.executor.functions import Function
 from sgdflow.executor.gradients import LOSS, Gradient, Gradients
 from sgdflow.executor.graph import Graph, Node, Parameter, Parameters
-from sgdflow.executor.loss import CallableLoss, PromptLoss, Score
+from sgdflow.executor.loss import CallableLoss, PromptLoss
+from sgdflow.executor.scores import Score
 from sgdflow.llm import Message, Reply
 from sgdflow.llm.scripted import Request, Said, ScriptedLLM
 from sgdflow.prompting.ask import Ask

@@ -22,7 +22,7 @@ from sgdflow.executor.forward import CallableForward, ForwardPass, PromptForward
 from sgdflow.executor.functions import Function
 from sgdflow.executor.gradients import LOSS, Aggregation, Gradient, collect, distinct, total
 from sgdflow.executor.graph import BackwardFunction, Graph, Node, Parameter
-from sgdflow.executor.loss import Score
+from sgdflow.executor.scores import Score
 from sgdflow.executor.walk import Failure, together
 from sgdflow.llm import LLM, Message, Reply, Spent, Usage
 from sgdflow.llm.scripted import Request, Said, Script, ScriptedLLM
@@ -289,7 +289,9 @@ def test_scores_are_numbers_from_0_to_1(value: float, score: float) -> None:
     async def awaited(output: object, target: object) -> float:
         return value
 
-    assert run(Score(Function(awaited, "scorer"))("yes", "yes")) == score
+    assert run(
+        Score(Function(awaited, "scorer"))(examples("yes")[0], {}, "yes", ScriptedLLM({}))
+    ).score == pytest.approx(score)
 
 
 def test_known_outcomes_are_not_paid_for_twice() -> None:

@@ -20,7 +20,7 @@ from sgdflow.executor.functions import Function
 from sgdflow.executor.gradients import Gradient, total
 from sgdflow.executor.graph import Graph, Node, Parameter
 from sgdflow.executor.intervention import Intervention, Verification
-from sgdflow.executor.loss import Score
+from sgdflow.executor.scores import Score
 from sgdflow.llm import Message
 from sgdflow.llm.scripted import ScriptedLLM
 from sgdflow.prompting.ask import Ask

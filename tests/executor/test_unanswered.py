@@ -20,7 +20,8 @@ from sgdflow.executor.forward import CallableForward, ForwardPass, PromptForward
 from sgdflow.executor.functions import Function
 from sgdflow.executor.gradients import LOSS, Gradient
 from sgdflow.executor.graph import Graph, Node, Parameter
-from sgdflow.executor.loss import CallableLoss, PromptLoss, Reading, Score, unread
+from sgdflow.executor.loss import CallableLoss, PromptLoss, Reading, unread
+from sgdflow.executor.scores import Score
 from sgdflow.executor.walk import Failure
 from sgdflow.llm import Message, Reply
 from sgdflow.llm.scripted import Said, ScriptedLLM

@@ -21,6 +21,7 @@ from sgdflow.llm import Message, Reply, Spent, Usage
 from sgdflow.llm.address import answering, is_own, plain, unreachable
 from sgdflow.llm.client import Client, Limits, ModelSpec
 from sgdflow.llm.failures import Failure, _seconds, reason
+from sgdflow.prompting.schemas import schema_of
 from sgdflow.simulation.server import running
 
 ASK = (Message("user", "What is six times seven?"),)
@@ -62,11 +63,12 @@ class Server:
             async with running(app) as url:
                 parameters = {"temperature": 0, **more.pop("parameters", {})}
                 model = more.pop("model", "openai/m")
+                asked = more.pop("asked", ASK)
                 at = where.format(url=url, host=url.removeprefix("http://"))
                 spec = ModelSpec(model, at, more.pop("key", None), parameters)
                 limits = Limits(**{"retries": 0, "backoff": 0.001, "timeout": 20.0, **more})
                 async with Client({"forward": spec}, limits, keys or {}) as llm:
-                    reply = await llm.complete("forward", ASK, node="n")
+                    reply = await llm.complete("forward", asked, node="n")
                     return reply, llm.spent()["forward"]
 
         return asyncio.run(main())
@@ -96,6 +98,24 @@ def test_a_declared_authorization_is_the_one_that_is_sent(
     assert seen["authorization"] == sent
     assert ("x-other" in seen) == ("X-Other" in headers)
     assert not {"extra_headers", "headers"} & body.keys()
+
+
+@pytest.mark.parametrize(
+    ("model", "parameters", "sent"),
+    [
+        ("openai/gpt-4o-mini", {}, True),
+        ("openai/m", {}, False),
+        ("openai/gpt-4o-mini", {"response_format": None}, False),
+    ],
+)
+def test_a_schema_is_sent_where_litellm_says_that_the_model_takes_it(
+    model: str, parameters: Mapping[str, Any], sent: bool
+) -> None:
+    schema = schema_of({"department": ["billing", "technical"]})
+    server = Server(completion())
+    server.ask(asked=(Message("user", "?", form=schema.text),), model=model, parameters=parameters)
+    form = server.seen[0][2].get("response_format")
+    assert form == (json.loads(schema.text) if sent else None)
 
 
 def test_an_authorization_that_cannot_be_sent_is_told() -> None:

@@ -15,11 +15,14 @@ import yaml
 
 from sgdflow.config.build import build_graph, expand_graph
 from sgdflow.config.paths import prompt_folders
+from sgdflow.data import Example
 from sgdflow.executor.gradients import LOSS, Gradient
 from sgdflow.executor.graph import Graph, View
 from sgdflow.executor.loss import ANSWERED, Reading, unread
+from sgdflow.executor.scores import NAMES, Judge
 from sgdflow.executor.walk import Failure
 from sgdflow.llm import Message
+from sgdflow.prompting.ask import Ask
 from sgdflow.prompting.replies import ReplyFormat
 from sgdflow.prompting.templates import Prompts
 from sgdflow.prompting.values import shown
@@ -125,6 +128,7 @@ def _program() -> Mapping[str, Any]:
         "tries": [
             Try({"weight.instruction": "Guess the weight."}, 0.25, accepted=False, reason=WORSE)
         ],
+        "rules": {},
         "max_characters": 200,
         "reply": ReplyFormat("json", partial=True).asking(names),
     }
@@ -133,7 +137,7 @@ def _program() -> Mapping[str, Any]:
 def _search(attempts: Sequence[Attempt]) -> Mapping[str, Any]:
     variables = _rewrite(IMPROVED, attempts=attempts, variant=2, breadth=4)
     variables = {**variables, "frames": [FRAME], "about": "a small model"}
-    unused = {"examples", "stands", "critique", "constraints", "successes"}
+    unused = {"examples", "stands", "critique", "successes"}
     return {name: value for name, value in variables.items() if name not in unused}
 
 
@@ -146,6 +150,13 @@ def _judged(reading: Reading) -> Mapping[str, Any]:
         "reading": reading,
         "reply": ReplyFormat("tagged", "feedback").asking(),
     }
+
+
+def _verdict() -> Mapping[str, Any]:
+    form = ReplyFormat("tagged", "verdict")
+    judge = Judge(Ask(PROMPTS, "score/judge.jinja", "judge", form), "It names the total.", 1, 5)
+    example = Example("1", {"order": VALUES["order"]}, "22")
+    return {**judge.variables(example, VALUES, "19"), "reply": form.asking(NAMES)}
 
 
 WORSE = "worse: 0.5 -> 0.25 on 4 examples (0 up, 1 down)"
@@ -188,6 +199,7 @@ CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "copro-later": ("optimizer/copro.jinja", _search([ATTEMPT, Attempt("Price it.", 0.5)])),
     "short-joint": ("short/backward/joint.jinja", _work(["weight", "zone"], list(VALUES))),
     "short-rewrite": ("short/optimizer/rewrite.jinja", _rewrite(IMPROVED, **EVERYTHING)),
+    "judge": ("score/judge.jinja", _verdict()),
     "textual-loss": ("loss/textual.jinja", _judged(ANSWERED)),
     "textual-loss-read": (
         "loss/textual.jinja",

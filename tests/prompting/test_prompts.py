@@ -33,7 +33,8 @@ from sgdflow.errors import PromptError
 from sgdflow.executor.backward import BackwardPass, backward_pass
 from sgdflow.executor.backward_functions import PromptBackward
 from sgdflow.executor.forward import ForwardPass, PromptForward, forward_pass
-from sgdflow.executor.graph import Graph
+from sgdflow.executor.gradients import Gradient
+from sgdflow.executor.graph import Graph, View
 from sgdflow.executor.loss import PromptLoss, Reading, unread
 from sgdflow.executor.walk import Failure
 from sgdflow.llm import Message
@@ -41,6 +42,7 @@ from sgdflow.llm.scripted import Request, ScriptedLLM
 from sgdflow.prompting.ask import Ask
 from sgdflow.prompting.replies import ReplyFormat
 from sgdflow.prompting.templates import Prompts
+from sgdflow.prompting.values import shown
 from sgdflow.update import Proposal, Situation, gather_evidence
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -212,6 +214,18 @@ def from_code(played: Played) -> str:
     return str(text)
 
 
+def of_field() -> str:
+    return Prompts(SHIPPED).text("backward/field.jinja", FIELD)
+
+
+FIELD: Mapping[str, Any] = {
+    "node": View("triage.department", ("triage",), (), {}),
+    "predecessors": shown({"triage": {"department": "billing", "urgency": 2}}),
+    "output": "billing",
+    "gradients": [Gradient("draft", "It should have been sales."), Gradient("loss", "Wrong.")],
+}
+
+
 def losses() -> str:
     cut, raised = Failure("draft", "3 replies ...", (), "truncated"), Failure("count", "it raised")
     reading = {
@@ -231,6 +245,7 @@ def losses() -> str:
 RENDERED: Mapping[str, Callable[[], str]] = {
     "forward/node.jinja": lambda: chat(joint().sent("forward", "draft")),
     "backward/passthrough.jinja": lambda: from_code(joint()),
+    "backward/field.jinja": of_field,
     "loss/expected.jinja": losses,
     "reply/again.jinja": lambda: chat(joint().sent("forward", "hint_2", attempt=1)[-2:]),
     "reply/tagged.jinja": lambda: reply_template("tagged"),
@@ -273,6 +288,7 @@ def parsed(name: str) -> nodes.Template:
 def has() -> Mapping[str, set[str]]:
     """Return the variables that each template has where it is used."""
     found = {name: set(variables) for name, variables in METHODS.values()}
+    found["backward/field.jinja"] = {*FIELD}
     for played in (joint(), edge()):
         for name, variables in played.prompts.given.items():
             found.setdefault(name, set()).update(variables)

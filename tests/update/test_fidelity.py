@@ -19,7 +19,7 @@ from sgdflow.data.scoring import number
 from sgdflow.descent import Descent, Result, Scores, Step
 from sgdflow.descent.method import Problem
 from sgdflow.executor.functions import Function
-from sgdflow.executor.loss import Score
+from sgdflow.executor.scores import Score
 from sgdflow.llm import Message
 from sgdflow.llm.scripted import Request, ScriptedLLM
 from sgdflow.prompting.templates import Prompts

@@ -30,7 +30,7 @@ from sgdflow.errors import BudgetSpent, ConfigError, LLMError, NotStored, Provid
 from sgdflow.executor.functions import Function
 from sgdflow.executor.gradients import Gradient
 from sgdflow.executor.graph import Operands
-from sgdflow.executor.loss import Score
+from sgdflow.executor.scores import Score
 from sgdflow.library.gradients import handed_on
 from sgdflow.llm import LLM, Message, Reply, Spent
 from sgdflow.llm.scripted import Request, ScriptedLLM
@@ -515,7 +515,7 @@ def test_what_ends_a_run_ends_it_also_in_a_users_rule(error: type[LLMError]) -> 
         (("method=copro", "+method.pool.keep=2"), "the rule search chooses among texts itself"),
         (("method=optoprime", "method.update.reply.partial=false"), ""),
         (("method=optoprime", "method.update.reply.format=tagged"), "cannot carry"),
-        (("method=textgrad", "method.loss.role=judge"), "method.loss.role: llm.models has no"),
+        (("method=textgrad", "method.loss.role=jury"), "method.loss.role: llm.models has no"),
         (("method=copro", "method.update.breadth=0"), "method.update.breadth"),
         (
             ("+method.update.critique.role=reader",),

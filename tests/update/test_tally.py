@@ -10,7 +10,7 @@ from sgdflow.data.scoring import any_of, like_target
 from sgdflow.executor.evaluation import Evaluation, Outcome
 from sgdflow.executor.forward import ForwardPass
 from sgdflow.executor.functions import Function
-from sgdflow.executor.loss import Score
+from sgdflow.executor.scores import Score
 from sgdflow.update.tally import Tally, tally
 
 

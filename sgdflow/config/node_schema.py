@@ -1,0 +1,68 @@
+"""What may stand under a node's `forward`; every field says what it is for."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from sgdflow.config.fields import Conf, Exchange, Reply, Target, Text, form_of
+from sgdflow.prompting.schemas import schema_of
+
+
+class NodeReply(Reply):
+    """The form of a node's reply, which is read wherever its meaning is plain."""
+
+    untagged: Literal["whole", "last_line", "fail"] = "whole"
+    reasoning: Literal["first", "optional", "none"] = "first"
+    schema_: dict[str, Any] | None = Field(default=None, alias="schema")
+    """The fields of a JSON reply, whose value is a mapping: a JSON Schema, or field: type."""
+
+    @model_validator(mode="after")
+    def _json_has_the_schema(self) -> Self:
+        if self.schema_ is None:
+            return self
+        if "format" in self.model_fields_set and self.format != "json":
+            raise ValueError(f"a reply with a schema has format: json, not {self.format}")
+        try:
+            schema_of(self.schema_)
+        except ValueError as error:
+            raise ValueError(f"schema: {error}") from error
+        return self
+
+
+class Forward(Exchange):
+    """The forward function of a language-model node."""
+
+    prompt: Text = "forward/node.jinja"
+    role: Text = "forward"
+    system: str = "You work carefully and do what you are asked, exactly."
+    """The system message; "": none."""
+    about: str = ""
+    """What writers are told of the model, such as "a small model (1.5B)"."""
+    reply: NodeReply = NodeReply()
+    samples: Annotated[int, Field(ge=1, le=100)] = 1
+    """Replies to the same prompt, of which the most frequent counts."""
+
+
+class FieldConf(Conf):
+    """A node that is a field of its one predecessor; NODE.FIELD among predecessors makes one."""
+
+    field: Text
+    optional: bool = False
+    """Whether it may be absent; then the value is null."""
+
+
+def _forward_form(value: object) -> str:
+    """Tell the kinds of nodes apart; the names start with ~ and are left out of paths."""
+    if isinstance(value, FieldConf) or (isinstance(value, dict) and "field" in value):
+        return "~field"
+    return form_of(value)
+
+
+AnyForward = Annotated[
+    Annotated[Target, Tag("~callable")]
+    | Annotated[Forward, Tag("~mapping")]
+    | Annotated[FieldConf, Tag("~field")],
+    Discriminator(_forward_form),
+]

@@ -1,0 +1,51 @@
+"""Fields of structured values, which are variables of their own: a node's, by `node.field`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sgdflow.errors import NodeFailed, did_you_mean, listed, shortly
+from sgdflow.executor.graph import Computed, Node, Operands, View
+from sgdflow.llm import LLM
+
+
+@dataclass(frozen=True, slots=True)
+class FieldForward:
+    """A forward function that takes a field out of its one predecessor; one left out is None."""
+
+    field: str
+    optional: bool = False
+
+    async def forward(self, node: View, operands: Operands, llm: LLM) -> Computed:
+        """Return the field."""
+        (name, value), *_ = operands.predecessors.items()
+        if not isinstance(value, Mapping):
+            found = shortly(repr(value))
+            raise NodeFailed(f"'{name}' is {found}, which has no field '{self.field}'")
+        if self.field not in value and not self.optional:
+            fields = [str(one) for one in value]
+            raise NodeFailed(
+                f"'{name}' has no field '{self.field}'.{did_you_mean(self.field, fields)} "
+                f"It has: {listed(fields)}"
+            )
+        return Computed(value.get(self.field))
+
+    def problems(self, node: Node) -> Iterator[str]:
+        """Yield that there is not exactly one predecessor."""
+        if len(node.predecessors) != 1:
+            yield "takes a field out of one predecessor; name exactly one."
+
+
+def nested(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return values as templates name them: a field stands within a mapping of its node's name.
+
+    Where the whole node is there, its field is, too.
+    """
+    found: dict[str, Any] = {name: value for name, value in values.items() if "." not in name}
+    for name, value in values.items():
+        owner, _, field = name.partition(".")
+        if field and owner not in values:
+            found.setdefault(owner, {})[field] = value
+    return found

@@ -1,0 +1,83 @@
+"""Several scores at once: of the whole output or of its fields, joined by weight."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import fsum
+from typing import Any
+
+from sgdflow.data import Example
+from sgdflow.errors import NodeFailed, ScoringFailed
+from sgdflow.executor.scores import Errors, Judge, ReadsPlainly, Scorer, Verdict
+from sgdflow.executor.walk import together
+from sgdflow.llm import LLM
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """One of several scores, and how much it counts."""
+
+    scorer: Scorer
+    weight: float = 1.0
+    field: str | None = None
+    """Which field of the output is scored, against that of the target; None: the whole."""
+
+    async def __call__(
+        self, example: Example, values: Mapping[str, Any], output: Any, llm: LLM
+    ) -> Verdict:
+        """Return the verdict on the output, or on its field; one that is absent is no answer."""
+        if self.field is not None:
+            output = output.get(self.field) if isinstance(output, Mapping) else None
+            target = example.target
+            target = target.get(self.field) if isinstance(target, Mapping) else None
+            example = replace(example, target=target)
+        return await self.scorer(example, values, output, llm)
+
+
+@dataclass(frozen=True, slots=True)
+class Weighted(ReadsPlainly):
+    """Several scorers, whose weighted mean is the score; each says in the feedback how it came."""
+
+    parts: Mapping[str, Objective]
+    errors: Errors = "stop"
+
+    @property
+    def needs_target(self) -> bool:
+        """Return whether one of them does."""
+        return any(one.scorer.needs_target for one in self.parts.values())
+
+    async def __call__(
+        self, example: Example, values: Mapping[str, Any], output: Any, llm: LLM
+    ) -> Verdict:
+        """Return the weighted mean, with what each of them says."""
+        verdicts = await together(
+            self._part(name, example, values, output, llm) for name in self.parts
+        )
+        weights = [one.weight for one in self.parts.values()]
+        total = fsum(w * said.score for w, said in zip(weights, verdicts, strict=True))
+        told = [
+            f"{name} scores {said.score:.3g} of 1" + (f": {said.feedback}" if said.feedback else "")
+            for name, said in zip(self.parts, verdicts, strict=True)
+        ]
+        calls = tuple(call for said in verdicts for call in said.calls)
+        return Verdict(min(1.0, total / fsum(weights)), "\n".join(told), calls)
+
+    async def _part(
+        self, name: str, example: Example, values: Mapping[str, Any], output: Any, llm: LLM
+    ) -> Verdict:
+        try:
+            return await self.parts[name](example, values, output, llm)
+        except NodeFailed as error:
+            raise NodeFailed(f"{name}: {error}", error.calls, error.kind) from error
+        except ScoringFailed as error:
+            raise ScoringFailed(f"{name}: {error}") from error
+
+    def judges(self) -> Sequence[Judge]:
+        """Return those of all parts."""
+        return tuple(judge for one in self.parts.values() for judge in one.scorer.judges())
+
+    def problems(self, inputs: Sequence[str], nodes: Sequence[str]) -> Iterator[str]:
+        """Yield what would go wrong with one of them."""
+        for name, one in self.parts.items():
+            yield from (f"{name}: {told}" for told in one.scorer.problems(inputs, nodes))
