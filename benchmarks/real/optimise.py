@@ -11,7 +11,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from running import Words, exact, run, settings
+from running import Words, exact, run, settings, share
 
 
 def main() -> None:
@@ -22,6 +22,7 @@ def main() -> None:
     parser.add_argument("--methods", default="semantic,no_gradient,optoprime")
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--train", type=int, default=24)
+    parser.add_argument("--validation", type=int, default=24)
     parser.add_argument("--test", type=int, default=60)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--out", type=Path, required=True)
@@ -32,19 +33,22 @@ def main() -> None:
     for method in asked.methods.split(","):
         for task in asked.tasks.split(","):
             for seed in asked.seeds.split(","):
-                found = one(asked, method, task, seed)
+                found = one(asked, method, task, int(seed))
                 pooled.setdefault(method, Counter()).update(found)
                 print(row(task, method, seed, found), flush=True)
     for method, found in pooled.items():
         print(row("all", method, "all", found))
 
 
-def one(asked: Words, method: str, task: str, seed: str) -> Counter[str]:
-    """Run one optimisation and count its test items."""
+def one(asked: Words, method: str, task: str, seed: int) -> Counter[str]:
+    """Run one optimisation and count its test items; each seed has items of its own."""
     folder = asked.out / f"{task}-{method}-{seed}"
-    words = [f"graph={asked.graph}", "task=bbh", f"task.name={task}", f"task.path={asked.data}"]
-    words += [f"task.splits.train={asked.train}", f"task.splits.test={asked.test}"]
-    words += ["task.splits.validation=0", f"method={method}", f"method.stop.steps={asked.steps}"]
+    size = asked.train + asked.validation + asked.test
+    data = share(asked.data, task, asked.tried + seed * size, size, asked.out / f"data-{seed}")
+    words = [f"graph={asked.graph}", "task=bbh", f"task.name={task}", f"task.path={data}"]
+    words += [f"task.splits.train={asked.train}", f"task.splits.validation={asked.validation}"]
+    words += [f"task.splits.test={asked.test}", f"method={method}"]
+    words += [f"method.stop.steps={asked.steps}"]
     words += [f"seed={seed}", f"hydra.run.dir={folder.absolute()}", "tracking=none"]
     run(["optimize", *words, *asked.model_words])
     found: Counter[str] = Counter()
@@ -56,11 +60,11 @@ def one(asked: Words, method: str, task: str, seed: str) -> Counter[str]:
     return found
 
 
-def row(task: str, method: str, seed: str, found: Counter[str]) -> str:
+def row(task: str, method: str, seed: object, found: Counter[str]) -> str:
     """Return one line of the table."""
     n, up, down = found["n"], found["up"], found["down"]
     scores = [f"{found['before']:g} of {n}", f"{found['after']:g} of {n}"]
-    cells = [task, method, seed, *scores, str(up), str(down), f"{exact(up, down):.3g}"]
+    cells = [task, method, str(seed), *scores, str(up), str(down), f"{exact(up, down):.3g}"]
     return f"| {' | '.join(cells)} |"
 
 

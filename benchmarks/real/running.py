@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
+import random
 import subprocess
 import sys
 from collections.abc import Sequence
 from math import comb
+from pathlib import Path
 from typing import Any
 
 
@@ -19,6 +22,7 @@ class Words(argparse.Namespace):
     writer: str | None
     tokens: int
     concurrency: int
+    tried: int
     more: list[str]
 
     @property
@@ -47,10 +51,23 @@ def settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--writer-url", help="another server for backward and rewrite prompts")
     parser.add_argument("--writer", default="writer")
     parser.add_argument("--data", required=True, help="folder of BIG-Bench Hard's JSON files")
+    parser.add_argument("--tried", type=int, default=25, help="first items, for start.py alone")
     parser.add_argument("--tasks", default="boolean_expressions,navigate,sports_understanding")
     parser.add_argument("--tokens", type=int, default=400, help="most tokens a reply may have")
     parser.add_argument("--concurrency", type=int, default=4)
     parser.add_argument("--more", nargs="*", default=[], help="further words of sgdflow")
+
+
+def share(data: str, task: str, first: int, count: int, into: Path) -> Path:
+    """Write a task's items first to first + count, in one fixed random order, as a folder of data."""
+    whole = json.loads((Path(data) / f"{task}.json").read_text(encoding="utf-8"))
+    items = random.Random(task).sample(whole["examples"], len(whole["examples"]))
+    if first + count > len(items):
+        sys.exit(f"{task} has {len(items)} items, {first + count} are asked for: fewer seeds or items")
+    into.mkdir(parents=True, exist_ok=True)
+    whole["examples"] = items[first : first + count]
+    (into / f"{task}.json").write_text(json.dumps(whole), encoding="utf-8")
+    return into.absolute()
 
 
 def run(words: Sequence[str]) -> None:

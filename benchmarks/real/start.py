@@ -11,11 +11,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from running import Words, reasked, run, settings
+from running import Words, reasked, run, settings, share
 
 GRAPHS = ("single", "hints_divided")
 FORMS = {
     "tagged, reasoning first": ["graph.forward.reply.format=tagged"],
+    "tagged, nothing else": ["graph.forward.reply.reasoning=none"],
     "tagged, reasoning optional": ["graph.forward.reply.reasoning=optional"],
     "text, reasoning first": ["graph.forward.reply.format=text"],
     "text, nothing else": [
@@ -27,7 +28,7 @@ FORMS = {
 
 def measured(words: list[str], folder: Path) -> dict[str, Any]:
     """Return the evaluation record of one graph, task and form."""
-    run(["evaluate", *words, "split=test", f"hydra.run.dir={folder}"])
+    run(["evaluate", *words, "split=train", f"hydra.run.dir={folder}"])
     found: dict[str, Any] = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
     return found
 
@@ -36,20 +37,21 @@ def main() -> None:
     """Print a row for each graph, task and form of reply."""
     parser = argparse.ArgumentParser(description=__doc__)
     settings(parser)
-    parser.add_argument("--items", type=int, default=40)
     parser.add_argument("--graphs", default=",".join(GRAPHS))
+    parser.add_argument("--forms", default="; ".join(FORMS))
     asked = parser.parse_args(namespace=Words())
-    print("| task | graph | form | score | read at once | prompt tokens a call | of them cached |")
+    print("| task | graph | form | score | read at once | prompt, reply tokens | prompt cached |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as place:
         for task in asked.tasks.split(","):
+            items = share(asked.data, task, 0, asked.tried, Path(place) / "data")
             for graph in asked.graphs.split(","):
-                for form, words in FORMS.items():
+                for form in asked.forms.split("; "):
                     data = [f"graph={graph}", "task=bbh", f"task.name={task}"]
-                    data += [f"task.path={asked.data}", f"task.splits.test={asked.items}"]
-                    data += ["task.splits.train=20", "task.splits.validation=0"]
-                    folder = Path(place) / f"{task}-{graph}-{len(form)}-{form[:4]}"
-                    record = measured([*data, *asked.model_words, *words], folder)
+                    data += [f"task.path={items}", f"task.splits.train={asked.tried - 1}"]
+                    data += ["task.splits.validation=0", "task.splits.test=1"]
+                    folder = Path(place) / f"{task}-{graph}-{form.replace(', ', '_').replace(' ', '_')}"
+                    record = measured([*data, *asked.model_words, *FORMS[form]], folder)
                     print(row(task, graph, form, record), flush=True)
 
 
@@ -57,7 +59,7 @@ def row(task: str, graph: str, form: str, record: dict[str, Any]) -> str:
     """Return one line of the table."""
     calls, used, score = record["calls"]["forward"], record["tokens"]["forward"], record["score"]
     at_once = 1 - reasked(record) / max(1, calls - reasked(record))
-    tokens, cached = used["prompt"], used["cached"] / max(1, used["prompt"])
+    tokens, cached = [used[kind] / max(1, calls) for kind in ("prompt", "completion")], used["cached"]
     interval = f"{score['mean']:.2f} ({score['low']:.2f} to {score['high']:.2f})"
     cells = [
         task,
@@ -65,8 +67,8 @@ def row(task: str, graph: str, form: str, record: dict[str, Any]) -> str:
         form,
         interval,
         f"{at_once:.0%}",
-        f"{tokens / max(1, calls):.0f}",
-        f"{cached:.0%}",
+        f"{tokens[0]:.0f}, {tokens[1]:.0f}",
+        f"{cached / max(1, used['prompt']):.0%}",
     ]
     return f"| {' | '.join(cells)} |"
 
