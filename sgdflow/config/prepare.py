@@ -55,6 +55,7 @@ def prepare(
         problems.extend(iter(check_keys(models, environ)))
     data = build_task(config.task, config.seed, config.graph.inputs, problems)
     if data is not None and method is not None:
+        method = enough.fitted(method, data.splits)
         problems.extend(enough.problems(method, data.splits))
     problems.check()
     assert graph is not None
@@ -67,8 +68,14 @@ def prepare(
         start,
         build_calling(models, config.llm, config.seed),
         frozenset({*_asked(config).values()}),
-        (*data.notices, *_unshown(graph)),
+        (*data.notices, *_unshown(graph), *_unconfirmed(method)),
     )
+
+
+def _unconfirmed(method: Method) -> Iterator[Notice]:
+    """Yield why a run that was to confirm its winner will not."""
+    if method.unconfirmed:
+        yield Notice(f"No winner will be confirmed: {method.unconfirmed}.", unsure=False)
 
 
 def _unshown(graph: Graph) -> Iterator[Notice]:

@@ -87,7 +87,8 @@ def _forward(
     problem: Problem, method: Method, batch: int, evaluations: int, sums: list[str]
 ) -> int:
     nodes = sum(isinstance(n.forward, PromptForward) for n in problem.graph.nodes.values())
-    validation = len(problem.splits.validation)
+    # What is to confirm the winner waits until there is one.
+    validation = len(problem.splits.validation) if method.confirm is None else 0
     # Scored before the first step, and not for the report alone.
     total = (batch + validation) * nodes
     each = plural(nodes, "node")
@@ -102,7 +103,7 @@ def _forward(
     else:
         number = min(batch, method.compared(problem.splits))
         if method.gate.examples == "validation":
-            number = validation
+            number = len(problem.splits.validation)
         number *= method.gate.repeats
         tests = method.proposals.tests(len(problem.optimised))
         calls = tests * number * nodes
