@@ -74,17 +74,11 @@ def make_plan(prepared: Prepared, prices: Mapping[str, Price | None]) -> Plan:
         parts.append(_row("after the last step", _difference(*most.moments[-2:])))
         words = f"expected: {share:.0%} accepted, {conf.changed:.0%} of the texts changed"
         totals.append(_row(words, _whole(expected, steps)))
-        whole, taken = _whole(most, steps), every(_taken(most, steps), "step")
+        late = None
         if method.lazy or method.proposals.fallback:
-            totals.append(_row(f"{taken} accepted", whole))
-            late = rehearse(
-                problem, replace(method, lazy=False), prepared.start, llm, Scenario(0.0), rehearsed
-            )
-            whole = _sum(_whole(late, steps), _difference(*most.moments[-2:]))
-            words = f"at most: {taken} turned down at the end, text by text"
-            totals.append(_row(words, whole))
-        else:
-            totals.append(_row(f"at most: {taken} accepted", whole))
+            whole = replace(method, lazy=False)
+            late = rehearse(problem, whole, prepared.start, llm, Scenario(0.0), rehearsed)
+        totals += _at_most(most, late, steps)
     splits = problem.splits
     title = (
         f"{method.name} on {problem.graph.name}: {len(splits.train)} training, "
@@ -94,6 +88,18 @@ def make_plan(prepared: Prepared, prices: Mapping[str, Price | None]) -> Plan:
     warnings = [*shortage(problem, method), *_ended_early(most, steps), *_troubles(most)]
     notes = _notes(prepared, prices, conf, rehearsed)
     return Plan(title, tuple(parts), tuple(totals), tuple(notes), tuple(warnings))
+
+
+def _at_most(most: Rehearsal, late: Rehearsal | None, steps: int) -> Iterator[Row]:
+    """Yield what is taken where all is accepted and, where that may be more, turned down late."""
+    whole, taken = _whole(most, steps), every(_taken(most, steps), "step")
+    if late is None:
+        yield _row(f"at most: {taken} accepted", whole)
+        return
+    yield _row(f"{taken} accepted", whole)
+    later = _sum(_whole(late, steps), _difference(*most.moments[-2:]))
+    words = f"at most: {taken} turned down at the end, text by text"
+    yield _row(words, _most(later, whole))
 
 
 def _rehearsed_steps(prepared: Prepared) -> int:
@@ -185,6 +191,15 @@ def _difference(before: Moment, after: Moment) -> Moment:
 def _sum(one: Moment, more: Moment) -> Moment:
     taken = {role: spent + more.taken.get(role, Spent()) for role, spent in one.taken.items()}
     return Moment(taken, one.seconds + more.seconds)
+
+
+def _most(one: Moment, other: Moment) -> Moment:
+    """Return the larger of both for each role: requests that are alike are in neither twice."""
+    taken = {
+        role: max(spent, other.taken.get(role, Spent()), key=lambda used: used.calls)
+        for role, spent in one.taken.items()
+    }
+    return Moment(taken, max(one.seconds, other.seconds))
 
 
 def _times(spent: Spent, factor: float) -> Spent:
