@@ -81,7 +81,7 @@ class Teacher:
             drawn |= chosen
             evidence = self.method.select.after(self._evidence(now, names, random), random)
             evidence = self._asking(evidence)
-            known = () if self.method.idle else tuple(_known(evidence, parameters, history))
+            known = tuple(self._known(evidence, parameters, history))
             evidence = {name: items for name, items in evidence.items() if name not in known}
             if evidence or not chosen or len(drawn) >= sample.count * sample.draws:
                 return Lesson(batch, current, tuple(learned), evidence, known)
@@ -200,21 +200,27 @@ class Teacher:
             return dealt_across_nodes(evidence, random)
         return shuffled(evidence, random) if method.shuffle else evidence
 
+    def _known(
+        self, evidence: Evidence, parameters: Parameters, history: Sequence[Past]
+    ) -> Iterator[str]:
+        """Yield the parameters that were written anew from this evidence before, in vain.
+
+        A writer that is shown its last tries may try so many times more.
+        """
+        tries = 1 + (getattr(self.method.update, "memory", 0) or 0)
+        for name, items in () if self.method.idle else evidence.items():
+            vain = sum(
+                past.evidence.get(name) == items
+                and past.parameters[name] == parameters[name]
+                and name not in past.proposal.skipped
+                for past in history
+            )
+            if vain >= tries:
+                yield name
+
     def _asking(self, evidence: Evidence) -> Evidence:
         """Leave out the parameters that no gradient asks to change, unless idle calls are made."""
         if self.method.idle or self.method.differentiation is None:
             return evidence
         asking = self.method.select.asking
         return {name: items for name, items in evidence.items() if any(map(asking, items))}
-
-
-def _known(evidence: Evidence, parameters: Parameters, history: Sequence[Past]) -> Iterator[str]:
-    """Yield the parameters whose text was written anew from this evidence before, in vain."""
-    for name, items in evidence.items():
-        if any(
-            past.evidence.get(name) == items
-            and past.parameters[name] == parameters[name]
-            and name not in past.proposal.skipped
-            for past in history
-        ):
-            yield name
