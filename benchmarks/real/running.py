@@ -59,11 +59,13 @@ def settings(parser: argparse.ArgumentParser) -> None:
 
 
 def share(data: str, task: str, first: int, count: int, into: Path) -> Path:
-    """Write a task's items first to first + count, in one fixed random order, as a folder of data."""
+    """Write a task's items first to first + count, in one fixed order, as a folder of data."""
     whole = json.loads((Path(data) / f"{task}.json").read_text(encoding="utf-8"))
     items = random.Random(task).sample(whole["examples"], len(whole["examples"]))
     if first + count > len(items):
-        sys.exit(f"{task} has {len(items)} items, {first + count} are asked for: fewer seeds or items")
+        sys.exit(
+            f"{task} has {len(items)} items, {first + count} are asked for: fewer seeds or items"
+        )
     into.mkdir(parents=True, exist_ok=True)
     whole["examples"] = items[first : first + count]
     (into / f"{task}.json").write_text(json.dumps(whole), encoding="utf-8")

@@ -50,7 +50,9 @@ def main() -> None:
                     data = [f"graph={graph}", "task=bbh", f"task.name={task}"]
                     data += [f"task.path={items}", f"task.splits.train={asked.tried - 1}"]
                     data += ["task.splits.validation=0", "task.splits.test=1"]
-                    folder = Path(place) / f"{task}-{graph}-{form.replace(', ', '_').replace(' ', '_')}"
+                    folder = (
+                        Path(place) / f"{task}-{graph}-{form.replace(', ', '_').replace(' ', '_')}"
+                    )
                     record = measured([*data, *asked.model_words, *FORMS[form]], folder)
                     print(row(task, graph, form, record), flush=True)
 
@@ -59,7 +61,10 @@ def row(task: str, graph: str, form: str, record: dict[str, Any]) -> str:
     """Return one line of the table."""
     calls, used, score = record["calls"]["forward"], record["tokens"]["forward"], record["score"]
     at_once = 1 - reasked(record) / max(1, calls - reasked(record))
-    tokens, cached = [used[kind] / max(1, calls) for kind in ("prompt", "completion")], used["cached"]
+    tokens, cached = (
+        [used[kind] / max(1, calls) for kind in ("prompt", "completion")],
+        used["cached"],
+    )
     interval = f"{score['mean']:.2f} ({score['low']:.2f} to {score['high']:.2f})"
     cells = [
         task,

@@ -84,7 +84,7 @@ def _run(
     else:
         yield Part(f"Ended by {ended['stop_reason']}.\n")
         for split in SPLITS:
-            if (scores := ended["scores"][split])["initial"] is not None:
+            if (scores := ended["scores"][split])["initial"] or scores["final"]:
                 yield Part(f"  {split:<11} {change_words(scores)}\n")
         yield from (Part(f"  returned    {words}\n") for words in returned_words(ended))
     for parameter, text in source.parameters.items():

@@ -3,11 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from sgdflow.data import Splits
 from sgdflow.descent.method import Method
 from sgdflow.errors import plural
 from sgdflow.update.statistics import gains_needed
+
+
+def fitted(method: Method, splits: Splits) -> Method:
+    """Return the method without a confirmation that is not required and that nothing can give."""
+    confirm = method.confirm
+    if confirm is None or confirm.required or not method.stop.steps:
+        return method
+    why = ""
+    have, needed = len(splits.validation), gains_needed(confirm.level)
+    if method.gate.examples == "validation":
+        why = "the validation examples decide at the gate (method.gate.examples=validation)"
+    elif method.pool.scored and (method.lazy or method.batch):
+        why = "the validation examples choose in the pool (method.pool)"
+    elif have < needed:
+        there = plural(have, "validation example") if have else "no validation example"
+        why = (
+            f"there {'is' if have < 2 else 'are'} {there}, and it takes {needed} "
+            f"(task.splits.validation) at method.confirm.level={confirm.level:g}"
+        )
+    return replace(method, confirm=None, unconfirmed=why) if why else method
 
 
 def problems(method: Method, splits: Splits) -> Iterator[str]:

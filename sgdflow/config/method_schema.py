@@ -209,6 +209,9 @@ class ConfirmConf(Conf):
 
     level: Annotated[float, Field(gt=0, lt=1)] = 0.05
     """How likely a winner that is not better than the start may be confirmed."""
+    required: bool = True
+    """Whether validation examples that can confirm nothing are refused, or the run says so and goes
+    without."""
 
 
 class AllowanceConf(Conf):

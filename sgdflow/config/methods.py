@@ -64,7 +64,7 @@ def build_method(conf: schema.MethodConf, graph: Graph, prompts: Prompts) -> Met
         stop=_stop(conf, graph),
         batch=conf.batch,
         select=_select(conf),
-        confirm=None if conf.confirm is None else Confirm(conf.confirm.level),
+        confirm=None if conf.confirm is None else Confirm(**conf.confirm.model_dump()),
         shuffle=conf.shuffle,
         lazy=conf.lazy,
         report_train=conf.report_train,

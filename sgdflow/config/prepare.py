@@ -56,6 +56,7 @@ def prepare(
         problems.extend(iter(check_keys(_needed(config, models), environ)))
     data = build_task(config.task, config.seed, config.graph, prompts, problems)
     if data is not None and method is not None:
+        method = enough.fitted(method, data.splits)
         problems.extend(enough.problems(method, data.splits))
     problems.check()
     assert graph is not None
@@ -68,8 +69,14 @@ def prepare(
         start,
         build_calling(_needed(config, models), config.llm, config.seed),
         frozenset({*_asked(config).values()}),
-        (*data.notices, *_unshown(graph), *_alike(graph, models)),
+        (*data.notices, *_unshown(graph), *_alike(graph, models), *_unconfirmed(method)),
     )
+
+
+def _unconfirmed(method: Method) -> Iterator[Notice]:
+    """Yield why a run that was to confirm its winner will not."""
+    if method.unconfirmed:
+        yield Notice(f"No winner will be confirmed: {method.unconfirmed}.", unsure=False)
 
 
 def _unshown(graph: Graph) -> Iterator[Notice]:

@@ -15,6 +15,8 @@ class Confirm:
 
     level: float = 0.05
     """How likely a winner that is not better than the start may be confirmed."""
+    required: bool = True
+    """Whether examples that can confirm nothing are refused, or the run goes without."""
 
     def compare(
         self, start: Evaluation, winner: Evaluation, parameters: Parameters

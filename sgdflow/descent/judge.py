@@ -54,7 +54,7 @@ class Judge:
             trial = await self._trial(case, proposal.changes, turned_down)
             if trial.decision.accepted or not (how.fallback and several):
                 return Judgement(proposal, trial, ())
-            whole = Tested(tuple(proposal.changes), trial.decision)
+            whole = Tested(tuple(proposal.changes), trial)
             parts = await self._parts(case, proposal, turned_down + 1)
             return parts.after(whole, proposal, trial)
         parts = await self._parts(case, proposal, turned_down)
@@ -83,7 +83,7 @@ class Judge:
         passed: dict[str, Trial] = {}
         for name, text in proposal.changes.items():
             trial = await self._trial(case, {name: text}, turned_down)
-            tested.append(Tested((name,), trial.decision))
+            tested.append(Tested((name,), trial))
             turned_down += not trial.decision.accepted
             if trial.decision.accepted:
                 passed[name] = trial
@@ -94,7 +94,7 @@ class Judge:
         if len(passed) > 1:
             together = {name: proposal.changes[name] for name in passed}
             joint = await self._trial(case, together, turned_down)
-            tested.append(Tested(tuple(together), joint.decision))
+            tested.append(Tested(tuple(together), joint))
             if joint.decision.accepted and joint.gain >= trial.gain:
                 chosen, trial = together, joint
         return _Parts(tuple(tested), replace(proposal, changes=chosen), trial)

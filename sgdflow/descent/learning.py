@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -36,6 +36,8 @@ class Lesson:
     """Of the batch."""
     learned: tuple[Learned, ...]
     evidence: Evidence
+    known: tuple[str, ...] = ()
+    """Parameters that are not asked for again: an earlier step had the same evidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class Teacher:
         while True:
             wanted = sample.count + len(drawn | stale)
             batch, current = await self._scored(parameters, fixed, wanted)
-            chosen = set(sample.draw(current, random, waited, drawn))
+            chosen = set(sample.draw(current, random, waited, drawn, stale))
             done = self.progress.expect("learning", len(chosen))
             now = await together(
                 counted(self._learn(example, current.outcomes[example.id], parameters, names), done)
@@ -79,8 +81,10 @@ class Teacher:
             drawn |= chosen
             evidence = self.method.select.after(self._evidence(now, names, random), random)
             evidence = self._asking(evidence)
+            known = tuple(self._known(evidence, parameters, history))
+            evidence = {name: items for name, items in evidence.items() if name not in known}
             if evidence or not chosen or len(drawn) >= sample.count * sample.draws:
-                return Lesson(batch, current, tuple(learned), evidence)
+                return Lesson(batch, current, tuple(learned), evidence, known)
 
     async def scored(
         self, parameters: Parameters, random: Random
@@ -199,6 +203,24 @@ class Teacher:
         if method.shuffle == "nodes":
             return dealt_across_nodes(evidence, random)
         return shuffled(evidence, random) if method.shuffle else evidence
+
+    def _known(
+        self, evidence: Evidence, parameters: Parameters, history: Sequence[Past]
+    ) -> Iterator[str]:
+        """Yield the parameters that were written anew from this evidence before, in vain.
+
+        A writer that is shown its last tries may try so many times more.
+        """
+        tries = 1 + (getattr(self.method.update, "memory", 0) or 0)
+        for name, items in () if self.method.idle else evidence.items():
+            vain = sum(
+                past.evidence.get(name) == items
+                and past.parameters[name] == parameters[name]
+                and name not in past.proposal.skipped
+                for past in history
+            )
+            if vain >= tries:
+                yield name
 
     def _asking(self, evidence: Evidence) -> Evidence:
         """Leave out the parameters that no gradient asks to change, unless idle calls are made."""

@@ -39,6 +39,7 @@ class _Course:
     confirmation: Confirmation | None = None
     returned: int = 0
     """The step whose texts are the best; 0: those that it began with."""
+    unconfirmed: str = ""
 
 
 class Descent:
@@ -67,10 +68,13 @@ class Descent:
         try:
             await self._descend(course)
             await self._confirm(course, start)
+            await self._complete(course, start)
             if self._method.lazy and self._method.report_train:
                 course.initial = await self._scores(start, ended=True)
             if course.best != start:
                 course.final = await self._scores(course.best, ended=True)
+            else:
+                course.final = self._with_what_is_known(course.initial, start)
         except BudgetSpent as error:
             course.reason, course.final = str(error), self._known_scores(course.best)
             course.initial = course.initial or self._known_scores(start)
@@ -85,6 +89,7 @@ class Descent:
             self._llm.spent(),
             course.gating,
             course.confirmation,
+            course.unconfirmed,
             self._selected_on() if course.accepted else (),
             self._smallest(),
             self._returned(course),
@@ -127,13 +132,25 @@ class Descent:
     async def _confirm(self, course: _Course, start: Parameters) -> None:
         """Go back to the start where the best is not confirmed to be better."""
         confirm, validation = self._method.confirm, self._problem.splits.validation
-        if confirm is None or course.best == start:
+        if course.best == start:
             return
+        course.unconfirmed = self._method.unconfirmed
+        if confirm is None:
+            return
+        course.unconfirmed = "the budget was used up before"
         before = await self._evaluate(start, validation)
         after = await self._evaluate(course.best, validation)
         course.confirmation = confirm.compare(before, after, course.best)
+        course.unconfirmed = ""
         if not course.confirmation.confirmed:
             course.best = start
+
+    async def _complete(self, course: _Course, start: Parameters) -> None:
+        """Score what the first scores left out, as no step goes by it."""
+        if self._method.confirm is not None and course.initial is not None:
+            with self._meter.reporting():
+                validation = await self._evaluate(start, self._problem.splits.validation)
+            course.initial = Scores({**course.initial.evaluations, "validation": validation})
 
     async def _descend(self, course: _Course) -> None:
         """Take steps until there is a reason to stop."""
@@ -223,10 +240,19 @@ class Descent:
             reported = self._method.batch is not None or self._method.lazy
             with self._meter.reporting() if reported else nullcontext():
                 train = await self._evaluate(parameters, splits.train)
-        validation = await self._evaluate(parameters, splits.validation)
+        # What is to confirm the winner is not needed before there is one.
+        waits = self._method.confirm is not None and not ended
+        validation = await self._evaluate(parameters, () if waits else splits.validation)
         with self._meter.reporting():
             test = await self._evaluate(parameters, splits.test)
         return Scores({"train": train, "validation": validation, "test": test})
+
+    def _with_what_is_known(self, initial: Scores | None, start: Parameters) -> Scores | None:
+        """Return the scores of the start with the training scores that steps have come to need."""
+        train = self._evaluate.known(start, self._problem.splits.train)
+        if initial is None or train is None:
+            return initial
+        return Scores({**initial.evaluations, "train": train})
 
     def _known_scores(self, parameters: Parameters) -> Scores:
         """Return the scores of the splits that were scored whole."""

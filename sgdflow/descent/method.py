@@ -42,10 +42,13 @@ class Sample:
         random: Random,
         waited: Mapping[str, int] | None = None,
         without: Collection[str] = (),
+        stale: Collection[str] = (),
     ) -> tuple[str, ...]:
         """Return at most `count` example ids, in the order of the batch.
 
         `waited` says how often an example was sampled before; those in `without` are left out.
+        Where all that is left was sampled for these parameters (`stale`), half of it is drawn:
+        the same failures together would teach the same again.
         """
         scores = evaluation.scores
         pool = [i for i, s in scores.items() if s < 1] if self.examples == "failing" else [*scores]
@@ -53,7 +56,10 @@ class Sample:
         drawn = random.sample(pool, min(self.count, len(pool)))
         if self.order == "waiting":
             times = waited or {}
-            drawn = sorted(fixed_order(pool), key=lambda i: times.get(i, 0))[: self.count]
+            if 1 < len(pool) <= self.count and all(i in stale for i in pool):
+                drawn = random.sample(pool, (len(pool) + 1) // 2)
+            else:
+                drawn = sorted(fixed_order(pool), key=lambda i: times.get(i, 0))[: self.count]
         chosen = set(drawn)
         return tuple(i for i in pool if i in chosen)
 
@@ -109,6 +115,8 @@ class Method:
     select: Select = field(default_factory=Select)
     confirm: Confirm | None = None
     """None: what was found is returned as it is."""
+    unconfirmed: str = ""
+    """Why there is no confirmation, although one was declared."""
     shuffle: bool | Literal["nodes"] = False
     """Deal the gradients of each node to the wrong examples, or nodes: to other parameters."""
     lazy: bool = False

@@ -11,8 +11,9 @@ from sgdflow.descent.budget import Meter
 from sgdflow.descent.judge import Judge, Judgement, rejections
 from sgdflow.descent.learning import Lesson, Teacher
 from sgdflow.descent.method import Method, Problem
-from sgdflow.descent.steps import Gating, Tried
+from sgdflow.descent.steps import Gating, Tested, Tried
 from sgdflow.descent.trial import Trial
+from sgdflow.errors import listed
 from sgdflow.executor.evaluation import Evaluation, Evaluator
 from sgdflow.executor.forward import PromptForward
 from sgdflow.executor.graph import Parameters
@@ -67,7 +68,7 @@ class Stepper:
         scored = self._meter.gate_calls
         self._progress.expect("rewriting", 0)
         proposal = kept(await method.update.propose(situation, self._llm), situation)
-        judgement = Judgement(proposal, _nothing(method, situation, proposal), ())
+        judgement = Judgement(proposal, _nothing(method, situation, proposal, lesson), ())
         if proposal.changes:
             down = sum(past.turned_down for past in history)
             judgement = await self._judge.judge(parameters, proposal, lesson, down, random)
@@ -103,7 +104,7 @@ class Stepper:
             {**parameters, **proposal.changes},
             proposal,
             trial,
-            self._gating(trial, proposal, calls),
+            self._gating(judgement, calls),
             judgement.tested,
         )
 
@@ -111,15 +112,22 @@ class Stepper:
         with self._meter.gating():
             return await self._evaluate(proposed, examples)
 
-    def _gating(self, trial: Trial, proposal: Proposal, calls: int) -> Gating:
+    def _gating(self, judgement: Judgement, calls: int) -> Gating:
+        """Add up what all trials took; what they were made of is counted once."""
+        last = Tested(tuple(judgement.proposal.changes), judgement.trial)
+        trials = (self._spared(one) for one in judgement.tested or (last,))
+        return sum(trials, Gating(calls))
+
+    def _spared(self, tested: Tested) -> Gating:
+        trial = tested.trial
         if trial.current is None or trial.seen is None:
-            return Gating(calls)
+            return Gating()
         graph = self._problem.graph
-        reached = graph.reach(proposal.changes)
+        reached = graph.reach(tested.changes)
         forwards = [graph.nodes[name].forward for name in reached]
         nodes = sum(one.requests for one in forwards if isinstance(one, PromptForward))
         total, evaluated = len(trial.current.outcomes), len(trial.seen.outcomes)
-        return Gating(calls, total, evaluated, trial.spared * nodes)
+        return Gating(0, total, evaluated, trial.spared * nodes)
 
 
 def _past(situation: Situation, proposal: Proposal, judgement: Judgement) -> Past:
@@ -144,7 +152,11 @@ def _mean(evaluation: Evaluation | None) -> float | None:
     return summary.mean if summary else None
 
 
-def _nothing(method: Method, situation: Situation, proposal: Proposal) -> Trial:
+def _nothing(method: Method, situation: Situation, proposal: Proposal, lesson: Lesson) -> Trial:
+    if lesson.known and not situation.evidence:
+        names = listed(lesson.known)
+        why = f"nothing new: {names} had this evidence in an earlier step, and was not asked again"
+        return Trial(Decision(False, why))
     return Trial(Decision(False, _why_nothing(method, situation, proposal)))
 
 
@@ -155,6 +167,8 @@ def _why_nothing(method: Method, situation: Situation, proposal: Proposal) -> st
         name, reason = next(iter(proposal.skipped.items()))
         return f"no usable proposal ({name}: {reason})"
     if not learned and method.sample.count:
+        if failures := [*situation.standing.failures.values()]:
+            return f"no example was sampled: {len(failures)} could not be scored ({failures[0]})"
         return "no example was sampled: none of the batch scored below 1"
     if not situation.evidence and method.differentiation is not None:
         failures = [one.failure for one in learned if one.failure]

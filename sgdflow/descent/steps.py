@@ -42,7 +42,12 @@ class Tested:
 
     changes: tuple[str, ...]
     """Names of the parameters."""
-    decision: Decision
+    trial: Trial
+
+    @property
+    def decision(self) -> Decision:
+        """Return the gate's decision."""
+        return self.trial.decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +165,8 @@ class Result:
     gating: Gating
     confirmation: Confirmation | None = None
     """None where none was declared, or nothing was found that could be confirmed."""
+    unconfirmed: str = ""
+    """Why what was found is returned without, although a confirmation was declared."""
     selected_on: tuple[str, ...] = ()
     """Splits whose scores decided what was kept."""
     smallest: float | None = None

@@ -191,14 +191,6 @@ class Graph:
                 reached.add(name)
         return frozenset(reached)
 
-    def downstream(self, name: str) -> frozenset[str]:
-        """Return the nodes that depend on a node."""
-        found: set[str] = set()
-        for other in self.order:
-            if any(p == name or p in found for p in self.nodes[other].predecessors):
-                found.add(other)
-        return frozenset(found)
-
     def operands(self, name: str, parameters: Parameters, values: Mapping[str, Any]) -> Operands:
         """Return what a node is computed from, given all values upstream of it."""
         node = self.nodes[name]

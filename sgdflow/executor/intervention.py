@@ -124,7 +124,7 @@ class Verification:
         reach = graph.reach(optimised)
         names = [name for name in reach if name != graph.output and _written(graph, name)]
         models = [n.name for n in graph.nodes.values() if isinstance(n.forward, PromptForward)]
-        reached = [graph.downstream(name).intersection(models) for name in names]
+        reached = [downstream(graph, name).intersection(models) for name in names]
         at_once = frozenset[str]().union(*reached) if len(names) > 1 else ()
         return len(names), sum(map(len, reached)) + len(at_once)
 
@@ -144,6 +144,15 @@ def testable(
     ]
 
 
+def downstream(graph: Graph, node: str) -> frozenset[str]:
+    """Return the nodes that depend on a node."""
+    found = {node}
+    for name in graph.order:
+        if found.intersection(graph.nodes[name].predecessors):
+            found.add(name)
+    return frozenset(found - {node})
+
+
 async def _run_again(
     graph: Graph,
     parameters: Parameters,
@@ -153,7 +162,7 @@ async def _run_again(
     new: Mapping[str, Any],
 ) -> Outcome:
     """Return the outcome with new values; all that does not depend on them stays as it was."""
-    after = frozenset[str]().union(*map(graph.downstream, new))
+    after = frozenset[str]().union(*(downstream(graph, name) for name in new))
     kept = {n: v for n, v in values.items() if n in graph.nodes and n not in after}
     return await evaluate.given(parameters, example, {**kept, **new})
 

@@ -100,7 +100,8 @@ def _forward(
     asked = [one.requests for one in models if isinstance(one, PromptForward)]
     judges = len(problem.score.judges())
     nodes, each = sum(asked) + judges, _each(len(asked), sum(asked), judges)
-    validation = len(problem.splits.validation)
+    # What is to confirm the winner waits until there is one.
+    validation = len(problem.splits.validation) if method.confirm is None else 0
     # Scored before the first step, and not for the report alone.
     total = (batch + validation) * nodes
     start = f"{plural(batch + validation, 'example')} x {each} = {plural(total, 'call')}"
@@ -114,7 +115,7 @@ def _forward(
     else:
         number = min(batch, method.compared(problem.splits))
         if method.gate.examples == "validation":
-            number = validation
+            number = len(problem.splits.validation)
         number *= method.gate.repeats
         tests = method.proposals.tests(len(problem.optimised))
         calls = tests * number * nodes

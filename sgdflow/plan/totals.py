@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from sgdflow.config.prepare import Prepared
@@ -49,7 +49,7 @@ class Plan:
 
 
 def make_plan(prepared: Prepared, prices: Mapping[str, Price | None]) -> Plan:
-    """Rehearse the run in three ways: nothing, the assumed share, and everything is accepted."""
+    """Rehearse the run in several ways, from nothing accepted to everything."""
     problem, method, conf = prepared.problem, prepared.method, prepared.config.llm.assumed
     steps = method.stop.steps
     rehearsed = _rehearsed_steps(prepared)
@@ -74,9 +74,11 @@ def make_plan(prepared: Prepared, prices: Mapping[str, Price | None]) -> Plan:
         parts.append(_row("after the last step", _difference(*most.moments[-2:])))
         words = f"expected: {share:.0%} accepted, {conf.changed:.0%} of the texts changed"
         totals.append(_row(words, _whole(expected, steps)))
-        totals.append(
-            _row(f"at most: {every(_taken(most, steps), 'step')} accepted", _whole(most, steps))
-        )
+        late = None
+        if method.lazy or method.proposals.fallback:
+            whole = replace(method, lazy=False)
+            late = rehearse(problem, whole, prepared.start, llm, Scenario(0.0), rehearsed)
+        totals += _at_most(most, late, steps)
     splits = problem.splits
     title = (
         f"{method.name} on {problem.graph.name}: {len(splits.train)} training, "
@@ -86,6 +88,18 @@ def make_plan(prepared: Prepared, prices: Mapping[str, Price | None]) -> Plan:
     warnings = [*shortage(problem, method), *_ended_early(most, steps), *_troubles(most)]
     notes = _notes(prepared, prices, conf, rehearsed)
     return Plan(title, tuple(parts), tuple(totals), tuple(notes), tuple(warnings))
+
+
+def _at_most(most: Rehearsal, late: Rehearsal | None, steps: int) -> Iterator[Row]:
+    """Yield what is taken where all is accepted and, where that may be more, turned down late."""
+    whole, taken = _whole(most, steps), every(_taken(most, steps), "step")
+    if late is None:
+        yield _row(f"at most: {taken} accepted", whole)
+        return
+    yield _row(f"{taken} accepted", whole)
+    later = _sum(_whole(late, steps), _difference(*most.moments[-2:]))
+    words = f"at most: {taken} turned down at the end, text by text"
+    yield _row(words, _most(later, whole))
 
 
 def _rehearsed_steps(prepared: Prepared) -> int:
@@ -172,6 +186,20 @@ def _row(name: str, moment: Moment | Row) -> Row:
 def _difference(before: Moment, after: Moment) -> Moment:
     taken = {role: spent - before.taken[role] for role, spent in after.taken.items()}
     return Moment(taken, after.seconds - before.seconds)
+
+
+def _sum(one: Moment, more: Moment) -> Moment:
+    taken = {role: spent + more.taken.get(role, Spent()) for role, spent in one.taken.items()}
+    return Moment(taken, one.seconds + more.seconds)
+
+
+def _most(one: Moment, other: Moment) -> Moment:
+    """Return the larger of both for each role: requests that are alike are in neither twice."""
+    taken = {
+        role: max(spent, other.taken.get(role, Spent()), key=lambda used: used.calls)
+        for role, spent in one.taken.items()
+    }
+    return Moment(taken, max(one.seconds, other.seconds))
 
 
 def _times(spent: Spent, factor: float) -> Spent:

@@ -147,6 +147,7 @@ def result_record(
         "faults": dict(sum(result.spent.values(), Spent()).faults),
         "selected_on": list(result.selected_on),
         "confirmation": asdict(result.confirmation) if result.confirmation else None,
+        "unconfirmed": result.unconfirmed,
         "steps": result.steps,
         "accepted": result.accepted,
         "stop_reason": result.stop_reason,

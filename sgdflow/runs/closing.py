@@ -17,9 +17,9 @@ def closing_words(record: Mapping[str, Any]) -> str:
     rows = [
         f"  {split:<11} {change_words(scores)}" + (" *" if split in selected else "")
         for split in SPLITS
-        if (scores := record["scores"][split])["initial"] is not None
+        if (scores := record["scores"][split])["initial"] or scores["final"]
     ]
-    if selected:
+    if any(row.endswith(" *") for row in rows):
         rows.append("  * decided what was kept: expect less of it elsewhere")
     return "\n".join(
         [
@@ -44,6 +44,8 @@ def confirmation_words(record: Mapping[str, Any]) -> Iterator[str]:
             f"{plural(found['examples'], 'validation example')}, p = {found['p']:.2g}, "
             f"level {found['level']:g}; a gain of {found['smallest']:.3f} could be confirmed"
         )
+    elif why := record.get("unconfirmed"):
+        yield f"  winner      not confirmed: {why}"
 
 
 def gate_words(record: Mapping[str, Any]) -> str:

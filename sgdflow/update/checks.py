@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from sgdflow.errors import ReplyError
 from sgdflow.update.evidence import Item
@@ -89,7 +89,17 @@ def copied(text: str, before: str, shown: Iterable[str], run: int) -> str:
 
 def _paraphrases(text: str, before: str) -> bool:
     """Return whether other words were found for the same task, and nothing else."""
-    return text.strip() != before.strip() and set(_words(text)) <= _FILLING | set(_words(before))
+    said = set(_words(text)) - _FILLING
+    adds_nothing = text.strip() != before.strip() and said <= set(_words(before))
+    return adds_nothing and not _cuts(said, before)
+
+
+def _cuts(said: Collection[str], before: str) -> bool:
+    """Return whether a sentence was left out and another one kept: that, too, is a change."""
+    sentences = [set(_words(one)) - _FILLING for one in re.split(r"[.!?\n]+", before)]
+    sentences = [one for one in sentences if one]
+    kept = any(one.issubset(said) for one in sentences)
+    return kept and any(one.isdisjoint(said) for one in sentences)
 
 
 def _words(text: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -9,7 +10,7 @@ from typing import Literal
 
 from sgdflow.update.evidence import Evidence, Item
 
-UNDECIDED = ("not settle", "cannot be told")
+UNDECIDED = ("undecided", "not settle", "cannot be told")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,8 @@ class Select:
     dismissive: str = "nothing should change"
     """What a gradient says, in any case of letters, that asks for no change."""
     undecided: tuple[str, ...] = UNDECIDED
-    """What one says that cannot tell: it asks nobody for a change."""
+    """What one says that cannot tell: it asks nobody for a change. A single word counts where the
+    gradient begins with it, several words wherever they stand."""
 
     def before(self, optimised: Sequence[str], random: Random) -> tuple[str, ...]:
         """Return the parameters that the backward pass works for, in declared order."""
@@ -68,9 +70,16 @@ class Select:
 
     def asks(self, value: object) -> bool:
         """Return whether a gradient asks for a change."""
-        said = str(value).lower()
-        return not any(phrase.lower() in said for phrase in (self.dismissive, *self.undecided))
+        return not any(_says(str(value), phrase) for phrase in (self.dismissive, *self.undecided))
 
     def asking(self, item: Item) -> int:
         """Return how many of an item's gradients ask for a change."""
         return sum(self.asks(gradient.value) for gradient in item.gradients)
+
+
+def _says(value: str, phrase: str) -> bool:
+    """Return whether a text says a phrase: a declared word begins it, also with marks around."""
+    said, phrase = value.lower(), phrase.lower().strip()
+    if re.search(r"\s", phrase):
+        return phrase in said
+    return re.match(rf"\W*{re.escape(phrase)}(?!\w)", said) is not None

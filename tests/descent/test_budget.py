@@ -41,6 +41,8 @@ class Watch:
 
 
 def ready(*overrides: str) -> Prepared:
+    if not any(word.startswith("method=") for word in overrides):
+        overrides = ("method=paper", *overrides)  # everything is scored whole in each step
     return prepare(compose(["tracking=none", *SIZES, *overrides]), PROMPTS, {})
 
 
@@ -167,8 +169,10 @@ def _of(prepared: Prepared) -> tuple[Problem, Method]:
     ("overrides", "forward", "backward", "optimizer"),
     [
         ((), 60 + 40, 2, 4),
-        (("method=no_gradient",), 60 + 40, 0, 4),
-        (("method=no_neighbors",), 60 + 40, 2 * 3, 4),
+        # Validation waits for a winner; the whole, four texts, and those together may be tried.
+        (("method=semantic",), 40 + 6 * 40, 10, 4),
+        (("method=no_gradient",), 40 + 6 * 40, 0, 4),
+        (("method=no_neighbors",), 40 + 6 * 40, 10 * 3, 4),
         # 3 examples; loss, 3 edges and 4 parameters each; the gate on 5 validation examples
         (("method=textgrad",), (3 + 5) * 4 + 20, 3 * 8, 4),
         (("method=optoprime",), 60 + 40, 0, 1),

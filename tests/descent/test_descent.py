@@ -203,7 +203,7 @@ def descend(
     llm = script if isinstance(script, ScriptedLLM) else ScriptedLLM(script)
     watch = Watch()
     result = run(Descent(problem, method, llm, watch).run(graph.initial()))
-    assert watch.initial == result.initial or method.report_train
+    assert watch.initial == result.initial or method.report_train or method.confirm
     assert [step.number for step in watch.steps] == list(range(1, result.steps + 1))
     return Run(result, watch.steps, llm)
 

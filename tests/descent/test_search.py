@@ -26,6 +26,7 @@ from test_descent import (
     tagged,
 )
 
+from sgdflow.descent.confirm import Confirm
 from sgdflow.descent.method import Method, Proposals, Sample, Stop
 from sgdflow.descent.pool import Candidate, Pool, PoolRules
 from sgdflow.executor.backward import Differentiation
@@ -165,6 +166,67 @@ def test_a_node_that_nobody_asks_for_a_change_makes_no_backward_call() -> None:
     assert not asks("Nothing should change: all is right.")
     assert not asks("What is shown does not settle it.")
     assert asks("It should be B.")
+
+
+def test_no_rewrite_is_asked_for_twice_from_the_same_evidence() -> None:
+    useless = World(lambda text, letters: tagged("Recall. Nothing."))
+    sample = Sample("failing", 4, "waiting")
+    method = replace(METHOD, idle=False, sample=sample, stop=Stop(steps=24))
+    made = descend(useless, method, train="abcd", optimised=[RECALL])
+    asked = [
+        tuple(item.example for item in step.tried.evidence.get(RECALL, ())) for step in made.steps
+    ]
+    assert made.count("optimizer") == len(set(filter(None, asked))) == len([*filter(None, asked)])
+    assert len(asked[0]) == 4
+    assert all(len(items) <= 2 for items in asked[1:])  # fewer at once teach something else
+    reasons = {step.tried.decision.reason for step in made.steps}
+    assert (
+        f"nothing new: {RECALL} had this evidence in an earlier step, and was not asked again"
+        in reasons
+    )
+    again = descend(useless, replace(method, idle=True), train="abcd", optimised=[RECALL])
+    assert again.count("optimizer") == 24
+
+
+@pytest.mark.parametrize(
+    ("said", "asks"),
+    [
+        ("Undecided: any of them may be wrong.", False),
+        ("**UNDECIDED**", False),
+        ("It was undecided whether to say B; it should be B.", True),
+        ("Undecidedly wrong.", True),
+        ("From this it cannot be told.", False),
+        ("It should be B.", True),
+    ],
+)
+def test_what_cannot_be_told_is_known_by_a_declared_word_or_phrase(said: str, asks: bool) -> None:
+    assert Select().asks(said) == asks
+
+
+def test_a_word_of_ones_own_may_say_that_it_cannot_be_told() -> None:
+    assert not Select(undecided=("?",)).asks("? The values do not tell.")
+    assert Select(undecided=("?",)).asks("Undecided. Is it B?")
+
+
+# The winner meets the start
+
+
+def test_validation_waits_for_a_winner_that_it_is_to_confirm() -> None:
+    method = replace(METHOD, confirm=Confirm(0.5), stop=Stop(steps=1))
+    made = descend(World(), method, train="ab", validation="abc")
+    steps = [request.node for request in made.llm.requests if request.role == "optimizer"]
+    first = made.llm.requests[: made.llm.requests.index(_rewrite(made))]
+    assert steps
+    assert not any('<variable name="letter">\nc' in r.messages[-1].content for r in first)
+    assert made.result.initial.validation is not None
+    assert made.result.initial.validation.mean == 0
+    assert made.result.final.validation is not None
+    assert made.result.confirmation is not None
+    assert made.result.unconfirmed == ""
+
+
+def _rewrite(made: Run) -> Any:
+    return next(request for request in made.llm.requests if request.role == "optimizer")
 
 
 # Parts of a proposal

@@ -19,7 +19,7 @@ from sgdflow.executor.forward import CallableForward, PromptForward, forward_pas
 from sgdflow.executor.functions import Function
 from sgdflow.executor.gradients import Gradient, total
 from sgdflow.executor.graph import Graph, Node, Parameter
-from sgdflow.executor.intervention import Intervention, Verification
+from sgdflow.executor.intervention import Intervention, Verification, downstream
 from sgdflow.executor.scores import Score
 from sgdflow.llm import Message
 from sgdflow.llm.scripted import ScriptedLLM
@@ -227,7 +227,7 @@ def test_gradients_of_values_are_what_interventions_measure(x: float) -> None:
         backward = await backward_pass(graph, weights, passed, 1.0, tuple(weights), how, llm)
         slopes, h = {}, 1e-5
         for name in graph.nodes:
-            value, after = passed.values[name], graph.downstream(name)
+            value, after = passed.values[name], downstream(graph, name)
             known = {n: passed.values[n] for n in graph.nodes if n not in after}
             up = await output({**known, name: value + h})
             down = await output({**known, name: value - h})

@@ -205,8 +205,8 @@ def rows(file: Path) -> int:
 
 
 def test_a_hard_limit_ends_the_run_at_once_with_what_it_has(tmp_path: Path) -> None:
-    steps = "method.stop.steps=3"
-    whole, seen, all_calls, by_node = descend(Allowance(), tmp_path / "whole.db", steps)
+    steps = ("method=paper", "method.stop.steps=3")
+    whole, seen, all_calls, by_node = descend(Allowance(), tmp_path / "whole.db", *steps)
     assert whole.steps == 3
     assert set(by_node["optimizer"]) <= set(whole.parameters)
     used = {role: sum(n.values(), Spent()) for role, n in by_node.items()}
@@ -217,7 +217,7 @@ def test_a_hard_limit_ends_the_run_at_once_with_what_it_has(tmp_path: Path) -> N
     before_last = sum(spent.calls for spent in seen[2].spent[0].values())
     most = before_last + 3
     file = tmp_path / "cut.db"
-    cut, cut_steps, calls, _ = descend(Allowance(calls=most), file, steps)
+    cut, cut_steps, calls, _ = descend(Allowance(calls=most), file, *steps)
     assert calls == most == rows(file)  # none more, and none of them lost
     assert sum(spent.calls for spent in cut.spent.values()) == most
     assert cut.stop_reason == f"budget: {most} calls of {most} (llm.limits.budget)"
@@ -227,7 +227,7 @@ def test_a_hard_limit_ends_the_run_at_once_with_what_it_has(tmp_path: Path) -> N
     assert cut.final.validation is not None
     assert cut.final.test is None  # of these parameters nothing was known
     # Started again with more to spend, it pays only for what is missing.
-    on, _, more, _ = descend(Allowance(calls=10**6), file, steps)
+    on, _, more, _ = descend(Allowance(calls=10**6), file, *steps)
     assert (on, more) == (whole, all_calls - most)
 
 

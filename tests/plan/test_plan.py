@@ -60,6 +60,8 @@ class Watch:
 
 
 def ready(*words: str) -> Prepared:
+    if not any(word.startswith("method=") for word in words):
+        words = ("method=paper", "method.sample.count=8", *words)  # all is scored in each step
     raw = compose(["experiments=quickstart", "tracking=none", *FEW, *words])
     return prepare(raw, PROMPTS, None)
 
@@ -130,11 +132,12 @@ def test_what_a_run_takes_is_within_a_tenth(words: Sequence[str]) -> None:
     words = [*words, AT_RANDOM, "method.gate.wave=null", "method.stop.steps=2"]
     result, steps = ran(*words)
     plan = planned(*words, declared(result), f"method.stop.steps={result.steps}")
+    lazy = ready(*words).method.lazy  # how much of it is scored depends on what turns up
     rows = {row.name.partition(":")[0]: row for row in plan.totals}
     most, parts = rows["at most"], {row.name: row for row in plan.parts}
     assert calls(parts["before the first step"].taken) == calls(steps[0].spent[0])
     better = result.final != result.initial  # where not, nothing is scored at the end
-    if better and all(step.tried.decision.accepted for step in steps):
+    if better and all(step.tried.decision.accepted for step in steps) and not lazy:
         assert calls(most.taken) == pytest.approx(calls(result.spent), rel=0.1)
         assert tokens(most.taken) == pytest.approx(tokens(result.spent), rel=0.1)
     lucky = result.stop_reason.startswith("score")  # and found so on all training examples
@@ -142,7 +145,7 @@ def test_what_a_run_takes_is_within_a_tenth(words: Sequence[str]) -> None:
     for role, spent in result.spent.items():
         at_most = most.taken[role].calls + others * (role == "forward")
         assert rows["at least"].taken[role].calls <= spent.calls <= at_most
-    if all(step.tried.decision.accepted for step in steps):
+    if all(step.tried.decision.accepted for step in steps) and not lazy:
         made = sum((Counter(between_steps(step)) for step in steps), Counter())
         mean = {role: number / len(steps) for role, number in made.items()}
         assert calls(parts["a step, accepted"].taken) == pytest.approx(mean, rel=0.1)
@@ -166,7 +169,7 @@ def test_shared_requests_are_counted_once(words: Sequence[str]) -> None:
         f"llm.assumed.accepted={accepted}",
     )
     least, *_, expected, most = plan.totals
-    if all(changes) and min(changes) == accepted == 1:
+    if all(changes) and min(changes) == accepted == 1 and not ready(*words).method.lazy:
         assert calls(most.taken) == pytest.approx(calls(result.spent), rel=0.1)
         assert tokens(most.taken) == pytest.approx(tokens(result.spent), rel=0.1)
     assert calls(least.taken) == calls(steps[0].spent[0])
@@ -201,7 +204,7 @@ def test_early_rejection_is_part_of_the_least() -> None:
         "backward": 24,
         "optimizer": 12,
     }
-    most = {"forward": start + 10 * 120 + end, "backward": 80, "optimizer": 40}
+    most = {"forward": start + 12 * 120 + end, "backward": 96, "optimizer": 48}
     assert calls(plan.totals[-1].taken) == most
     plan = planned(AT_RANDOM, "method.gate.first=sampled", "method.sample.count=2")
     parts = {row.name: row for row in plan.parts}
@@ -293,8 +296,8 @@ def test_the_command_needs_no_key_sends_nothing_and_leaves_no_trace(tmp_path: Pa
     ended = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.count("in all\n") == 2
-    assert "at most: the only step accepted" in ended.stdout
-    assert "at most: all 2 steps accepted" in ended.stdout
+    assert "at most: the only step turned down at the end, text by text" in ended.stdout
+    assert "at most: all 2 steps turned down at the end" in ended.stdout
     assert "No price is known for openai/gpt-4o-mini" in ended.stdout  # whoever sits there
     assert list(tmp_path.iterdir()) == []
 
@@ -306,6 +309,7 @@ def test_the_plan_says_how_targets_are_taken(
     Path("t.csv").write_text("q,a\n" + "".join(f"x{i},{i}\n" for i in range(5)) + "y,Paris\n")
     words = ["graph=single", "task=table", "task.path=t.csv", "task.target=a"]
     words += ["task.inputs={question: q}", "task.splits={train: 3, validation: 1, test: 2}"]
+    words += ["method.confirm=null"]
     monkeypatch.setattr(sys, "argv", ["sgdflow", "plan", *words])
     assert main() == 0
     assert capsys.readouterr().out.splitlines()[-1] == (

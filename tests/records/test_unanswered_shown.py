@@ -34,6 +34,7 @@ WORDS = (
     "method.stop.steps=1",
     "seed=1",
     "method.sample.count=4",
+    "method.lazy=false",
 )
 CUT = "3 replies of the forward model could not be used: it was cut off at the token limit"
 

@@ -70,3 +70,31 @@ def test_a_refused_text_says_what_to_write_instead() -> None:
         "use an example of your own or none",
         "put in the rules or steps that the failures lacked",
     ]
+
+
+STOOD = "Join what was filled in. Be quick. Never guess."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Join what was filled in. Never guess.",  # a sentence was cut, others kept
+        "Join what was filled in.",
+        "Join what was filled in. Be quick. Never guess. Red comes first.",
+    ],
+)
+def test_a_cut_is_a_change_like_an_addition(text: str) -> None:
+    check_text(text, STOOD, ())
+
+
+@pytest.mark.parametrize(
+    ("text", "before"),
+    [
+        ("Be quick. Never guess. Join what was filled in, step by step.", STOOD),
+        ("Think carefully, and give the correct answer.", "Work out a hint that helps."),
+        ("Join carefully what was filled in.", "Join what was filled in."),
+    ],
+)
+def test_other_words_for_the_same_are_none(text: str, before: str) -> None:
+    with pytest.raises(ReplyError, match="it says no more than the instruction"):
+        check_text(text, before, ())

@@ -173,6 +173,9 @@ class Watch:
 
 def ready(*words: str) -> Prepared:
     few = ["task.splits.train=24", "task.splits.validation=8", "task.splits.test=2"]
+    if not any(word.startswith("method=copro") for word in words):  # all known, one trial a step
+        few += ["method.lazy=false", "method.proposals.fallback=false", "method.confirm=null"]
+        few += ["method.sample.order=random", "method.idle=true"]
     return prepare(compose(["experiments=quickstart", "tracking=none", *few, *words]), PROMPTS, {})
 
 

@@ -482,16 +482,16 @@ def test_what_ends_a_run_ends_it_also_in_a_users_rule(error: type[LLMError]) -> 
         (("method=textgrad", "task.splits.validation=0"), "there is no validation example"),
         (
             ("method.gate.rule=paired", "task.splits.train=5"),
-            "method.gate.level: 0.05 can never be reached with 5 examples: the first of 10 steps "
-            "has 0.017 of it and needs 6 examples on which it is better by 1",
+            "method.gate.level: 0.05 can never be reached with 5 examples: the first of 20 steps "
+            "has 0.014 of it and needs 7 examples on which it is better by 1",
         ),
         (
-            ("+method.confirm.level=0.05", "task.splits.validation=4"),
+            ("method.confirm.required=true", "task.splits.validation=4"),
             "method.confirm.level: 0.05 can never be reached with 4 validation examples; it takes "
             "5. Set task.splits.validation=5 or more",
         ),
         (
-            ("+method.confirm.level=0.05", "method.gate.examples=validation"),
+            ("method.confirm.required=true", "method.gate.examples=validation"),
             "method.confirm: the validation examples decide at the gate",
         ),
         (
@@ -529,6 +529,28 @@ def test_mistakes_are_told_before_anything_is_called(overrides: Sequence[str], w
         return
     with pytest.raises(ConfigError, match=re.escape(words)):
         ready(*overrides)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "why"),
+    [
+        (("task.splits.validation=0",), "there is no validation example, and it takes 5"),
+        (("task.splits.validation=1",), "there is 1 validation example, and it takes 5"),
+        (("task.splits.validation=4",), "there are 4 validation examples, and it takes 5"),
+        (("method.confirm.level=0.5", "task.splits.validation=1"), ""),
+        (("method.gate.examples=validation",), "the validation examples decide at the gate"),
+        (("method.pool.keep=3",), "the validation examples choose in the pool"),
+        (("task.splits.validation=5",), ""),
+    ],
+)
+def test_a_run_that_can_confirm_nothing_says_so_and_goes_without(
+    overrides: Sequence[str], why: str
+) -> None:
+    run = ready(*overrides)
+    said = [notice.text for notice in run.notices if "confirmed" in notice.text]
+    assert (run.method.confirm is None) == bool(why)
+    assert len(said) == bool(why)
+    assert all(one.startswith(f"No winner will be confirmed: {why}") for one in said)
 
 
 def test_an_unknown_rule_is_told_with_those_there_are() -> None:

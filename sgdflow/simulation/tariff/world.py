@@ -222,14 +222,26 @@ def _lessons(
     return lessons or _own_lessons(example, known, family)
 
 
+def _only_part(
+    example: Seen, order: Mapping[str, str], expected: int
+) -> list[tuple[tuple[str, str], int, bool]]:
+    """Take the total for the price of the part that was priced, where the order has no other."""
+    stated = [p for p in read_prices(example.output) if p.kind]
+    there = [(part, kind) for part, kind in order.items() if kind]
+    known = len(there) == len(stated) == 1 and there == [(stated[0].part, stated[0].kind)]
+    return [(there[0], expected, True)] if known else []
+
+
 def _own_lessons(
     example: Seen, known: Facts, family: Family
 ) -> list[tuple[tuple[str, str], int, bool]]:
     """Work a lesson out from the expected answer, for a worker that prices a whole order."""
     order = read_order(example.variables.values())
     expected = read_expected(example.feedback)
-    if not order or expected is None or not example.output.strip().isdigit():
+    if not order or expected is None:
         return []
+    if not example.output.strip().isdigit():
+        return _only_part(example, order, expected)
     prices = [price(part, kind, known, family) for part, kind in order.items()]
     unsure = [p for p in prices if p.assumed]
     total = combine((p.value for p in prices), family)
