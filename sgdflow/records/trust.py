@@ -142,7 +142,7 @@ def check_looking(
 def trusting(words: Sequence[str]) -> Sequence[str]:
     """Return the words of optimize and evaluate without --trust, which follows one link.
 
-    They take nothing from another's folder but the texts in its parameters.yaml.
+    It is that of parameters.yaml; what else a run brings along is checked where it is taken.
     """
     if "--trust" not in words:
         return words
