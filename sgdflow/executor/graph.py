@@ -6,11 +6,12 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from graphlib import CycleError, TopologicalSorter
+from graphlib import TopologicalSorter
 from typing import Any, Protocol
 
 from sgdflow.errors import GraphError, did_you_mean, listed
 from sgdflow.executor.constraints import Constraints
+from sgdflow.executor.graph_paths import cycle, unused
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Call
 
@@ -146,7 +147,7 @@ class Graph:
     output: str
 
     def __post_init__(self) -> None:
-        problems = list(_problems(self)) or list(_cycle(self)) or list(_unused(self))
+        problems = list(_problems(self)) or list(cycle(self)) or list(unused(self))
         if problems:
             raise GraphError("\n".join(f"graph {self.name}: {problem}" for problem in problems))
 
@@ -271,27 +272,3 @@ def _node_problems(node: Node, variables: Sequence[str]) -> Iterator[str]:
                 f"{where}.parameters: '{local}' is also a predecessor; "
                 "templates could not tell them apart."
             )
-
-
-def _cycle(graph: Graph) -> Iterator[str]:
-    try:
-        TopologicalSorter(graph.upstream).prepare()
-    except CycleError as error:
-        # graphlib lists a cycle against the direction in which values flow only by convention.
-        cycle = list(error.args[1])
-        yield f"nodes: there is a cycle: {' -> '.join(cycle)}. Remove one of these predecessors."
-
-
-def _unused(graph: Graph) -> Iterator[str]:
-    useful = {graph.output}
-    for name in reversed(graph.order):
-        if name in useful:
-            useful.update(graph.nodes[name].predecessors)
-    for name in graph.nodes:
-        if name not in useful:
-            yield (
-                f"nodes.{name}: no path leads from it to the output '{graph.output}'. "
-                "Make it a predecessor of a node that has one, or remove it."
-            )
-    if not useful & set(graph.inputs):
-        yield f"output: no path leads from an input to '{graph.output}'."
