@@ -17,6 +17,7 @@ from sgdflow.errors import ConfigError, plural
 from sgdflow.prompting.templates import Prompts
 from sgdflow.records import SPLITS, diff
 from sgdflow.records.source import EXPORT, Source, as_written, read_source, read_steps
+from sgdflow.records.tree import candidates, number_of, tree_lines
 from sgdflow.records.trust import TRUST, Made, check_looking
 from sgdflow.records.words import (
     as_text,
@@ -93,6 +94,11 @@ def _run(
     if steps:
         yield Part("\nSteps:\n", "title")
         yield from (Part(f"  {step_words(step)}\n") for step in steps)
+        found = candidates(steps, start)
+        if len(found) > 1:
+            yield Part("\nCandidates, * is returned:\n", "title")
+            chosen = number_of(found, source.parameters)
+            yield from (Part(f"  {line}\n") for line in tree_lines(found, chosen))
         yield Part(f"One of them: sgdflow show {name} --step {steps[-1]['step']}\n", "quiet")
 
 

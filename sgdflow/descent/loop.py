@@ -190,7 +190,7 @@ class Descent:
 
     async def _reason_to_stop(self, state: State, number: int, unaccepted: int) -> str:
         stop = self._method.stop
-        if reason := await self._good_enough(state.pool.newest.parameters):
+        if reason := await self._good_enough(state.pool.foremost.parameters):
             return reason
         if number >= stop.steps:
             only = "the only one was" if stop.steps == 1 else f"all {stop.steps} were"

@@ -74,6 +74,13 @@ class Pool:
         """Return the candidate that was accepted last."""
         return self.candidates[-1]
 
+    @property
+    def foremost(self) -> Candidate:
+        """Return the candidate that a run would end with: the best where it goes by scores."""
+        if not self.how.scored:
+            return self.newest
+        return max(self.candidates, key=lambda one: (one.mean, one.number))
+
     def add(self, candidate: Candidate) -> Pool:
         """Return the pool with a candidate, without the one that has to make room for it.
 

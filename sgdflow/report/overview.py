@@ -49,7 +49,8 @@ def scores(run: Run) -> Element | None:
     if run.result is None:
         return None
     found = {split: run.result["scores"][split] for split in SPLITS}
-    cards = [_card(split, both) for split, both in found.items() if both["initial"]]
+    known = [(split, both) for split, both in found.items() if both["initial"] or both["final"]]
+    cards = [_card(split, both) for split, both in known]
     return element("div", *cards, class_="cards") if cards else None
 
 
@@ -160,7 +161,8 @@ def _ending(run: Run) -> str:
 
 def _card(split: str, both: Record) -> Element:
     first, last = both["initial"], both["final"]
-    small = f"{_interval(first)} → {_interval(last)}, {plural(first['n'], 'example')}"
+    number = (first or last)["n"]
+    small = f"{_interval(first)} → {_interval(last)}, {plural(number, 'example')}"
     more = _fewer(last) if last else []
     return element(
         "div",

@@ -13,6 +13,7 @@ from sgdflow.report.findings import blame, dismissive, histories
 from sgdflow.report.page import element, page, section
 from sgdflow.report.page_data import calls_data, run_data
 from sgdflow.report.reading import Run, read, shape_of
+from sgdflow.report.tree import tree
 
 NAME = "report.html"
 """Of the file in a run directory."""
@@ -44,6 +45,7 @@ def run_page(run: Run, expand: Expand) -> str:
         overview.scores(run),
         overview.graph(shape, blame(shape, run.steps, phrase), phrase),
         overview.curve(run),
+        tree(run),
         overview.steps(run),
         overview.spent(run),
         section("Worst examples", "examples", element("div", id="worst")),

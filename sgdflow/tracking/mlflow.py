@@ -10,6 +10,7 @@ from typing import Any
 
 from sgdflow.errors import ConfigError
 from sgdflow.records import as_json, as_yaml, chosen_score, read_yaml
+from sgdflow.records.tree import candidates, number_of, place_of, tree_lines
 from sgdflow.records.words import returned_words
 from sgdflow.tracking import NO_CALLS, NO_NODES, naming
 from sgdflow.tracking.client import (
@@ -67,7 +68,9 @@ class MlflowTracker:
         self._tags: dict[str, str] = {}
         self._nodes: Nodes = NO_NODES
         self._parameters: dict[str, Any] = {}
+        self._first: Mapping[str, Any] = {}
         self._spent: Counter[str] = Counter()
+        self._places: list[Mapping[str, Any]] = []
 
     @property
     def run_id(self) -> str | None:
@@ -86,7 +89,7 @@ class MlflowTracker:
         experiment = prepare(self._uri, self._experiment)
         self._tags = dict(tags)
         parent = {PARENT: self._parent} if self._parent else {}
-        self._parameters, self._nodes = dict(parameters), nodes
+        self._parameters, self._nodes, self._first = dict(parameters), nodes, dict(parameters)
         with explained(self._uri):
             self._run = run = self._open(experiment, self._name or name, self._tags | parent)
         self._writer = Writer()
@@ -119,6 +122,7 @@ class MlflowTracker:
     ) -> None:
         """Log a step; calls, tokens and cost are running totals over the steps so far."""
         number = int(record["step"])
+        self._places.append(place_of(record))
         self._spent.update(naming.spending(record) | naming.step_costs(record))
         if record["accepted"]:
             self._parameters |= record["proposal"]
@@ -144,11 +148,16 @@ class MlflowTracker:
 
         Their step is 0: the UI draws a metric without later steps as one bar for each run.
         """
+        file = folder / "parameters.yaml"
+        best = read_yaml(file) if file.is_file() else {}
 
         def write(run: Run) -> None:
             run.log_metrics(naming.result_metrics(result), 0)
             if returned := returned_words(result):
                 run.tag(RETURNED, "; ".join(returned)[:TAG_LIMIT])
+            if len(found := candidates(self._places, self._first)) > 1:
+                lines = tree_lines(found, number_of(found, best))
+                run.log_text("\n".join([*lines, ""]), "candidates.txt")
             for path in (folder / name for name in _RUN_FILES):
                 if path.is_file():
                     run.log_file(path)

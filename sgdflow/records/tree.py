@@ -1,0 +1,108 @@
+"""The tree of candidates that the lines of steps.jsonl tell of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sgdflow.errors import listed, plural
+
+
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """A candidate with its place in the tree."""
+
+    number: int
+    """0: the start."""
+    step: int
+    parents: tuple[int, ...]
+    """Two for a merge."""
+    why: str
+    changed: tuple[str, ...]
+    parameters: Mapping[str, Any]
+    turned_down: int
+    """Proposals that were made from it, in vain."""
+    score: Mapping[str, Any] | None = None
+    """Of what the gate went by; None where it is not known."""
+
+    @property
+    def name(self) -> str:
+        """Return what it is called."""
+        return f"candidate {self.number}" if self.number else "start"
+
+    @property
+    def origin(self) -> str:
+        """Say what made it."""
+        down = ""
+        if self.turned_down:
+            down = f"; {plural(self.turned_down, 'proposal')} from it turned down"
+        if not self.parents:
+            return f"the start{down}"
+        made = {"merge": "a merge", "part": "part of a proposal"}.get(self.why, "a proposal")
+        others = listed(map(str, self.parents))
+        return f"step {self.step}, {made} from {others}: {listed(self.changed)}{down}"
+
+
+def place_of(step: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return of a line of steps.jsonl what its place in the tree takes."""
+    keys = ("step", "from", "candidate", "why", "proposal", "scores", "others")
+    return {key: step[key] for key in keys if key in step}
+
+
+def candidates(
+    steps: Sequence[Mapping[str, Any]], start: Mapping[str, Any] | None = None
+) -> Sequence[Grown]:
+    """Return all candidates by number, the start first; `start` are its parameters.
+
+    Empty where the lines are of a version that did not tell.
+    """
+    if any("from" not in step for step in steps):
+        return ()
+    made = [(step, one) for step in steps for one in (step, *step["others"])]
+    down = Counter(one["from"][0] for _, one in made if one["candidate"] is None)
+    known: dict[int, Mapping[str, Any]] = {0: start or {}}
+    found = [Grown(0, 0, (), "start", (), known[0], down[0])]
+    taken = [(step, one) for step, one in made if one["candidate"] is not None]
+    for step, one in sorted(taken, key=lambda both: both[1]["candidate"]):
+        number, changes = one["candidate"], one["proposal"]
+        known[number] = {**known.get(one["from"][0], {}), **changes}
+        found.append(
+            Grown(
+                number,
+                step["step"],
+                tuple(one["from"]),
+                one["why"],
+                tuple(changes),
+                known[number],
+                down[number],
+                one["scores"]["candidate"] if "scores" in one else None,
+            )
+        )
+    return found
+
+
+def number_of(found: Sequence[Grown], parameters: Mapping[str, Any]) -> int | None:
+    """Return the number of the newest candidate that has these parameters; None: none has."""
+    return next((one.number for one in reversed(found) if one.parameters == parameters), None)
+
+
+def tree_lines(found: Sequence[Grown], chosen: int | None = None, number: int = 0) -> Iterator[str]:
+    """Yield the tree below a candidate in lines; a merge stands below the first of its parents.
+
+    An only child stands right below its parent, not further in.
+    """
+    one = next(one for one in found if one.number == number)
+    mark = " *" if number == chosen else ""
+    scored = f"{one.score['mean']:.3f} on {one.score['n']}, " if one.score else ""
+    yield f"{one.number} {scored}{one.origin}{mark}"
+    children = [other for other in found if other.parents[:1] == (number,)]
+    if len(children) == 1:  # a line of descent stays at its margin
+        yield from tree_lines(found, chosen, children[0].number)
+        return
+    for child in children:
+        branch, further = ("└─ ", "   ") if child is children[-1] else ("├─ ", "│  ")
+        first, *rest = tree_lines(found, chosen, child.number)
+        yield branch + first
+        yield from (further + line for line in rest)

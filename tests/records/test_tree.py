@@ -1,0 +1,88 @@
+"""The tree of candidates, read back from lines of steps.jsonl and drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sgdflow.records.tree import candidates, number_of, place_of, tree_lines
+from sgdflow.report.reading import Run
+from sgdflow.report.tree import tree
+
+START = {"a": "0", "b": "0"}
+
+
+def made(number: int | None, *parents: int, why: str = "joint", **texts: str) -> dict[str, Any]:
+    return {"from": [*parents], "candidate": number, "why": why, "proposal": texts}
+
+
+def step(number: int, one: Mapping[str, Any], *others: Mapping[str, Any]) -> dict[str, Any]:
+    score = {"mean": number / 10, "n": 10} if one["candidate"] else None
+    more = {"scores": {"candidate": score}, "others": [*others], "sampled": ["much"]}
+    return {"step": number, **one, **more}
+
+
+STEPS = [
+    step(1, made(1, 0, a="1"), made(2, 0, b="2"), made(None, 0, b="bad")),
+    step(2, made(None, 1, a="bad")),
+    step(3, made(3, 1, 2, why="merge", b="2")),
+    step(4, made(4, 3, why="part", a="4")),
+]
+
+
+def test_candidates_have_what_their_steps_gave_them() -> None:
+    found = candidates(STEPS, START)
+    assert [one.parameters for one in found] == [
+        START,
+        {"a": "1", "b": "0"},
+        {"a": "0", "b": "2"},
+        {"a": "1", "b": "2"},
+        {"a": "4", "b": "2"},
+    ]
+    assert [(one.number, one.step, one.parents, one.turned_down) for one in found] == [
+        (0, 0, (), 1),
+        (1, 1, (0,), 1),
+        (2, 1, (0,), 0),
+        (3, 3, (1, 2), 0),
+        (4, 4, (3,), 0),
+    ]
+    assert number_of(found, {"b": "2", "a": "1"}) == 3
+    assert number_of(found, {"a": "?"}) is None
+    assert candidates([place_of(one) for one in STEPS], START) == found
+    assert "sampled" not in place_of(STEPS[0])
+
+
+def test_the_tree_in_words() -> None:
+    assert [*tree_lines(candidates(STEPS, START), 4)] == [
+        "0 the start; 1 proposal from it turned down",
+        "├─ 1 0.100 on 10, step 1, a proposal from 0: a; 1 proposal from it turned down",
+        "│  3 0.300 on 10, step 3, a merge from 1, 2: b",
+        "│  4 0.400 on 10, step 4, part of a proposal from 3: a *",
+        "└─ 2 step 1, a proposal from 0: b",
+    ]
+
+
+def drawn(steps: list[dict[str, Any]], parameters: Mapping[str, Any]) -> Any:
+    return tree(Run(Path(), {}, START, parameters, tuple(steps), (), None, ()))
+
+
+def test_the_tree_is_drawn_with_every_line_of_descent() -> None:
+    picture = drawn(STEPS, {"a": "4", "b": "2"})
+    edges = {(one.get("data-source"), one.get("data-target")) for one in picture.iter("path")}
+    assert edges - {(None, None)} == {
+        ("start", "candidate 1"),
+        ("start", "candidate 2"),
+        ("candidate 1", "candidate 3"),
+        ("candidate 2", "candidate 3"),
+        ("candidate 3", "candidate 4"),
+    }
+    outputs = [one for one in picture.iter("g") if "output" in (one.get("class") or "").split()]
+    (framed,) = outputs
+    assert framed.find("title").text.startswith("candidate 4: step 4, part of a proposal from 3")
+
+
+def test_nothing_is_drawn_where_nothing_was_accepted_or_told() -> None:
+    assert drawn([step(1, made(None, 0, a="bad"))], START) is None
+    assert drawn([{"step": 1, "accepted": True}], START) is None
+    assert candidates([{"step": 1}]) == ()
