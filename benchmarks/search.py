@@ -1,7 +1,9 @@
 """What a method reaches in the simulated worlds, and what it takes: one row for each setting.
 
-python benchmarks/search.py [--slips 0.05] WORLD[,WORLD] SEEDS SETTING ...; a setting:
-"method.lazy=true". With slips, so many of the critic's replies blame the wrong one.
+python benchmarks/search.py [--slips 0.05] WORLD[,WORLD] SEEDS SETTING ...
+
+Seeds: 6 (0 to 5) or 100-119. A setting: "method=paper" or "method.lazy=true"; each is compared
+with the first, seed by seed. With slips, so many of the critic's replies blame the wrong one.
 """
 
 from __future__ import annotations
@@ -17,10 +19,11 @@ from pathlib import Path
 from random import Random
 from statistics import fmean, median
 
-from sgdflow.comparison.statistics import estimate
+from sgdflow.comparison.statistics import estimate, paired_difference
 from sgdflow.config.compose import compose
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import Prepared, prepare
+from sgdflow.data import Example
 from sgdflow.descent import Descent, Scores, Step
 from sgdflow.executor.evaluation import Evaluator
 from sgdflow.executor.graph import Parameters
@@ -30,10 +33,23 @@ from sgdflow.prompting.templates import Prompts
 
 WORLDS: Mapping[str, Sequence[str]] = {
     "desk2": ("graph=desk", "task=tariff", "task.data.parts=2", "task.splits.train=32"),
+    "numbered": ("graph=desk", "task=tariff", "task.data.parts=2", "task.splits.train=32"),
+    "products": ("graph=desk", "task=tariff", "task.data.parts=3", "task.data.family=product"),
     "desk4": ("graph=desk", "task=tariff", "task.data.parts=4"),
+    "desk5": ("graph=desk", "task=tariff", "task.data.parts=5"),
+    "few": (
+        *("graph=desk", "task=tariff", "task.data.parts=3"),
+        *("task.splits.train=20", "task.splits.validation=0"),
+    ),
+    "many": (
+        *("graph=desk", "task=tariff", "task.data.parts=4"),
+        *("task.data.count=400", "task.splits.train=200"),
+    ),
     "chain": ("graph=chain", "task=tickets"),
     "clerks": ("graph=clerks", "task=forms"),
 }
+NUMBERED = frozenset({"numbered"})
+"""Worlds in which every example has a number of its own, so that no two requests are alike."""
 COMMON = ("tracking=none", "task.splits.test=60")
 GOOD = 0.9
 GRADIENT = re.compile(r'<gradient name="(\w+)">(.*?)</gradient>', re.DOTALL)
@@ -147,6 +163,20 @@ async def run(prepared: Prepared, slips: float) -> Row:
         )
 
 
+def numbered(prepared: Prepared) -> Prepared:
+    """Return the run with a number in every example's inputs."""
+
+    def one(example: Example) -> Example:
+        number = example.id.replace("/", "-")
+        texts = {name: f"{text} Reference: {number}." for name, text in example.inputs.items()}
+        return replace(example, inputs=texts)
+
+    splits = prepared.problem.splits
+    parts = (splits.train, splits.validation, splits.test)
+    told = type(splits)(*(tuple(map(one, part)) for part in parts))
+    return replace(prepared, problem=replace(prepared.problem, splits=told))
+
+
 def _client(prepared: Prepared) -> Client:
     calling = prepared.calling
     return Client(calling.models, calling.limits, {}, backend=calling.backend)
@@ -158,7 +188,9 @@ def line(rows: Sequence[Row]) -> str:
     calls, characters = (median(getattr(r, name) for r in rows) for name in ("calls", "characters"))
     never = sum(math.isinf(row.calls) for row in rows)
     taken = sum(row.accepted for row in rows)
-    interval = "all equal" if final.flat else f"{final.low:.2f} to {final.high:.2f}"
+    interval = "all equal"
+    if not final.flat and final.low is not None:
+        interval = f"{final.low:.2f} to {final.high:.2f}"
     reached = "never" if math.isinf(calls) else f"{calls:.0f}"
     sent = "" if math.isinf(characters) else f"{characters / 1000:.0f}"
     return (
@@ -169,6 +201,16 @@ def line(rows: Sequence[Row]) -> str:
     )
 
 
+def compared(first: Sequence[Row], other: Sequence[Row]) -> str:
+    """Say how another setting did on the same seeds: score, and calls in all."""
+    found = []
+    for name in ("final", "all_calls"):
+        pairs = zip(first, other, strict=True)
+        tested = paired_difference([getattr(b, name) - getattr(a, name) for a, b in pairs])
+        found.append(f"{name} {tested.estimate.mean:+.3f} (p = {tested.p or 1:.2g})")
+    return "; ".join(found)
+
+
 def main() -> None:
     """Print a table."""
     words = sys.argv[1:]
@@ -176,6 +218,8 @@ def main() -> None:
     if words[0] == "--slips":
         slips, words = float(words[1]), words[2:]
     worlds, seeds, *settings = words
+    first, _, last = seeds.rpartition("-")
+    drawn = range(int(first), int(last) + 1) if first else range(int(last))
     prompts = Prompts(prompt_folders(Path.cwd()))
     print(
         "| world | setting | held-out score | calls to 0.9 | never | 1,000 characters "
@@ -183,12 +227,18 @@ def main() -> None:
     )
     print("|" + " --- |" * 9)
     for world in worlds.split(","):
+        against: Sequence[Row] | None = None
         for setting in settings:
             rows = []
-            for seed in range(int(seeds)):
+            for seed in drawn:
                 declared = [*WORLDS[world], *setting.split(), f"seed={seed}", *COMMON]
-                rows.append(asyncio.run(run(prepare(compose(declared), prompts, {}), slips)))
+                ready = prepare(compose(declared), prompts, {})
+                ready = numbered(ready) if world in NUMBERED else ready
+                rows.append(asyncio.run(run(ready, slips)))
             print(f"| {world} | `{setting}` | {line(rows)} |", flush=True)
+            if against is not None:
+                print(f"    against the first: {compared(against, rows)}", flush=True)
+            against = against or rows
 
 
 if __name__ == "__main__":
