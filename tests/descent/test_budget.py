@@ -161,6 +161,18 @@ def test_a_budget_below_the_first_step_is_told_with_the_arithmetic() -> None:
     assert list(shortage(*_of(ready("method=frozen", "method.stop.budget.calls=1")))) == []
 
 
+def test_proposals_beyond_the_budget_are_told_before_any_call() -> None:
+    wide = ("method.proposals.each=3", "method.proposals.parents=2", "method.pool.keep=2")
+    (warning,) = shortage(*_of(ready(*wide, "method.stop.budget.calls=335")))
+    assert warning == (
+        "method.stop.budget.calls: 335 is less than the 336 that the first step may take "
+        "(to start with 15 examples x 4 nodes = 60 calls; for the gate 6 x 10 examples x 4 nodes = "
+        "240; for gradients 12 examples x 1 = 12; for new texts 24). The run ends after its first "
+        "step."
+    )
+    assert list(shortage(*_of(ready(*wide, "method.stop.budget.calls=336")))) == []
+
+
 def _of(prepared: Prepared) -> tuple[Problem, Method]:
     return prepared.problem, prepared.method
 
