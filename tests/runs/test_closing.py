@@ -79,6 +79,8 @@ def run(
             "method.backward=null",
             "method.update.checks=false",
             "method.stop.steps=2",
+            "method.lazy=false",
+            *([] if any("confirm" in word for word in words) else ["method.confirm=null"]),
             *words,
         ]
     )
