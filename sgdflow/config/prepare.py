@@ -69,14 +69,8 @@ def prepare(
         start,
         build_calling(_needed(config, models), config.llm, config.seed),
         frozenset({*_asked(config).values()}),
-        (*data.notices, *_unshown(graph), *_alike(graph, models), *_unconfirmed(method)),
+        (*data.notices, *_unshown(graph), *_alike(graph, models)),
     )
-
-
-def _unconfirmed(method: Method) -> Iterator[Notice]:
-    """Yield why a run that was to confirm its winner will not."""
-    if method.unconfirmed:
-        yield Notice(f"No winner will be confirmed: {method.unconfirmed}.", unsure=False)
 
 
 def _unshown(graph: Graph) -> Iterator[Notice]:

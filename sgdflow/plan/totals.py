@@ -128,6 +128,8 @@ def _notes(
             "Not counted: the other training examples, scored as soon as those of a step reach "
             f"method.stop.score ({method.stop.score:g})."
         )
+    if method.unconfirmed:
+        yield f"No winner will be confirmed: {method.unconfirmed}."
     if isinstance(method.update, CallableUpdate):
         yield f"Calls of {method.update.function.name} are not known, and not counted."
     if rehearsed < method.stop.steps:

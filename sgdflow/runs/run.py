@@ -63,6 +63,8 @@ async def optimise(
     """
     began = time.monotonic()
     _tell(prepared)
+    if why := prepared.method.unconfirmed:
+        log.info("No winner will be confirmed: %s.", why)
     for warning in shortage(prepared.problem, prepared.method):
         log.warning("%s", warning)
     written = written_of(raw)

@@ -138,7 +138,7 @@ def test_220_examples_under_way_are_given_up(tmp_path: Path) -> None:
         # with 64 calls at once.
         words = ["graph=single", "llm=vllm", f"llm.api_base={url}", "llm.limits.concurrency=200"]
         words += ["task.splits={train: 220, validation: 0, test: 20}", "hydra.run.dir=run"]
-        words += ["tracking=none", "llm.check=false", "llm.limits.first=null"]
+        words += ["tracking=none", "llm.check=false", "llm.limits.first=null", "method.lazy=false"]
         took, code, said = interrupted(tmp_path, words, lambda: len(asked) >= 64)
     assert took < SOON
     assert code == 130

@@ -34,6 +34,7 @@ from sgdflow.executor.scores import Score
 from sgdflow.library.gradients import handed_on
 from sgdflow.llm import LLM, Message, Reply, Spent
 from sgdflow.llm.scripted import Request, ScriptedLLM
+from sgdflow.plan.totals import make_plan
 from sgdflow.prompting.templates import Prompts
 from sgdflow.simulation.worlds import reply
 from sgdflow.update import Decision, Item, Past, Proposal, Select, Situation, shuffled
@@ -547,10 +548,12 @@ def test_a_run_that_can_confirm_nothing_says_so_and_goes_without(
     overrides: Sequence[str], why: str
 ) -> None:
     run = ready(*overrides)
-    said = [notice.text for notice in run.notices if "confirmed" in notice.text]
     assert (run.method.confirm is None) == bool(why)
+    assert run.method.unconfirmed.startswith(why)
+    assert bool(run.method.unconfirmed) == bool(why)
+    planned = make_plan(run, dict.fromkeys(run.calling.models, None))
+    said = [note for note in planned.notes if note.startswith("No winner will be confirmed: ")]
     assert len(said) == bool(why)
-    assert all(one.startswith(f"No winner will be confirmed: {why}") for one in said)
 
 
 def test_an_unknown_rule_is_told_with_those_there_are() -> None:
