@@ -263,6 +263,8 @@ def test_a_run_scores_the_fields_and_is_recorded_and_shown(
             "tracking=none",
             "method.stop.steps=1",
             "method.gate.rule=always",
+            "method.lazy=false",
+            "method.confirm=null",
         ]
     )
     prepared = prepare(raw, Prompts(prompt_folders(Path("nowhere"))), {})

@@ -149,6 +149,7 @@ TRAIN = "task.splits={train: 1, validation: 0, test: 1}"
 TABLE = ("graph=hints", "task=table", "task.path=t.csv", "task.inputs=[question]", TRAIN)
 JUDGED = (*TABLE, "task.target=null", "task.score={rubric: Be kind., scale: [1, 5]}")
 OTHERS = ("tracking=none", "method.stop.steps=1", "method.gate.rule=always")
+OTHERS += ("method.lazy=false", "method.confirm=null")
 
 
 @pytest.fixture(autouse=True)

@@ -96,7 +96,7 @@ def test_gradients_go_through_a_vote_as_through_any_node() -> None:
 
 
 def test_a_vote_is_planned_and_said_where_it_means_nothing() -> None:
-    words = ["graph=voted", "tracking=none"]
+    words = ["graph=voted", "tracking=none", "method.lazy=false", "method.confirm=null"]
     raw = dict(compose(words))
     raw["graph"] = {**raw["graph"], "inputs": ["order"]}
     nodes = raw["graph"]["nodes"]
