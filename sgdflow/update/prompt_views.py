@@ -6,14 +6,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sgdflow.executor.forward import ForwardPass
 from sgdflow.executor.gradients import Gradient
 from sgdflow.executor.graph import Graph, View
-from sgdflow.prompting.values import shown
+from sgdflow.prompting.values import shortened, shown
 from sgdflow.update.evidence import Item
 from sgdflow.update.rule import Past, Situation
 
 SAMPLE_ITEM = Item("example", "node", {"input": "..."}, "...", (Gradient("successor", "..."),))
 SAMPLE_MEMBER = View("node", ("input",), (), {"instruction": "..."})
+
+_LONGEST_REPLY = 500
+"""Characters of a reply that is shown with a text that was tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,9 @@ class Attempt:
     accepted: bool = False
     beside: tuple[str, ...] = ()
     """Parameters that had new texts, too, when it was scored."""
+    node: str = ""
+    wrote: str = ""
+    """What a node replied with it to an example that became no better; "" where none is known."""
 
     @property
     def scored(self) -> str:
@@ -85,8 +92,13 @@ def examples(items: Sequence[Item]) -> Sequence[Mapping[str, Any]]:
     ]
 
 
-def tries(history: Sequence[Past], name: str, count: int) -> Sequence[Attempt]:
-    """Return the latest `count` texts of a parameter that the gate saw, oldest first."""
+def tries(
+    history: Sequence[Past], name: str, count: int, nodes: Sequence[str] = ()
+) -> Sequence[Attempt]:
+    """Return the latest `count` texts of a parameter that the gate saw, oldest first.
+
+    `nodes` are those that use it: what the first of them replied is shown.
+    """
     found = [
         Attempt(
             past.proposal.changes[name],
@@ -96,11 +108,19 @@ def tries(history: Sequence[Past], name: str, count: int) -> Sequence[Attempt]:
             past.most if past.after is None else None,
             past.decision.accepted,
             tuple(other for other in past.proposal.changes if other != name),
+            *_wrote(past.lost, nodes),
         )
         for past in history
         if name in past.proposal.changes
     ]
     return found[max(0, len(found) - count) :]
+
+
+def _wrote(lost: ForwardPass | None, nodes: Sequence[str]) -> tuple[str, str]:
+    """Return a node and its whole reply, tags and all, so that it is seen what a text led to."""
+    calls = lost.calls if lost else {}
+    node = next((node for node in nodes if calls.get(node)), "")
+    return (node, shortened(calls[node][-1].reply.strip(), _LONGEST_REPLY)) if node else ("", "")
 
 
 def stands(history: Sequence[Past], name: str, count: int) -> Sequence[Stand]:
