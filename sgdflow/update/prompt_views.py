@@ -10,7 +10,7 @@ from sgdflow.executor.forward import ForwardPass
 from sgdflow.executor.gradients import Gradient
 from sgdflow.executor.graph import Graph, View
 from sgdflow.prompting.values import shortened, shown
-from sgdflow.update.evidence import Item
+from sgdflow.update.evidence import Item, reasoning
 from sgdflow.update.rule import Past, Situation
 
 SAMPLE_ITEM = Item("example", "node", {"input": "..."}, "...", (Gradient("successor", "..."),))
@@ -93,11 +93,11 @@ def examples(items: Sequence[Item]) -> Sequence[Mapping[str, Any]]:
 
 
 def tries(
-    history: Sequence[Past], name: str, count: int, nodes: Sequence[str] = ()
+    history: Sequence[Past], name: str, count: int, graph: Graph | None = None
 ) -> Sequence[Attempt]:
     """Return the latest `count` texts of a parameter that the gate saw, oldest first.
 
-    `nodes` are those that use it: what the first of them replied is shown.
+    With a graph it is known what a node that uses the text replied.
     """
     found = [
         Attempt(
@@ -108,7 +108,7 @@ def tries(
             past.most if past.after is None else None,
             past.decision.accepted,
             tuple(other for other in past.proposal.changes if other != name),
-            *_wrote(past.lost, nodes),
+            *_wrote(past.lost, name, graph),
         )
         for past in history
         if name in past.proposal.changes
@@ -116,11 +116,15 @@ def tries(
     return found[max(0, len(found) - count) :]
 
 
-def _wrote(lost: ForwardPass | None, nodes: Sequence[str]) -> tuple[str, str]:
-    """Return a node and its whole reply, tags and all, so that it is seen what a text led to."""
-    calls = lost.calls if lost else {}
-    node = next((node for node in nodes if calls.get(node)), "")
-    return (node, shortened(calls[node][-1].reply.strip(), _LONGEST_REPLY)) if node else ("", "")
+def _wrote(lost: ForwardPass | None, name: str, graph: Graph | None) -> tuple[str, str]:
+    """Return a node that uses a parameter, and its reply: what it reasoned, and its output."""
+    if lost is None or graph is None:
+        return "", ""
+    node = next((node for node in graph.successors[name] if lost.calls.get(node)), "")
+    if not node:
+        return "", ""
+    reply = f"{reasoning(graph, lost, node)}\n{lost.produced(node)}"
+    return node, shortened(reply.strip(), _LONGEST_REPLY)
 
 
 def stands(history: Sequence[Past], name: str, count: int) -> Sequence[Stand]:

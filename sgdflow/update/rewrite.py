@@ -117,9 +117,7 @@ class Rewrite:
             "standing": standing(situation),
             "successes": examples(right),
             "others": [other for other in situation.evidence if other != name],
-            "attempts": tries(
-                situation.history, name, self.memory, situation.graph.successors[name]
-            ),
+            "attempts": tries(situation.history, name, self.memory, situation.graph),
             "stands": stands(situation.history, name, self.momentum),
         }
         shown = (*situation.evidence[name], *right)

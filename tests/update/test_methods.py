@@ -678,15 +678,22 @@ def test_the_latest_tries_are_shown_whatever_became_of_them() -> None:
 
 
 def test_a_text_turned_down_is_shown_with_a_reply_that_it_led_to() -> None:
-    """Tags and all: a writer has to see whether the text was followed."""
-    call = Call("answer", "forward", (), "<output>12</output>", Usage(0, 0))
-    lost = ForwardPass("e", {"answer": "12"}, {"answer": (call,)}, {})
-    past = Past(
-        1, {}, {}, Proposal({"a": "List all."}), Decision(False, "worse"), 0.5, 0.4, lost=lost
-    )
-    (shown,) = tries([past], "a", 3, ["other", "answer"])
-    assert (shown.node, shown.wrote) == ("answer", "<output>12</output>")
-    assert [one.wrote for one in tries([past], "a", 3, ["other"])] == [""]
+    """With what was reasoned: it has to be seen whether a text was followed."""
+    node = {"predecessors": ["question"], "parameters": {"instruction": "Count."}}
+    conf = {"inputs": ["question"], "nodes": {"answer": node}, "output": "answer"}
+    graph = build_graph(expand_graph(conf), PROMPTS)
+
+    def shown(said: str) -> tuple[str, str]:
+        call = Call("answer", "forward", (), said, Usage(0, 0))
+        lost = ForwardPass("e", {"answer": "12"}, {"answer": (call,)}, {})
+        changes = {"answer.instruction": "List all."}
+        past = Past(1, {}, {}, Proposal(changes), Decision(False, "worse"), 0.5, 0.4, lost=lost)
+        (attempt,) = tries([past], "answer.instruction", 3, graph)
+        return attempt.node, attempt.wrote
+
+    assert shown("<output>12</output>") == ("answer", "12")
+    listed = "a chair is 1, two lamps are 2, one stove is 1"
+    assert shown(f"{listed}\n<output>12</output>") == ("answer", f"{listed}\n12")
 
 
 def test_the_example_shown_is_the_one_that_a_rejected_text_made_worst() -> None:
