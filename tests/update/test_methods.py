@@ -680,7 +680,7 @@ def test_the_latest_tries_are_shown_whatever_became_of_them() -> None:
 def test_a_text_turned_down_is_shown_with_a_reply_that_it_led_to() -> None:
     """With what was reasoned: it has to be seen whether a text was followed."""
     node = {"predecessors": ["question"], "parameters": {"instruction": "Count."}}
-    conf = {"inputs": ["question"], "nodes": {"answer": node}, "output": "answer"}
+    conf = {"name": "one", "inputs": ["question"], "nodes": {"answer": node}, "output": "answer"}
     graph = build_graph(expand_graph(conf), PROMPTS)
 
     def shown(said: str) -> tuple[str, str]:
