@@ -59,7 +59,6 @@ def settings(parser: argparse.ArgumentParser) -> None:
 
 
 def share(data: str, task: str, first: int, count: int, into: Path) -> Path:
-<<<<<<< HEAD
     """Write a task's items first to first + count, in one fixed order, as a folder of data."""
     whole = json.loads((Path(data) / f"{task}.json").read_text(encoding="utf-8"))
     items = random.Random(task).sample(whole["examples"], len(whole["examples"]))
@@ -67,13 +66,6 @@ def share(data: str, task: str, first: int, count: int, into: Path) -> Path:
         sys.exit(
             f"{task} has {len(items)} items, {first + count} are asked for: fewer seeds or items"
         )
-=======
-    """Write `count` items of a task from `first` on, in one fixed random order, into a folder."""
-    whole = json.loads((Path(data) / f"{task}.json").read_text(encoding="utf-8"))
-    items = random.Random(task).sample(whole["examples"], len(whole["examples"]))
-    if first + count > len(items):
-        sys.exit(f"{task} has {len(items)} items, not {first + count}: take fewer seeds or items")
->>>>>>> 6fcfa75 (Show writers a reply that a rejected text led to; write down the first runs in which a real model got better)
     into.mkdir(parents=True, exist_ok=True)
     whole["examples"] = items[first : first + count]
     (into / f"{task}.json").write_text(json.dumps(whole), encoding="utf-8")

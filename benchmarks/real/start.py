@@ -50,13 +50,9 @@ def main() -> None:
                     data = [f"graph={graph}", "task=bbh", f"task.name={task}"]
                     data += [f"task.path={items}", f"task.splits.train={asked.tried - 1}"]
                     data += ["task.splits.validation=0", "task.splits.test=1"]
-<<<<<<< HEAD
                     folder = (
                         Path(place) / f"{task}-{graph}-{form.replace(', ', '_').replace(' ', '_')}"
                     )
-=======
-                    folder = Path(place) / f"{task}-{graph}-{list(FORMS).index(form)}"
->>>>>>> 6fcfa75 (Show writers a reply that a rejected text led to; write down the first runs in which a real model got better)
                     record = measured([*data, *asked.model_words, *FORMS[form]], folder)
                     print(row(task, graph, form, record), flush=True)
 
@@ -65,14 +61,10 @@ def row(task: str, graph: str, form: str, record: dict[str, Any]) -> str:
     """Return one line of the table."""
     calls, used, score = record["calls"]["forward"], record["tokens"]["forward"], record["score"]
     at_once = 1 - reasked(record) / max(1, calls - reasked(record))
-<<<<<<< HEAD
     tokens, cached = (
         [used[kind] / max(1, calls) for kind in ("prompt", "completion")],
         used["cached"],
     )
-=======
-    tokens = [used[kind] / max(1, calls) for kind in ("prompt", "completion")]
->>>>>>> 6fcfa75 (Show writers a reply that a rejected text led to; write down the first runs in which a real model got better)
     interval = f"{score['mean']:.2f} ({score['low']:.2f} to {score['high']:.2f})"
     cells = [
         task,
@@ -81,7 +73,7 @@ def row(task: str, graph: str, form: str, record: dict[str, Any]) -> str:
         interval,
         f"{at_once:.0%}",
         f"{tokens[0]:.0f}, {tokens[1]:.0f}",
-        f"{used['cached'] / max(1, used['prompt']):.0%}",
+        f"{cached / max(1, used['prompt']):.0%}",
     ]
     return f"| {' | '.join(cells)} |"
 
