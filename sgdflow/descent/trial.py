@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sgdflow.errors import plural
 from sgdflow.executor.evaluation import Evaluation
+from sgdflow.executor.forward import ForwardPass
 from sgdflow.update import Decision, Gate
 from sgdflow.update.decision import Moved
 
@@ -36,6 +37,19 @@ class Trial:
             return 0.0
         before, after = self.current.comparable.scores, self.seen.comparable.scores
         return sum(after.get(i, 0.0) - before[i] for i in self.seen.outcomes if i in before)
+
+    @property
+    def lost(self) -> ForwardPass | None:
+        """Return a run with a rejected proposal: of the example that lost most, or gained least.
+
+        None where nothing was rejected, or where all that was scored with it is right.
+        """
+        if self.decision.accepted or self.current is None or self.seen is None:
+            return None
+        before, after = self.current.comparable.scores, self.seen.comparable.scores
+        wrong = [i for i in self.seen.outcomes if i in before and after.get(i, 1.0) < 1]
+        worst = min(wrong, key=lambda i: after[i] - before[i], default=None)
+        return None if worst is None else self.seen.outcomes[worst].passed
 
     @property
     def spared(self) -> int:

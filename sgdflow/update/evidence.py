@@ -190,11 +190,11 @@ def _item(
             return None
     predecessors = {p: passed.values[p] for p in graph.nodes[name].predecessors}
     output = passed.produced(name)
-    reasoning = _reasoning(graph, passed, name)
-    return Item(passed.example, name, predecessors, output, gradients, reasoning)
+    besides = reasoning(graph, passed, name)
+    return Item(passed.example, name, predecessors, output, gradients, besides)
 
 
-def _reasoning(graph: Graph, passed: ForwardPass, name: str) -> str:
+def reasoning(graph: Graph, passed: ForwardPass, name: str) -> str:
     """Return what a reply holds besides the output that was read from it."""
     calls, forward = passed.calls.get(name, ()), graph.nodes[name].forward
     if not calls or not isinstance(forward, PromptForward):

@@ -6,14 +6,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sgdflow.executor.forward import ForwardPass
 from sgdflow.executor.gradients import Gradient
 from sgdflow.executor.graph import Graph, View
-from sgdflow.prompting.values import shown
-from sgdflow.update.evidence import Item
+from sgdflow.prompting.values import shortened, shown
+from sgdflow.update.evidence import Item, reasoning
 from sgdflow.update.rule import Past, Situation
 
 SAMPLE_ITEM = Item("example", "node", {"input": "..."}, "...", (Gradient("successor", "..."),))
 SAMPLE_MEMBER = View("node", ("input",), (), {"instruction": "..."})
+
+_LONGEST_REPLY = 500
+"""Characters of a reply that is shown with a text that was tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,9 @@ class Attempt:
     accepted: bool = False
     beside: tuple[str, ...] = ()
     """Parameters that had new texts, too, when it was scored."""
+    node: str = ""
+    wrote: str = ""
+    """What a node replied with it to an example that became no better; "" where none is known."""
 
     @property
     def scored(self) -> str:
@@ -85,8 +92,13 @@ def examples(items: Sequence[Item]) -> Sequence[Mapping[str, Any]]:
     ]
 
 
-def tries(history: Sequence[Past], name: str, count: int) -> Sequence[Attempt]:
-    """Return the latest `count` texts of a parameter that the gate saw, oldest first."""
+def tries(
+    history: Sequence[Past], name: str, count: int, graph: Graph | None = None
+) -> Sequence[Attempt]:
+    """Return the latest `count` texts of a parameter that the gate saw, oldest first.
+
+    With a graph it is known what a node that uses the text replied.
+    """
     found = [
         Attempt(
             past.proposal.changes[name],
@@ -96,11 +108,23 @@ def tries(history: Sequence[Past], name: str, count: int) -> Sequence[Attempt]:
             past.most if past.after is None else None,
             past.decision.accepted,
             tuple(other for other in past.proposal.changes if other != name),
+            *_wrote(past.lost, name, graph),
         )
         for past in history
         if name in past.proposal.changes
     ]
     return found[max(0, len(found) - count) :]
+
+
+def _wrote(lost: ForwardPass | None, name: str, graph: Graph | None) -> tuple[str, str]:
+    """Return a node that uses a parameter, and its reply: what it reasoned, and its output."""
+    if lost is None or graph is None:
+        return "", ""
+    node = next((node for node in graph.successors[name] if lost.calls.get(node)), "")
+    if not node:
+        return "", ""
+    reply = f"{reasoning(graph, lost, node)}\n{lost.produced(node)}"
+    return node, shortened(reply.strip(), _LONGEST_REPLY)
 
 
 def stands(history: Sequence[Past], name: str, count: int) -> Sequence[Stand]:

@@ -88,7 +88,7 @@ class Rewrite:
             "others": ["other"],
             "attempts": [
                 Attempt("...", 0.5, 0.5, "...", accepted=True),
-                Attempt("...", None, 0.5, "...", 0.4, beside=("other",)),
+                Attempt("...", None, 0.5, "...", 0.4, beside=("other",), node="node", wrote="..."),
             ],
             "stands": [Stand(1, "...", [Gradient("successor", "...")])],
         }
@@ -117,7 +117,7 @@ class Rewrite:
             "standing": standing(situation),
             "successes": examples(right),
             "others": [other for other in situation.evidence if other != name],
-            "attempts": tries(situation.history, name, self.memory),
+            "attempts": tries(situation.history, name, self.memory, situation.graph),
             "stands": stands(situation.history, name, self.momentum),
         }
         shown = (*situation.evidence[name], *right)

@@ -8,6 +8,7 @@ from random import Random
 from typing import Any, Protocol
 
 from sgdflow.executor.evaluation import Evaluation
+from sgdflow.executor.forward import ForwardPass
 from sgdflow.executor.graph import Graph, Parameters
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Call
@@ -57,6 +58,8 @@ class Past:
     """How often the gate turned something down."""
     most: float | None = None
     """The highest mean that it could have had, where not all was scored."""
+    lost: ForwardPass | None = None
+    """Where it was turned down: how an example went with it that became no better."""
 
 
 Evaluate = Callable[[Parameters], Awaitable[Evaluation]]

@@ -160,7 +160,9 @@ def _verdict() -> Mapping[str, Any]:
 
 
 WORSE = "worse: 0.5 -> 0.25 on 4 examples (0 up, 1 down)"
-ATTEMPT = Attempt("Weigh it.", 0.25, 0.5, WORSE, beside=("desk.instruction",))
+ATTEMPT = Attempt(
+    "Weigh it.", 0.25, 0.5, WORSE, beside=("desk.instruction",), node="weight", wrote="It is heavy."
+)
 TAKEN = Attempt("Price the weight.", 0.5, 0.25, "better: 0.25 -> 0.5 ...", accepted=True)
 STAND = Stand(1, "Price it.", [Gradient("desk", "Say what you assume.")])
 EVERYTHING = {

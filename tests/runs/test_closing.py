@@ -157,7 +157,8 @@ def test_a_writer_sees_what_was_read_and_what_became_of_its_tries(tmp_path: Path
     assert section(second, tried) == accepted
     assert section(third, tried) == (
         f"{accepted}\n<tried>\nSay yes to the first two.\n</tried>\n"
-        f"<verdict>\nTurned down, {steps(tmp_path)[1]['reason']}.\n</verdict>"
+        f"<verdict>\nTurned down, {steps(tmp_path)[1]['reason']}.\n</verdict>\n"
+        '<wrote node="answer">\nI looked at 1. My answer: yes.\n</wrote>'
     )
 
 

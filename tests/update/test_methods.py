@@ -26,15 +26,19 @@ from sgdflow.config.schema import MethodConf
 from sgdflow.data import Example, Splits
 from sgdflow.descent import Descent, Result, Scores, Step
 from sgdflow.descent.method import Problem
+from sgdflow.descent.trial import Trial
 from sgdflow.errors import BudgetSpent, ConfigError, LLMError, NotStored, ProviderRefused
+from sgdflow.executor.evaluation import Evaluation, Outcome
+from sgdflow.executor.forward import ForwardPass
 from sgdflow.executor.functions import Function
 from sgdflow.executor.gradients import Gradient
 from sgdflow.executor.graph import Operands
 from sgdflow.executor.scores import Score
 from sgdflow.library.gradients import handed_on
-from sgdflow.llm import LLM, Message, Reply, Spent
+from sgdflow.llm import LLM, Message, Reply, Spent, Usage
 from sgdflow.llm.scripted import Request, ScriptedLLM
 from sgdflow.plan.totals import make_plan
+from sgdflow.prompting.ask import Call
 from sgdflow.prompting.templates import Prompts
 from sgdflow.simulation.worlds import reply
 from sgdflow.update import Decision, Item, Past, Proposal, Select, Situation, shuffled
@@ -674,6 +678,37 @@ def test_the_latest_tries_are_shown_whatever_became_of_them() -> None:
     ]
     assert [one.text for one in tries(history, "a", 2)] == ["second", "third"]
     assert tries(history, "a", 0) == []
+
+
+def test_a_text_turned_down_is_shown_with_a_reply_that_it_led_to() -> None:
+    """With what was reasoned: it has to be seen whether a text was followed."""
+    node = {"predecessors": ["question"], "parameters": {"instruction": "Count."}}
+    conf = {"name": "one", "inputs": ["question"], "nodes": {"answer": node}, "output": "answer"}
+    graph = build_graph(expand_graph(conf), PROMPTS)
+
+    def shown(said: str) -> tuple[str, str]:
+        call = Call("answer", "forward", (), said, Usage(0, 0))
+        lost = ForwardPass("e", {"answer": "12"}, {"answer": (call,)}, {})
+        changes = {"answer.instruction": "List all."}
+        past = Past(1, {}, {}, Proposal(changes), Decision(False, "worse"), 0.5, 0.4, lost=lost)
+        (attempt,) = tries([past], "answer.instruction", 3, graph)
+        return attempt.node, attempt.wrote
+
+    assert shown("<output>12</output>") == ("answer", "12")
+    listed = "a chair is 1, two lamps are 2, one stove is 1"
+    assert shown(f"{listed}\n<output>12</output>") == ("answer", f"{listed}\n12")
+
+
+def test_the_example_shown_is_the_one_that_a_rejected_text_made_worst() -> None:
+    def scored(**scores: float) -> Evaluation:
+        passes = {i: ForwardPass(i, {}, {}, {}) for i in scores}
+        return Evaluation({i: Outcome(passes[i], score, None) for i, score in scores.items()})
+
+    before, after = scored(a=0.0, b=1.0, c=1.0), scored(a=0.0, b=0.5, c=1.0)
+    lost = Trial(Decision(False, "worse"), before, after).lost
+    assert lost == after.outcomes["b"].passed
+    assert Trial(Decision(True, "better"), before, after).lost is None
+    assert Trial(Decision(False, "equal"), scored(a=1.0), scored(a=1.0)).lost is None
 
 
 def test_gepa_hands_the_feedback_to_every_node() -> None:
