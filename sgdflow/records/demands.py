@@ -16,6 +16,7 @@ _FUNCTIONS = frozenset(
     {
         "sgdflow.library.graphs.layered",
         "sgdflow.library.tools.calculate",
+        "sgdflow.library.tools.keywords",
         "sgdflow.simulation.forms.graph",
         "sgdflow.simulation.tariff.desk",
     }

@@ -12,7 +12,6 @@ from sgdflow.config.documents import from_yaml, read
 from sgdflow.errors import ConfigError
 from sgdflow.llm.address import answering
 from sgdflow.records.folder import FORMAT, as_yaml, read_json
-from sgdflow.records.run import chosen_score
 
 _FREE = (
     "tracking", "llm.store", "llm.limits", "llm.check", "llm.assumed", "llm.api_key_env",
@@ -91,7 +90,7 @@ def finished(folder: Path, *, tracked: bool) -> Mapping[str, Any] | None:
     recorded = not tracked or known is None or known.get("status") == "FINISHED"
     if not recorded or not result or result.get("format") != FORMAT:
         return None
-    return result if chosen_score(result) else None
+    return result if any(split["final"] for split in result["scores"].values()) else None
 
 
 def _endpoints(config: Mapping[str, Any]) -> list[tuple[str, str]] | None:

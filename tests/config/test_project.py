@@ -212,8 +212,8 @@ def test_could_not_find_says_where_was_looked(
     monkeypatch.chdir(project)
     shipped = conf_folder()
     for word, told in {
-        "graph=triage": f"Looked in: {project}/conf/graph, {shipped}/graph; one of your own is "
-        f"found in {project}/conf/graph/triage.yaml.",
+        "graph=tickets": f"Looked in: {project}/conf/graph, {shipped}/graph; one of your own is "
+        f"found in {project}/conf/graph/tickets.yaml.",
         "llm=mine": f"Looked in: {shipped}/llm; one of your own is found in "
         f"{project}/conf/llm/mine.yaml.",
         "experiments=first": f"Looked in: {project}/experiments, {shipped}/experiments; one of "

@@ -148,7 +148,7 @@ def test_several_scores_are_a_weighted_mean_and_each_says_how_it_came() -> None:
 TRAIN = "task.splits={train: 1, validation: 0, test: 1}"
 TABLE = ("graph=hints", "task=table", "task.path=t.csv", "task.inputs=[question]", TRAIN)
 JUDGED = (*TABLE, "task.target=null", "task.score={rubric: Be kind., scale: [1, 5]}")
-OTHERS = ("tracking=none", "method.stop.steps=1", "method.gate.rule=always")
+OTHERS: tuple[str, ...] = ("tracking=none", "method.stop.steps=1", "method.gate.rule=always")
 OTHERS += ("method.lazy=false", "method.confirm=null")
 
 
