@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from sgdflow.errors import GraphError, did_you_mean, listed
 from sgdflow.executor.constraints import Constraints
-from sgdflow.executor.graph_paths import cycle, unused
+from sgdflow.executor.graph_paths import cycle, seen_through, unused
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Call
 
@@ -191,6 +191,15 @@ class Graph:
             if own or any(p in reached for p in node.predecessors):
                 reached.add(name)
         return frozenset(reached)
+
+    def learning_before(self, optimised: Collection[str]) -> Mapping[str, tuple[str, ...]]:
+        """Return the nodes that each takes values from, and that use one of these parameters.
+
+        Those between them, that use none, are seen through.
+        """
+        ways = {name: node.predecessors for name, node in self.nodes.items()}
+        used = {name for p in optimised for name in self.successors[p]}
+        return seen_through(ways, used)
 
     def operands(self, name: str, parameters: Parameters, values: Mapping[str, Any]) -> Operands:
         """Return what a node is computed from, given all values upstream of it."""
