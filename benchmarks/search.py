@@ -52,7 +52,7 @@ NUMBERED = frozenset({"numbered"})
 """Worlds in which every example has a number of its own, so that no two requests are alike."""
 COMMON = ("tracking=none", "task.splits.test=60")
 GOOD = 0.9
-GRADIENT = re.compile(r'<gradient name="(\w+)">(.*?)</gradient>', re.DOTALL)
+GRADIENT = re.compile(r'<(gradient[\w-]*) name="([\w.]+)">(.*?)</\1>', re.DOTALL)
 
 
 @dataclass
@@ -87,12 +87,12 @@ def confused(text: str) -> str:
     """Deal the gradients of a reply round; a single one is taken back."""
     said = GRADIENT.findall(text)
     if len(said) == 1:
-        said = [(said[0][0], "Nothing should change.")]
+        said = [(*said[0][:2], "Nothing should change.")]
     turned = [*said[1:], *said[:1]]
     return (
         "".join(
-            f'<gradient name="{name}">{words}</gradient>'
-            for (name, _), (_, words) in zip(said, turned, strict=True)
+            f'<{tag} name="{name}">{words}</{tag}>'
+            for (tag, name, _), (_, _, words) in zip(said, turned, strict=True)
         )
         or text
     )

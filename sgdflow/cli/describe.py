@@ -5,11 +5,10 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Collection, Iterator
 
-from sgdflow.config import schema
-from sgdflow.executor.backward_functions import PassThrough
+from sgdflow.executor.backward_functions import CallableBackward, PassThrough, PromptBackward
 from sgdflow.executor.fields import FieldForward
 from sgdflow.executor.forward import CallableForward, PromptForward
-from sgdflow.executor.graph import Graph, Node, Parameters
+from sgdflow.executor.graph import BackwardFunction, Graph, Node, Parameters
 
 _WORDS = frozenset(
     "_blank _parent _self _top call callback class classdef click default direction end flowchart "
@@ -19,16 +18,22 @@ _WORDS = frozenset(
 
 
 def as_text(
-    graph: Graph, parameters: Parameters, optimised: Collection[str], config: schema.Config
+    graph: Graph,
+    parameters: Parameters,
+    optimised: Collection[str],
+    default: BackwardFunction | None,
 ) -> str:
-    """Return the graph node by node, in the order in which values flow."""
+    """Return the graph node by node, in the order in which values flow.
+
+    `default` is the method's backward function; None where it makes no backward pass.
+    """
     reach = graph.reach(optimised)
     lines = [f"graph {graph.name}: {', '.join(graph.inputs)} -> {graph.output}"]
     for name in graph.order:
         node = graph.nodes[name]
         lines += ["", f"{name} <- {', '.join(node.predecessors) or '(nothing)'}"]
         lines.append(f"  forward   {_forward(node)}")
-        lines.append(f"  backward  {_backward(node, reach, config.method)}")
+        lines.append(f"  backward  {_backward(node, reach, optimised, default)}")
         lines += _parameters(node, graph, parameters, optimised)
     return "\n".join(lines)
 
@@ -72,7 +77,9 @@ def _label(name: str) -> str:
 def _forward(node: Node) -> str:
     match node.forward:
         case PromptForward(ask):
-            return f"prompts/{ask.prompt}, model {ask.role}, reply {ask.reply.format}"
+            said = f"prompts/{ask.prompt}, model {ask.role}, reply {ask.reply.format}"
+            votes = node.forward.requests
+            return f"{said}, the most frequent of {votes}" if votes > 1 else said
         case CallableForward(function):
             return f"python {function.name}"
         case FieldForward(field):
@@ -80,27 +87,28 @@ def _forward(node: Node) -> str:
     return type(node.forward).__name__
 
 
-def _backward(node: Node, reach: Collection[str], method: schema.MethodConf) -> str:
-    targets = [p for p in node.predecessors if p in reach]
-    default = method.backward
-    if node.backward is None and isinstance(default, schema.Backward):
-        if default.of_parameters:
-            targets += node.parameters if node.name in reach else ()
-        elif default.local and targets and node.parameters:
-            targets.append("itself")
+def _backward(
+    node: Node, reach: Collection[str], optimised: Collection[str], default: BackwardFunction | None
+) -> str:
+    if default is None:
+        return "(no call: the method makes no backward pass)"
+    function = node.backward or default
+    targets = function.targets(node, reach, optimised)
     if not targets:
         return "(no call: nothing before it is optimised)"
-    to = f" to {', '.join(targets)}"
-    if isinstance(node.backward, PassThrough):
+    # A node may speak of itself, for all its parameters.
+    to = f" to {', '.join('itself' if name == node.name else name for name in targets)}"
+    if isinstance(function, PassThrough):
         return f"passes its gradient through{to}"
     if node.backward is not None:
         return f"its own{to}"
-    if method.backward is None:
-        return f"(no call: method {method.name} makes no backward pass)"
-    if isinstance(method.backward, schema.Target):
-        return f"python {method.backward.target}{to}"
-    calls = "one call" if method.backward.calls == "node" else "one call each"
-    return f"prompts/{method.backward.prompt}, model {method.backward.role}, {calls}{to}"
+    match function:
+        case CallableBackward(own):
+            return f"python {own.name}{to}"
+        case PromptBackward(ask, per_edge):
+            calls = "one call each" if per_edge else "one call"
+            return f"prompts/{ask.prompt}, model {ask.role}, {calls}{to}"
+    return f"{type(function).__name__}{to}"
 
 
 def _parameters(

@@ -17,6 +17,7 @@ from sgdflow.config.build import build_graph, named
 from sgdflow.config.job import working_directory
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import starting_parameters, validated
+from sgdflow.config.problems import build_backward
 from sgdflow.prompting.templates import Prompts
 
 
@@ -34,9 +35,11 @@ def graph(words: Sequence[str]) -> int:
 def print_graph(raw: Mapping[str, Any], picture: Path | None = None) -> None:
     """Print the graph; draw it, too, where a file is named."""
     config = validated(raw)
-    built = build_graph(config.graph, Prompts(prompt_folders(working_directory())))
+    prompts = Prompts(prompt_folders(working_directory()))
+    built, backward = build_graph(config.graph, prompts), config.method.backward
+    default = build_backward(backward, prompts, "method.backward") if backward else None
     parameters = starting_parameters(built, config.parameters)
     names = named(config.method, built)
     if picture is not None:
         write_picture(built, parameters, names, picture)
-    say(as_text(built, parameters, names, config) + "\n\n" + as_mermaid(built, names))
+    say(as_text(built, parameters, names, default) + "\n\n" + as_mermaid(built, names))

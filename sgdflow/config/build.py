@@ -13,7 +13,7 @@ from sgdflow.config.problems import Problems, ask, build_backward
 from sgdflow.config.targets import resolve
 from sgdflow.errors import ConfigError, ReplyError, did_you_mean, listed
 from sgdflow.executor.backward_functions import PassThrough
-from sgdflow.executor.constraints import Constraints
+from sgdflow.executor.constraints import DECLARED, Constraints
 from sgdflow.executor.fields import FieldForward
 from sgdflow.executor.forward import CallableForward, PromptForward
 from sgdflow.executor.functions import Bounded, Function
@@ -149,7 +149,7 @@ def _parameters(conf: schema.GraphConf, problems: Problems) -> Mapping[str, Para
 
 def _parameter(name: str, conf: schema.ParameterConf, where: str, problems: Problems) -> Parameter:
     """Return a parameter; its own text has to keep to what is declared of it."""
-    constraints = Constraints(**{key: getattr(conf, key) for key in schema.CONSTRAINTS})
+    constraints = Constraints(**{key: getattr(conf, key) for key in DECLARED})
     if conf.shared is None:
         try:
             check(constraints, str(conf.value), str(conf.value))

@@ -194,9 +194,7 @@ def _asked(config: schema.Config) -> Mapping[str, str]:
             own = side == "backward" or not _has_graphs_role(conf)
             if isinstance(conf, schema.Exchange) and own:
                 roles[f"graph.nodes.{name}.{side}.role"] = conf.role
-    if isinstance(config.method.backward, schema.Backward):
-        roles["method.backward.role"] = config.method.backward.role
-    for part in ("update", "loss", "update.critique"):
+    for part in ("backward", "backward.verify", "update", "loss", "update.critique"):
         found: Any = config.method
         for key in part.split("."):
             found = getattr(found, key, None)

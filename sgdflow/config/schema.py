@@ -20,6 +20,7 @@ from sgdflow.config.fields import (
 from sgdflow.config.method_schema import AllowanceConf, AnyBackward, Backward, Loss, MethodConf
 from sgdflow.config.node_schema import AnyForward, FieldConf, Forward
 from sgdflow.config.score_schema import AnyScore
+from sgdflow.executor.constraints import DECLARED
 
 __all__ = [
     "Backward",
@@ -40,10 +41,6 @@ __all__ = [
     "Tracking",
     "validate",
 ]
-
-
-CONSTRAINTS = frozenset({"about", "max_characters", "keep", "avoid", "placeholders", "leak"})
-"""What may be declared of a parameter's texts."""
 
 
 class ParameterConf(Conf):
@@ -70,7 +67,7 @@ class ParameterConf(Conf):
     def _one_of_both(self) -> Self:
         if (self.value is None) == (self.shared is None):
             raise ValueError("needs either a value or shared: NAME")
-        ruled = sorted(self.model_fields_set & CONSTRAINTS)
+        ruled = sorted(self.model_fields_set & DECLARED)
         if ruled and self.shared is not None:
             raise ValueError(f"is shared; declare {ruled[0]} of graph.parameters.{self.shared}")
         if ruled and not isinstance(self.value, str):

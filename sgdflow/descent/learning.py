@@ -60,6 +60,7 @@ class Teacher:
         """Draw examples until some of them teach something, or as often as the method allows."""
         sample, learned = self.method.sample, list[Learned]()
         evidence: Evidence = {}
+        before = self.problem.graph.learning_before(names)
         waited = Counter(example for past in history for example in past.sampled)
         drawn: set[str] = set()
         # Failures that these parameters were sampled for before wait, while others can be found.
@@ -79,8 +80,8 @@ class Teacher:
             now = await self._tried_out(now, current, batch, parameters, earlier)
             learned += now
             drawn |= chosen
-            evidence = self.method.select.after(self._evidence(now, names, random), random)
-            evidence = self._asking(evidence)
+            found = self._evidence(now, names, random)
+            evidence = self._asking(self.method.select.after(found, random, before))
             known = tuple(self._known(evidence, parameters, history))
             evidence = {name: items for name, items in evidence.items() if name not in known}
             if evidence or not chosen or len(drawn) >= sample.count * sample.draws:

@@ -138,10 +138,13 @@ def _own(node: Node, optimised: Collection[str]) -> list[str]:
 
 
 def _alike(values: Mapping[str, Any], told: Mapping[str, str]) -> list[list[str]]:
-    """Return the groups of values that are equal, from members that are told the same."""
+    """Return the groups of values that are equal, from members that are told the same.
+
+    Different fields of one member's value are meant to be there.
+    """
     groups: dict[str, list[str]] = {}
     for name, text in told.items():
-        groups.setdefault(repr((text, values[name])), []).append(name)
+        groups.setdefault(repr((text, name.partition(".")[2], values[name])), []).append(name)
     return [names for names in groups.values() if len(names) > 1]
 
 

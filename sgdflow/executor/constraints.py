@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +20,7 @@ class Constraints:
     """Names that every text has to hold in braces."""
     leak: int | None = None
     """So many words in a row of a training example may not stand in a text; None: any may."""
+
+
+DECLARED = frozenset(one.name for one in fields(Constraints))
+"""What may be declared."""

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from sgdflow.errors import GraphError, did_you_mean, listed
 from sgdflow.executor.constraints import Constraints
-from sgdflow.executor.graph_paths import cycle, unused
+from sgdflow.executor.graph_paths import cycle, seen_through, unused
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Call
 
@@ -192,6 +192,20 @@ class Graph:
                 reached.add(name)
         return frozenset(reached)
 
+    @cached_property
+    def _users(self) -> Mapping[str, tuple[str, ...]]:
+        """Return each variable's successors, and for fields theirs."""
+        return seen_through(self.successors, [n for n in self.nodes if self._author(n) == n])
+
+    def learning_before(self, optimised: Collection[str]) -> Mapping[str, tuple[str, ...]]:
+        """Return the nodes that each takes values from, and that use one of these parameters.
+
+        Those between them, that use none, are seen through.
+        """
+        ways = {name: node.predecessors for name, node in self.nodes.items()}
+        used = {name for p in optimised for name in self.successors[p]}
+        return seen_through(ways, used)
+
     def operands(self, name: str, parameters: Parameters, values: Mapping[str, Any]) -> Operands:
         """Return what a node is computed from, given all values upstream of it."""
         node = self.nodes[name]
@@ -204,7 +218,7 @@ class Graph:
         self, name: str, parameters: Parameters, values: Mapping[str, Any] | None = None
     ) -> View:
         """Return a node's place, and of an example's values those that only others were given."""
-        view, known = self._view(name, parameters, self.successors[name]), values or {}
+        view, known = self._view(name, parameters, self._users[name]), values or {}
         own, before = self.nodes[name].predecessors, view.given.values()
         names = dict.fromkeys(name for given in before for name in given if name not in own)
         return replace(view, behind={n: known[n] for n in names if n in known})
@@ -213,10 +227,17 @@ class Graph:
         node = self.nodes[name]
         told = {local: parameters[full] for local, full in node.parameters.items()}
         users = tuple(self._view(successor, parameters, ()) for successor in successors)
-        before = {p: self._told(p, parameters) for p in node.predecessors}
+        authors = {p: self._author(p) for p in node.predecessors}
+        before = {p: self._told(author, parameters) for p, author in authors.items()}
         asked = {p: t for p, t in before.items() if t}
-        given = {p: self.nodes[p].predecessors for p in asked}
+        given = {p: self.nodes[authors[p]].predecessors for p in asked}
         return View(name, node.predecessors, users, told, asked, given)
+
+    def _author(self, variable: str) -> str:
+        """Return the variable itself, or the one whose field it is."""
+        node, (owner, _, field) = self.nodes.get(variable), variable.partition(".")
+        is_field = node and field and node.predecessors == (owner,) and not node.parameters
+        return owner if is_field else variable
 
     def _told(self, variable: str, parameters: Parameters) -> str:
         node = self.nodes.get(variable)

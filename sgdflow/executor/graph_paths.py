@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sgdflow.executor.graph import Graph
+
+
+def seen_through(
+    ways: Mapping[str, Sequence[str]], ends: Collection[str]
+) -> Mapping[str, tuple[str, ...]]:
+    """Return what each variable leads to; what is none of `ends` gives way to what it leads to."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name in TopologicalSorter(ways).static_order():
+        next_to = ways.get(name, ())
+        seen = (one for way in next_to for one in ((way,) if way in ends else found[way]))
+        found[name] = tuple(dict.fromkeys(seen))
+    return found
 
 
 def cycle(graph: Graph) -> Iterator[str]:

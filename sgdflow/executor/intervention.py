@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
@@ -57,7 +57,7 @@ class Intervention:
 class Verification:
     """Tries, for some failures of a step, whether blamed values are to blame.
 
-    A value costs one call that writes it anew, and a call for each model node after it.
+    A value costs one call that writes it anew, and those of the nodes after it and of judges.
     """
 
     ask: Ask
@@ -107,26 +107,30 @@ class Verification:
 
     def problems(self, graph: Graph, optimised: Sequence[str]) -> Iterator[str]:
         """Yield why nothing could be tried on this graph, and what is wrong with the template."""
-        reach = graph.reach(optimised)
-        names = [name for name in reach if name != graph.output and _written(graph, name)]
+        names = _replaceable(graph, graph.reach(optimised))
         if not names:
             yield (
                 f"graph '{graph.name}' has no value that could be replaced: no node before "
                 f"'{graph.output}' is computed by a model and can be blamed. Take it out."
             )
-        for name in [name for name in graph.order if name in names][:1]:
+        for name in names[:1]:
             view, operands = sample_operands(graph.nodes[name])
             sample = _variables(view, operands.predecessors, "...", (Gradient(LOSS, "..."),))
             yield from self.ask.problems(sample, "the trial of a value")
 
-    def most(self, graph: Graph, optimised: Sequence[str]) -> tuple[int, int]:
-        """Return how many values of an example may be written, and the calls that follow them."""
-        reach = graph.reach(optimised)
-        names = [name for name in reach if name != graph.output and _written(graph, name)]
-        models = [n.name for n in graph.nodes.values() if isinstance(n.forward, PromptForward)]
-        reached = [downstream(graph, name).intersection(models) for name in names]
-        at_once = frozenset[str]().union(*reached) if len(names) > 1 else ()
-        return len(names), sum(map(len, reached)) + len(at_once)
+    def most(self, graph: Graph, optimised: Sequence[str], judges: int) -> tuple[int, int]:
+        """Return how many values of an example may be written, and the calls that follow them.
+
+        Each outcome is scored by so many judges.
+        """
+        names = _replaceable(graph, graph.reach(optimised))
+        trials = [downstream(graph, name) for name in names]
+        if len(names) > 1:
+            trials.append(frozenset[str]().union(*trials))  # all of them together
+        forwards = {name: node.forward for name, node in graph.nodes.items()}
+        calls = {n: one.requests for n, one in forwards.items() if isinstance(one, PromptForward)}
+        followed = sum(calls.get(name, 0) for trial in trials for name in trial)
+        return len(names), followed + len(trials) * judges
 
 
 def testable(
@@ -137,10 +141,8 @@ def testable(
         return []
     return [
         name
-        for name in graph.order
-        if name != graph.output
-        and _written(graph, name)
-        and any(asks(gradient.value) for gradient in backward.gradients.get(name, ()))
+        for name in _replaceable(graph, graph.order)
+        if any(asks(gradient.value) for gradient in backward.gradients.get(name, ()))
     ]
 
 
@@ -179,10 +181,15 @@ def _together(
     )
 
 
-def _written(graph: Graph, name: str) -> bool:
-    forward = graph.nodes[name].forward
-    # A value with fields is no text that could be written in its place.
-    return isinstance(forward, PromptForward) and forward.ask.reply.schema is None
+def _replaceable(graph: Graph, among: Collection[str]) -> Sequence[str]:
+    """Return the nodes before the output whose value is a model's text, in topological order."""
+
+    def written(name: str) -> bool:
+        forward = graph.nodes[name].forward
+        # A value with fields is no text that could be written in its place.
+        return isinstance(forward, PromptForward) and forward.ask.reply.schema is None
+
+    return [n for n in graph.order if n in among and n != graph.output and written(n)]
 
 
 def _variables(

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from numbers import Real
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -77,11 +78,12 @@ class Scorer(Protocol):
         """Yield what would go wrong in a graph of these variables, before anything is computed."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Score:
     """A scoring callable: it returns a number in [0, 1], or that with feedback in its own words.
 
-    It is called by name where it names any of inputs and values, else as (output, target).
+    It is called by name where it names inputs or values, or needs nothing but what it may take by
+    name (GIVEN); else as (output, target).
     """
 
     function: Function
@@ -106,7 +108,7 @@ class Score:
         }
         return self._verdict(await self.function(**{name: given[name] for name in names}))
 
-    @property
+    @cached_property
     def _by_name(self) -> tuple[str, ...] | None:
         """Return what it takes by name; None where it is called with an output and a target."""
         named = self.function.named() or {}

@@ -130,7 +130,8 @@ def _trials(
     """Return how many values may be written to try gradients, and the calls that follow them."""
     if method.verification is None:
         return 0, 0
-    values, calls = method.verification.most(problem.graph, problem.optimised)
+    judges = len(problem.score.judges())
+    values, calls = method.verification.most(problem.graph, problem.optimised, judges)
     times = min(sampled, method.verification.examples * proposals)
     sums.append(
         f"to try gradients {plural(times, 'example')} x {plural(values, 'value')} "

@@ -28,6 +28,7 @@ from sgdflow.prompting.replies import ReplyFormat
 from sgdflow.update import CallableUpdate, Decision, Gate, Proposal, Situation, StepCalls
 from sgdflow.update import evidence as items
 from sgdflow.update.checks import no_check
+from sgdflow.update.optoprime import Whole
 from sgdflow.update.rewrite import Rewrite
 
 Taken = Mapping[str, Spent]
@@ -170,7 +171,7 @@ def _pretended(thing: Any) -> Any:
         for one in fields(thing)
         if isinstance(ask := getattr(thing, one.name), Ask)
     }
-    if isinstance(thing, Rewrite):
+    if isinstance(thing, Rewrite | Whole):
         thing = replace(thing, check=no_check)
     return replace(thing, **asks) if asks else thing
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sgdflow.errors import plural
+from sgdflow.executor.graph_paths import seen_through
 from sgdflow.records.diff import Part, words
 from sgdflow.records.words import as_text
 from sgdflow.report.chart import Dot, Flag, Line
@@ -26,16 +27,19 @@ class Blame:
     """Those that ask for a change and that the node did not pass on to a predecessor."""
 
 
-def dismissive(config: Record) -> str:
-    """Return what a gradient says that asks for no change."""
-    found: Any = config
-    for key in ("method", "update", "select", "dismissive"):
-        found = found.get(key) if isinstance(found, Mapping) else None
-    return found if isinstance(found, str) else Select().dismissive
+def selection(config: Record) -> Select:
+    """Return what tells the gradients of a run that ask for a change."""
+    said, default = _declared(config, "method", "update", "select"), Select()
+    found = said if isinstance(said, Mapping) else {}
+    return Select(
+        dismissive=found.get("dismissive", default.dismissive),
+        undecided=tuple(found.get("undecided", default.undecided)),
+    )
 
 
-def blame(shape: Shape, steps: Sequence[Record], phrase: str) -> Mapping[str, Blame]:
+def blame(shape: Shape, steps: Sequence[Record], config: Record) -> Mapping[str, Blame]:
     """Return the blame of each node: what `method.update.select.rule=blamed` counts, in all."""
+    asks, before = selection(config).asks, _learning_before(shape, config)
     counts = {name: [0, 0] for name in shape.nodes}
     for step in steps:
         for sampled in step["sampled"]:
@@ -43,11 +47,15 @@ def blame(shape: Shape, steps: Sequence[Record], phrase: str) -> Mapping[str, Bl
                 name: _arrived(name, member, sampled["gradients"])
                 for name, member in shape.nodes.items()
             }
-            asking = {name: _asking(texts, phrase) for name, texts in arrived.items()}
-            for name, member in shape.nodes.items():
-                passed_on = any(asking.get(p) for p in member.predecessors)
+            asking = {
+                name: [one for one in given if asks(as_text(one["value"]))]
+                for name, given in arrived.items()
+            }
+            for name in shape.nodes:
+                passed_on = any(asking[one] for one in before[name])
+                own = [one for one in asking[name] if one["source"] == name]
                 counts[name][0] += len(arrived[name])
-                counts[name][1] += 0 if passed_on else asking[name]
+                counts[name][1] += len(own if passed_on else asking[name])
     return {name: Blame(*found) for name, found in counts.items()}
 
 
@@ -117,19 +125,25 @@ def flags(run: Run) -> tuple[Flag, ...]:
     return tuple(found)
 
 
-def _arrived(name: str, member: Member, gradients: Mapping[str, Sequence[Record]]) -> list[str]:
+def _learning_before(shape: Shape, config: Record) -> Mapping[str, tuple[str, ...]]:
+    """Return the nodes that each may have passed its blame on to."""
+    free = [name for name, one in shape.parameters.items() if not one.frozen]
+    optimised = _declared(config, "method", "update", "parameters") or free
+    used = [n for n, one in shape.nodes.items() if {*optimised} & {*one.parameters.values()}]
+    return seen_through(shape.predecessors, used)
+
+
+def _arrived(
+    name: str, member: Member, gradients: Mapping[str, Sequence[Record]]
+) -> Sequence[Record]:
     """Return the gradients of the node's parameters where they have some, else of its output."""
     own = [
-        as_text(gradient["value"])
+        gradient
         for parameter in member.parameters.values()
         for gradient in gradients.get(parameter, ())
         if gradient["source"] == name
     ]
-    return own or [as_text(gradient["value"]) for gradient in gradients.get(name, ())]
-
-
-def _asking(texts: Sequence[str], phrase: str) -> int:
-    return sum(phrase.lower() not in text.lower() for text in texts)
+    return own or gradients.get(name, ())
 
 
 def _start(name: str, shape: Shape, run: Run) -> str | None:
@@ -177,10 +191,15 @@ def _initial(run: Run, split: str) -> Record | None:
 
 
 def _gated_on_train(config: Mapping[str, Any]) -> bool:
+    return bool(_declared(config, "method", "gate", "examples") != "validation")
+
+
+def _declared(config: Record, *keys: str) -> Any:
+    """Return what a configuration says under a key; None where it says nothing."""
     found: Any = config
-    for key in ("method", "gate", "examples"):
+    for key in keys:
         found = found.get(key) if isinstance(found, Mapping) else None
-    return bool(found != "validation")
+    return found
 
 
 def _dot(step: int, score: Record | None) -> Dot | None:

@@ -68,10 +68,6 @@ function textsOf(name) {
 
 // Gradients
 
-function asks(words) {
-  return !words.toLowerCase().includes(data.dismissive.toLowerCase());
-}
-
 function values(names, found) {
   return names.filter((name) => name in found).flatMap((name) =>
     [make("h4", "", name), block(text(found[name]))]);
@@ -81,14 +77,14 @@ function arrived(name, sampled) {
   const own = Object.values(nodes[name].parameters);
   return [name, ...own].flatMap((variable) => (sampled.gradients[variable] ?? [])
     .filter(([source]) => variable === name || source === name)
-    .map(([source, number]) => ({ variable, source, words: text(number) })));
+    .map(([source, number, asks]) => ({ variable, source, words: text(number), asks })));
 }
 
 function gradient(name, found, sampled) {
   const writer = nodes[found.source];
   const to = found.variable === name ? "" : ` for ${found.variable}`;
   const parts = [
-    make("h4", "", `from ${found.source}${to}${asks(found.words) ? "" : ": nothing to change"}`),
+    make("h4", "", `from ${found.source}${to}${found.asks ? "" : ": nothing to change"}`),
     block(found.words),
   ];
   if (writer) parts.push(unfolded(`Written from what ${found.source} was given, gave and was told`, () => [
@@ -120,7 +116,7 @@ function passesOn(name, sampled) {
 
 function example(name, step, sampled, index) {
   const found = arrived(name, sampled);
-  const asking = found.filter((one) => asks(one.words)).length;
+  const asking = found.filter((one) => one.asks).length;
   const title = [`${text(sampled.example)} `, make("small", "",
     `score ${score(sampled.score)} · ${count(found.length, "gradient")}, ${asking} asking for a change`)];
   const sources = [...new Set(found.map((one) => one.source).filter((s) => s in nodes && s !== name))];
@@ -148,7 +144,7 @@ function gradients(name) {
   if (!steps.length) return [make("p", "small", "No step learned from an example.")];
   return [many(steps, 50, (step) => {
     const all = step.sampled.flatMap((sampled) => arrived(name, sampled));
-    const asking = all.filter((one) => asks(one.words)).length;
+    const asking = all.filter((one) => one.asks).length;
     const title = [make("strong", "", `Step ${step.step} `), make("small", "",
       `${count(step.learned, "example")} · ${count(all.length, "gradient")}, ${asking} asking for a change`)];
     const cut = step.learned - step.sampled.length;

@@ -15,6 +15,7 @@ from sgdflow.report.drawing import Mark, drawing
 from sgdflow.report.findings import Blame, flags, lines
 from sgdflow.report.page import element, section, table
 from sgdflow.report.reading import Record, Run, Shape
+from sgdflow.update.select import Select
 
 _NAMES = ("graph", "task", "method", "llm")
 
@@ -54,7 +55,7 @@ def scores(run: Run) -> Element | None:
     return element("div", *cards, class_="cards") if cards else None
 
 
-def graph(shape: Shape, blames: Mapping[str, Blame], phrase: str) -> Element:
+def graph(shape: Shape, blames: Mapping[str, Blame], select: Select) -> Element:
     """Return the picture of the graph, coloured by blame."""
     most = max((blame.blamed for blame in blames.values()), default=0)
     marks = {name: Mark("input") for name in shape.inputs}
@@ -68,10 +69,11 @@ def graph(shape: Shape, blames: Mapping[str, Blame], phrase: str) -> Element:
             name == shape.output,
         )
     picture = drawing(shape.predecessors, marks, f"Graph {shape.name}")
+    said = ", ".join(f'"{phrase}"' for phrase in (select.dismissive, *select.undecided))
     legend = (
         "The deeper the colour, the more blame: how many of the node's gradients ask for a change "
-        f'(they do not say "{phrase}") and were not passed on to one of its predecessors, over all '
-        "steps and the examples learned from. Choose a node for its texts, gradients and prompts."
+        f"(they say none of {said}) and were not passed on to a node before it, over all steps and "
+        "the examples learned from. Choose a node for its texts, gradients and prompts."
     )
     scale = element("span", class_="scale", aria_hidden="true")
     return section(

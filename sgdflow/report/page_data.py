@@ -45,7 +45,7 @@ class Texts:
 
 
 def run_data(
-    run: Run, shape: Shape, parameters: Mapping[str, History], phrase: str
+    run: Run, shape: Shape, parameters: Mapping[str, History], asks: Callable[[object], bool]
 ) -> dict[str, Any]:
     """Return everything except prompts and replies."""
     texts = Texts()
@@ -76,10 +76,11 @@ def run_data(
             }
             for name, history in parameters.items()
         },
-        "steps": [_step(s, shown, texts) for s, shown in zip(run.steps, learned, strict=True)],
+        "steps": [
+            _step(s, shown, texts, asks) for s, shown in zip(run.steps, learned, strict=True)
+        ],
         "examples": [_example(one, texts) for one in worst],
         "examples_left_out": left_out,
-        "dismissive": phrase,
         "texts": texts.table,
     }
 
@@ -124,7 +125,7 @@ def shares(counts: Sequence[int], size: int, limit: int) -> list[int]:
     return shown
 
 
-def _step(step: Record, shown: int, texts: Texts) -> dict[str, Any]:
+def _step(step: Record, shown: int, texts: Texts, asks: Callable[[object], bool]) -> dict[str, Any]:
     return {
         "step": step["step"],
         "accepted": step["accepted"],
@@ -144,7 +145,10 @@ def _step(step: Record, shown: int, texts: Texts) -> dict[str, Any]:
                 "score": one["score"],
                 "values": _each(one["values"], texts.add),
                 "gradients": {
-                    variable: [[g["source"], texts.add(g["value"])] for g in gradients]
+                    variable: [
+                        [g["source"], texts.add(g["value"]), asks(as_text(g["value"]))]
+                        for g in gradients
+                    ]
                     for variable, gradients in one["gradients"].items()
                 },
                 "failures": _each({**_unanswered(one), **one["failures"]}, texts.add),

@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 
 from sgdflow.errors import ConfigError
 from sgdflow.report import overview
-from sgdflow.report.findings import blame, dismissive, histories
+from sgdflow.report.findings import blame, histories, selection
 from sgdflow.report.page import element, page, section
 from sgdflow.report.page_data import calls_data, run_data
 from sgdflow.report.reading import Run, read, shape_of
@@ -38,12 +38,12 @@ def write(folder: Path, expand: Expand, out: Path | None = None) -> Path:
 def run_page(run: Run, expand: Expand) -> str:
     """Return the report."""
     shape = shape_of(expand(run.config.get("graph")))
-    phrase = dismissive(run.config)
+    select = selection(run.config)
     body = element(
         "main",
         overview.header(run, shape),
         overview.scores(run),
-        overview.graph(shape, blame(shape, run.steps, phrase), phrase),
+        overview.graph(shape, blame(shape, run.steps, run.config), select),
         overview.curve(run),
         tree(run),
         overview.steps(run),
@@ -51,7 +51,7 @@ def run_page(run: Run, expand: Expand) -> str:
         section("Worst examples", "examples", element("div", id="worst")),
         element("noscript", element("p", "Texts, gradients and prompts need JavaScript.")),
     )
-    data = run_data(run, shape, histories(shape, run), phrase)
+    data = run_data(run, shape, histories(shape, run), select.asks)
     data["ended"] = run.result is not None
     return page(overview.title_of(run, shape), [body, _panel()], data, calls_data(run))
 

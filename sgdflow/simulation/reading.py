@@ -18,9 +18,9 @@ _ASKED_BY_NAME = re.compile(r'<([\w-]+) name="([^"]+)">\.\.\.</\1>')
 _ASKED_BETWEEN = re.compile(r"between <([\w-]+)> and </\1>")
 _ASKED_BY_NUMBER = re.compile(r"^(\d+)\. \((.+?)\) \.\.\.$", re.MULTILINE)
 _LINE = re.compile(
-    r"^`(\w+)` = (model|python [\w.]+)\(([^;)\n]*)(?:; (?:told )?([^)\n]*))?\)$", re.MULTILINE
+    r"^`([\w.]+)` = (model|python [\w.]+)\(([^;)\n]*)(?:; (?:told )?([^)\n]*))?\)$", re.MULTILINE
 )
-_LAST = re.compile(r"^Output: (\w+)$", re.MULTILINE)
+_LAST = re.compile(r"^Output: ([\w.]+)$", re.MULTILINE)
 _SCALE = re.compile(r"the score is a number from (\S+) \(.*?\) to (\S+) \(")
 _ASKED_AS_JSON = re.compile(r'^\{.*"\.\.\.".*\}$', re.MULTILINE)
 

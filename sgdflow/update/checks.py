@@ -50,7 +50,8 @@ def check_text(text: str, before: str, items: Sequence[Item]) -> None:
         raise ReplyError(
             f'it says "{found[0]}", which the member never sees; state the rule itself'
         )
-    if run := _copied(text, before, items):
+    values = (value for item in items for value in item.predecessors.values())
+    if run := copied(text, before, values, _RUN, _SHORTEST):
         raise ReplyError(
             f'it copies "{run}" from a query shown; use an example of your own or none'
         )
@@ -61,29 +62,24 @@ def check_text(text: str, before: str, items: Sequence[Item]) -> None:
         )
 
 
-def _copied(text: str, before: str, items: Sequence[Item]) -> str:
-    """Return words that stand in the text as they do in an example's values."""
-    now, stood = _words(text), _words(before)
-    values = (_words(str(value)) for item in items for value in item.predecessors.values())
-    for words in {tuple(value): None for value in values}:
-        if len(words) < _SHORTEST:
-            continue
-        size = min(len(words), _RUN)
-        runs = set(_runs(now, size)) - set(_runs(stood, size))
-        if found := next((run for run in _runs(words, size) if run in runs), None):
-            return " ".join(found)
-    return ""
-
-
-def copied(text: str, before: str, shown: Iterable[str], run: int) -> str:
+def copied(
+    text: str, before: str, shown: Iterable[object], run: int, shortest: int | None = None
+) -> str:
     """Return so many words in a row that stand in the text as they do in what was shown.
 
-    What stood in the text before is no copy.
+    What stood in the text before is no copy. A value shown that has less words than that, but at
+    least `shortest`, is a copy as a whole; None: it is none.
     """
-    own = set(_runs(_words(text), run)) - set(_runs(_words(before), run))
-    for words in (words for value in shown for words in _runs(_words(value), run)):
-        if words in own:
-            return " ".join(words)
+    now, stood = _words(text), _words(before)
+    own: dict[int, set[tuple[str, ...]]] = {}
+    for words in (_words(str(value)) for value in shown):
+        size = min(len(words), run)
+        if size < (run if shortest is None else shortest):
+            continue
+        if size not in own:
+            own[size] = set(_runs(now, size)) - set(_runs(stood, size))
+        if found := next((one for one in _runs(words, size) if one in own[size]), None):
+            return " ".join(found)
     return ""
 
 

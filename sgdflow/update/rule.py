@@ -10,11 +10,12 @@ from typing import Any, Protocol
 from sgdflow.executor.evaluation import Evaluation
 from sgdflow.executor.forward import ForwardPass
 from sgdflow.executor.graph import Graph, Parameters
+from sgdflow.executor.scores import ReadsPlainly
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Call
 from sgdflow.update.decision import Decision
 from sgdflow.update.evidence import Evidence, Learned
-from sgdflow.update.tally import Plain, Reader
+from sgdflow.update.tally import Reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ class Situation:
     """What is known of the parameters as they stand."""
     targets: Mapping[str, Any] = field(default_factory=dict)
     """What was expected, by example."""
-    reader: Reader = field(default_factory=Plain)
+    reader: Reader = field(default_factory=ReadsPlainly)
     """Reads outputs and targets as they are read for their scores."""
     variant: int = 0
     """Which of the step's proposals this is."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Literal
@@ -18,8 +18,8 @@ class Select:
     """all; random: `count` of them, drawn anew each step; blamed: the `count` most blamed.
 
     The blame of a parameter is the number of its gradients that ask for a change, those aside
-    that its node passed on: where one of the node's predecessors was asked for a change in the
-    same example. What a node says of itself is passed on by nobody. Equals stand in random
+    that its node passed on: where one of the nodes before it was asked for a change in the same
+    example. What a node says of itself is passed on by nobody. Equals stand in random
     order, so that no parameter is preferred for its place.
     """
 
@@ -38,18 +38,23 @@ class Select:
         chosen = set(random.sample(list(optimised), self.count))
         return tuple(name for name in optimised if name in chosen)
 
-    def after(self, evidence: Evidence, random: Random) -> Evidence:
-        """Return the evidence of the parameters that are rewritten."""
+    def after(
+        self, evidence: Evidence, random: Random, before: Mapping[str, Collection[str]]
+    ) -> Evidence:
+        """Return the evidence of the parameters that are rewritten.
+
+        `before`: the nodes that each may have passed its blame on to.
+        """
         if self.rule != "blamed" or self.count >= len(evidence):
             return evidence
         names = list(evidence)
         random.shuffle(names)
-        blame = self.blame(evidence)
+        blame = self.blame(evidence, before)
         names.sort(key=lambda name: -blame[name])
         chosen = set(names[: self.count])
         return {name: items for name, items in evidence.items() if name in chosen}
 
-    def blame(self, evidence: Evidence) -> Mapping[str, int]:
+    def blame(self, evidence: Evidence, before: Mapping[str, Collection[str]]) -> Mapping[str, int]:
         """Return how many gradients ask each parameter for a change."""
         asked = {
             (item.example, item.node)
@@ -59,7 +64,7 @@ class Select:
         }
 
         def own(item: Item) -> int:
-            passed_on = any((item.example, before) in asked for before in item.predecessors)
+            passed_on = any((item.example, name) in asked for name in before.get(item.node, ()))
             return sum(
                 self.asks(gradient.value)
                 for gradient in item.gradients

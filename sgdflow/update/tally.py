@@ -34,19 +34,6 @@ class Reader(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Plain:
-    """Takes outputs and targets as they are."""
-
-    def read_as(self, output: Any, target: Any) -> str | None:
-        """Return the output."""
-        return self.expected_as(output)
-
-    def expected_as(self, target: Any) -> str:
-        """Return the target."""
-        return " ".join(str(target).split())
-
-
-@dataclass(frozen=True, slots=True)
 class Tally:
     """How often each answer is given, and how often it should be, on the same examples."""
 

@@ -669,6 +669,11 @@ DECLARED: Mapping[str, Case] = {
             "method.update.role: llm.models has no 'optimiser'. Did you mean 'optimizer'? It has: forward, backward, optimizer, judge.",
         ],
     ),
+    "role of trials": (
+        (),
+        "method.backward.verify: {role: nobody}",
+        ["method.backward.verify.role: llm.models has no 'nobody'. It has: forward, backward, optimizer, judge."],
+    ),
     "role that only a node's own backward function has": (
         (),
         """

@@ -24,10 +24,11 @@ from sgdflow.config.build import build_graph, build_method, expand_graph
 from sgdflow.config.compose import compose
 from sgdflow.config.paths import conf_folder, prompt_folders
 from sgdflow.config.prepare import Prepared, prepare, validated
+from sgdflow.config.schema import Config
 from sgdflow.executor.backward import backward_pass
 from sgdflow.executor.backward_functions import PromptBackward
 from sgdflow.executor.forward import forward_pass
-from sgdflow.executor.graph import Graph
+from sgdflow.executor.graph import BackwardFunction, Graph
 from sgdflow.library.tools import calculate
 from sgdflow.llm.scripted import ScriptedLLM
 from sgdflow.prompting.templates import Prompts
@@ -303,6 +304,38 @@ def test_help_is_quick_and_imports_nothing(tmp_path: Path) -> None:
     assert min(seconds) < 0.3
 
 
+def backward_of(config: Config, graph: Graph) -> BackwardFunction | None:
+    how = build_method(config.method, graph, PROMPTS).differentiation
+    return how.default if how else None
+
+
+@pytest.mark.parametrize(
+    ("words", "optimised", "told"),
+    [
+        (
+            ("method=textgrad",),
+            ["plan.instruction"],
+            ["one call each to instruction", "one call each to plan"],
+        ),
+        # Its own text is fixed: nothing is said of it.
+        (("method.backward.local=true",), ["plan.instruction"], ["one call to plan"]),
+        (("method.backward.local=true",), [], ["one call to plan, itself"]),
+        (("method=optoprime",), [], ["(no call: the method makes no backward pass)"] * 2),
+    ],
+)
+def test_the_graph_is_told_with_the_calls_that_a_run_makes(
+    words: Sequence[str], optimised: Sequence[str], told: Sequence[str]
+) -> None:
+    config = validated(composed("graph=voted", *words))
+    graph = build_graph(config.graph, PROMPTS)
+    names = optimised or graph.optimisable
+    lines = as_text(graph, graph.initial(), names, backward_of(config, graph)).splitlines()
+    calls = [line for line in lines if line.startswith("  backward") and "nothing" not in line]
+    assert [line.endswith(end) for line, end in zip(calls, told, strict=True)] == [True] * len(told)
+    [votes] = [line for line in lines if "most frequent" in line]
+    assert votes.endswith("model forward, reply tagged, the most frequent of 5")
+
+
 def test_code_nodes_shared_and_frozen_parameters_are_told_apart() -> None:
     conf = yaml.safe_load(
         """
@@ -323,7 +356,7 @@ def test_code_nodes_shared_and_frozen_parameters_are_told_apart() -> None:
     )
     config = validated({**composed(), "graph": conf})
     graph = build_graph(config.graph, PROMPTS)
-    text = as_text(graph, graph.initial(), ["tone"], config)
+    text = as_text(graph, graph.initial(), ["tone"], backward_of(config, graph))
     assert (
         text
         == """\
@@ -439,7 +472,7 @@ def test_backward_calls_are_made_only_where_they_can_help(
 
     gradients = asyncio.run(descend())
     assert asked == calls
-    told = as_text(graph, graph.initial(), names, config)
+    told = as_text(graph, graph.initial(), names, how.default)
     expected = [", ".join(calls[name]) for name in graph.order if name in calls]
     assert re.findall(r"one call to (.*)", told) == expected
     # Each node with a parameter to be optimised has a gradient to learn from.

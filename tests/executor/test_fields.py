@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,32 @@ def test_a_structured_value_is_a_mapping_and_its_fields_are_variables() -> None:
     draft = next(one for one in llm.requests if one.node == "draft").messages[-1].content
     assert '<variable name="triage.department">\nbilling\n</variable>' in draft
     assert "urgency" not in draft
+
+
+def test_a_field_hides_neither_who_wrote_it_nor_who_uses_it() -> None:
+    """What a prompt says of a node's place, as the graph's file reads."""
+    graph = triage()
+    decide, start = "Decide who has to answer the ticket and how soon.", graph.initial()
+    fields = ("triage.department", "triage.reasons")
+    draft = graph.view("draft", start, {"ticket": "T", "words": "W"})
+    assert draft.told == dict.fromkeys(fields, decide)
+    assert draft.given == dict.fromkeys(fields, ("ticket", "words"))
+    assert draft.behind == {"words": "W"}
+    users = graph.view("triage", start).successors
+    assert [one.name for one in users] == ["draft", "answer"]
+    assert users[0].parameters == {"instruction": "Draft the reply of this department."}
+    place = PROMPTS.text("graph/place.jinja", {"node": graph.view("triage", start)})
+    assert "goes to `draft`, which is told" in place
+
+
+def test_fields_of_one_value_that_are_equal_are_no_work_done_twice() -> None:
+    graph = triage()
+    passed, llm = forward(graph), ScriptedLLM(team)
+    same = replace(passed, values={**passed.values, **dict.fromkeys(NAMES[1:3], "billing")})
+    how, start = Differentiation(JOINT), graph.initial()
+    asyncio.run(backward_pass(graph, start, same, "Too late.", graph.optimisable, how, llm))
+    asked = next(one for one in llm.requests if one.node == "draft").messages[-1].content
+    assert "add nothing" not in asked
 
 
 def test_gradients_reach_the_fields_by_name_and_through_them_the_parameters() -> None:

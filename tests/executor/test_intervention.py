@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,8 @@ from sgdflow.executor.functions import Function
 from sgdflow.executor.gradients import Gradient, total
 from sgdflow.executor.graph import Graph, Node, Parameter
 from sgdflow.executor.intervention import Intervention, Verification, downstream
-from sgdflow.executor.scores import Score
+from sgdflow.executor.scores import Judge, Score
+from sgdflow.executor.voting import Vote
 from sgdflow.llm import Message
 from sgdflow.llm.scripted import ScriptedLLM
 from sgdflow.prompting.ask import Ask
@@ -135,6 +138,32 @@ def test_what_only_all_values_together_repair_is_found_so() -> None:
 def test_each_blamed_value_is_tried_alone_and_the_output_never() -> None:
     found, _ = trials({"left": "<value>5</value>", "right": "<value>4</value>"}, BLAMED, "7")
     assert [(one.node, one.verdict) for one in found] == [("left", "repaired"), ("right", "better")]
+
+
+def test_no_more_calls_are_made_than_can_be_told_before() -> None:
+    """By hand: the sum is voted on by 3 and judged, for each value alone and for both."""
+    graph, names = team(), [f"{name}.instruction" for name in NAMES]
+    join = replace(graph.nodes["join"], forward=Vote(FORWARD.ask, samples=3))
+    graph = replace(graph, nodes={**graph.nodes, "join": join})
+    form = ReplyFormat("tagged", "verdict")
+    judge = Judge(Ask(PROMPTS, "score/judge.jinja", "judge", form), "Be right.")
+    wrong = '<verdict name="feedback">No.</verdict><verdict name="score">0</verdict>'
+    work = model({"left": "<value>4</value>", "right": "<value>8</value>"})
+    llm = ScriptedLLM(lambda role, *asked: wrong if role == "judge" else work(role, *asked))
+    evaluate, texts = Evaluator(graph, judge, llm), graph.initial()
+    example, verification = Example("e", {"question": "Q"}, None), Verification(VALUE, 1)
+
+    async def go() -> None:
+        outcome = (await evaluate(texts, [example])).outcomes["e"]
+        llm.requests.clear()
+        arrived = {name: (Gradient("join", said),) for name, said in BLAMED.items()}
+        passed = BackwardPass("e", arrived, {}, {}, {})
+        await verification.verify(graph, texts, example, outcome, passed, asks, evaluate, llm)
+
+    asyncio.run(go())
+    made = Counter(request.role for request in llm.requests)
+    assert made == {"backward": 2, "forward": 3 * 3, "judge": 3}
+    assert verification.most(graph, names, judges=1) == (2, 3 * 3 + 3)
 
 
 def test_a_value_that_could_not_be_written_tests_nothing() -> None:

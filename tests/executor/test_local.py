@@ -103,4 +103,4 @@ def test_blame_counts_what_a_node_says_of_itself() -> None:
     passed, _ = differentiate(graph, names)
     forward = ForwardPass("e", {"question": "Q", "first": "1", "second": "2", "third": "3"}, {}, {})
     evidence = gather_evidence(graph, [forward], {"e": passed}, names)
-    assert Select().blame(evidence) == dict.fromkeys(names, 1)
+    assert Select().blame(evidence, graph.learning_before(names)) == dict.fromkeys(names, 1)

@@ -204,6 +204,10 @@ def test_scores_are_planned_with_the_calls_of_judges() -> None:
     assert prepared.roles >= {"judge"}
     estimate = step_estimate(prepared.problem, prepared.method)
     assert estimate.sums[0] == "to start with 1 example x (3 nodes + 1 judge) = 4 calls"
+    prepared = ready(*JUDGED, "+method.backward.verify={examples: 1}")
+    [tried] = [s for s in step_estimate(prepared.problem, prepared.method).sums if "try" in s]
+    # Each of the hints alone and both together: the answer and its judge.
+    assert tried == "to try gradients 1 example x 2 values = 2, and 6 calls that follow"
 
 
 def test_a_run_whose_judge_never_answers_stops_after_the_first_examples(working: Path) -> None:

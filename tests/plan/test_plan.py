@@ -211,6 +211,14 @@ def test_early_rejection_is_part_of_the_least() -> None:
     assert calls(parts["a step, turned down at once"].taken)["forward"] == 2 * 4
 
 
+def test_no_made_up_text_is_refused() -> None:
+    """Replies as long as a real model's are made of one phrase, which a check calls a copy."""
+    for method in ("optoprime", "semantic", "copro"):
+        plan = planned(f"method={method}", "llm=vllm", "method.stop.steps=1")
+        assert plan.warnings == ()
+        assert calls(plan.totals[-1].taken)["forward"] > calls(plan.totals[0].taken)["forward"]
+
+
 @pytest.mark.parametrize(
     ("limits", "seconds"),
     [

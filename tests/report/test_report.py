@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import time
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from run_directories import Directory
 
+from sgdflow.config.build import build_graph, expand_graph
+from sgdflow.config.compose import compose
+from sgdflow.config.paths import prompt_folders
 from sgdflow.errors import ConfigError, spelt_out
+from sgdflow.executor.backward import BackwardPass
+from sgdflow.executor.forward import ForwardPass
 from sgdflow.executor.gradients import Gradient
+from sgdflow.prompting.templates import Prompts
 from sgdflow.report import NAME, write
 from sgdflow.report.findings import blame, flags, histories, lines
 from sgdflow.report.page import as_html, as_script, element, page, shipped
 from sgdflow.report.page_data import shares
 from sgdflow.report.reading import Run, Shape, read, shape_of
-from sgdflow.update import Item, Select
+from sgdflow.update import Item, Select, gather_evidence
 
 HOSTILE = st.text(
     st.sampled_from("</script>!-&{}$7*\u2028\u2029\u202e\x00\ud800é\\\"'"), max_size=30
@@ -127,10 +134,75 @@ def test_blame_is_what_the_update_rule_counts(tmp_path: Path) -> None:
         for name, member in shape.nodes.items()
     }
     select = Select("blamed")
-    found = blame(shape, [step], select.dismissive)
-    assert {name: one.blamed for name, one in found.items()} == select.blame(evidence)
+    found = blame(shape, [step], {})
+    before = {name: member.predecessors for name, member in shape.nodes.items()}
+    assert {name: one.blamed for name, one in found.items()} == select.blame(evidence, before)
     assert 0 < found["step_1_2"].blamed < 4
     assert found["step_1_1"].gradients == 3
+    [shown] = embedded(write(tmp_path, declared).read_text(encoding="utf-8"))["steps"]
+    arrived = [sampled["gradients"]["step_1_2"] for sampled in shown["sampled"]]
+    assert [asks for [(_, _, asks)] in arrived] == [True, False, False, False]
+
+
+FIELD = "triage.department"
+FINE, DOUBT = "Nothing should change: right.", "Unsure, it may be billing."
+SAID: Sequence[Mapping[str, Sequence[tuple[str, str]]]] = [
+    # Passed on through the field, to the node that wrote it.
+    {"draft": [("answer", "Wrong.")], FIELD: [("draft", "Sales.")], "triage": [(FIELD, "Sales.")]},
+    # Not passed on: the field is right.
+    {"draft": [("answer", "Wrong.")], FIELD: [("draft", FINE)], "triage": [(FIELD, FINE)]},
+    # What it says of itself is passed on by nobody.
+    {
+        "draft.instruction": [("draft", "It greets nobody.")],
+        "draft": [("answer", "Wrong.")],
+        FIELD: [("draft", "Sales.")],
+        "triage": [(FIELD, "Sales."), ("answer", FINE)],
+    },
+    # Nobody before the output is asked for a change.
+    {"draft": [("answer", DOUBT)], "triage": [("answer", FINE)]},
+]
+
+
+@pytest.mark.parametrize(
+    ("optimised", "blamed"),
+    [
+        (None, {"triage": 2, "draft": 2, "answer": 1}),
+        (["triage.instruction", "draft.instruction"], {"triage": 2, "draft": 2}),
+        # Through the draft, which cannot be blamed, the second stays with the answer.
+        (["triage.instruction", "answer.instruction"], {"triage": 2, "answer": 2}),
+    ],
+)
+def test_blame_is_the_same_through_fields_with_own_parts_and_doubts(
+    optimised: list[str] | None, blamed: Mapping[str, int]
+) -> None:
+    declared = expand_graph(compose(["graph=triage"])["graph"])
+    graph = build_graph(declared, Prompts(prompt_folders(Path("nowhere"))))
+    names, select = optimised or graph.optimisable, Select("blamed", undecided=("unsure",))
+    values = dict.fromkeys((*graph.inputs, *graph.nodes), "...")
+    gradients = [
+        {
+            name: tuple(Gradient(source, value) for source, value in given)
+            for name, given in {"answer": [("loss", "Wrong.")], **said}.items()
+            if name not in graph.parameters or name in names
+        }
+        for said in SAID
+    ]
+    forward = [ForwardPass(f"{i}", values, {}, {}) for i in range(len(SAID))]
+    backward = {f"{i}": BackwardPass(f"{i}", one, {}, {}, {}) for i, one in enumerate(gradients)}
+    evidence = gather_evidence(graph, forward, backward, names)
+    counted = select.blame(evidence, graph.learning_before(names))
+    assert counted == {f"{name}.instruction": count for name, count in blamed.items()}
+
+    step = {
+        "sampled": [
+            {"gradients": {name: [asdict(g) for g in given] for name, given in one.items()}}
+            for one in gradients
+        ]
+    }
+    update = {"parameters": optimised, "select": {"undecided": ["unsure"]}}
+    shape = shape_of(declared.model_dump(by_alias=True))
+    found = blame(shape, [step], {"method": {"update": update}})
+    assert {name: found[name].blamed for name in blamed} == blamed
 
 
 def test_history_compares_each_proposal_with_the_text_it_would_replace(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import pytest
 
 from sgdflow.llm import Message
+from sgdflow.simulation.reading import Line, Redesign, read
 from sgdflow.simulation.worlds import reply
 
 TAGGED = "# How to reply\n\nEnd with it between <{tag}> and </{tag}>, each written exactly once."
@@ -54,6 +55,25 @@ def test_a_whole_program_is_gone_through_backwards() -> None:
     texts = [found["weight.instruction"] for found in replies]
     right = "Price the weight of the order. The weight heavy costs 15."
     assert max(texts, key=texts.count) == right  # a writer slips now and then
+
+
+def test_a_program_is_read_with_its_fields() -> None:
+    text = (
+        "`triage` = model(ticket; told triage.instruction)\n"
+        "`triage.department` = python department(triage)\n"
+        "`draft` = model(ticket, triage.department; told nothing)\n"
+        "Output: triage.department\n\n"
+        '<parameter name="triage.instruction">\nDecide.\n</parameter>\n'
+        '# How to reply\n\n{"triage.instruction": "...", "draft.instruction": "..."}'
+    )
+    prompt, _ = read([Message("user", text)])
+    assert isinstance(prompt, Redesign)
+    assert prompt.lines == (
+        Line("triage", True, ("ticket",), ("triage.instruction",)),
+        Line("triage.department", False, ("triage",), ()),
+        Line("draft", True, ("ticket", "triage.department"), ()),
+    )
+    assert prompt.output == "triage.department"
 
 
 def test_a_whole_program_that_is_not_settled_is_left_alone() -> None:

@@ -364,13 +364,13 @@ def test_blame_counts_the_gradients_that_ask_for_a_change() -> None:
         "b": (item("It should be 4."), item("Nothing should change.")),
         "c": (item("It should be 4."), item("It should be 5.")),
     }
-    chosen = [Select("blamed", count).after(evidence, Random(0)) for count in (1, 2, 3)]
+    chosen = [Select("blamed", count).after(evidence, Random(0), {}) for count in (1, 2, 3)]
     assert [list(one) for one in chosen] == [["c"], ["b", "c"], ["a", "b", "c"]]
     passed_on = {
         "end": (item("Wrong.", node="end", given="left"), item("Wrong.", node="end", given="left")),
         "left": (item("It should be 4.", node="left"),),
     }
-    assert Select("blamed").blame(passed_on) == {"end": 0, "left": 1}
+    assert Select("blamed").blame(passed_on, {"end": ["left"]}) == {"end": 0, "left": 1}
 
 
 def test_shuffled_gradients_go_to_other_examples_and_none_is_lost() -> None:
@@ -632,7 +632,7 @@ def test_what_cannot_be_told_is_no_blame() -> None:
     evidence = {
         "a": tuple(Item(f"{i}", "a", {}, "x", (Gradient("loss", s),)) for i, s in enumerate(said))
     }
-    assert Select("blamed").blame(evidence) == {"a": 1}
+    assert Select("blamed").blame(evidence, {}) == {"a": 1}
 
 
 def test_a_bound_is_shown_as_a_bound() -> None:
