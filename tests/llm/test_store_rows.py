@@ -16,7 +16,7 @@ import pytest
 from sgdflow.cli.cache import cache
 from sgdflow.errors import ConfigError
 from sgdflow.llm import Message, Reply, Spent, Usage
-from sgdflow.llm.answers import Answered, answered, as_json
+from sgdflow.llm.answers import Answered, Failed, answered, as_json
 from sgdflow.llm.client import Client, Limits, ModelSpec
 from sgdflow.llm.database import Replies, Row
 from sgdflow.llm.store import Store
@@ -105,6 +105,16 @@ def test_rows_of_earlier_versions_count_as_the_providers_own(
     assert "(of mine, 2026-05-" in words
     assert cache(["claim", "yours", "--of", "mine", "--store", str(other)]) == 0
     assert asked(other, name="yours")[:2] == ("stored", 0)
+
+
+def test_a_request_that_got_no_reply_is_no_reply_of_another_endpoint(tmp_path: Path) -> None:
+    here = "http://h/v1"
+    with closing(Store(tmp_path / "r.db")) as store:
+        failed = Failed("nothing", "server", Spent(5))
+        asyncio.run(store.note(key(spec(api_base=here)), "{}", "openai/m", failed))
+        assert store.elsewhere("openai/m", here) == []
+        asyncio.run(store.keep("other", "{}", GIVEN))
+        assert store.elsewhere("openai/m", here) == [""]
 
 
 SPOILT: list[Any] = [
