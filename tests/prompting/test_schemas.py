@@ -161,6 +161,30 @@ def test_a_reply_becomes_a_mapping_with_its_types(dressing: str) -> None:
     assert FORM.read(dressing.replace("{}", json.dumps(GOOD))) == {"": GOOD}
 
 
+@pytest.mark.parametrize(
+    ("reply", "value"),
+    [
+        ('{"name": "a", "count": 5,}', {"name": "a", "count": 5}),
+        ('{"name": "a" "count": -5}', {"name": "a", "count": -5}),
+        ("{'name': 'a', 'count': 5, 'part': 0.5, 'sure': true}", None),
+        ('{"name": "a", "count": "5",}', "count: '5' is not of type 'integer'"),
+        ('{"name": 7, "count": 5,}', "name: 7 is not of type 'string'"),
+    ],
+)
+def test_a_mended_reply_keeps_its_types(reply: str, value: Any) -> None:
+    kinds = {"name": "text", "count": "integer", "part?": "number", "sure?": "boolean"}
+    form = ReplyFormat("json", schema=schema_of(kinds))
+    if isinstance(value, str):
+        with pytest.raises(ReplyError) as refused:
+            form.read(reply)
+        assert value in str(refused.value)
+    else:
+        wanted = value or {"name": "a", "count": 5, "part": 0.5, "sure": True}
+        found = form.read(reply)[""]
+        assert found == wanted
+        assert [type(one) for one in found.values()] == [type(one) for one in wanted.values()]
+
+
 @given(
     st.fixed_dictionaries(
         {
