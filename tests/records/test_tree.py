@@ -67,6 +67,18 @@ def test_the_tree_in_words() -> None:
     ]
 
 
+def test_a_long_line_of_descent_stays_at_its_margin() -> None:
+    """Longer than Python recurses."""
+    steps = [step(number, made(number, number - 1, a=str(number))) for number in range(1, 5001)]
+    steps.append(step(5001, made(5001, 4999, a="?"), made(5002, 5001, b="?")))
+    *line, two, three, four, five = tree_lines(candidates(steps, START))
+    assert len(line) == 4999
+    assert all(words.startswith(f"{number} ") for number, words in enumerate(line))
+    assert [two[:9], three[:9], four[:9], five[:9]] == [
+        "4999 499.", "├─ 5000 5", "└─ 5001 5", "   5002 s",
+    ]  # fmt: skip
+
+
 def test_a_step_is_shown_against_the_texts_it_was_made_from(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
