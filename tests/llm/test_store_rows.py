@@ -177,7 +177,7 @@ def test_a_row_that_holds_no_reply_is_named_passed_over_and_replaced(
     file, name = tmp_path / "r.db", key(spec(endpoint="e", api_base="http://h/v1"))
     with closing(Replies(file)) as replies:
         replies.put([Row("other", "openai/m", "{}", as_json(GIVEN), DAY)])
-        rows = [(name, "openai/m", "{}", "x", DAY), ("bad", b"\xff", None or "{}", "x", "today")]
+        rows = [(name, "openai/m", "{}", "x", DAY), ("bad", b"\xff", "{}", "x", "today")]
         for row in rows:
             replies._connection.execute("INSERT INTO replies VALUES (?, ?, ?, ?, ?)", row)
         if spoilt is not None:
