@@ -11,13 +11,15 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from sgdflow.cli.arguments import Arguments
 from sgdflow.cli.terminal import say
 from sgdflow.errors import ConfigError, plural
+from sgdflow.llm.address import plain
 from sgdflow.llm.answers import Answered, Failed, as_json, place, read_row
 from sgdflow.llm.database import Replies, Row
-from sgdflow.llm.models import Request
+from sgdflow.llm.models import ModelSpec, Request
 from sgdflow.llm.store import DEFAULT
 
 _AT_ONCE = 1000
@@ -124,8 +126,11 @@ def _without(lost: Sequence[str]) -> Sequence[str]:
     """Say which rows were passed over."""
     if not lost:
         return []
-    named = ", ".join(lost[:_SHOWN]) + (", ..." if len(lost) > _SHOWN else "")
-    return [f"  passed over: {plural(len(lost), 'row')} without a reply ({named})"]
+    return [f"  passed over: {plural(len(lost), 'row')} without a reply ({_named(lost)})"]
+
+
+def _named(keys: Sequence[str]) -> str:
+    return ", ".join(keys[:_SHOWN]) + (", ..." if len(keys) > _SHOWN else "")
 
 
 def _date(seconds: float) -> str:
@@ -173,18 +178,56 @@ def _claim(asked: argparse.Namespace) -> str:
     """Store replies once more, as those of a named endpoint."""
     lost: list[str] = []
     claimed: list[Row] = []
+    unknown: list[str] = []
     with _open(asked.store, write=True) as replies:
         for row, found in _read(replies.rows(), lost):
-            if isinstance(found, Answered) and found.endpoint == asked.of:
-                content = {**json.loads(row.request), "endpoint": asked.endpoint}
-                request = Request.of(content)
-                answer = as_json(replace(found, endpoint=asked.endpoint))
-                claimed.append(Row(request.key, row.model, request.text, answer, row.time))
+            if not isinstance(found, Answered) or found.endpoint != _who(asked.of, found.model):
+                continue
+            if content := _content(row):
+                claimed.append(_as_of(_who(asked.endpoint, found.model) or "", row, found, content))
+            else:
+                unknown.append(row.key)
         before = replies.count()
         replies.put(claimed)
         new = replies.count() - before
-    told = f"{asked.store}: {plural(new, 'reply')} now counted as those of {asked.endpoint}, too"
-    return "\n".join([told, *_without(lost)])
+    named = plain(asked.endpoint) if "://" in asked.endpoint else asked.endpoint
+    told = f"{asked.store}: {plural(new, 'reply')} now counted as those of {named}, too"
+    return "\n".join([told, *_not_counted(unknown), *_without(lost)])
+
+
+def _who(endpoint: str | None, model: str) -> str | None:
+    """Return how requests to a model note an endpoint that is given by its address or name."""
+    if endpoint is None:
+        return None
+    address, name = (endpoint, None) if "://" in endpoint else (None, endpoint)
+    return ModelSpec(model, address, endpoint=name).answers
+
+
+def _content(row: Row) -> Mapping[str, Any] | None:
+    """Return the request of a row; None where its key is not that of what is stored."""
+    try:
+        content = json.loads(row.request)
+    except (ValueError, RecursionError):
+        return None
+    known = isinstance(content, dict) and Request.of(content).key == row.key
+    return content if known else None
+
+
+def _as_of(endpoint: str, row: Row, found: Answered, content: Mapping[str, Any]) -> Row:
+    """Return the row that it would be, had this endpoint answered."""
+    others = {name: value for name, value in content.items() if name != "endpoint"}
+    request = Request.of({**others, "endpoint": endpoint} if endpoint else others)
+    return Row(
+        request.key, row.model, request.text, as_json(replace(found, endpoint=endpoint)), row.time
+    )
+
+
+def _not_counted(keys: Sequence[str]) -> Sequence[str]:
+    """Say which replies no other request can be made of."""
+    if not keys:
+        return []
+    why = "whose request is not stored as it was sent: it held a secret, or was changed"
+    return [f"  not counted: {plural(len(keys), 'reply')} {why} ({_named(keys)})"]
 
 
 def _prune(asked: argparse.Namespace) -> str:

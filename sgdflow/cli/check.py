@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel
 
 from sgdflow.cli.app import run_untraced
 from sgdflow.cli.taking import taken_words, taking
@@ -37,13 +41,14 @@ def print_check(raw: Mapping[str, Any]) -> None:
     prompts = Prompts(prompt_folders(working_directory()))
     prepared = prepare(raw, prompts, None)
     found = rehearsed(prepared)
+    windows = _windows(prepared)
     findings = [
         *data_findings(prepared.problem.splits, prepared.problem.graph.inputs),
-        *prompt_findings(found, _windows(prepared)),
+        *prompt_findings(found, windows),
         *(Finding(one.text, wrong=False) for one in prepared.notices if one.unsure),
         *(Finding(text, wrong=False) for text in _unused(prepared, prompts)),
     ]
-    say(sweep_words() + "\n".join(_lines(prepared, prompts, found)) + "\n")
+    say(sweep_words() + "\n".join(_lines(prepared, prompts, found, windows)) + "\n")
     unsure = [one.text for one in findings if not one.wrong]
     say("".join(f"Look at this: {text}\n" for text in unsure))
     if wrong := [one.text for one in findings if one.wrong]:
@@ -51,7 +56,9 @@ def print_check(raw: Mapping[str, Any]) -> None:
     say("Nothing is wrong.\n" if not unsure else f"{plural(len(unsure), 'thing')} to look at.\n")
 
 
-def _lines(prepared: Prepared, prompts: Prompts, found: Rehearsed) -> Iterator[str]:
+def _lines(
+    prepared: Prepared, prompts: Prompts, found: Rehearsed, windows: Mapping[str, int | None]
+) -> Iterator[str]:
     problem, config = prepared.problem, prepared.config
     yield from (text for text in (taken_words(), hiding(working_directory())) if text)
     nodes, names = plural(len(problem.graph.nodes), "node"), listed(problem.optimised)
@@ -63,7 +70,7 @@ def _lines(prepared: Prepared, prompts: Prompts, found: Rehearsed) -> Iterator[s
     for prompt, (given, used) in used_variables(problem.graph, prompts).items():
         yield f"prompts/{prompt} ({', '.join(given)}): uses {used}"
     for role, (tokens, node) in found.largest.items():
-        window = _windows(prepared).get(role)
+        window = windows.get(role)
         room = f", of {window:,} that its model reads" if window is not None else ""
         yield f"largest prompt of {role}: about {plural(tokens, 'token')}{room} ({node})"
 
@@ -78,15 +85,23 @@ def _windows(prepared: Prepared) -> Mapping[str, int | None]:
 
 
 def _unused(prepared: Prepared, prompts: Prompts) -> Iterator[str]:
-    """Yield the project's own templates that no node, method or other template refers to."""
-    own = prompt_folders(working_directory())[:-1]
+    """Yield the project's own templates that nothing which is chosen refers to."""
     conf = prepared.config
-    said = str(conf.graph.model_dump(by_alias=True)) + str(conf.method.model_dump(by_alias=True))
-    files = [
-        file.relative_to(folder).as_posix() for folder in own for file in folder.rglob("*.jinja")
-    ]
-    named = [name for name in prompts.names() if f"'{name}'" in said]
-    reached = prompts.closure(named)
-    for name in sorted(files):
-        if name not in reached and not name.startswith("reply/"):
+    used = {
+        *_reached(prompts, [conf.graph, conf.task]),
+        *_reached(prompts.in_words(conf.method.words), [conf.method]),
+    }
+    own = prompt_folders(working_directory())[:-1]
+    files = {file: folder for folder in own for file in folder.rglob("*.jinja")}
+    for file in sorted(files.keys() - used):
+        name = file.relative_to(files[file]).as_posix()
+        if not name.removeprefix(f"{conf.method.words}/").startswith("reply/"):
             yield f"prompts/{name}: nothing that is chosen uses it."
+
+
+def _reached(prompts: Prompts, confs: Iterable[BaseModel]) -> Iterator[Path]:
+    """Yield the files of all templates that what is declared names, and of those they name."""
+    said = "".join(str(conf.model_dump(by_alias=True)) for conf in confs)
+    for name in prompts.closure(name for name in prompts.names() if f"'{name}'" in said):
+        files = (folder / name for folder in prompts.folders)
+        yield from islice((file for file in files if file.is_file()), 1)

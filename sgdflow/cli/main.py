@@ -31,7 +31,7 @@ usage: sgdflow COMMAND [KEY=VALUE ...] [-m] [--project DIR]
   report     write a run's report.html anew: sgdflow report RUN_DIRECTORY [--out FILE]
   ui         open the MLflow UI on the recorded runs      [--port N]
   simulate   serve the simulated models over HTTP         [--port N] [--latency S]
-  cache      the store of replies: info, export FILE, import FILE, prune, show KEY
+  cache      the store of replies: info, export FILE, import FILE, claim NAME, prune, show KEY
 
   Choose per group      sgdflow optimize graph=hints task=gsm8k task.path=DIR llm=openai
   Change any value      sgdflow optimize method.stop.steps=4 task.splits.train=20

@@ -113,10 +113,7 @@ def _numbered(steps: Sequence[Mapping[str, Any]], number: int, name: str) -> Map
 def _step(
     step: Mapping[str, Any], steps: Sequence[Mapping[str, Any]], start: Mapping[str, Any]
 ) -> Iterator[Part]:
-    stood = dict(start)
-    for before in steps[: steps.index(step)]:
-        if before["accepted"]:
-            stood |= before["proposal"]
+    stood = _stood(step, steps, start)
     yield Part(f"{step_words(step)}\n", "title")
     for what in ("train", "candidate", "validation"):
         if score := step["scores"].get(what):
@@ -129,6 +126,22 @@ def _step(
         yield Part(f"  no new text: {reason}\n")
     for example in step["sampled"]:
         yield from _example(example)
+
+
+def _stood(
+    step: Mapping[str, Any], steps: Sequence[Mapping[str, Any]], start: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Return the parameters that a step's proposal was made from."""
+    before = steps[: steps.index(step)]
+    for grown in candidates([*before, step], start):
+        if grown.number == step["from"][0]:
+            return grown.parameters
+    # The lines of earlier versions do not tell of candidates: there was one at a time.
+    stood = dict(start)
+    for one in before:
+        if one["accepted"]:
+            stood |= one["proposal"]
+    return stood
 
 
 def _example(example: Mapping[str, Any]) -> Iterator[Part]:

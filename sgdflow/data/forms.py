@@ -69,8 +69,8 @@ class Decision:
     said: str
     unsure: bool = False
     day_first: bool | None = None
-    others: bool = False
-    """Whether targets that do not have the form are compared as text."""
+    mostly: str | None = None
+    """The form that only most targets have: the others are compared as text."""
 
 
 def decide(targets: Sequence[Any]) -> Decision:
@@ -90,7 +90,7 @@ def decide(targets: Sequence[Any]) -> Decision:
         if len(others) == 1
         else f"{len(others):,} others (the first: {shown}) are compared as text"
     )
-    return replace(taken, said=f"{taken.said}; {told}", unsure=True, others=True)
+    return replace(taken, said=f"{taken.said}; {told}", unsure=True, mostly=form)
 
 
 def fits(form: str, target: Any) -> bool:

@@ -74,8 +74,8 @@ class LikeTarget:
         score: Callable[[Any, Any], float] = SCORERS[decided.scorer]
         if decided.scorer == "date":
             score = Dated(decided.day_first)
-        if decided.others:
-            score = Mostly(decided.scorer, score)
+        if decided.mostly is not None:
+            score = Mostly(decided.mostly, score)
         return Taken(score, decided.said, decided.unsure)
 
 

@@ -117,14 +117,10 @@ class Caller:
         found, attempts = await self.ask(call, spec)
         # Whoever has a fallback does not wait.
         while isinstance(found, Failure) and spec is call.spec.line[-1] and rounds < _ROUNDS:
-            waited = await self._outages.over(call.role, spec, found)
+            waited = await self._waited(call, spec, found, before)
             # A word was answered in time: this request takes too long.
             if waited is None or (not waited and found.kind == "timeout"):
                 break
-            if waited:
-                # What went unanswered in an outage cost nothing, and is no part of the run.
-                call.bill.clear()
-                call.bill.add("call", before)
             rounds += not waited
             found, more = await self.ask(call, spec)
             attempts += more
@@ -132,6 +128,26 @@ class Caller:
             return found
         # Raised out here, it does not drag along the provider's error with its request.
         raise error_of(found, call.role, spec, call.node, attempts, self.redact)
+
+    async def _waited(
+        self, call: Call, spec: ModelSpec, failure: Failure, before: Spent
+    ) -> bool | None:
+        """Wait where the endpoint is down; see `Outages.over`.
+
+        What went unanswered in an outage cost nothing, and is no part of the run or its budget.
+        """
+        took, waited = call.bill.total() - before, None
+        # Already now: the word that it is asked meanwhile needs room, too.
+        self.cap.add(Spent() - took)
+        try:
+            waited = await self._outages.over(call.role, spec, failure)
+        finally:
+            if waited:
+                call.bill.clear()
+                call.bill.add("call", before)
+            else:
+                self.cap.add(took)
+        return waited
 
     async def ask(self, call: Call, spec: ModelSpec) -> tuple[Reply | Failure, int]:
         """Return a model's reply, or why there is none, and the number of attempts."""

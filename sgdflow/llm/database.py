@@ -107,8 +107,8 @@ class Replies:
 
     def endpoints(self, model: str) -> Sequence[str | None]:
         """Return where some of a model's replies have come from; None where it was not noted."""
-        some = "SELECT answer FROM replies WHERE model = ? LIMIT 1000"
-        query = f"SELECT DISTINCT json_extract(answer, '$.endpoint') FROM ({some})"
+        replies = f"SELECT answer FROM replies WHERE model = ? AND key NOT LIKE '{FAILED}%'"
+        query = f"SELECT DISTINCT json_extract(answer, '$.endpoint') FROM ({replies} LIMIT 1000)"
         return [
             found
             for (found,) in self._connection.execute(f"{query} WHERE json_valid(answer)", (model,))

@@ -167,7 +167,7 @@ def _closed(text: str, start: int) -> int | None:
     return at
 
 
-def _mended(text: str, allowed: Collection[str]) -> Mapping[str, str] | None:
+def _mended(text: str, allowed: Collection[str]) -> Mapping[str, Any] | None:
     """Return what a mended object holds, None where the mending had to guess at words."""
     if not text or text.count("{") != text.count("}"):  # its end may be missing
         return None
@@ -179,16 +179,23 @@ def _mended(text: str, allowed: Collection[str]) -> Mapping[str, str] | None:
         return None
     if not isinstance(found, dict) or not found.keys() <= set(allowed):
         return None
-    texts = {}
+    values: dict[str, str | bool] = {}
     for key, value in found.items():
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            return None
-        texts[key] = str(value)
-        # One of its delimiters was taken for a part of it, perhaps.
-        if texts[key].startswith(_QUOTES) or texts[key].endswith(_QUOTES):
-            return None
-    said = "".join(f"{key}{value}" for key, value in texts.items())
-    return texts if _words(_ESCAPE.sub(_unescaped, text)) == _words(said) else None
+        match value:
+            case bool():
+                values[key] = value
+            case int() | float():
+                values[key] = _Number(value)
+            case str() if not (value.startswith(_QUOTES) or value.endswith(_QUOTES)):
+                values[key] = value
+            case _:  # One of its delimiters was taken for a part of it, perhaps.
+                return None
+    said = "".join(f"{key}{_written(value)}" for key, value in values.items())
+    return values if _words(_ESCAPE.sub(_unescaped, text)) == _words(said) else None
+
+
+def _written(value: str | bool) -> str:
+    return json.dumps(value) if isinstance(value, bool) else value
 
 
 def _unescaped(escape: re.Match[str]) -> str:

@@ -75,7 +75,9 @@ class Schema:
     def _validator(self) -> Any:
         from jsonschema import Draft202012Validator
 
-        return Draft202012Validator(self.json)
+        from sgdflow.prompting.references import nothing_else
+
+        return Draft202012Validator(self.json, registry=nothing_else())
 
 
 def _told(error: Any) -> str:
@@ -140,6 +142,8 @@ def _problems(schema: Mapping[str, Any]) -> Iterator[str]:
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import SchemaError
 
+    from sgdflow.prompting.references import reference_problems
+
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
@@ -151,29 +155,18 @@ def _problems(schema: Mapping[str, Any]) -> Iterator[str]:
     for name in schema["properties"]:
         if not str(name).isidentifier() or name in _NO_NAMES:
             yield f"'{name}' cannot name a field: templates could not tell it from something else"
-    for reference in _references(schema):
-        if _followed(schema, reference) is None:
-            yield f"'{reference}' leads nowhere; only references within it (#/$defs/NAME) are read"
+    yield from reference_problems(schema, _is_schema)
 
 
-def _references(schema: Any) -> Iterator[str]:
-    if isinstance(schema, Mapping):
-        for key, value in schema.items():
-            if key in ("$ref", "$dynamicRef") and isinstance(value, str):
-                yield value
-            yield from _references(value)
-    elif isinstance(schema, list | tuple):
-        for one in schema:
-            yield from _references(one)
+def _is_schema(value: Any) -> bool:
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import SchemaError
 
-
-def _followed(schema: Any, reference: str) -> Any:
-    if not reference.startswith("#"):
-        return None
-    for part in reference.removeprefix("#").split("/")[1:]:
-        key = part.replace("~1", "/").replace("~0", "~")
-        schema = schema.get(key) if isinstance(schema, Mapping) else None
-    return schema
+    try:
+        Draft202012Validator.check_schema(value)
+    except SchemaError:
+        return False
+    return True
 
 
 def _said(schema: Any) -> str:

@@ -88,21 +88,26 @@ def number_of(found: Sequence[Grown], parameters: Mapping[str, Any]) -> int | No
     return next((one.number for one in reversed(found) if one.parameters == parameters), None)
 
 
-def tree_lines(found: Sequence[Grown], chosen: int | None = None, number: int = 0) -> Iterator[str]:
-    """Yield the tree below a candidate in lines; a merge stands below the first of its parents.
+def tree_lines(found: Sequence[Grown], chosen: int | None = None) -> Iterator[str]:
+    """Yield the tree in lines; a merge stands below the first of its parents.
 
     An only child stands right below its parent, not further in.
     """
-    one = next(one for one in found if one.number == number)
-    mark = " *" if number == chosen else ""
-    scored = f"{one.score['mean']:.3f} on {one.score['n']}, " if one.score else ""
-    yield f"{one.number} {scored}{one.origin}{mark}"
-    children = [other for other in found if other.parents[:1] == (number,)]
-    if len(children) == 1:  # a line of descent stays at its margin
-        yield from tree_lines(found, chosen, children[0].number)
-        return
-    for child in children:
-        branch, further = ("└─ ", "   ") if child is children[-1] else ("├─ ", "│  ")
-        first, *rest = tree_lines(found, chosen, child.number)
-        yield branch + first
-        yield from (further + line for line in rest)
+    below: dict[int, list[Grown]] = {}
+    for one in found:
+        for parent in one.parents[:1]:
+            below.setdefault(parent, []).append(one)
+    left = [(one, "", "") for one in found[:1]]
+    while left:
+        one, branch, further = left.pop()
+        mark = " *" if one.number == chosen else ""
+        scored = f"{one.score['mean']:.3f} on {one.score['n']}, " if one.score else ""
+        yield f"{branch}{one.number} {scored}{one.origin}{mark}"
+        if not (children := below.get(one.number)):
+            continue
+        *others, last = children
+        if not others:  # a line of descent stays at its margin
+            left.append((last, further, further))
+            continue
+        left.append((last, f"{further}└─ ", f"{further}   "))
+        left += [(other, f"{further}├─ ", f"{further}│  ") for other in reversed(others)]

@@ -138,6 +138,16 @@ UNSURE: dict[str, tuple[list[Any], str, list[tuple[Any, float]]]] = {
         "2 option letters; 1 other ('Monsters, Inc') is compared as text",
         [("B", 1), ("Option B", 1), ("(A)", 0)],
     ),
+    "letters for true and false beside a text": (
+        ["T", "F", "T", "F", "T", "unclear from the text"],
+        "5 true or false; 1 other ('unclear from the text') is compared as text",
+        [("True", 1), ("The statement is false.", 0), ("t", 1), ("false", 0)],
+    ),
+    "letters for yes and no beside a text": (
+        ["n", "Y", "N", "unclear"],
+        "3 yes or no; 1 other ('unclear') is compared as text",
+        [("No, it is not.", 1), ("n", 1), ("Yes", 0), ("unclear", 0)],
+    ),
     "numbers and letters": (
         ["7", "8", "B"],
         "2 numbers; 1 other ('B') is compared as text",

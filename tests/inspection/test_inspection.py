@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -149,6 +150,31 @@ def test_a_mistake_is_one_message(mistake: str, tmp_path: Path, at: Start) -> No
         ".gitignore", "README.md", "__pycache__", "conf", "data", "experiments", "prompts",
         "tests", "tools.py",
     }  # fmt: skip
+
+
+def test_own_templates_in_other_words_are_used_where_they_are_chosen(
+    tmp_path: Path, at: Start
+) -> None:
+    """Those in short words hide the others of their name, which nothing uses then."""
+    assert at(tmp_path, "init", "mine")[0] == 0
+    prompts = tmp_path / "mine/prompts"
+    for name in ("optimizer/rewrite.jinja", "short/optimizer/rewrite.jinja"):
+        (prompts / name).parent.mkdir(parents=True, exist_ok=True)
+        (prompts / name).write_text("{% extends 'sgdflow/optimizer/rewrite.jinja' %}")
+    (prompts / "score").mkdir()
+    (prompts / "score/mine.jinja").write_text("{% extends 'sgdflow/score/judge.jinja' %}")
+
+    def unused(*words: str) -> list[str]:
+        code, out, err = at(tmp_path / "mine", "check", *words)
+        assert code == 0, out + err
+        told = (line.partition("Look at this: prompts/")[2] for line in out.splitlines())
+        return [line.partition(": nothing that")[0] for line in told if "uses it" in line]
+
+    assert unused() == ["score/mine.jinja", "short/optimizer/rewrite.jinja"]
+    task = next((tmp_path / "mine/conf/task").iterdir())
+    rubric = "score: {rubric: It is right., prompt: score/mine.jinja}"
+    task.write_text(re.sub(r"(?m)^score:.*$", rubric, task.read_text()))
+    assert unused("method.words=short") == ["optimizer/rewrite.jinja"]
 
 
 def test_what_stands_twice_is_told_with_its_places() -> None:

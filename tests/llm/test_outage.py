@@ -19,8 +19,9 @@ from sgdflow.config.compose import compose
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import prepare
 from sgdflow.descent import Descent, Result, Step
-from sgdflow.errors import CallFailed, EndpointDown, ProviderRefused
+from sgdflow.errors import BudgetSpent, CallFailed, EndpointDown, ProviderRefused
 from sgdflow.llm import Message, Spent
+from sgdflow.llm.allowance import Allowance
 from sgdflow.llm.caller import WORD
 from sgdflow.llm.client import Client, Limits, ModelSpec
 from sgdflow.llm.store import Store
@@ -156,6 +157,30 @@ def test_a_request_that_an_endpoint_never_answers_is_no_outage() -> None:
     assert failed.kind == "server"
     assert "in 8 attempts" in str(failed)
     assert trouble.asked.count(WORD[0].content) == 3
+
+
+@pytest.mark.parametrize(("down", "left"), [(True, 1), (False, 0)])
+def test_an_outage_takes_nothing_of_the_budget(down: bool, left: int) -> None:
+    """Of a budget of 3 calls; attempts at a request that fails where others do not count."""
+    trouble = Trouble()
+
+    async def use(url: str, stack: AsyncExitStack) -> None:
+        llm = await opened(stack, url, outage=30.0, budget=Allowance(calls=3))
+        await llm.complete("forward", ASK, node="n")
+        trouble.wrong = lambda said: len(trouble.asked) < 6 if down else said == "one"
+        waiting = llm.complete("forward", (Message("user", "one"),), node="n")
+        if down:
+            assert (await waiting).text == "It is 42."
+            assert trouble.asked[1:6].count(WORD[0].content) == 3
+        else:
+            with pytest.raises(BudgetSpent):
+                await waiting
+        for number in range(left):
+            await llm.complete("forward", (Message("user", f"more {number}"),), node="n")
+        with pytest.raises(BudgetSpent, match="budget: 3 calls of 3"):
+            await llm.complete("forward", (Message("user", "too many"),), node="n")
+
+    served(use, trouble)
 
 
 @pytest.mark.parametrize(("all_of_it", "tried"), [(True, EndpointDown), (False, CallFailed)])

@@ -8,6 +8,7 @@ import logging
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 from sgdflow.cli.cache import cache
 from sgdflow.errors import ConfigError
 from sgdflow.llm import Message, Reply, Spent, Usage
-from sgdflow.llm.answers import Answered, answered, as_json
+from sgdflow.llm.answers import Answered, Failed, answered, as_json
 from sgdflow.llm.client import Client, Limits, ModelSpec
 from sgdflow.llm.database import Replies, Row
 from sgdflow.llm.store import Store
@@ -107,6 +108,60 @@ def test_rows_of_earlier_versions_count_as_the_providers_own(
     assert asked(other, name="yours")[:2] == ("stored", 0)
 
 
+@pytest.mark.parametrize(
+    ("claimed", "of", "named"),
+    [
+        ("http://me:pw@H:80/v1/", None, "http://h/v1"),
+        ("http://h/v1/chat/completions", "http://OLD:80/v1/", "http://h/v1"),
+        ("https://api.openai.com/v1", "http://old/v1/", "https://api.openai.com/v1"),
+    ],
+)
+def test_an_address_is_claimed_as_requests_note_it(
+    claimed: str, of: str | None, named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, model = tmp_path / "r.db", spec(api_base=of)
+    given = GIVEN if of is None else replace(GIVEN, endpoint=model.answers)
+    (request,) = model.requests(ASK, 0)
+    row = Row(request.key, "openai/m", request.text, as_json(given), DAY)
+    with closing(Replies(file)) as replies:
+        replies.put([old_row(model) if of is None else row])
+    words = ["claim", claimed, *(["--of", of] if of else []), "--store", str(file)]
+    assert cache(words) == 0
+    told = f"{file}: 1 reply now counted as those of {named}, too\n"
+    assert capsys.readouterr().out == told
+    with closing(Store(file)) as store:
+        found = store.find(key(spec(api_base=claimed)))
+    assert isinstance(found, Answered)
+    assert (found.reply.text, found.endpoint) == ("stored", spec(api_base=claimed).answers)
+
+
+def test_a_reply_whose_request_held_a_secret_is_claimed_for_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its key is that of what was sent, which the file does not hold."""
+    file, row = tmp_path / "r.db", old_row(spec())
+    sealed = replace(row, key="sealed", request=row.request.replace("six", "[key:0123]"))
+    with closing(Replies(file)) as replies:
+        replies.put([row, sealed, replace(row, key="spoilt", request="no JSON")])
+    assert cache(["claim", "mine", "--store", str(file)]) == 0
+    said = capsys.readouterr().out
+    assert "1 reply now counted as those of mine, too\n" in said
+    assert "  not counted: 2 replies whose request is not stored as it was sent" in said
+    assert said.endswith("(sealed, spoilt)\n")
+    with closing(Replies(file)) as replies:
+        assert replies.count() == 4
+
+
+def test_a_request_that_got_no_reply_is_no_reply_of_another_endpoint(tmp_path: Path) -> None:
+    here = "http://h/v1"
+    with closing(Store(tmp_path / "r.db")) as store:
+        failed = Failed("nothing", "server", Spent(5))
+        asyncio.run(store.note(key(spec(api_base=here)), "{}", "openai/m", failed))
+        assert store.elsewhere("openai/m", here) == []
+        asyncio.run(store.keep("other", "{}", GIVEN))
+        assert store.elsewhere("openai/m", here) == [""]
+
+
 SPOILT: list[Any] = [
     "", "no JSON", "[]", "null", "{}", "[" * 100_000, '{"reply": 5}', b"\xff\x00", None, 7, 0.5,
     as_json(GIVEN).replace('"stored"', "5"), as_json(GIVEN).replace("0.1", "NaN"),
@@ -122,7 +177,7 @@ def test_a_row_that_holds_no_reply_is_named_passed_over_and_replaced(
     file, name = tmp_path / "r.db", key(spec(endpoint="e", api_base="http://h/v1"))
     with closing(Replies(file)) as replies:
         replies.put([Row("other", "openai/m", "{}", as_json(GIVEN), DAY)])
-        rows = [(name, "openai/m", "{}", "x", DAY), ("bad", b"\xff", None or "{}", "x", "today")]
+        rows = [(name, "openai/m", "{}", "x", DAY), ("bad", b"\xff", "{}", "x", "today")]
         for row in rows:
             replies._connection.execute("INSERT INTO replies VALUES (?, ?, ?, ?, ?)", row)
         if spoilt is not None:

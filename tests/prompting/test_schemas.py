@@ -81,6 +81,26 @@ def test_fields_by_their_types_are_a_json_schema() -> None:
         ({"properties": {}}, "is not that of an object with fields"),
         ({"properties": {"a": {"$ref": "https://x.org/s"}}}, "'https://x.org/s' leads nowhere"),
         ({"properties": {"a": {"$ref": "#/$defs/b"}}}, "'#/$defs/b' leads nowhere"),
+        ({"properties": {"a": {"$ref": "#b"}}}, "'#b' leads nowhere"),
+        ({"properties": {"a": {"$ref": "#/properties/a/type/b"}}}, "'#/properties/a/type/b' leads"),
+        ({"properties": {"a": {"enum": [1], "$ref": "#/properties/a/enum/0"}}}, "'#/properties/a/"),
+        ({"properties": {"a": {"$ref": "#/properties/a/enum/b", "enum": [1]}}}, "'#/properties/a/"),
+        ({"properties": {"a": {}}, "$ref": "https://json-schema.org/draft/2020-12/schema"}, "'ht"),
+        ({"properties": {"a": {}}, "$ref": "#"}, "'#' leads back to itself without end"),
+        (
+            {"properties": {"a": {"$ref": "#/properties/a"}}},
+            "'#/properties/a' leads back to itself without end",
+        ),
+        (
+            {
+                "properties": {"a": {"items": {"$ref": "#/$defs/x"}}},
+                "$defs": {
+                    "x": {"properties": {"y": {"$ref": "#/$defs/y"}}, "$ref": "#/$defs/y"},
+                    "y": {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/x"}]},
+                },
+            },
+            "'#/$defs/",
+        ),
     ],
 )
 def test_what_is_no_schema_is_told(declared: Mapping[str, Any], told: str) -> None:
@@ -97,9 +117,72 @@ def test_a_json_schema_may_refer_to_its_own_definitions() -> None:
         schema.check({"a": 6})
 
 
+TREE: dict[str, Any] = {"type": "object", "properties": {"a": {"$ref": "#"}, "b": {}}}
+
+
+@pytest.mark.parametrize(
+    ("declared", "value", "told"),
+    [
+        (
+            {"properties": {"a": {"prefixItems": [{"type": "integer"}]}}, "$defs": {}}
+            | {"allOf": [{"properties": {"b": {"$ref": "#/properties/a/prefixItems/0"}}}]},
+            {"b": "x"},
+            "b: 'x' is not of type 'integer'",
+        ),
+        (
+            {"properties": {"a": {"$ref": "#/$defs/a%20b"}}, "$defs": {"a b": {"type": "integer"}}},
+            {"a": "x"},
+            "a: 'x' is not of type 'integer'",
+        ),
+        (
+            {"properties": {"a": {"$ref": "#n"}}, "$defs": {"x": {"$anchor": "n", "minimum": 3}}},
+            {"a": 2},
+            "a: 2 is less than the minimum of 3",
+        ),
+        (
+            {"properties": {"a": {"$ref": "s"}}, "$defs": {"x": {"$id": "s", "minimum": 3}}},
+            {"a": 2},
+            "a: 2 is less than the minimum of 3",
+        ),
+        (TREE, {"a": {"a": {"a": 5}}}, "a.a.a: 5 is not of type 'object'"),
+        ({"properties": {"a": {"enum": [{"$ref": "#b"}]}}}, {"a": 5}, "a: 5 is not one of"),
+    ],
+)
+def test_every_reference_within_a_schema_is_followed(
+    declared: Mapping[str, Any], value: Mapping[str, Any], told: str
+) -> None:
+    with pytest.raises(ReplyError) as refused:
+        schema_of(declared).check(value)
+    assert told in str(refused.value)
+
+
 @pytest.mark.parametrize("dressing", ["{}", "Here it is:\n```json\n{}\n```", "<think>x</think>{}"])
 def test_a_reply_becomes_a_mapping_with_its_types(dressing: str) -> None:
     assert FORM.read(dressing.replace("{}", json.dumps(GOOD))) == {"": GOOD}
+
+
+@pytest.mark.parametrize(
+    ("reply", "value"),
+    [
+        ('{"name": "a", "count": 5,}', {"name": "a", "count": 5}),
+        ('{"name": "a" "count": -5}', {"name": "a", "count": -5}),
+        ("{'name': 'a', 'count': 5, 'part': 0.5, 'sure': true}", None),
+        ('{"name": "a", "count": "5",}', "count: '5' is not of type 'integer'"),
+        ('{"name": 7, "count": 5,}', "name: 7 is not of type 'string'"),
+    ],
+)
+def test_a_mended_reply_keeps_its_types(reply: str, value: Any) -> None:
+    kinds = {"name": "text", "count": "integer", "part?": "number", "sure?": "boolean"}
+    form = ReplyFormat("json", schema=schema_of(kinds))
+    if isinstance(value, str):
+        with pytest.raises(ReplyError) as refused:
+            form.read(reply)
+        assert value in str(refused.value)
+    else:
+        wanted = value or {"name": "a", "count": 5, "part": 0.5, "sure": True}
+        found = form.read(reply)[""]
+        assert found == wanted
+        assert [type(one) for one in found.values()] == [type(one) for one in wanted.values()]
 
 
 @given(

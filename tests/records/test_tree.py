@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from sgdflow.cli.show import show
 from sgdflow.records.tree import candidates, number_of, place_of, tree_lines
 from sgdflow.report.reading import Run
 from sgdflow.report.tree import tree
@@ -61,6 +65,39 @@ def test_the_tree_in_words() -> None:
         "│  4 0.400 on 10, step 4, part of a proposal from 3: a *",
         "└─ 2 step 1, a proposal from 0: b",
     ]
+
+
+def test_a_long_line_of_descent_stays_at_its_margin() -> None:
+    """Longer than Python recurses."""
+    steps = [step(number, made(number, number - 1, a=str(number))) for number in range(1, 5001)]
+    steps.append(step(5001, made(5001, 4999, a="?"), made(5002, 5001, b="?")))
+    *line, two, three, four, five = tree_lines(candidates(steps, START))
+    assert len(line) == 4999
+    assert all(words.startswith(f"{number} ") for number, words in enumerate(line))
+    assert [two[:9], three[:9], four[:9], five[:9]] == [
+        "4999 499.", "├─ 5000 5", "└─ 5001 5", "   5002 s",
+    ]  # fmt: skip
+
+
+def test_a_step_is_shown_against_the_texts_it_was_made_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Step 3 goes on from candidate 1, not from what step 2 made of another."""
+    steps = [
+        step(1, made(1, 0, a="one of step 1")),
+        step(2, made(2, 0, a="another of step 2")),
+        step(3, made(3, 1, a="one of step 3")),
+    ]
+    told = {"format": 1, "accepted": True, "reason": "better", "skipped": {}, "sampled": []}
+    none = {"train": None, "candidate": None, "validation": None}
+    lines = [json.dumps({**one, **told, "scores": none}) for one in steps]
+    (tmp_path / "steps.jsonl").write_text("\n".join(lines) + "\n")
+    files = {"config": {}, "initial": {"a": "the start"}, "parameters": {"a": "one of step 3"}}
+    for name, content in files.items():
+        (tmp_path / f"{name}.yaml").write_text(json.dumps(content))
+    for number, text in ((1, "[-the start-]{+one of step 1+}"), (3, "one of step[- 1-]{+ 3+}")):
+        assert show([str(tmp_path), "--step", str(number)]) == 0
+        assert f"\na\n    {text}\n" in capsys.readouterr().out
 
 
 def drawn(steps: list[dict[str, Any]], parameters: Mapping[str, Any]) -> Any:
