@@ -33,7 +33,7 @@ from sgdflow.deploy.model import keep_model
 from sgdflow.errors import ConfigError, plural
 from sgdflow.executor.forward import forward_roles
 from sgdflow.llm import Metered
-from sgdflow.llm.keys import sent
+from sgdflow.llm.credentials import sent
 from sgdflow.prompting.templates import Prompts
 from sgdflow.records import RunFolder, chosen_score
 from sgdflow.records.owner import owned

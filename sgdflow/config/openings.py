@@ -8,7 +8,7 @@ from typing import Any
 
 from hydra.core.override_parser.types import ChoiceSweep, Override, QuotedString
 
-from sgdflow.config import keys
+from sgdflow.config import declared_keys
 from sgdflow.config.documents import read
 from sgdflow.config.paths import conf_folder, conf_folders
 from sgdflow.config.searchpath import RUN
@@ -74,7 +74,7 @@ def _opened(word: str, override: Override | None, said: Mapping[str, Any]) -> It
 
 
 def _is_known(key: str) -> bool:
-    return keys.is_there(key, keys.declared())
+    return declared_keys.is_there(key, declared_keys.declared())
 
 
 def _of_model(

@@ -15,7 +15,7 @@ from hydra.errors import MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sgdflow.config import keys
+from sgdflow.config import declared_keys
 from sgdflow.config.documents import read
 from sgdflow.config.paths import conf_folder, conf_folders, group_folders
 from sgdflow.config.words import groups, parsed, typed
@@ -66,11 +66,13 @@ def _there_already(match: re.Match[str], overrides: Sequence[Override], _: BaseE
 
 
 def _not_there(match: re.Match[str], overrides: Sequence[Override], cause: BaseException) -> str:
-    key, schema = match[1], keys.declared()
-    if keys.is_there(key, schema) and not keys.is_free(key, schema):
+    key, schema = match[1], declared_keys.declared()
+    if declared_keys.is_there(key, schema) and not declared_keys.is_free(key, schema):
         return f"~{key}: is not set, so that there is nothing to take out."
     group = key.partition(".")[0]
-    instead = keys.meant(key, schema, *({group: content} for _, content in _files_of(group)))
+    instead = declared_keys.meant(
+        key, schema, *({group: content} for _, content in _files_of(group))
+    )
     told = f"~{key}: there is no such key to take out."
     return f"{told} {_meant([f'~{one}' for one in instead])}" if instead else told
 
@@ -182,7 +184,9 @@ def _no_keys(refused: str, overrides: Sequence[Override], cause: BaseException) 
         if not (one.is_add() or one.is_force_add() or one.is_delete())
         and "/" not in one.key_or_group  # a choice within a group, which Hydra takes first
     }
-    wrong = [key for key in words if key == refused or (tree and not keys.is_there(key, tree))]
+    wrong = [
+        key for key in words if key == refused or (tree and not declared_keys.is_there(key, tree))
+    ]
     return "\n".join(_lacking(key, words.get(key, key), tree) for key in wrong or [refused])
 
 
@@ -198,15 +202,15 @@ def _tree_around(error: BaseException) -> dict[str, Any]:
 
 def _lacking(key: str, word: str, tree: dict[str, Any]) -> str:
     """Say what may be meant by a key that is not in the configuration."""
-    schema, told = keys.declared(), f"{key}: there is no such key."
+    schema, told = declared_keys.declared(), f"{key}: there is no such key."
     if choices := _choices_with(key):
-        add = f" To add it: +{word}" if keys.is_free(key, schema) else ""
+        add = f" To add it: +{word}" if declared_keys.is_free(key, schema) else ""
         return f"{key}: this configuration has no such key. {listed(choices)} has it.{add}"
-    if not keys.is_there(key, schema):
-        instead = keys.meant(key, tree, schema)
+    if not declared_keys.is_there(key, schema):
+        instead = declared_keys.meant(key, tree, schema)
         return f"{told} {_meant(instead) if instead else _around(key, tree, schema)}"
     parent = key.rpartition(".")[0]
-    instead = [one for one in keys.meant(key, tree) if one.rpartition(".")[0] == parent]
+    instead = [one for one in declared_keys.meant(key, tree) if one.rpartition(".")[0] == parent]
     if not instead and (others := _beside(key, tree, schema)):
         return f"{key}: {others} To add it all the same: +{word}"
     if not instead:
@@ -214,15 +218,15 @@ def _lacking(key: str, word: str, tree: dict[str, Any]) -> str:
     return f"{told} {_meant(instead)} To add it all the same: +{word}"
 
 
-def _beside(key: str, tree: keys.Tree, schema: keys.Tree) -> str:
+def _beside(key: str, tree: declared_keys.Tree, schema: declared_keys.Tree) -> str:
     """Say which names there are where a name on the way to a key is none of them."""
     path = key.split(".")
     for count in range(1, len(path) - 1):
         above, name = ".".join(path[:count]), path[count]
-        there = keys.within(above, tree) if keys.is_there(above, tree) else None
+        there = declared_keys.within(above, tree) if declared_keys.is_there(above, tree) else None
         if not isinstance(there, Mapping) or not there:
             break
-        if name not in there and name not in keys.within(above, schema):
+        if name not in there and name not in declared_keys.within(above, schema):
             like = did_you_mean(name, map(str, there))
             return f"there is no '{name}' in {above}.{like} It has: {listed(map(str, there))}."
     return ""
@@ -234,7 +238,7 @@ def _choices_with(key: str) -> list[str]:
     found = []
     for name, content in _files_of(group) if rest else ():
         with suppress(KeyError):
-            keys.within(rest, content)
+            declared_keys.within(rest, content)
             found.append(f"{group}={name}")
     return found
 
@@ -252,17 +256,17 @@ def _meant(names: Sequence[str]) -> str:
     return f"Did you mean {' or '.join([*filter(None, [', '.join(most)]), last])}?"
 
 
-def _around(key: str, *trees: keys.Tree) -> str:
+def _around(key: str, *trees: declared_keys.Tree) -> str:
     """Say which keys there are where a wrong one was looked for."""
     parent = key.rpartition(".")[0]
     found: dict[str, None] = {}
     known = False
     for tree in trees:
-        if parent and not keys.is_there(parent, tree):
+        if parent and not declared_keys.is_there(parent, tree):
             continue
-        below, known = keys.within(parent, tree) if parent else tree, True
+        below, known = declared_keys.within(parent, tree) if parent else tree, True
         if isinstance(below, Mapping):
-            found |= dict.fromkeys(str(name) for name in below if name != keys.ANY)
+            found |= dict.fromkeys(str(name) for name in below if name != declared_keys.ANY)
     if not found:
         return f"{parent} is no mapping." if known else f"There is no '{parent}' either."
     names = listed(sorted(found))

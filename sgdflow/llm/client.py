@@ -17,7 +17,7 @@ from sgdflow.llm.answers import Answered, Failed, place
 from sgdflow.llm.backend import Backend
 from sgdflow.llm.caller import Call, Caller
 from sgdflow.llm.check import Check
-from sgdflow.llm.keys import around, sent
+from sgdflow.llm.credentials import around, sent
 from sgdflow.llm.ledger import Accounts, Session
 from sgdflow.llm.models import Limits, ModelSpec, Request, check_keys, located
 from sgdflow.llm.providers import LitellmBackend

@@ -13,13 +13,14 @@ import select
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TextIO
 
 import pytest
 
 from sgdflow.cli.main import main
-from sgdflow.cli.terminal import Part, Spelt, say, watching, write
+from sgdflow.cli.terminal import Part, Spelt, Watch, say, watching, write
 from sgdflow.cli.terminal.state import State
 from sgdflow.errors import spelt_out
 from sgdflow.llm import Spent, Usage
@@ -202,8 +203,8 @@ def test_where_nothing_is_drawn_the_log_tells_it_now_and_then(
     caplog.set_level("INFO", "sgdflow")
     spent = {"forward": Spent(412, Usage(80000, 8100), 0.25), "backward": Spent(0)}
 
-    async def work(**pause: float) -> None:
-        with watching(io.StringIO(), **pause) as watch:
+    async def work(watched: AbstractContextManager[Watch]) -> None:
+        with watched as watch:
             async with watch.following(lambda: spent):
                 watch.step(2, 10)
                 done = watch.expect("scoring", 60)
@@ -211,9 +212,9 @@ def test_where_nothing_is_drawn_the_log_tells_it_now_and_then(
                     done(score)
                 await asyncio.sleep(0.35)
 
-    asyncio.run(work())  # a minute
+    asyncio.run(work(watching(io.StringIO())))  # a minute
     assert caplog.text == ""
-    asyncio.run(work(pause=0.1))
+    asyncio.run(work(watching(io.StringIO(), pause=0.1)))
     lines = [record.getMessage() for record in caplog.records]
     assert 2 <= len(lines) <= 3
     assert re.fullmatch(

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from test_first import STOPS
 
-from sgdflow.config import keys
+from sgdflow.config import declared_keys
 from sgdflow.config.build import expand_graph
 from sgdflow.config.compose import changed, compose
 from sgdflow.config.models import build_models
@@ -151,14 +151,14 @@ KEY = re.compile(r"\+?\b((?:llm|graph|method|task)(?:\.[a-z_{}]+)+)(=[^\s),;]+)?
 
 
 def test_advice_on_failures_names_keys_that_exist() -> None:
-    known, found = keys.declared(), []
+    known, found = declared_keys.declared(), []
     for kind in KINDS.values():
         fields = {name for _, name, _, _ in string.Formatter().parse(kind.advice) if name}
         stands = {"address": "llm.api_base", "limit": "llm.parameters.max_tokens"}
         advice = kind.advice.format(**dict.fromkeys(fields, "x") | stands | {"role": "backward"})
         found += [match[1] for match in KEY.finditer(advice)]
     assert len(found) > 8
-    assert [key for key in found if not keys.is_there(key, known)] == []
+    assert [key for key in found if not declared_keys.is_there(key, known)] == []
 
 
 def remedies() -> Iterator[tuple[str, str]]:
