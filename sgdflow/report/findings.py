@@ -114,6 +114,12 @@ def lines(run: Run) -> tuple[Line, ...]:
     return tuple(line for line in found if line.dots)
 
 
+def growing(run: Run) -> bool:
+    """Say whether the training scores of the steps are over different numbers of examples."""
+    scores = [step["scores"]["train"] for step in run.steps]
+    return len({score["n"] for score in scores if score}) > 1
+
+
 def flags(run: Run) -> tuple[Flag, ...]:
     """Return a flag for each step, where the gate scored it, or else at the current score."""
     found = []

@@ -12,7 +12,7 @@ from sgdflow.records import SPLITS
 from sgdflow.records.words import common_words, returned_words
 from sgdflow.report.chart import chart
 from sgdflow.report.drawing import Mark, drawing
-from sgdflow.report.findings import Blame, flags, lines
+from sgdflow.report.findings import Blame, flags, growing, lines
 from sgdflow.report.page import element, section, table
 from sgdflow.report.reading import Record, Run, Shape
 from sgdflow.update.select import Select
@@ -96,6 +96,11 @@ def curve(run: Run) -> Element:
         "Lines: the current parameters after each step, with 95 % intervals. Marks: the proposal, "
         "as the gate scored it; point at one for the reason, or read the table below."
     )
+    if growing(run):
+        note += (
+            " Training examples were scored only as far as a step needed them: the line of train "
+            "is over those known by then, so that it may fall where the parameters got no worse."
+        )
     return section(
         "Score over steps",
         "scores",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -80,3 +81,16 @@ def test_report_that_cannot_be_written_is_one_warning(
     assert (tmp_path / "result.json").is_file()
     warnings = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
     assert [w.split(":")[0] for w in warnings if "report" in w] == ["report.html is not written"]
+
+
+@pytest.mark.parametrize(("seed", "told"), [(0, 0), (2, 1)])
+def test_a_line_over_a_growing_number_of_examples_says_so(
+    tmp_path: Path, seed: int, told: int
+) -> None:
+    words = ["method.sample.count=1", "method.stop.steps=6", "task.splits.train=24"]
+    run(tmp_path, simulated, *words, f"seed={seed}")
+    steps = (tmp_path / "steps.jsonl").read_text(encoding="utf-8").splitlines()
+    known = {json.loads(step)["scores"]["train"]["n"] for step in steps}
+    assert (len(known) > 1) == told
+    text = (tmp_path / report.NAME).read_text(encoding="utf-8")
+    assert text.count("is over those known by then") == told
