@@ -33,7 +33,7 @@ from sgdflow.records import (
 )
 from sgdflow.records.details import calls_record, example_records, shown_records, untimed
 from sgdflow.records.words import constant_words, score_words, step_words
-from sgdflow.runs.closing import closing_words
+from sgdflow.runs.closing import changed_words, closing_words
 from sgdflow.runs.ending import check_result, check_scores, why_lost
 from sgdflow.tracking import Shown, Tracker
 
@@ -81,7 +81,8 @@ async def optimise(
             )
             folder.save(result.parameters)
             folder.keep_examples(map(clean, example_records(result)))
-            log.info("%s", closing_words(record))
+            changed = clean(changed_words(prepared.start, result.parameters))
+            log.info("%s\n%s", closing_words(record), changed)
             check_result(result, recorder.lost)
             folder.finish(record)
         tracker.answered(_shown(prepared.problem, result.final.evaluations, clean))
