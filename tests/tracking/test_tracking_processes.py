@@ -217,7 +217,7 @@ def test_the_ui_comes_up_and_leaves_no_process(store: str, tmp_path: Path, port:
         shown = client(store).get_experiment_by_name("shown")
         assert shown is not None
         address = f"http://127.0.0.1:{port}"
-        page = f"{address}/#/experiments/{shown.experiment_id}/runs"
+        page = f"{address}/#/experiments/{shown.experiment_id}/runs?viewStateShareKey=sgdflow"
         assert ui.stdout.readline() == f"MLflow UI: {page} (Ctrl-C stops)\n"
         with urllib.request.urlopen(f"{address}/health") as answer:
             assert answer.read() == b"OK"
