@@ -37,7 +37,7 @@ def _tracked(tracker: Tracker, prepared: Prepared, written: Mapping[str, Any]) -
     """Record the start, and how it ended if it did not end well."""
     names, split = about(prepared), prepared.config.split
     tags = {f"sgdflow.{key}": str(value) for key, value in names.items()}
-    name = f"{split} of {names['graph']}-{names['task']}-{names['seed']}"
+    name = f"{split} of {names['task']}-{names['seed']}"
     tags |= {KIND: EVALUATION, "sgdflow.split": split}
     tags |= {"sgdflow.parameters": path} if (path := prepared.config.parameters) else {}
     tracker.started(name, written, tags, prepared.start, nodes_of(prepared))

@@ -252,7 +252,8 @@ def _tracked(
     """Record the start, and how it ended if it did not end well."""
     names = about(prepared)
     tags = {f"sgdflow.{key}": str(value) for key, value in names.items()}
-    name = f"{names['method']}-{names['graph']}-{names['task']}-{names['seed']}"
+    # Short, as the UI cuts it off; the graph is a tag.
+    name = f"{names['task']}-{names['method']}-{names['seed']}"
     tracker.started(name, written, tags, prepared.start, nodes_of(prepared))
     try:
         yield
