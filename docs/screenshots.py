@@ -38,7 +38,6 @@ def main() -> None:
             found = re.search(r"(http\S+)/runs(\S*)", ui.stdout.readline())
             assert found is not None
             pages["mlflow-runs"] = f"{found[1]}/runs{found[2]}"
-            pages["mlflow-traces"] = f"{found[1]}/traces"
             for name, address in pages.items():
                 for width, suffix in WIDTHS.items():
                     take(browser, address, HERE / f"{name}{suffix}.png", width)
