@@ -42,7 +42,19 @@ def test_shown_command_is_understood(command: str) -> None:
     """The overrides compose and validate; a sweep does with the first of its values."""
     name, *words = shlex.split(command)[1:]
     if (
-        name in ("init", "ui", "simulate", "cache", "report", "show", "export", "predict", "-sc")
+        name
+        in (
+            "init",
+            "skill",
+            "ui",
+            "simulate",
+            "cache",
+            "report",
+            "show",
+            "export",
+            "predict",
+            "-sc",
+        )
         or "--cfg" in words
         or "…" in command
     ):

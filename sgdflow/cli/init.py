@@ -30,7 +30,7 @@ def init(words: Sequence[str]) -> int:
             f"--from: there is no starter '{asked.starter}'.{did_you_mean(asked.starter, known)} "
             f"There are: {listed(known)}."
         )
-    made = write_project(starters() / asked.starter, asked.directory)
+    made = write_project(starters() / asked.starter, asked.directory, "sgdflow init DIR")
     sys.stdout.write("".join(f"{path}\n" for path in made))
     there = shlex.quote(str(asked.directory))
     sys.stdout.write(
@@ -40,16 +40,19 @@ def init(words: Sequence[str]) -> int:
     return 0
 
 
-def write_project(starter: Path, folder: Path) -> list[Path]:
-    """Write the files of a project and return them; nothing that is there is written over."""
+def write_project(starter: Path, folder: Path, again: str) -> list[Path]:
+    """Write the files of a project and return them; nothing that is there is written over.
+
+    `again` is the command with which another folder is chosen.
+    """
     files = {_name(file.relative_to(starter)): file for file in sorted(starter.rglob("*.*"))}
     files = {name: file for name, file in files.items() if file.is_file()}
     if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{folder} is no folder. Choose another one: sgdflow init DIR")
+        raise ConfigError(f"{folder} is no folder. Choose another one: {again}")
     if there := [str(folder / name) for name in files if (folder / name).exists()]:
         raise ConfigError(
             f"{folder} has {listed(there[:5])} already, and nothing is written over. Choose "
-            "another folder: sgdflow init DIR"
+            f"another folder: {again}"
         )
     try:
         for name, file in files.items():

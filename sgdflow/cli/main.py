@@ -31,6 +31,7 @@ usage: sgdflow COMMAND [KEY=VALUE ...] [-m] [--project DIR]
   report     write a run's report.html anew: sgdflow report RUN_DIRECTORY [--out FILE]
   ui         open the MLflow UI on the recorded runs      [--port N]
   simulate   serve the simulated models over HTTP         [--port N] [--latency S]
+  skill      write a guide for coding agents: sgdflow skill [DIR]
   cache      the store of replies: info, export FILE, import FILE, claim NAME, prune, show KEY
 
   Choose per group      sgdflow optimize graph=hints task=gsm8k task.path=DIR llm=openai
@@ -56,6 +57,7 @@ COMMANDS: Mapping[str, str] = {
     "report": "sgdflow.cli.browse:report",
     "ui": "sgdflow.cli.browse:ui",
     "simulate": "sgdflow.simulation.server:main",
+    "skill": "sgdflow.cli.skill:skill",
     "cache": "sgdflow.cli.cache:cache",
 }
 """Word -> the function that gets the words after it and returns the exit code."""

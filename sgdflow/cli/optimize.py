@@ -39,6 +39,7 @@ from sgdflow.records import RunFolder, chosen_score
 from sgdflow.records.owner import owned
 from sgdflow.records.resume import check, finished, goes_further
 from sgdflow.records.trust import Made
+from sgdflow.report import NAME
 from sgdflow.secrets import Redactor
 
 log = logging.getLogger(__name__)
@@ -175,7 +176,11 @@ def _say_where(prepared: Prepared, folder: RunFolder) -> None:
     from sgdflow.secrets import masked
 
     program = _this_program()
-    lines = [] if in_multirun() else [f"Read it:   {program} show {_shown(folder.path)}"]
+    lines = []
+    if not in_multirun():
+        lines.append(f"Read it:   {program} show {_shown(folder.path)}")
+        if (folder.path / NAME).is_file():
+            lines.append(f"Open it:   {_shown(folder.path / NAME)}")
     if prepared.config.tracking.kind == "mlflow":
         uri = masked(prepared.config.tracking.uri or "")
         lines.append(f"Browse it: {program} ui{f' tracking.uri={uri}' if uri else ''}")

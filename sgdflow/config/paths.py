@@ -17,6 +17,11 @@ def starters() -> Path:
     return _PACKAGE / "starters"
 
 
+def skills() -> Path:
+    """Return the folder of the guides for coding agents."""
+    return _PACKAGE / "skills"
+
+
 def own_conf(working: Path | None = None) -> Path | None:
     """Return the folder of the user's own configuration, below the working directory."""
     return _own(working or Path.cwd(), "conf")

@@ -152,8 +152,12 @@ class Problem:
     first: First | None = None
     """The examples that are tried before all others."""
 
+    @property
+    def targets(self) -> Mapping[str, object]:
+        """Return what is expected, by example."""
+        splits = self.splits
+        return {one.id: one.target for one in (*splits.train, *splits.validation, *splits.test)}
+
     def constant(self, evaluation: Evaluation) -> str:
         """Return what nearly all answers are although targets differ, in words; else nothing."""
-        splits = self.splits
-        targets = {one.id: one.target for one in (*splits.train, *splits.validation, *splits.test)}
-        return tally(evaluation, targets, self.graph.output, self.score).constant
+        return tally(evaluation, self.targets, self.graph.output, self.score).constant

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sgdflow.errors import CallFailed, NodeFailed, PromptError, ReplyError, listed, plural
@@ -33,6 +34,8 @@ class Call:
     usage: Usage
     malformed: tuple[str, ...] = ()
     """Why earlier replies of this exchange could not be read."""
+    times: tuple[float, float] | None = field(default=None, compare=False)
+    """When it began and ended, in seconds since 1970, waiting for a turn included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +94,15 @@ class Ask:
         except PromptError as error:  # it fitted the sample, not this example's values
             raise NodeFailed(str(error)) from error
         call = Call(node, self.role, messages, "", Usage())
-        conversation, kind = messages, ""
+        conversation, kind, began = messages, "", time.time()
         for attempt in range(self.attempts):
             which = sample + _APART * attempt
             try:
                 reply = await llm.complete(self.role, conversation, node=node, sample=which)
             except CallFailed as error:
                 raise NodeFailed(str(error), (call,), error.kind) from error
-            call = replace(call, reply=reply.text, usage=call.usage + reply.usage)
+            usage, times = call.usage + reply.usage, (began, time.time())
+            call = replace(call, reply=reply.text, usage=usage, times=times)
             try:
                 texts = _read(reply, form, names)
                 accept(texts)

@@ -15,8 +15,11 @@ from sgdflow.records.folder import FORMAT, SPLITS
 from sgdflow.update import Learned
 
 
-def calls_record(step: Step) -> dict[str, Any]:
-    """Return one line of calls.jsonl: prompts and replies of sampled examples and of updates."""
+def calls_record(step: Step, targets: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one line of calls.jsonl: prompts and replies of sampled examples and of updates.
+
+    `targets` are what was expected, by example.
+    """
     learned = [one for tried in step.proposals for one in tried.learned]
     updates: dict[str, list[Call]] = {}
     for tried in step.proposals:
@@ -28,6 +31,7 @@ def calls_record(step: Step) -> dict[str, Any]:
         "examples": [
             {
                 "example": one.forward.example,
+                "target": targets.get(one.forward.example),
                 "forward": _by_node(one.forward),
                 "loss": _calls(one.calls),
                 "backward": _by_node(one.backward) if one.backward else {},
@@ -60,6 +64,42 @@ def example_records(result: Result) -> Iterator[dict[str, Any]]:
             }
 
 
+def shown_records(
+    split: str, outcomes: Mapping[str, Outcome], targets: Mapping[str, Any], count: int
+) -> list[dict[str, Any]]:
+    """Return so many of the wrongest and so many of the rightest examples, with their calls."""
+    scored = sorted(
+        ((one.score, example) for example, one in outcomes.items() if one.score is not None),
+        key=lambda pair: pair[0],
+    )
+    shown = scored if len(scored) <= 2 * count else [*scored[:count], *scored[-count:]]
+    return [
+        {
+            "split": split,
+            "example": example,
+            "target": targets.get(example),
+            "score": score,
+            "feedback": outcomes[example].feedback or None,
+            "values": dict(outcomes[example].passed.values),
+            "failures": _failures(outcomes[example]),
+            "made": {
+                "forward": _by_node(outcomes[example].passed),
+                "loss": _calls(outcomes[example].calls),
+            },
+        }
+        for score, example in (shown if count else ())
+    ]
+
+
+def untimed(record: Any) -> Any:
+    """Return a record without the times of its calls, which no two runs have in common."""
+    if isinstance(record, Mapping):
+        return {key: untimed(one) for key, one in record.items() if key != "times"}
+    if isinstance(record, list):
+        return [untimed(one) for one in record]
+    return record
+
+
 def _trials(one: Learned) -> dict[str, Any]:
     return {trial.node: _calls(trial.calls) for trial in one.interventions}
 
@@ -84,6 +124,7 @@ def _calls(calls: Sequence[Call]) -> list[dict[str, Any]]:
             "reply": call.reply,
             "tokens": asdict(call.usage),
             "malformed": list(call.malformed),
+            **({"times": list(call.times)} if call.times else {}),
         }
         for call in calls
     ]

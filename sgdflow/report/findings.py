@@ -77,6 +77,11 @@ class History:
     final: str
     proposed: tuple[Proposed, ...]
 
+    @property
+    def difference(self) -> tuple[Part, ...]:
+        """Return what became of the text."""
+        return words(shortened(self.start or ""), shortened(self.final))
+
 
 def histories(shape: Shape, run: Run) -> Mapping[str, History]:
     """Return the history of each parameter."""

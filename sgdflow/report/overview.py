@@ -12,7 +12,7 @@ from sgdflow.records import SPLITS
 from sgdflow.records.words import common_words, returned_words
 from sgdflow.report.chart import chart
 from sgdflow.report.drawing import Mark, drawing
-from sgdflow.report.findings import Blame, flags, growing, lines
+from sgdflow.report.findings import Blame, History, flags, growing, lines
 from sgdflow.report.page import element, section, table
 from sgdflow.report.reading import Record, Run, Shape
 from sgdflow.update.select import Select
@@ -53,6 +53,27 @@ def scores(run: Run) -> Element | None:
     known = [(split, both) for split, both in found.items() if both["initial"] or both["final"]]
     cards = [_card(split, both) for split, both in known]
     return element("div", *cards, class_="cards") if cards else None
+
+
+def changes(found: Mapping[str, History]) -> Element:
+    """Return what became of the texts, and which of them stayed."""
+    changed = {name: one for name, one in found.items() if one.start not in (None, one.final)}
+    kept = [name for name, one in found.items() if one.start == one.final]
+    tags = {"equal": "span", "delete": "del", "insert": "ins"}
+    texts = [
+        element(
+            "div",
+            element("h3", name),
+            element(
+                "div",
+                *(element(tags[op], part) for op, part in one.difference),
+                class_="text",
+            ),
+        )
+        for name, one in changed.items()
+    ]
+    stayed = element("p", f"As at the start: {listed(kept)}.", class_="legend") if kept else None
+    return section("What changed", "changes", *texts, stayed)
 
 
 def graph(shape: Shape, blames: Mapping[str, Blame], select: Select) -> Element:

@@ -38,11 +38,12 @@ def write(folder: Path, expand: Expand, out: Path | None = None) -> Path:
 def run_page(run: Run, expand: Expand) -> str:
     """Return the report."""
     shape = shape_of(expand(run.config.get("graph")))
-    select = selection(run.config)
+    select, found = selection(run.config), histories(shape, run)
     body = element(
         "main",
         overview.header(run, shape),
         overview.scores(run),
+        overview.changes(found),
         overview.graph(shape, blame(shape, run.steps, run.config), select),
         overview.curve(run),
         tree(run),
@@ -51,7 +52,7 @@ def run_page(run: Run, expand: Expand) -> str:
         section("Worst examples", "examples", element("div", id="worst")),
         element("noscript", element("p", "Texts, gradients and prompts need JavaScript.")),
     )
-    data = run_data(run, shape, histories(shape, run), select.asks)
+    data = run_data(run, shape, found, select.asks)
     data["ended"] = run.result is not None
     return page(overview.title_of(run, shape), [body, _panel()], data, calls_data(run))
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sgdflow.errors import plural
-from sgdflow.records import SPLITS
+from sgdflow.records import SPLITS, diff
 from sgdflow.records.spending import spending_table
-from sgdflow.records.words import change_words, returned_words
+from sgdflow.records.words import as_text, change_words, returned_words
+
+_KEPT, _CHANGED = 120, 800
+"""Characters that are shown of a part that both texts have, and of one that one of them has."""
 
 
 def closing_words(record: Mapping[str, Any]) -> str:
@@ -33,6 +37,29 @@ def closing_words(record: Mapping[str, Any]) -> str:
             *spending_table(record),
         ]
     )
+
+
+def changed_words(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """Say what became of the texts: {+what is new+}, [-what is gone-], long parts shortened."""
+    lines = []
+    for name, text in after.items():
+        old, new = as_text(before.get(name) or ""), as_text(text)
+        if old != new:
+            shown = "".join(_marked(op, part) for op, part in diff.words(old, new))
+            lines += [f"  changed     {name}", textwrap.indent(shown.strip(), " " * 14)]
+    return "\n".join(lines) or "  changed     nothing: the texts are those of the start"
+
+
+def _marked(op: diff.Op, part: str) -> str:
+    text, most = part.strip(), _KEPT if op == "equal" else _CHANGED
+    if not text:
+        return part
+    if len(text) > most:
+        half = most // 2
+        text = f"{text[:half].rstrip()} ... {text[-half:].lstrip()}"
+    left, right = {"equal": ("", ""), "insert": ("{+", "+}"), "delete": ("[-", "-]")}[op]
+    space = len(part) - len(part.lstrip())
+    return f"{part[:space]}{left}{text}{right}{part[len(part.rstrip()) :]}"
 
 
 def confirmation_words(record: Mapping[str, Any]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from sgdflow.config.written import written_of
 from sgdflow.executor.progress import Progress
 from sgdflow.llm import Metered
 from sgdflow.records import RunFolder
-from sgdflow.runs.run import Clean, about, evaluate
+from sgdflow.runs.run import Clean, about, evaluate, nodes_of
 from sgdflow.tracking import EVALUATION, KIND, Tracker
 
 
@@ -27,7 +27,7 @@ async def evaluated(
 ) -> dict[str, Any]:
     """Score the starting parameters on the declared split, and record it."""
     with _tracked(tracker, prepared, written_of(raw)):
-        record = await evaluate(prepared, llm, folder, progress, clean)
+        record = await evaluate(prepared, llm, folder, progress, clean, tracker.answered)
         tracker.evaluated(record, folder.path)
     return record
 
@@ -37,10 +37,10 @@ def _tracked(tracker: Tracker, prepared: Prepared, written: Mapping[str, Any]) -
     """Record the start, and how it ended if it did not end well."""
     names, split = about(prepared), prepared.config.split
     tags = {f"sgdflow.{key}": str(value) for key, value in names.items()}
-    name = f"{split} of {names['graph']}-{names['task']}-{names['seed']}"
+    name = f"{split} of {names['task']}-{names['seed']}"
     tags |= {KIND: EVALUATION, "sgdflow.split": split}
     tags |= {"sgdflow.parameters": path} if (path := prepared.config.parameters) else {}
-    tracker.started(name, written, tags, prepared.start)
+    tracker.started(name, written, tags, prepared.start, nodes_of(prepared))
     try:
         yield
     except (CancelledError, KeyboardInterrupt):

@@ -17,7 +17,7 @@ from sgdflow.config.written import written_of
 from sgdflow.descent import Descent, Scores, Step
 from sgdflow.descent.method import Problem
 from sgdflow.errors import plural
-from sgdflow.executor.evaluation import Evaluator, unanswered_words
+from sgdflow.executor.evaluation import Evaluation, Evaluator, unanswered_words
 from sgdflow.executor.progress import Progress
 from sgdflow.llm import Metered, Spent
 from sgdflow.plan.estimate import shortage
@@ -31,11 +31,11 @@ from sgdflow.records import (
     step_record,
     summary_record,
 )
-from sgdflow.records.details import calls_record, example_records
+from sgdflow.records.details import calls_record, example_records, shown_records, untimed
 from sgdflow.records.words import constant_words, score_words, step_words
-from sgdflow.runs.closing import closing_words
+from sgdflow.runs.closing import changed_words, closing_words
 from sgdflow.runs.ending import check_result, check_scores, why_lost
-from sgdflow.tracking import Tracker
+from sgdflow.tracking import Shown, Tracker
 
 log = logging.getLogger(__name__)
 
@@ -81,9 +81,11 @@ async def optimise(
             )
             folder.save(result.parameters)
             folder.keep_examples(map(clean, example_records(result)))
-            log.info("%s", closing_words(record))
+            changed = clean(changed_words(prepared.start, result.parameters))
+            log.info("%s\n%s", closing_words(record), changed)
             check_result(result, recorder.lost)
             folder.finish(record)
+        tracker.answered(_shown(prepared.problem, result.final.evaluations, clean))
         tracker.finished(record, folder.path)
     folder.check()
     return record
@@ -95,6 +97,7 @@ async def evaluate(
     folder: RunFolder,
     progress: Progress | None = None,
     clean: Clean = _as_it_is,
+    answered: Callable[[Shown], None] = lambda shown: None,
 ) -> dict[str, Any]:
     """Score the starting parameters on the declared split and return the record."""
     began = time.monotonic()
@@ -128,7 +131,19 @@ async def evaluate(
     if constant := problem.constant(evaluation):
         log.warning("%s", constant_words(constant))
     check_scores(evaluation, f"{split} example")
+    answered(_shown(problem, {split: evaluation}, clean))
     return record
+
+
+def _shown(problem: Problem, found: Mapping[str, Evaluation], clean: Clean) -> Shown:
+    """Return what gives some examples of the split that decided least."""
+    split = next((s for s in reversed(SPLITS) if s in found and found[s].outcomes), "")
+    outcomes = found[split].outcomes if split else {}
+
+    def shown(count: int) -> list[dict[str, Any]]:
+        return [*map(clean, shown_records(split, outcomes, problem.targets, count))]
+
+    return shown
 
 
 def _tell(prepared: Prepared) -> None:
@@ -148,6 +163,12 @@ def about(prepared: Prepared) -> dict[str, Any]:
         "llm": config.llm.name,
         "seed": config.seed,
     }
+
+
+def nodes_of(prepared: Prepared) -> dict[str, Sequence[str]]:
+    """Return the predecessors of each node, in an order in which they can be computed."""
+    graph = prepared.problem.graph
+    return {name: graph.nodes[name].predecessors for name in graph.order}
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +200,10 @@ class _Recorder:
             log.warning("before: %s", constant_words(constant))
 
     def stepped(self, step: Step) -> None:
-        record, calls = self.clean(step_record(step)), self.clean(calls_record(step))
+        record = self.clean(step_record(step))
+        calls = self.clean(calls_record(step, self.problem.targets))
         self.lost.append(why_lost(step))
-        self.folder.append(record, calls)
+        self.folder.append(record, untimed(calls))
         self.folder.save(step.best)
         self.tracker.stepped(record, calls, self._latencies())
         log.info("%s", step_words(record))
@@ -230,10 +252,9 @@ def _tracked(
     """Record the start, and how it ended if it did not end well."""
     names = about(prepared)
     tags = {f"sgdflow.{key}": str(value) for key, value in names.items()}
-    name = f"{names['method']}-{names['graph']}-{names['task']}-{names['seed']}"
-    graph = prepared.problem.graph
-    nodes = {name: graph.nodes[name].predecessors for name in graph.order}
-    tracker.started(name, written, tags, prepared.start, nodes)
+    # Short, as the UI cuts it off; the graph is a tag.
+    name = f"{names['task']}-{names['method']}-{names['seed']}"
+    tracker.started(name, written, tags, prepared.start, nodes_of(prepared))
     try:
         yield
     except (CancelledError, KeyboardInterrupt):

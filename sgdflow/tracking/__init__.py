@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -24,6 +24,7 @@ __all__ = [
     "RUN_NAME",
     "NullTracker",
     "Settings",
+    "Shown",
     "Tracker",
     "open_tracker",
     "say_environment",
@@ -45,6 +46,10 @@ KIND, EVALUATION = "sgdflow.kind", "evaluation"
 """Tag of a run that is no optimisation, and its value for one that only scores."""
 MEMORY = "mlflow.json"
 """File of a run or sweep directory that says which MLflow run it is recorded in."""
+
+
+Shown = Callable[[int], Sequence[Mapping[str, Any]]]
+"""Returns records of so many of the wrongest and of the rightest examples."""
 
 
 class Tracker(Protocol):
@@ -77,6 +82,9 @@ class Tracker(Protocol):
 
         `seconds` are what calls really made in the step took, by role.
         """
+
+    def answered(self, shown: Shown) -> None:
+        """See how some examples were answered at the end."""
 
     def finished(self, result: Mapping[str, Any], folder: Path) -> None:
         """See result.json and the run directory it stands in."""
@@ -113,6 +121,9 @@ class NullTracker:
         calls: Mapping[str, Any],
         seconds: Mapping[str, Sequence[float]] = NO_CALLS,
     ) -> None:
+        """Record nothing."""
+
+    def answered(self, shown: Shown) -> None:
         """Record nothing."""
 
     def finished(self, result: Mapping[str, Any], folder: Path) -> None:

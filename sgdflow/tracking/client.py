@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from sgdflow.config.job import chosen_experiment, working_directory
 from sgdflow.errors import ConfigError, listed, plural
 from sgdflow.secrets import masked
+from sgdflow.tracking import views
 from sgdflow.tracking.store import (
     alone,
     artifact_root,
@@ -257,7 +258,7 @@ def _experiment_id(uri: str, name: str) -> str:
     found = store.get_experiment_by_name(name)
     if found is None:
         try:
-            return store.create_experiment(name, _artifacts(uri, name))
+            return store.create_experiment(name, _artifacts(uri, name), {views.TAG: views.view()})
         except MlflowException:
             # Another process may have been faster.
             found = store.get_experiment_by_name(name)
@@ -268,6 +269,8 @@ def _experiment_id(uri: str, name: str) -> str:
             f"tracking.experiment={name} was deleted in {masked(uri)}: choose another name, or "
             f"restore it with `mlflow experiments restore -x {found.experiment_id}`."
         )
+    if found.tags.get(views.TAG) != views.view():
+        store.set_experiment_tag(found.experiment_id, views.TAG, views.view())
     return str(found.experiment_id)
 
 

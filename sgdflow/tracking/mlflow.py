@@ -12,7 +12,7 @@ from sgdflow.errors import ConfigError
 from sgdflow.records import as_json, as_yaml, chosen_score, read_yaml
 from sgdflow.records.tree import candidates, number_of, place_of, tree_lines
 from sgdflow.records.words import returned_words
-from sgdflow.tracking import NO_CALLS, NO_NODES, naming
+from sgdflow.tracking import NO_CALLS, NO_NODES, Shown, naming
 from sgdflow.tracking.client import (
     PARENT,
     RETURNED,
@@ -26,7 +26,8 @@ from sgdflow.tracking.client import (
 from sgdflow.tracking.prompts import PromptBook, Standing
 from sgdflow.tracking.run_file import Logged, logged, remember, reopened
 from sgdflow.tracking.store import store_uri
-from sgdflow.tracking.traces import Nodes, log_traces, traces
+from sgdflow.tracking.trace_store import log_traces
+from sgdflow.tracking.traces import Nodes, final_traces, traces
 from sgdflow.tracking.writer import Writer
 
 # config.yaml is logged at the start.
@@ -138,10 +139,18 @@ class MlflowTracker:
             about = self._tags | {"sgdflow.accepted": str(record["accepted"]).lower()}
             self._write(
                 f"the traces of step {number}",
-                lambda run: log_traces(self._uri, run, chosen, number, about),
+                lambda run: log_traces(self._uri, run, chosen, str(number), about),
             )
         # Last: a step that has metrics is there as a whole, should the run be gone on with.
         self._write(f"step {number}", lambda run: run.log_metrics(metrics, number))
+
+    def answered(self, shown: Shown) -> None:
+        """Log the traces of some right and some wrong examples."""
+        if chosen := list(final_traces(shown(self._traces), self._nodes)):
+            self._write(
+                "the traces of the end",
+                lambda run: log_traces(self._uri, run, chosen, "end", self._tags),
+            )
 
     def finished(self, result: Mapping[str, Any], folder: Path) -> None:
         """Log scores and totals, the files of the run directory, and the end.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +12,14 @@ from sgdflow.tracking.client import PARENT, STOP_REASON, TAG_LIMIT, client, reas
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 log = logging.getLogger(__name__)
 
 _NOTE = "mlflow.note.content"
+_BEST = "sgdflow.best"
+_FINAL = "score_final/"
+_CHOOSING = ("validation", "train", "test")
 
 
 Compared = Callable[[Path], str]
@@ -31,7 +35,8 @@ def end_parent(uri: str, run_id: str, ended: bool, compared: Compared) -> None:
     store = client(uri)
     experiment = store.get_run(run_id).info.experiment_id
     statuses = set()
-    for job in _jobs(store, experiment, run_id):
+    jobs = list(_jobs(store, experiment, run_id))
+    for job in jobs:
         if (status := job.info.status) == "RUNNING":
             status = "KILLED"
             store.set_tag(job.info.run_id, STOP_REASON, "the multirun ended before this job did")
@@ -47,9 +52,27 @@ def end_parent(uri: str, run_id: str, ended: bool, compared: Compared) -> None:
     # First: where somebody waits for the end, there may be no time for more.
     store.set_terminated(run_id, status)
     try:
+        _show_best(store, run_id, jobs)
         _compare(store, run_id, compared)
     except Exception as error:
         log.warning("The multirun's run has no comparison (%s).", reason_of(error))
+
+
+def _show_best(store: MlflowClient, run_id: str, jobs: Sequence[Run]) -> None:
+    """Give the multirun's run the final scores of its best job, so that its row shows some.
+
+    The best is that of the highest score on validation, where no job lacks one; else on the
+    training examples, else on the test split.
+    """
+    ended = [job for job in jobs if job.info.status == "FINISHED"]
+    for split in _CHOOSING:
+        if ended and all(f"{_FINAL}{split}" in job.data.metrics for job in ended):
+            best = max(ended, key=lambda job: float(job.data.metrics[f"{_FINAL}{split}"]))
+            for name, value in best.data.metrics.items():
+                if name.startswith(_FINAL):
+                    store.log_metric(run_id, name, value)
+            store.set_tag(run_id, _BEST, f"{best.info.run_name} (by its {split} score)")
+            return
 
 
 def _compare(store: MlflowClient, run_id: str, compared: Compared) -> None:

@@ -25,6 +25,7 @@ from sgdflow.tracking.store import (
     sqlite_file,
     store_uri,
 )
+from sgdflow.tracking.views import ADDRESS, TAG
 
 _ENVIRONMENT = {
     # With either of these, MLflow's server imports litellm and never comes up without a network.
@@ -77,13 +78,19 @@ def _runs_page(uri: str, experiment: str | None) -> str:
     file = sqlite_file(uri)
     if experiment is None or file is None:
         return ""
-    query = "SELECT experiment_id FROM experiments WHERE name = ? AND lifecycle_stage = 'active'"
+    query = (
+        "SELECT e.experiment_id, t.value FROM experiments e LEFT JOIN experiment_tags t "
+        "ON t.experiment_id = e.experiment_id AND t.key = ? "
+        "WHERE e.name = ? AND e.lifecycle_stage = 'active'"
+    )
     try:
         with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as opened:
-            found = opened.execute(query, [experiment]).fetchone()
+            found = opened.execute(query, [TAG, experiment]).fetchone()
     except sqlite3.Error:
         return ""
-    return f"/#/experiments/{found[0]}/runs" if found else ""
+    if not found:
+        return ""
+    return f"/#/experiments/{found[0]}/runs" + (f"?{ADDRESS}" if found[1] else "")
 
 
 def _check_store(uri: str) -> None:

@@ -352,7 +352,7 @@ def test_a_wide_search_is_repeatable_and_records_its_tree() -> None:
         numbers |= {one["candidate"] for one in made if one["accepted"]}
         assert set(record["pool"]) <= numbers
         assert len(record["pool"]) <= 3
-        calls = calls_record(step)
+        calls = calls_record(step, {})
         assert len(calls["examples"]) == sum(len(one.learned) for one in step.proposals)
     assert numbers == set(range(first.result.accepted + 1))
     assert len(known(first.result.parameters)) >= 6

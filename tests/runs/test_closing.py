@@ -20,7 +20,7 @@ from sgdflow.llm import Message
 from sgdflow.llm.scripted import ScriptedLLM
 from sgdflow.prompting.templates import Prompts
 from sgdflow.records import RunFolder
-from sgdflow.runs.closing import closing_words
+from sgdflow.runs.closing import changed_words, closing_words
 from sgdflow.runs.run import optimise
 from sgdflow.tracking import NullTracker
 from sgdflow.tracking.naming import step_metrics
@@ -192,3 +192,24 @@ def test_the_end_names_the_step_whose_texts_are_returned(
     written = (tmp_path / "run" / "parameters.yaml").read_text()
     text = WRITTEN[step - 1] if step else "Solve the problem."
     assert text in written
+
+
+def test_what_became_of_the_texts_is_told_word_by_word() -> None:
+    long = " ".join(f"word{i}" for i in range(300))
+    before = {"a": "Add the numbers.", "b": "Same.", "c": long, "n": 3, "new": None}
+    after = {"a": "Add all the figures.\nThen stop.", "b": "Same.", "c": f"{long} end", "n": 4}
+    told = changed_words(before, after).splitlines()
+    assert told[:3] == [
+        "  changed     a",
+        "              Add {+all+} the [-numbers.-] {+figures.",
+        "              Then stop.+}",
+    ]
+    assert told[3] == "  changed     c"
+    assert len(told[4]) < 160
+    assert told[4].startswith("              word0 word1")
+    assert " ... " in told[4]
+    assert told[4].endswith("word299 {+end+}")
+    assert told[5:] == ["  changed     n", "              [-3-]{+4+}"]
+    assert changed_words(before, {"b": "Same."}) == (
+        "  changed     nothing: the texts are those of the start"
+    )

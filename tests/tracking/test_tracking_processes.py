@@ -94,11 +94,11 @@ def main(config):
     except Exception as error:
         tracker.failed(repr(error))
         raise
-    tracker.finished(RESULT, Path("."))
+    final = SCORE | {"mean": config.n / 10}
+    tracker.finished(RESULT | {"scores": {"test": {"initial": SCORE, "final": final}}}, Path("."))
 
 SCORE = {"mean": 0.5, "n": 4, "low": 0.2, "high": 0.8, "failed": 0}
-RESULT = {"scores": {"test": {"initial": SCORE, "final": SCORE}}}
-RESULT |= {"calls": {}, "tokens": {}, "steps": 0, "accepted": 0, "seconds": 0}
+RESULT = {"calls": {}, "tokens": {}, "steps": 0, "accepted": 0, "seconds": 0}
 RESULT["stop_reason"] = "done"
 try:
     main()
@@ -164,7 +164,9 @@ def test_a_multirun_is_a_parent_with_its_jobs(
     tags = parent.data.tags
     assert f"n={numbers}" in tags["sgdflow.overrides"]
     assert tags["mlflow.note.content"].startswith("## Scores and spending")
-    assert "| 0.500 n=1 |" in tags["mlflow.note.content"]
+    assert "| 0.200 n=1 |" in tags["mlflow.note.content"]
+    assert parent.data.metrics["score_final/test"] == 0.2
+    assert tags["sgdflow.best"] == "n=2 (by its test score)"
     files = {one.path for one in client(store).list_artifacts(parent.info.run_id)}
     assert files >= {"compare.md", "compare.svg", "cells.csv", "runs.csv"}
 
@@ -215,7 +217,7 @@ def test_the_ui_comes_up_and_leaves_no_process(store: str, tmp_path: Path, port:
         shown = client(store).get_experiment_by_name("shown")
         assert shown is not None
         address = f"http://127.0.0.1:{port}"
-        page = f"{address}/#/experiments/{shown.experiment_id}/runs"
+        page = f"{address}/#/experiments/{shown.experiment_id}/runs?viewStateShareKey=sgdflow"
         assert ui.stdout.readline() == f"MLflow UI: {page} (Ctrl-C stops)\n"
         with urllib.request.urlopen(f"{address}/health") as answer:
             assert answer.read() == b"OK"
