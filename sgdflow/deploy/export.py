@@ -17,7 +17,6 @@ from sgdflow.config.program import Program
 from sgdflow.config.written import references, referring
 from sgdflow.errors import ConfigError
 from sgdflow.executor.backward_functions import PassThrough, PromptBackward
-from sgdflow.executor.forward import PromptForward
 from sgdflow.executor.graph import Graph, Node
 from sgdflow.prompting.ask import AGAIN
 from sgdflow.prompting.templates import Prompts
@@ -124,7 +123,7 @@ def _templates(graph: Graph) -> Iterator[str]:
 
 
 def _asks(node: Node) -> Iterator[Any]:
-    if isinstance(node.forward, PromptForward):
+    if node.forward.ask is not None:
         yield node.forward.ask
     if isinstance(node.backward, PromptBackward):
         yield node.backward.ask

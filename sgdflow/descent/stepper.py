@@ -15,7 +15,6 @@ from sgdflow.descent.steps import Gating, Tested, Tried
 from sgdflow.descent.trial import Trial
 from sgdflow.errors import listed
 from sgdflow.executor.evaluation import Evaluation, Evaluator
-from sgdflow.executor.forward import PromptForward
 from sgdflow.executor.graph import Parameters
 from sgdflow.executor.progress import Progress
 from sgdflow.llm import LLM
@@ -124,8 +123,7 @@ class Stepper:
             return Gating()
         graph = self._problem.graph
         reached = graph.reach(tested.changes)
-        forwards = [graph.nodes[name].forward for name in reached]
-        nodes = sum(one.requests for one in forwards if isinstance(one, PromptForward))
+        nodes = sum(graph.nodes[name].forward.requests for name in reached)
         total, evaluated = len(trial.current.outcomes), len(trial.seen.outcomes)
         return Gating(0, total, evaluated, trial.spared * nodes)
 

@@ -17,6 +17,18 @@ class FieldForward:
 
     field: str
     optional: bool = False
+    ask: None = None
+    requests: int = 0
+
+    @property
+    def code(self) -> str:
+        """Return the field."""
+        return self.field
+
+    @property
+    def described(self) -> str:
+        """Return the field, in words."""
+        return f"the field {self.field}"
 
     async def forward(self, node: View, operands: Operands, llm: LLM) -> Computed:
         """Return the field."""

@@ -70,6 +70,16 @@ class PromptForward:
         """Return how many calls a value takes."""
         return 1
 
+    @property
+    def code(self) -> str:
+        """Return nothing: a model answers."""
+        return ""
+
+    @property
+    def described(self) -> str:
+        """Return who is asked, with what."""
+        return exchange(self.ask)
+
     def problems(self, node: Node) -> Iterator[str]:
         """Yield what is wrong with the template for this node."""
         sample = self._variables(*sample_operands(node))
@@ -108,6 +118,18 @@ class CallableForward:
     """A forward function in Python: predecessors by position, parameters by name."""
 
     function: Function
+    ask: None = None
+    requests: int = 0
+
+    @property
+    def code(self) -> str:
+        """Return the name of the function."""
+        return self.function.name
+
+    @property
+    def described(self) -> str:
+        """Return the function."""
+        return f"python {self.function.name}"
 
     async def forward(self, node: View, operands: Operands, llm: LLM) -> Computed:
         """Return what the function returns."""
@@ -117,6 +139,11 @@ class CallableForward:
     def problems(self, node: Node) -> Iterator[str]:
         """Yield why the function cannot take this node's operands."""
         yield from self.function.problems(*node.predecessors, **{n: n for n in node.parameters})
+
+
+def exchange(ask: Ask) -> str:
+    """Say who is asked, with what."""
+    return f"prompts/{ask.prompt}, model {ask.role}, reply {ask.reply.format}"
 
 
 async def forward_pass(
@@ -158,10 +185,10 @@ def given_written(graph: Graph) -> frozenset[str]:
     for name in graph.order:
         node = graph.nodes[name]
         before = any(
-            p in found or (p in graph.nodes and isinstance(graph.nodes[p].forward, PromptForward))
+            p in found or (p in graph.nodes and graph.nodes[p].forward.ask is not None)
             for p in node.predecessors
         )
-        code = not isinstance(node.forward, PromptForward)
+        code = node.forward.ask is None
         own = any(parameter in graph.optimisable for parameter in node.parameters.values())
         if before or (code and own):
             found.add(name)
@@ -171,7 +198,7 @@ def given_written(graph: Graph) -> frozenset[str]:
 def forward_roles(graph: Graph) -> Mapping[str, str]:
     """Return the role that each language-model node names."""
     return {
-        name: node.forward.ask.role
+        name: ask.role
         for name, node in graph.nodes.items()
-        if isinstance(node.forward, PromptForward)
+        if (ask := node.forward.ask) is not None
     }

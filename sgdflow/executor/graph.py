@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from graphlib import TopologicalSorter
 from typing import Any, Protocol
 
-from sgdflow.errors import GraphError, did_you_mean, listed
+from sgdflow.errors import GraphError
 from sgdflow.executor.constraints import Constraints
+from sgdflow.executor.graph_names import problems
 from sgdflow.executor.graph_paths import cycle, seen_through, unused
 from sgdflow.llm import LLM
-from sgdflow.prompting.ask import Call
+from sgdflow.prompting.ask import Ask, Call
 
 Parameters = Mapping[str, Any]
 """Parameter name -> value; a text, or a number in numeric graphs."""
-
-RESERVED = frozenset(
-    "node predecessors targets parameters output gradients reply members examples "
-    "parameter inputs target score loss mark system".split()
-)
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_VARIABLE = re.compile(rf"{_NAME.pattern}(\.{_NAME.pattern})?")
-"""A name, or that of a node's field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +66,22 @@ class View:
 
 class ForwardFunction(Protocol):
     """Computes a node's value."""
+
+    @property
+    def ask(self) -> Ask | None:
+        """Return how it asks a model; None: it is code."""
+
+    @property
+    def requests(self) -> int:
+        """Return how many calls of models a value takes at most."""
+
+    @property
+    def code(self) -> str:
+        """Return the name of the code that computes it; empty where a model does."""
+
+    @property
+    def described(self) -> str:
+        """Return in words how a value comes about."""
 
     async def forward(self, node: View, operands: Operands, llm: LLM) -> Computed:
         """Return the value for these operands; raises NodeFailed."""
@@ -147,9 +155,9 @@ class Graph:
     output: str
 
     def __post_init__(self) -> None:
-        problems = list(_problems(self)) or list(cycle(self)) or list(unused(self))
-        if problems:
-            raise GraphError("\n".join(f"graph {self.name}: {problem}" for problem in problems))
+        found = list(problems(self)) or list(cycle(self)) or list(unused(self))
+        if found:
+            raise GraphError("\n".join(f"graph {self.name}: {problem}" for problem in found))
 
     @cached_property
     def upstream(self) -> Mapping[str, tuple[str, ...]]:
@@ -242,54 +250,3 @@ class Graph:
     def _told(self, variable: str, parameters: Parameters) -> str:
         node = self.nodes.get(variable)
         return " ".join(str(parameters[p]) for p in node.parameters.values()) if node else ""
-
-
-def _problems(graph: Graph) -> Iterator[str]:
-    variables = (*graph.inputs, *graph.nodes)
-    for name in dict.fromkeys(variables):
-        if variables.count(name) > 1:
-            where = "twice in inputs" if graph.inputs.count(name) > 1 else "an input and a node"
-            yield f"'{name}' is {where}. Every variable needs a name of its own."
-        own = name.partition(".")[0]
-        if not _VARIABLE.fullmatch(name) or own in RESERVED:
-            why = "reserved for templates" if own in RESERVED else "not a plain name"
-            yield f"'{name}' cannot name a variable: it is {why}. Use letters, digits and _."
-    for name in graph.parameters:
-        if name in variables:
-            yield f"parameters: '{name}' is also the name of a variable."
-    for node in graph.nodes.values():
-        yield from _node_problems(node, variables)
-    if not graph.nodes:
-        yield "nodes: there is none. Declare at least one node."
-    elif graph.output not in graph.nodes:
-        yield (
-            f"output: '{graph.output}' is not a node.{did_you_mean(graph.output, graph.nodes)} "
-            f"Nodes: {listed(graph.nodes)}."
-        )
-
-
-def _node_problems(node: Node, variables: Sequence[str]) -> Iterator[str]:
-    where = f"nodes.{node.name}"
-    for predecessor in dict.fromkeys(node.predecessors):
-        if node.predecessors.count(predecessor) > 1:
-            yield f"{where}.predecessors: '{predecessor}' is listed more than once."
-        if predecessor not in variables:
-            yield (
-                f"{where}.predecessors: there is no variable '{predecessor}'."
-                f"{did_you_mean(predecessor, variables)} Variables: {listed(variables)}."
-            )
-    used = list(node.parameters.values())
-    for parameter in dict.fromkeys(used):
-        if used.count(parameter) > 1:
-            yield f"{where}.parameters: the parameter '{parameter}' is used more than once."
-    for local in node.parameters:
-        if not _NAME.fullmatch(local) or local in RESERVED:
-            yield (
-                f"{where}.parameters: '{local}' cannot name a parameter: it is "
-                f"{'reserved for templates' if local in RESERVED else 'not a plain name'}."
-            )
-        if local in node.predecessors:
-            yield (
-                f"{where}.parameters: '{local}' is also a predecessor; "
-                "templates could not tell them apart."
-            )

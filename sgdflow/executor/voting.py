@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sgdflow.errors import NodeFailed
-from sgdflow.executor.forward import PromptForward
+from sgdflow.executor.forward import PromptForward, exchange
 from sgdflow.executor.graph import Computed, Operands, View
 from sgdflow.executor.walk import together
 from sgdflow.llm import LLM
@@ -28,6 +28,11 @@ class Vote(PromptForward):
     def requests(self) -> int:
         """Return how many calls a value takes."""
         return self.samples
+
+    @property
+    def described(self) -> str:
+        """Return who is asked, and how many replies count."""
+        return f"{exchange(self.ask)}, the most frequent of {self.samples}"
 
     async def forward(self, node: View, operands: Operands, llm: LLM) -> Computed:
         """Return the value of most replies; raises NodeFailed where none could be used."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from sgdflow.descent.method import Method, Problem
 from sgdflow.errors import plural
 from sgdflow.executor.backward_functions import PromptBackward
-from sgdflow.executor.forward import PromptForward
 from sgdflow.executor.graph import Graph
 from sgdflow.executor.loss import AskedLoss
 
@@ -97,7 +96,7 @@ def _forward(
     problem: Problem, method: Method, batch: int, evaluations: int, sums: list[str]
 ) -> int:
     models = [one.forward for one in problem.graph.nodes.values()]
-    asked = [one.requests for one in models if isinstance(one, PromptForward)]
+    asked = [one.requests for one in models if one.requests]
     judges = len(problem.score.judges())
     nodes, each = sum(asked) + judges, _each(len(asked), sum(asked), judges)
     # What is to confirm the winner waits until there is one.

@@ -13,8 +13,6 @@ from sgdflow.descent.method import Method, Problem
 from sgdflow.executor.backward_functions import CallableBackward
 from sgdflow.executor.constraints import Constraints
 from sgdflow.executor.evaluation import Evaluation
-from sgdflow.executor.fields import FieldForward
-from sgdflow.executor.forward import CallableForward
 from sgdflow.executor.functions import Function
 from sgdflow.executor.gradients import collect
 from sgdflow.executor.graph import Computed, Graph, Node, Operands, Parameters, View
@@ -155,8 +153,6 @@ class _AnyReply(ReplyFormat):
 
 def _pretended(thing: Any) -> Any:
     """Return a part of a method or node that takes any reply."""
-    if isinstance(thing, CallableForward | FieldForward):
-        return _OwnForward()
     if isinstance(thing, CallableBackward):
         return _OwnBackward(thing)
     if isinstance(thing, CallableLoss):
@@ -178,7 +174,8 @@ def _pretended(thing: Any) -> Any:
 
 def _pretended_graph(graph: Graph) -> Graph:
     def node(real: Node) -> Node:
-        return replace(real, forward=_pretended(real.forward), backward=_pretended(real.backward))
+        forward = _OwnForward() if real.forward.ask is None else _pretended(real.forward)
+        return replace(real, forward=forward, backward=_pretended(real.backward))
 
     # Made-up texts keep to nothing.
     free = {name: replace(one, constraints=Constraints()) for name, one in graph.parameters.items()}
@@ -208,7 +205,12 @@ def _digest(*parts: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _OwnForward:
-    """In place of a node's Python function, which may do anything."""
+    """In place of a node's code, which may do anything."""
+
+    ask: None = None
+    requests: int = 0
+    code: str = "code"
+    described: str = "code"
 
     async def forward(self, node: View, operands: Operands, llm: LLM) -> Computed:
         return Computed(Anything(made_up(_digest(node.name, operands), 4)))

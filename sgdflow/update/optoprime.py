@@ -8,8 +8,6 @@ from functools import partial
 from typing import Any
 
 from sgdflow.errors import NodeFailed
-from sgdflow.executor.fields import FieldForward
-from sgdflow.executor.forward import CallableForward
 from sgdflow.executor.gradients import LOSS, Gradient
 from sgdflow.executor.graph import Graph, Node, Parameters, View
 from sgdflow.llm import LLM
@@ -159,13 +157,8 @@ class Whole:
 
 
 def _line(node: Node) -> Line:
-    code = ""
-    match node.forward:
-        case CallableForward(function):
-            code = function.name
-        case FieldForward(field):
-            code = field
-    return Line(node.name, node.predecessors, tuple(node.parameters.values()), code)
+    own = tuple(node.parameters.values())
+    return Line(node.name, node.predecessors, own, node.forward.code)
 
 
 def _members(graph: Graph, parameters: Parameters) -> Sequence[View]:
