@@ -15,6 +15,7 @@ from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import Prepared, prepare, read_parameters
 from sgdflow.config.program import Program, build_program
 from sgdflow.config.project import home, inside, look_here
+from sgdflow.config.retrieval import moved
 from sgdflow.config.written import lacking
 from sgdflow.deploy.export import write_folder
 from sgdflow.deploy.predict import Prediction, check_inputs, predict
@@ -26,7 +27,7 @@ from sgdflow.executor.graph import Graph, Parameters
 from sgdflow.prompting.templates import Prompts
 from sgdflow.records import as_yaml
 from sgdflow.records.code import make_importable
-from sgdflow.records.source import read_source
+from sgdflow.records.source import DOCUMENTS, Source, read_source
 from sgdflow.records.trust import Doubt, Made, doubted
 
 log = logging.getLogger(__name__)
@@ -64,7 +65,8 @@ class Flow:
     @cached_property
     def program(self) -> Program:
         """Return what is needed for answers; raises ConfigError."""
-        return build_program(self.config, self.prompts)
+        with inside(self.working):
+            return build_program(self.config, self.prompts)
 
     @cached_property
     def prepared(self) -> Prepared:
@@ -169,7 +171,8 @@ class Flow:
         return path
 
     def _with_keys(self) -> Program:
-        return build_program(self.config, self.prompts, os.environ)
+        with inside(self.working):
+            return build_program(self.config, self.prompts, os.environ)
 
 
 def load(*words: str | Path, working: str | Path | None = None, trust: bool = False) -> Flow:
@@ -223,11 +226,21 @@ def _found(name: str, overrides: Sequence[str], here: Path, trust: bool) -> Flow
             "so far are taken.",
             name,
         )
-    config = changed(source.config, others)
+    config = changed(_placed(source), others)
     check_whole(config, name)
     graph = build_program(config, prompts).graph
     parameters = read_parameters(source.parameters, graph, str(path / "parameters.yaml"))
     return Flow(config, prompts, parameters, here, name, doubt, made)
+
+
+def _placed(source: Source) -> Mapping[str, Any]:
+    """Return the configuration; an exported folder's documents are found from everywhere."""
+
+    def place(node: str, said: str) -> str:
+        brought = source.exported and Path(said).parts[:1] == (DOCUMENTS,)
+        return str((source.path / said).resolve()) if brought else said
+
+    return {**source.config, "graph": moved(source.config.get("graph"), place)}
 
 
 def load_parameters(path: str | Path, graph: Graph) -> Parameters:

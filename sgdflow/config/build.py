@@ -10,6 +10,7 @@ from sgdflow.config import schema
 from sgdflow.config.graph_fields import with_fields
 from sgdflow.config.methods import build_method, named, optimised
 from sgdflow.config.problems import Problems, ask, build_backward
+from sgdflow.config.retrieval import retrieving
 from sgdflow.config.targets import resolve
 from sgdflow.errors import ConfigError, ReplyError, did_you_mean, listed
 from sgdflow.executor.backward_functions import PassThrough
@@ -179,6 +180,9 @@ def _node(
         elif isinstance(conf.forward, schema.FieldConf):
             forward = FieldForward(conf.forward.field, conf.forward.optional)
             backward = PassThrough(prompts, "backward/field.jinja")
+        elif isinstance(conf.forward, schema.RetrieveConf):
+            forward = retrieving(conf.forward, f"{where}.forward.retrieve")
+            backward = PassThrough(prompts, "backward/retrieval.jinja")
         elif conf.forward is not None:
             forward = _asking(merged(graph.forward, conf.forward), prompts)
     with problems.collected():

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from sgdflow.config.fields import Conf, Exchange, Reply, Target, Text, form_of
+from sgdflow.config.fields import Conf, Count, Exchange, Reply, Target, Text, form_of
 from sgdflow.prompting.schemas import schema_of
 
 
@@ -53,16 +53,31 @@ class FieldConf(Conf):
     """Whether it may be absent; then the value is null."""
 
 
+class RetrieveConf(Conf):
+    """A node that looks up the values of its predecessors in documents."""
+
+    retrieve: Text
+    """A file (.md, .txt, .jsonl), or a folder of such files."""
+    count: Count = 3
+    """How many passages are found at most."""
+
+
+_FORMS = (("field", FieldConf, "~field"), ("retrieve", RetrieveConf, "~retrieve"))
+"""Forms that one key tells apart from all others."""
+
+
 def _forward_form(value: object) -> str:
     """Tell the kinds of nodes apart; the names start with ~ and are left out of paths."""
-    if isinstance(value, FieldConf) or (isinstance(value, dict) and "field" in value):
-        return "~field"
+    for key, conf, tag in _FORMS:
+        if isinstance(value, conf) or (isinstance(value, dict) and key in value):
+            return tag
     return form_of(value)
 
 
 AnyForward = Annotated[
     Annotated[Target, Tag("~callable")]
     | Annotated[Forward, Tag("~mapping")]
-    | Annotated[FieldConf, Tag("~field")],
+    | Annotated[FieldConf, Tag("~field")]
+    | Annotated[RetrieveConf, Tag("~retrieve")],
     Discriminator(_forward_form),
 ]

@@ -18,7 +18,7 @@ from sgdflow.config.fields import (
     validate,
 )
 from sgdflow.config.method_schema import AllowanceConf, AnyBackward, Backward, Loss, MethodConf
-from sgdflow.config.node_schema import AnyForward, FieldConf, Forward
+from sgdflow.config.node_schema import AnyForward, FieldConf, Forward, RetrieveConf
 from sgdflow.config.score_schema import AnyScore
 from sgdflow.executor.constraints import DECLARED
 
@@ -36,6 +36,7 @@ __all__ = [
     "NodeConf",
     "ParameterConf",
     "Reply",
+    "RetrieveConf",
     "Target",
     "Task",
     "Tracking",
@@ -90,7 +91,7 @@ class NodeConf(Conf):
         dict[str, AnyParameter], BeforeValidator(lambda said: {} if said is None else said)
     ] = Field(default_factory=dict)
     forward: AnyForward | None = None
-    """A callable, a field of the predecessor, or what differs from graph.forward."""
+    """A callable, a field of the predecessor, a search, or what differs from graph.forward."""
     backward: AnyBackward | None = None
     """A callable or a prompt, instead of the method's; null: the method's."""
     timeout: Annotated[float, Field(gt=0)] | None = None

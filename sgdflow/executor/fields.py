@@ -19,6 +19,7 @@ class FieldForward:
     optional: bool = False
     ask: None = None
     requests: int = 0
+    largest: str = ""
 
     @property
     def code(self) -> str:

@@ -55,6 +55,11 @@ class PromptForward:
     about: str = ""
     """What writers are told of the model."""
 
+    @property
+    def largest(self) -> str:
+        """Return nothing: a model may write any length."""
+        return ""
+
     async def forward(self, node: View, operands: Operands, llm: LLM) -> Computed:
         """Return the model's output."""
         return await self.sampled(node, operands, llm, 0)
@@ -120,6 +125,7 @@ class CallableForward:
     function: Function
     ask: None = None
     requests: int = 0
+    largest: str = ""
 
     @property
     def code(self) -> str:

@@ -83,6 +83,10 @@ class ForwardFunction(Protocol):
     def described(self) -> str:
         """Return in words how a value comes about."""
 
+    @property
+    def largest(self) -> str:
+        """Return a value as large as one can be; empty where nobody can tell."""
+
     async def forward(self, node: View, operands: Operands, llm: LLM) -> Computed:
         """Return the value for these operands; raises NodeFailed."""
 

@@ -174,7 +174,8 @@ def _pretended(thing: Any) -> Any:
 
 def _pretended_graph(graph: Graph) -> Graph:
     def node(real: Node) -> Node:
-        forward = _OwnForward() if real.forward.ask is None else _pretended(real.forward)
+        code = real.forward.ask is None
+        forward = _OwnForward(largest=real.forward.largest) if code else _pretended(real.forward)
         return replace(real, forward=forward, backward=_pretended(real.backward))
 
     # Made-up texts keep to nothing.
@@ -211,9 +212,10 @@ class _OwnForward:
     requests: int = 0
     code: str = "code"
     described: str = "code"
+    largest: str = ""
 
     async def forward(self, node: View, operands: Operands, llm: LLM) -> Computed:
-        return Computed(Anything(made_up(_digest(node.name, operands), 4)))
+        return Computed(Anything(self.largest or made_up(_digest(node.name, operands), 4)))
 
     def problems(self, node: Node) -> Iterator[str]:
         return iter(())
