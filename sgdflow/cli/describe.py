@@ -30,6 +30,7 @@ def as_text(
     for name in graph.order:
         node = graph.nodes[name]
         lines += ["", f"{name} <- {', '.join(node.predecessors) or '(nothing)'}"]
+        lines += [f"  when      {node.when.described}"] if node.when else []
         lines.append(f"  forward   {node.forward.described}")
         lines.append(f"  backward  {_backward(node, reach, optimised, default)}")
         lines += _parameters(node, graph, parameters, optimised)

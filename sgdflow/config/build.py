@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from sgdflow.config import schema
+from sgdflow.config.branches import condition
 from sgdflow.config.graph_fields import with_fields
 from sgdflow.config.methods import build_method, named, optimised
 from sgdflow.config.problems import Problems, ask, build_backward
@@ -192,7 +193,10 @@ def _node(
         local: _declared(value).shared or f"{name}.{local}"
         for local, value in conf.parameters.items()
     }
-    return Node(name, tuple(conf.predecessors), names, forward, backward)
+    when = None
+    with problems.collected():
+        when = condition(name, graph)
+    return Node(name, tuple(conf.predecessors), names, forward, backward, when)
 
 
 def _bounded(conf: schema.NodeConf, function: Function) -> Function:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, PlainValidator, Tag, model_validator
 
 from sgdflow.config.fields import Conf, Count, Exchange, Reply, Target, Text, form_of
 from sgdflow.prompting.schemas import schema_of
@@ -64,6 +64,38 @@ class RetrieveConf(Conf):
 
 _FORMS = (("field", FieldConf, "~field"), ("retrieve", RetrieveConf, "~retrieve"))
 """Forms that one key tells apart from all others."""
+
+
+NOT = "not"
+"""Under it stands, in a condition, what values are not to be."""
+
+
+def _condition(value: object) -> object:
+    """Take a mapping from predecessors to a value, or to a list of values."""
+    said = "; such as {triage.department: billing}, {language: [de, fr]}, {not: {language: en}}"
+    if not isinstance(value, dict) or not value:
+        raise ValueError(f"should name predecessors and the values that they have{said}")
+    inner = value.get(NOT, {NOT: True})
+    if not isinstance(inner, dict) or not inner:
+        raise ValueError(f"{NOT}: should name predecessors and values that they do not have{said}")
+    pairs = [*value.items(), *inner.items()]
+    for name, one in pairs:
+        several = one if isinstance(one, list) else [one]
+        scalars = all(isinstance(each, str | int | float) for each in several)
+        if not isinstance(name, str) or (one is not inner and not (several and scalars)):
+            raise ValueError(f"{name}: should be a value, or a list of values{said}")
+    return value
+
+
+def _when_form(value: object) -> str:
+    return "~callable" if form_of(value) == "~callable" else "~condition"
+
+
+AnyCondition = Annotated[
+    Annotated[Target, Tag("~callable")]
+    | Annotated[dict[str, Any], PlainValidator(_condition), Tag("~condition")],
+    Discriminator(_when_form),
+]
 
 
 def _forward_form(value: object) -> str:

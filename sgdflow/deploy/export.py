@@ -143,7 +143,7 @@ def _own_modules(conf: schema.GraphConf) -> Iterator[tuple[str, Path]]:
     named = {
         side.target.split(".")[0]
         for node in conf.nodes.values()
-        for side in (node.forward, node.backward)
+        for side in (node.forward, node.backward, node.when)
         if isinstance(side, schema.Target)
     }
     for name in sorted(named - {"sgdflow"}):

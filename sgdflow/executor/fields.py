@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sgdflow.errors import NodeFailed, did_you_mean, listed, shortly
+from sgdflow.executor.branches import SKIPPED
 from sgdflow.executor.graph import Computed, Node, Operands, View
 from sgdflow.llm import LLM
 
@@ -34,6 +35,8 @@ class FieldForward:
     async def forward(self, node: View, operands: Operands, llm: LLM) -> Computed:
         """Return the field."""
         (name, value), *_ = operands.predecessors.items()
+        if value is SKIPPED:
+            return Computed(SKIPPED)
         if not isinstance(value, Mapping):
             found = shortly(repr(value))
             raise NodeFailed(f"'{name}' is {found}, which has no field '{self.field}'")

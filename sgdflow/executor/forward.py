@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sgdflow.errors import NodeFailed
+from sgdflow.executor.branches import SKIPPED, plain
 from sgdflow.executor.fields import nested
 from sgdflow.executor.functions import Function
 from sgdflow.executor.graph import (
@@ -29,7 +31,7 @@ class ForwardPass:
 
     example: str
     values: Mapping[str, Any]
-    """Inputs and computed nodes; a failed node has no value."""
+    """Inputs and computed nodes; a failed node has no value, a skipped one SKIPPED."""
     calls: Mapping[str, tuple[Call, ...]]
     failures: Mapping[str, Failure]
 
@@ -139,7 +141,7 @@ class CallableForward:
 
     async def forward(self, node: View, operands: Operands, llm: LLM) -> Computed:
         """Return what the function returns."""
-        values = operands.predecessors.values()
+        values = plain(operands.predecessors.values())
         return Computed(await self.function(*values, **operands.parameters))
 
     def problems(self, node: Node) -> Iterator[str]:
@@ -169,6 +171,9 @@ async def forward_pass(
             values[name] = known[name]
             return Computed(known[name])
         operands = graph.operands(name, parameters, values)
+        if await _is_skipped(graph, name, operands):
+            values[name] = SKIPPED
+            return Computed(SKIPPED)
         computed = await graph.nodes[name].forward.forward(
             graph.view(name, parameters), operands, llm
         )
@@ -180,6 +185,17 @@ async def forward_pass(
     in_order |= {name: computed.value for name, computed in walked.results.items()}
     calls = {name: computed.calls for name, computed in walked.results.items()}
     return ForwardPass(example, in_order, calls, walked.failures)
+
+
+async def _is_skipped(graph: Graph, name: str, operands: Operands) -> bool:
+    """Return whether a node's condition does not hold, or all nodes before it were skipped."""
+    before = [operands.predecessors[one] for one in graph.upstream[name]]
+    when = graph.nodes[name].when
+    if before and all(value is SKIPPED for value in before):
+        if name == graph.output:
+            raise NodeFailed("all nodes before it were skipped, so that there is no output")
+        return True
+    return when is not None and not await when.holds(operands.predecessors)
 
 
 def given_written(graph: Graph) -> frozenset[str]:

@@ -9,6 +9,7 @@ from graphlib import TopologicalSorter
 from typing import Any, Protocol
 
 from sgdflow.errors import GraphError
+from sgdflow.executor.branches import Condition
 from sgdflow.executor.constraints import Constraints
 from sgdflow.executor.graph_names import problems
 from sgdflow.executor.graph_paths import cycle, seen_through, unused
@@ -54,6 +55,8 @@ class View:
     """What each predecessor that is told something is given."""
     behind: Mapping[str, Any] = field(default_factory=dict)
     """Values that some of these were given and the node was not, where they are known."""
+    when: str = ""
+    """In which case it is computed; empty: in all."""
 
     def beside(self, seen: Collection[str]) -> View:
         """Return the place as somebody knows it who sees only these predecessors."""
@@ -146,6 +149,8 @@ class Node:
     forward: ForwardFunction
     backward: BackwardFunction | None = None
     """None: the method's."""
+    when: Condition | None = None
+    """None: it is always computed."""
 
 
 @dataclass(frozen=True)
@@ -243,7 +248,8 @@ class Graph:
         before = {p: self._told(author, parameters) for p, author in authors.items()}
         asked = {p: t for p, t in before.items() if t}
         given = {p: self.nodes[authors[p]].predecessors for p in asked}
-        return View(name, node.predecessors, users, told, asked, given)
+        when = node.when.described if node.when else ""
+        return View(name, node.predecessors, users, told, asked, given, when=when)
 
     def _author(self, variable: str) -> str:
         """Return the variable itself, or the one whose field it is."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sgdflow.errors import NodeFailed
+from sgdflow.executor.branches import alike
 from sgdflow.executor.forward import PromptForward, exchange
 from sgdflow.executor.graph import Computed, Operands, View
 from sgdflow.executor.walk import together
@@ -68,4 +69,4 @@ def _most(values: Sequence[Computed]) -> Computed:
 def _alike(value: Any) -> str:
     if isinstance(value, Mapping):
         return json.dumps(value, sort_keys=True, default=str)
-    return " ".join(str(value).casefold().split()).rstrip(".")
+    return alike(value)

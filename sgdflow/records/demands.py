@@ -17,6 +17,7 @@ _FUNCTIONS = frozenset(
     {
         "sgdflow.library.graphs.layered",
         "sgdflow.library.tools.calculate",
+        "sgdflow.library.tools.first",
         "sgdflow.library.tools.keywords",
         "sgdflow.simulation.forms.graph",
         "sgdflow.simulation.tariff.desk",

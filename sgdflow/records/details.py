@@ -12,6 +12,7 @@ from sgdflow.executor.evaluation import Outcome
 from sgdflow.executor.forward import ForwardPass
 from sgdflow.prompting.ask import Call
 from sgdflow.records.folder import FORMAT, SPLITS
+from sgdflow.records.run import values_record
 from sgdflow.update import Learned
 
 
@@ -55,7 +56,7 @@ def example_records(result: Result) -> Iterator[dict[str, Any]]:
                     "initial": began and _unanswered(began),
                     "final": _unanswered(outcome),
                 },
-                "values": dict(outcome.passed.values),
+                **values_record(outcome.passed),
                 "failures": _failures(outcome),
             }
 

@@ -69,7 +69,7 @@ def _root(
     if why := learned.get("unanswered"):
         failures = {"output": f"{why['node']}: {why['kind']}: {why['reason']}", **failures}
     output = list(nodes)[-1] if nodes else None
-    parts = [Span("forward", "CHAIN", inner=tuple(_forward(values, made, nodes)))]
+    parts = [Span("forward", "CHAIN", inner=tuple(_forward(learned, made, nodes)))]
     parts.append(
         Span(
             "loss",
@@ -97,15 +97,16 @@ def _root(
     )
 
 
-def _forward(values: Mapping[str, Any], made: Mapping[str, Any], nodes: Nodes) -> Iterator[Span]:
+def _forward(learned: Mapping[str, Any], made: Mapping[str, Any], nodes: Nodes) -> Iterator[Span]:
+    values, skipped = learned.get("values", {}), learned.get("skipped", ())
     for name, predecessors in nodes.items():
         own = made.get("forward", {}).get(name, ())
         yield Span(
             name,
             "AGENT" if own else "TOOL",
             {one: values[one] for one in predecessors if one in values},
-            values.get(name),
-            None if name in values else "it gave no value",
+            "(skipped)" if name in skipped else values.get(name),
+            None if name in values or name in skipped else "it gave no value",
             tuple(_calls(own)),
         )
 

@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 from sgdflow.executor.backward import BackwardPass
+from sgdflow.executor.branches import SKIPPED
 from sgdflow.executor.forward import ForwardPass
 from sgdflow.executor.gradients import Gradients
 from sgdflow.executor.graph import Graph
@@ -181,7 +182,8 @@ def _item(
     passed: ForwardPass,
     backward: Mapping[str, BackwardPass] | None,
 ) -> Item | None:
-    if name not in passed.values and name != passed.end(graph.output):
+    there = name in passed.values or name == passed.end(graph.output)
+    if not there or passed.values.get(name) is SKIPPED:
         return None
     gradients: Gradients = ()
     if backward is not None:

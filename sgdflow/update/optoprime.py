@@ -32,6 +32,8 @@ class Line:
     """By their names in the graph."""
     code: str
     """Name of the function that computes it; empty where a model does."""
+    when: str = ""
+    """In which case it runs; empty: in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,8 @@ class Whole:
 
 def _line(node: Node) -> Line:
     own = tuple(node.parameters.values())
-    return Line(node.name, node.predecessors, own, node.forward.code)
+    when = node.when.described if node.when else ""
+    return Line(node.name, node.predecessors, own, node.forward.code, when)
 
 
 def _members(graph: Graph, parameters: Parameters) -> Sequence[View]:
