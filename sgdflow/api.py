@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sgdflow.config.graph_schema import shown_images
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import Prepared, prepare, read_parameters
 from sgdflow.config.program import Program, build_program
@@ -96,7 +97,7 @@ class Flow:
     async def arun(self, inputs: Mapping[str, Any]) -> ForwardPass:
         """Return every node's value for one set of inputs, with prompts and failures."""
         try:
-            fitting = check_inputs(inputs, self.graph.inputs)
+            fitting = check_inputs(inputs, self.graph.inputs, shown_images(self.program.conf))
         except DataError as error:
             raise DataError(f"The input {error}") from None
         program = self._with_keys()
@@ -132,7 +133,7 @@ class Flow:
                     llm.forget()
                 return _output(graph, passed)
 
-            await predict(lines, graph.inputs, answer, write, at_once)
+            await predict(lines, graph.inputs, answer, write, at_once, shown_images(program.conf))
 
     def evaluate(self, split: str = "test") -> Evaluation:
         """Return the outcome of each example of a split."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
@@ -21,6 +21,7 @@ from sgdflow.config.node_schema import (
     Forward,
 )
 from sgdflow.executor.constraints import DECLARED
+from sgdflow.executor.demonstrations import NONE, read
 
 
 class ParameterConf(Conf):
@@ -42,9 +43,15 @@ class ParameterConf(Conf):
     """Names that every text has to hold in braces."""
     leak: Annotated[int, Field(ge=2)] | None = None
     """So many words in a row of a training example may not stand in a new text; null: any may."""
+    choices: tuple[Text, ...] = ()
+    """The only texts that it can be."""
+    demonstrations: Count | None = None
+    """It shows so many pieces at most of its node's own work that turned out right in training."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
+        if self.demonstrations is not None:
+            return self._chosen()
         if (self.value is None) == (self.shared is None):
             raise ValueError("needs either a value or shared: NAME")
         ruled = sorted(self.model_fields_set & DECLARED)
@@ -53,6 +60,21 @@ class ParameterConf(Conf):
         if ruled and not isinstance(self.value, str):
             raise ValueError(f"is a number, of which {ruled[0]} means nothing")
         return self
+
+    def _chosen(self) -> Self:
+        others = sorted(self.model_fields_set & {*DECLARED, "shared"})
+        if others:
+            raise ValueError(f"has demonstrations, which are chosen: {others[0]} means nothing")
+        try:
+            read(self.initial)
+        except ValueError as error:
+            raise ValueError(f"value: {error}") from error
+        return self
+
+    @property
+    def initial(self) -> Any:
+        """Return the value that it begins with."""
+        return NONE if self.value is None and self.demonstrations is not None else self.value
 
 
 AnyParameter = Annotated[
@@ -102,3 +124,9 @@ class GraphConf(Conf):
     """What all language-model nodes have in common."""
     nodes: dict[str, NodeConf]
     output: Text
+
+
+def shown_images(graph: GraphConf) -> frozenset[str]:
+    """Return the variables that nodes are shown as images."""
+    forwards = [graph.forward, *(node.forward for node in graph.nodes.values())]
+    return frozenset(name for one in forwards if isinstance(one, Forward) for name in one.images)

@@ -26,6 +26,7 @@ from sgdflow.prompting.templates import Prompts
 from sgdflow.update import CallableUpdate, Gate, Rewrite, Search, Select, UpdateRule, Whole
 from sgdflow.update import evidence as items
 from sgdflow.update.checks import check_text, no_check
+from sgdflow.update.demonstrations import texts
 
 
 def build_method(conf: schema.MethodConf, graph: Graph, prompts: Prompts) -> Method:
@@ -46,9 +47,10 @@ def build_method(conf: schema.MethodConf, graph: Graph, prompts: Prompts) -> Met
             conf.aggregation.examples, items.AGGREGATIONS, "method.aggregation.examples", "items"
         )
     update: UpdateRule | None = None
+    names = named(conf, graph)
     with problems.collected():
         update = _update(conf.update, prompts)
-        problems.extend(f"method.update: {p}" for p in update.problems(graph, named(conf, graph)))
+        problems.extend(f"method.update: {p}" for p in update.problems(graph, texts(graph, names)))
     verification = _verification(conf, graph, prompts, problems)
     problems.extend(_contradictions(conf))
     problems.check()

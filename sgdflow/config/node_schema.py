@@ -43,6 +43,10 @@ class Forward(Exchange):
     reply: NodeReply = NodeReply()
     samples: Annotated[int, Field(ge=1, le=100)] = 1
     """Replies to the same prompt, of which the most frequent counts."""
+    history: Text | None = None
+    """The predecessor that holds the turns of the conversation so far: [{role, content}, ...]."""
+    images: tuple[Text, ...] = ()
+    """The predecessors that are images: files, or data URLs."""
 
 
 class FieldConf(Conf):

@@ -84,6 +84,8 @@ class Model(Conf):
     endpoint: Text | None = None
     api_key_env: str | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
+    sees: bool | None = None
+    """Whether it can be shown images; null: as litellm knows."""
 
 
 AnyModel = Annotated[

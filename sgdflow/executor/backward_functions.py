@@ -9,6 +9,7 @@ from typing import Any
 
 from sgdflow.errors import NodeFailed, ReplyError, listed
 from sgdflow.executor.branches import plain
+from sgdflow.executor.demonstrations import to_show
 from sgdflow.executor.fields import nested
 from sgdflow.executor.functions import Function
 from sgdflow.executor.gradients import LOSS, Gradient, as_gradients
@@ -126,7 +127,7 @@ class PromptBackward:
             "behind": shown(behind),
             "alike": _alike(seen, told),
             "targets": list(targets),
-            "parameters": dict(operands.parameters),
+            "parameters": to_show(operands.parameters),
         }
 
 

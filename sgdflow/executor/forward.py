@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sgdflow.errors import NodeFailed
+from sgdflow.errors import NodeFailed, did_you_mean, listed
 from sgdflow.executor.branches import SKIPPED, plain
+from sgdflow.executor.demonstrations import to_show
 from sgdflow.executor.fields import nested
 from sgdflow.executor.functions import Function
 from sgdflow.executor.graph import (
@@ -22,6 +23,7 @@ from sgdflow.executor.samples import sample_operands
 from sgdflow.executor.walk import Failure, walk
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Ask, Call
+from sgdflow.prompting.beside import Beside, turns_of
 from sgdflow.prompting.values import shortened, shown
 
 
@@ -56,6 +58,12 @@ class PromptForward:
     system: str = ""
     about: str = ""
     """What writers are told of the model."""
+    history: str = ""
+    """The predecessor whose turns stand before the prompt."""
+    images: tuple[str, ...] = ()
+    """The predecessors that are shown as images."""
+    sight: Callable[[Any], str] = str
+    """Returns a value as a data URL; raises ValueError where it is no image."""
 
     @property
     def largest(self) -> str:
@@ -69,7 +77,8 @@ class PromptForward:
     async def sampled(self, node: View, operands: Operands, llm: LLM, sample: int) -> Computed:
         """Return one of several outputs that the model may give."""
         variables = self._variables(node, operands)
-        answered = await self.ask.send(llm, node.name, variables, sample=sample)
+        beside = self._beside(operands)
+        answered = await self.ask.send(llm, node.name, variables, sample=sample, beside=beside)
         return Computed(answered.texts[""], (answered.call,))
 
     @property
@@ -89,6 +98,13 @@ class PromptForward:
 
     def problems(self, node: Node) -> Iterator[str]:
         """Yield what is wrong with the template for this node."""
+        for name in filter(None, (self.history, *self.images)):
+            if name not in node.predecessors:
+                yield (
+                    f"'{name}' is to be shown, and is no predecessor of the node."
+                    f"{did_you_mean(name, node.predecessors)} "
+                    f"Predecessors: {listed(node.predecessors)}."
+                )
         sample = self._variables(*sample_operands(node))
         yield from self.ask.problems(sample, f"node '{node.name}'")
 
@@ -100,14 +116,32 @@ class PromptForward:
             name
             for group, names in groups
             for name in names
-            if not said & {name.partition(".")[0], group}
+            if name not in self._apart
+            and not said & {name.partition(".")[0], group}
             and (group == "predecessors" or "node" not in said)
         ]
 
     def frame(self, node: View, operands: Operands) -> str:
         """Return what the model is sent, as one text."""
         messages = self.ask.messages(self._variables(node, operands))
+        # Turns and images are others for each query.
         return "\n\n".join(f"[{said.role}]\n{said.content}" for said in messages)
+
+    @property
+    def _apart(self) -> Collection[str]:
+        """Return the predecessors that no text of the prompt has to show."""
+        return {self.history, *self.images}
+
+    def _beside(self, operands: Operands) -> Beside:
+        given, name = operands.predecessors, self.history
+        try:
+            turns = turns_of(given[name]) if name else ()
+            images = []
+            for name in self.images:
+                images.append(self.sight(given[name]))
+        except ValueError as error:
+            raise NodeFailed(f"'{name}' {error}") from error
+        return Beside(turns, tuple(images))
 
     def _variables(self, node: View, operands: Operands) -> Mapping[str, Any]:
         """Return what a forward template may use; operands also stand under their own names."""
@@ -115,8 +149,10 @@ class PromptForward:
             **nested(operands.all()),
             "node": node,
             "system": self.system,
-            "predecessors": shown(operands.predecessors),
-            "parameters": dict(operands.parameters),
+            "predecessors": shown(
+                {n: v for n, v in operands.predecessors.items() if n not in self._apart}
+            ),
+            "parameters": to_show(operands.parameters),
         }
 
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from sgdflow.errors import GraphError
 from sgdflow.executor.branches import Condition
 from sgdflow.executor.constraints import Constraints
+from sgdflow.executor.demonstrations import read
 from sgdflow.executor.graph_names import problems
 from sgdflow.executor.graph_paths import cycle, seen_through, unused
 from sgdflow.llm import LLM
@@ -136,6 +137,8 @@ class Parameter:
     initial: Any
     frozen: bool = False
     constraints: Constraints = field(default_factory=Constraints)
+    demonstrations: int = 0
+    """How many demonstrations it holds at most; 0: it is a text, or a number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,10 +229,14 @@ class Graph:
     def operands(self, name: str, parameters: Parameters, values: Mapping[str, Any]) -> Operands:
         """Return what a node is computed from, given all values upstream of it."""
         node = self.nodes[name]
-        return Operands(
-            {p: values[p] for p in node.predecessors},
-            {local: parameters[full] for local, full in node.parameters.items()},
-        )
+        given = {p: values[p] for p in node.predecessors}
+        told = {
+            local: read(parameters[full]).beside(given)
+            if self.parameters[full].demonstrations
+            else parameters[full]
+            for local, full in node.parameters.items()
+        }
+        return Operands(given, told)
 
     def view(
         self, name: str, parameters: Parameters, values: Mapping[str, Any] | None = None
@@ -242,7 +249,11 @@ class Graph:
 
     def _view(self, name: str, parameters: Parameters, successors: Sequence[str]) -> View:
         node = self.nodes[name]
-        told = {local: parameters[full] for local, full in node.parameters.items()}
+        told = {
+            local: parameters[full]
+            for local, full in node.parameters.items()
+            if not self.parameters[full].demonstrations
+        }
         users = tuple(self._view(successor, parameters, ()) for successor in successors)
         authors = {p: self._author(p) for p in node.predecessors}
         before = {p: self._told(author, parameters) for p, author in authors.items()}
@@ -259,4 +270,5 @@ class Graph:
 
     def _told(self, variable: str, parameters: Parameters) -> str:
         node = self.nodes.get(variable)
-        return " ".join(str(parameters[p]) for p in node.parameters.values()) if node else ""
+        used = node.parameters.values() if node else ()
+        return " ".join(str(parameters[p]) for p in used if not self.parameters[p].demonstrations)

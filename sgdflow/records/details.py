@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from hashlib import sha256
 from typing import Any
 
 from sgdflow.descent import Result, Step
 from sgdflow.executor.backward import BackwardPass
 from sgdflow.executor.evaluation import Outcome
 from sgdflow.executor.forward import ForwardPass
+from sgdflow.llm import Message
 from sgdflow.prompting.ask import Call
 from sgdflow.records.folder import FORMAT, SPLITS
 from sgdflow.records.run import values_record
@@ -81,13 +83,24 @@ def _calls(calls: Sequence[Call]) -> list[dict[str, Any]]:
         {
             "node": call.node,
             "role": call.role,
-            "messages": [asdict(message) for message in call.messages],
+            "messages": [_message(message) for message in call.messages],
             "reply": call.reply,
             "tokens": asdict(call.usage),
             "malformed": list(call.malformed),
         }
         for call in calls
     ]
+
+
+def _message(message: Message) -> dict[str, Any]:
+    """Return a message; of images that it shows only what kind they are, and their digests."""
+    said = asdict(message)
+    images = said.pop("images")
+    if not images:
+        return said
+    digests = [sha256(image.encode()).hexdigest() for image in images]
+    kinds = [image.partition(";")[0].removeprefix("data:") for image in images]
+    return {**said, "images": [f"{k}, {d}" for k, d in zip(kinds, digests, strict=True)]}
 
 
 def _failures(outcome: Outcome) -> dict[str, str]:
