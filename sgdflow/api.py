@@ -11,10 +11,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sgdflow.config.graph_schema import shown_images
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import Prepared, prepare, read_parameters
 from sgdflow.config.program import Program, build_program
 from sgdflow.config.project import home, inside, look_here
+from sgdflow.config.retrieval import moved
 from sgdflow.config.written import lacking
 from sgdflow.deploy.export import write_folder
 from sgdflow.deploy.predict import Prediction, check_inputs, predict
@@ -26,7 +28,7 @@ from sgdflow.executor.graph import Graph, Parameters
 from sgdflow.prompting.templates import Prompts
 from sgdflow.records import as_yaml
 from sgdflow.records.code import make_importable
-from sgdflow.records.source import read_source
+from sgdflow.records.source import DOCUMENTS, Source, read_source
 from sgdflow.records.trust import Doubt, Made, doubted
 
 log = logging.getLogger(__name__)
@@ -64,7 +66,8 @@ class Flow:
     @cached_property
     def program(self) -> Program:
         """Return what is needed for answers; raises ConfigError."""
-        return build_program(self.config, self.prompts)
+        with inside(self.working):
+            return build_program(self.config, self.prompts)
 
     @cached_property
     def prepared(self) -> Prepared:
@@ -94,7 +97,7 @@ class Flow:
     async def arun(self, inputs: Mapping[str, Any]) -> ForwardPass:
         """Return every node's value for one set of inputs, with prompts and failures."""
         try:
-            fitting = check_inputs(inputs, self.graph.inputs)
+            fitting = check_inputs(inputs, self.graph.inputs, shown_images(self.program.conf))
         except DataError as error:
             raise DataError(f"The input {error}") from None
         program = self._with_keys()
@@ -130,7 +133,7 @@ class Flow:
                     llm.forget()
                 return _output(graph, passed)
 
-            await predict(lines, graph.inputs, answer, write, at_once)
+            await predict(lines, graph.inputs, answer, write, at_once, shown_images(program.conf))
 
     def evaluate(self, split: str = "test") -> Evaluation:
         """Return the outcome of each example of a split."""
@@ -169,7 +172,8 @@ class Flow:
         return path
 
     def _with_keys(self) -> Program:
-        return build_program(self.config, self.prompts, os.environ)
+        with inside(self.working):
+            return build_program(self.config, self.prompts, os.environ)
 
 
 def load(*words: str | Path, working: str | Path | None = None, trust: bool = False) -> Flow:
@@ -223,11 +227,21 @@ def _found(name: str, overrides: Sequence[str], here: Path, trust: bool) -> Flow
             "so far are taken.",
             name,
         )
-    config = changed(source.config, others)
+    config = changed(_placed(source), others)
     check_whole(config, name)
     graph = build_program(config, prompts).graph
     parameters = read_parameters(source.parameters, graph, str(path / "parameters.yaml"))
     return Flow(config, prompts, parameters, here, name, doubt, made)
+
+
+def _placed(source: Source) -> Mapping[str, Any]:
+    """Return the configuration; an exported folder's documents are found from everywhere."""
+
+    def place(node: str, said: str) -> str:
+        brought = source.exported and Path(said).parts[:1] == (DOCUMENTS,)
+        return str((source.path / said).resolve()) if brought else said
+
+    return {**source.config, "graph": moved(source.config.get("graph"), place)}
 
 
 def load_parameters(path: str | Path, graph: Graph) -> Parameters:

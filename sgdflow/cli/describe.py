@@ -6,8 +6,6 @@ import textwrap
 from collections.abc import Collection, Iterator
 
 from sgdflow.executor.backward_functions import CallableBackward, PassThrough, PromptBackward
-from sgdflow.executor.fields import FieldForward
-from sgdflow.executor.forward import CallableForward, PromptForward
 from sgdflow.executor.graph import BackwardFunction, Graph, Node, Parameters
 
 _WORDS = frozenset(
@@ -32,7 +30,8 @@ def as_text(
     for name in graph.order:
         node = graph.nodes[name]
         lines += ["", f"{name} <- {', '.join(node.predecessors) or '(nothing)'}"]
-        lines.append(f"  forward   {_forward(node)}")
+        lines += [f"  when      {node.when.described}"] if node.when else []
+        lines.append(f"  forward   {node.forward.described}")
         lines.append(f"  backward  {_backward(node, reach, optimised, default)}")
         lines += _parameters(node, graph, parameters, optimised)
     return "\n".join(lines)
@@ -44,7 +43,7 @@ def as_mermaid(graph: Graph, optimised: Collection[str]) -> str:
     lines = ["flowchart LR"]
     lines += [f"  {ids[name]}([{_label(name)}])" for name in graph.inputs]
     for name, node in graph.nodes.items():
-        label, code = _label(name), not isinstance(node.forward, PromptForward)
+        label, code = _label(name), bool(node.forward.code)
         lines.append(f"  {ids[name]}[[{label}]]" if code else f"  {ids[name]}[{label}]")
     for name, node in graph.nodes.items():
         lines += [f"  {ids[predecessor]} --> {ids[name]}" for predecessor in node.predecessors]
@@ -72,19 +71,6 @@ def _ids(names: Collection[str]) -> dict[str, str]:
 
 def _label(name: str) -> str:
     return f'"{name}"' if name.lower() in _WORDS else name
-
-
-def _forward(node: Node) -> str:
-    match node.forward:
-        case PromptForward(ask):
-            said = f"prompts/{ask.prompt}, model {ask.role}, reply {ask.reply.format}"
-            votes = node.forward.requests
-            return f"{said}, the most frequent of {votes}" if votes > 1 else said
-        case CallableForward(function):
-            return f"python {function.name}"
-        case FieldForward(field):
-            return f"the field {field}"
-    return type(node.forward).__name__
 
 
 def _backward(

@@ -7,7 +7,6 @@ from collections.abc import Collection
 from pathlib import Path
 
 from sgdflow.errors import ConfigError
-from sgdflow.executor.forward import PromptForward
 from sgdflow.executor.graph import Graph, Parameters
 from sgdflow.report.drawing import Mark, standalone
 
@@ -47,7 +46,7 @@ def _marks(graph: Graph, parameters: Parameters, optimised: Collection[str]) -> 
     marks = {name: Mark("input") for name in graph.inputs}
     for name, node in graph.nodes.items():
         learning = any(parameter in optimised for parameter in node.parameters.values())
-        code = not isinstance(node.forward, PromptForward)
+        code = bool(node.forward.code)
         marks[name] = Mark(
             "code" if code else "node",
             note="optimised" if learning else "code" if code else "fixed",

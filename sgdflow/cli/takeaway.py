@@ -11,6 +11,7 @@ from typing import TextIO
 from sgdflow.api import Flow, load
 from sgdflow.cli.arguments import Arguments
 from sgdflow.cli.stopping import run
+from sgdflow.config.graph_schema import shown_images
 from sgdflow.deploy.export import folder_name
 from sgdflow.deploy.predict import Prediction, check_rows
 from sgdflow.errors import ConfigError, plural
@@ -56,7 +57,8 @@ def predict(words: Sequence[str]) -> int:
     flow = load(asked.run, *asked.overrides, trust=asked.trust)
     if asked.input:
         with _lines(asked.input) as lines:
-            check_rows(lines, flow.graph.inputs, str(asked.input))
+            images = shown_images(flow.program.conf)
+            check_rows(lines, flow.graph.inputs, str(asked.input), images)
     with _lines(asked.input) as lines, _writing(asked.output) as output:
         return _answer(flow, lines, output)
 

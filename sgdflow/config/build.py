@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from sgdflow.config import schema
+from sgdflow.config.branches import condition
 from sgdflow.config.graph_fields import with_fields
 from sgdflow.config.methods import build_method, named, optimised
 from sgdflow.config.problems import Problems, ask, build_backward
+from sgdflow.config.retrieval import retrieving
+from sgdflow.config.sight import not_inputs
 from sgdflow.config.targets import resolve
+from sgdflow.data.images import data_url
 from sgdflow.errors import ConfigError, ReplyError, did_you_mean, listed
 from sgdflow.executor.backward_functions import PassThrough
 from sgdflow.executor.constraints import DECLARED, Constraints
@@ -77,6 +83,7 @@ def build_graph(conf: schema.GraphConf, prompts: Prompts) -> Graph:
         graph = Graph(conf.name, tuple(conf.inputs), parameters, nodes, conf.output)
     if graph is not None:
         problems.extend(iter(_forward_problems(conf, graph)))
+        problems.extend(not_inputs(graph))
         for node in graph.nodes.values():
             if node.backward is not None:
                 problems.extend(
@@ -152,12 +159,13 @@ def _parameter(name: str, conf: schema.ParameterConf, where: str, problems: Prob
     constraints = Constraints(**{key: getattr(conf, key) for key in DECLARED})
     if conf.shared is None:
         try:
-            check(constraints, str(conf.value), str(conf.value))
+            check(constraints, str(conf.initial), str(conf.initial))
         except ReplyError as error:
             problems.extend(
                 iter([f"{where}: its own text breaks what is declared of it: {error}."])
             )
-    return Parameter(name, conf.value, conf.frozen, constraints)
+    few = conf.demonstrations or 0
+    return Parameter(name, conf.initial, conf.frozen, constraints, few)
 
 
 def _declared(value: Any) -> schema.ParameterConf:
@@ -179,6 +187,9 @@ def _node(
         elif isinstance(conf.forward, schema.FieldConf):
             forward = FieldForward(conf.forward.field, conf.forward.optional)
             backward = PassThrough(prompts, "backward/field.jinja")
+        elif isinstance(conf.forward, schema.RetrieveConf):
+            forward = retrieving(conf.forward, f"{where}.forward.retrieve")
+            backward = PassThrough(prompts, "backward/retrieval.jinja")
         elif conf.forward is not None:
             forward = _asking(merged(graph.forward, conf.forward), prompts)
     with problems.collected():
@@ -188,7 +199,10 @@ def _node(
         local: _declared(value).shared or f"{name}.{local}"
         for local, value in conf.parameters.items()
     }
-    return Node(name, tuple(conf.predecessors), names, forward, backward)
+    when = None
+    with problems.collected():
+        when = condition(name, graph)
+    return Node(name, tuple(conf.predecessors), names, forward, backward, when)
 
 
 def _bounded(conf: schema.NodeConf, function: Function) -> Function:
@@ -199,8 +213,9 @@ def _bounded(conf: schema.NodeConf, function: Function) -> Function:
 
 
 def _asking(conf: schema.Forward, prompts: Prompts) -> PromptForward:
-    said = ask(conf, prompts), conf.system, conf.about
-    return PromptForward(*said) if conf.samples == 1 else Vote(*said, conf.samples)
+    shown = conf.history or "", conf.images, partial(data_url, folder=Path.cwd())
+    said = ask(conf, prompts), conf.system, conf.about, *shown
+    return PromptForward(*said) if conf.samples == 1 else Vote(*said, samples=conf.samples)
 
 
 def merged(base: schema.Forward, own: schema.Forward) -> schema.Forward:

@@ -26,6 +26,7 @@ from sgdflow.prompting.templates import Prompts
 from sgdflow.update import CallableUpdate, Gate, Rewrite, Search, Select, UpdateRule, Whole
 from sgdflow.update import evidence as items
 from sgdflow.update.checks import check_text, no_check
+from sgdflow.update.demonstrations import texts
 
 
 def build_method(conf: schema.MethodConf, graph: Graph, prompts: Prompts) -> Method:
@@ -48,7 +49,9 @@ def build_method(conf: schema.MethodConf, graph: Graph, prompts: Prompts) -> Met
     update: UpdateRule | None = None
     with problems.collected():
         update = _update(conf.update, prompts)
-        problems.extend(f"method.update: {p}" for p in update.problems(graph, named(conf, graph)))
+        problems.extend(
+            f"method.update: {p}" for p in update.problems(graph, _written(conf, graph))
+        )
     verification = _verification(conf, graph, prompts, problems)
     problems.extend(_contradictions(conf))
     problems.check()
@@ -204,6 +207,11 @@ def named(conf: schema.MethodConf, graph: Graph) -> tuple[str, ...]:
     """Return the parameters that the method would change, if there are any."""
     wanted = None if isinstance(conf.update, Target) else conf.update.parameters
     return tuple(name for name in graph.optimisable if wanted is None or name in wanted)
+
+
+def _written(conf: schema.MethodConf, graph: Graph) -> tuple[str, ...]:
+    """Return those that its update rule would write; others are chosen."""
+    return texts(graph, named(conf, graph))
 
 
 def _not_optimisable(name: str, graph: Graph) -> str:

@@ -41,6 +41,7 @@ def _model(
         again=Again(**conf.again.model_dump()),
         # A name that is declared for all does not hold for a model with an address of its own.
         endpoint=model.endpoint or (None if model.api_base else conf.endpoint),
+        sees=model.sees,
         own=frozenset({*model.parameters, *(["api_base"] if model.api_base else [])}),
     )
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, PlainValidator, Tag, model_validator
 
-from sgdflow.config.fields import Conf, Exchange, Reply, Target, Text, form_of
+from sgdflow.config.fields import Conf, Count, Exchange, Reply, Target, Text, form_of
 from sgdflow.prompting.schemas import schema_of
 
 
@@ -43,6 +43,10 @@ class Forward(Exchange):
     reply: NodeReply = NodeReply()
     samples: Annotated[int, Field(ge=1, le=100)] = 1
     """Replies to the same prompt, of which the most frequent counts."""
+    history: Text | None = None
+    """The predecessor that holds the turns of the conversation so far: [{role, content}, ...]."""
+    images: tuple[Text, ...] = ()
+    """The predecessors that are images: files, or data URLs."""
 
 
 class FieldConf(Conf):
@@ -53,16 +57,63 @@ class FieldConf(Conf):
     """Whether it may be absent; then the value is null."""
 
 
+class RetrieveConf(Conf):
+    """A node that looks up the values of its predecessors in documents."""
+
+    retrieve: Text
+    """A file (.md, .txt, .jsonl), or a folder of such files."""
+    count: Count = 3
+    """How many passages are found at most."""
+
+
+_FORMS = (("field", FieldConf, "~field"), ("retrieve", RetrieveConf, "~retrieve"))
+"""Forms that one key tells apart from all others."""
+
+
+NOT = "not"
+"""Under it stands, in a condition, what values are not to be."""
+
+
+def _condition(value: object) -> object:
+    """Take a mapping from predecessors to a value, or to a list of values."""
+    said = "; such as {triage.department: billing}, {language: [de, fr]}, {not: {language: en}}"
+    if not isinstance(value, dict) or not value:
+        raise ValueError(f"should name predecessors and the values that they have{said}")
+    inner = value.get(NOT, {NOT: True})
+    if not isinstance(inner, dict) or not inner:
+        raise ValueError(f"{NOT}: should name predecessors and values that they do not have{said}")
+    pairs = [*value.items(), *inner.items()]
+    for name, one in pairs:
+        several = one if isinstance(one, list) else [one]
+        scalars = all(isinstance(each, str | int | float) for each in several)
+        if not isinstance(name, str) or (one is not inner and not (several and scalars)):
+            raise ValueError(f"{name}: should be a value, or a list of values{said}")
+    return value
+
+
+def _when_form(value: object) -> str:
+    return "~callable" if form_of(value) == "~callable" else "~condition"
+
+
+AnyCondition = Annotated[
+    Annotated[Target, Tag("~callable")]
+    | Annotated[dict[str, Any], PlainValidator(_condition), Tag("~condition")],
+    Discriminator(_when_form),
+]
+
+
 def _forward_form(value: object) -> str:
     """Tell the kinds of nodes apart; the names start with ~ and are left out of paths."""
-    if isinstance(value, FieldConf) or (isinstance(value, dict) and "field" in value):
-        return "~field"
+    for key, conf, tag in _FORMS:
+        if isinstance(value, conf) or (isinstance(value, dict) and key in value):
+            return tag
     return form_of(value)
 
 
 AnyForward = Annotated[
     Annotated[Target, Tag("~callable")]
     | Annotated[Forward, Tag("~mapping")]
-    | Annotated[FieldConf, Tag("~field")],
+    | Annotated[FieldConf, Tag("~field")]
+    | Annotated[RetrieveConf, Tag("~retrieve")],
     Discriminator(_forward_form),
 ]

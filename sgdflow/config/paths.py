@@ -22,6 +22,13 @@ def skills() -> Path:
     return _PACKAGE / "skills"
 
 
+def shipped_document(name: str) -> Path | None:
+    """Return the shipped document that is named `sgdflow/NAME`; None where there is none."""
+    first, *rest = Path(name).parts or ("",)
+    found = (_PACKAGE / "library" / "documents").joinpath(*rest)
+    return found if first == "sgdflow" and ".." not in rest and found.is_file() else None
+
+
 def own_conf(working: Path | None = None) -> Path | None:
     """Return the folder of the user's own configuration, below the working directory."""
     return _own(working or Path.cwd(), "conf")

@@ -12,9 +12,11 @@ from sgdflow.config.build import build_graph, build_method, expand_graph, optimi
 from sgdflow.config.models import build_calling, build_models
 from sgdflow.config.problems import Problems
 from sgdflow.config.remedies import first_of
+from sgdflow.config.sight import blind, unseen
 from sgdflow.config.task import Notice, build_task
 from sgdflow.descent.method import Method, Problem
 from sgdflow.errors import ConfigError, did_you_mean, listed, plural
+from sgdflow.executor import demonstrations
 from sgdflow.executor.forward import PromptForward
 from sgdflow.executor.graph import Graph, Parameters
 from sgdflow.executor.voting import Vote
@@ -62,12 +64,16 @@ def prepare(
     assert graph is not None
     assert method is not None
     assert data is not None
+    calling = build_calling(_needed(config, models), config.llm, config.seed)
+    problems.extend(blind(graph, calling))
+    problems.extend(unseen(graph, data.splits))
+    problems.check()
     return Prepared(
         config,
         method,
         Problem(graph, data.score, data.splits, names, config.seed, first_of(config)),
         start,
-        build_calling(_needed(config, models), config.llm, config.seed),
+        calling,
         frozenset({*_asked(config).values()}),
         (*data.notices, *_unshown(graph), *_alike(graph, models)),
     )
@@ -178,9 +184,19 @@ def read_parameters(read: Mapping[str, Any], graph: Graph, where: str) -> Parame
         for name, value in read.items()
         if not isinstance(value, str | int | float)
     ]
+    lines += lines or list(_no_demonstrations(read, graph, where))
     if lines:
         raise ConfigError("\n".join(lines))
     return {name: read[name] for name in graph.parameters}
+
+
+def _no_demonstrations(read: Mapping[str, Any], graph: Graph, where: str) -> Iterator[str]:
+    for name, parameter in graph.parameters.items():
+        try:
+            if parameter.demonstrations:
+                demonstrations.read(read[name])
+        except ValueError as error:
+            yield f"parameters: {where}: '{name}' {error}."
 
 
 def _asked(config: schema.Config) -> Mapping[str, str]:

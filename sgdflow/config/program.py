@@ -10,6 +10,7 @@ from sgdflow.config import schema
 from sgdflow.config.build import build_graph, expand_graph
 from sgdflow.config.models import build_calling, build_models
 from sgdflow.config.problems import Problems
+from sgdflow.config.sight import blind
 from sgdflow.config.written import lacking, written_of
 from sgdflow.errors import did_you_mean, listed
 from sgdflow.executor.forward import forward_roles
@@ -72,4 +73,7 @@ def build_program(
     assert graph is not None
     assert llm is not None
     assert models is not None
-    return Program(conf, graph, llm, build_calling(models, llm, seed), written_of(raw))
+    calling = build_calling(models, llm, seed)
+    problems.extend(blind(graph, calling))
+    problems.check()
+    return Program(conf, graph, llm, calling, written_of(raw))

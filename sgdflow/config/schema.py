@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from sgdflow.config.fields import (
     Conf,
@@ -13,16 +13,21 @@ from sgdflow.config.fields import (
     Reply,
     Target,
     Text,
-    Value,
     form_of,
     validate,
 )
-from sgdflow.config.method_schema import AllowanceConf, AnyBackward, Backward, Loss, MethodConf
-from sgdflow.config.node_schema import AnyForward, FieldConf, Forward
+from sgdflow.config.graph_schema import GraphConf, NodeConf, ParameterConf
+from sgdflow.config.method_schema import AllowanceConf, Backward, Loss, MethodConf
+from sgdflow.config.node_schema import (
+    NOT,
+    FieldConf,
+    Forward,
+    RetrieveConf,
+)
 from sgdflow.config.score_schema import AnyScore
-from sgdflow.executor.constraints import DECLARED
 
 __all__ = [
+    "NOT",
     "Backward",
     "Config",
     "Exchange",
@@ -36,90 +41,12 @@ __all__ = [
     "NodeConf",
     "ParameterConf",
     "Reply",
+    "RetrieveConf",
     "Target",
     "Task",
     "Tracking",
     "validate",
 ]
-
-
-class ParameterConf(Conf):
-    """A parameter with more to say than its value."""
-
-    value: Value = None
-    shared: Text | None = None
-    """Name of one of graph.parameters, instead of a value."""
-    frozen: bool = False
-    """Not optimised."""
-    about: str = ""
-    """What the text is for, in words for whoever writes it anew."""
-    max_characters: Count | None = None
-    keep: tuple[Text, ...] = ()
-    """What every text has to hold, letter by letter."""
-    avoid: tuple[Text, ...] = ()
-    """What no text may hold, in any case of letters."""
-    placeholders: tuple[Text, ...] = ()
-    """Names that every text has to hold in braces."""
-    leak: Annotated[int, Field(ge=2)] | None = None
-    """So many words in a row of a training example may not stand in a new text; null: any may."""
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
-        if (self.value is None) == (self.shared is None):
-            raise ValueError("needs either a value or shared: NAME")
-        ruled = sorted(self.model_fields_set & DECLARED)
-        if ruled and self.shared is not None:
-            raise ValueError(f"is shared; declare {ruled[0]} of graph.parameters.{self.shared}")
-        if ruled and not isinstance(self.value, str):
-            raise ValueError(f"is a number, of which {ruled[0]} means nothing")
-        return self
-
-
-AnyParameter = Annotated[
-    Annotated[Value, Tag("~plain")] | Annotated[ParameterConf, Tag("~mapping")],
-    Discriminator(form_of),
-]
-
-
-class NodeConf(Conf):
-    """A node."""
-
-    predecessors: list[str]
-    # null takes out those of a graph that this one extends.
-    parameters: Annotated[
-        dict[str, AnyParameter], BeforeValidator(lambda said: {} if said is None else said)
-    ] = Field(default_factory=dict)
-    forward: AnyForward | None = None
-    """A callable, a field of the predecessor, or what differs from graph.forward."""
-    backward: AnyBackward | None = None
-    """A callable or a prompt, instead of the method's; null: the method's."""
-    timeout: Annotated[float, Field(gt=0)] | None = None
-    """Seconds that a callable may take; null: any."""
-    retries: Annotated[int, Field(ge=0)] = 0
-    """How often a callable that fails is called again."""
-
-    @model_validator(mode="after")
-    def _bounds_of_code(self) -> Self:
-        set_ = sorted({"timeout", "retries"} & self.model_fields_set)
-        if set_ and not isinstance(self.forward, Target):
-            raise ValueError(
-                f"{set_[0]} is that of a Python callable (forward._target_); calls of models have "
-                f"llm.limits.{set_[0]}"
-            )
-        return self
-
-
-class GraphConf(Conf):
-    """A computational graph."""
-
-    name: Text
-    inputs: Annotated[list[str], Field(min_length=1)]
-    parameters: dict[str, AnyParameter] = Field(default_factory=dict)
-    """Parameters that several nodes share."""
-    forward: Forward = Forward()
-    """What all language-model nodes have in common."""
-    nodes: dict[str, NodeConf]
-    output: Text
 
 
 class Splits(Conf):
@@ -157,6 +84,8 @@ class Model(Conf):
     endpoint: Text | None = None
     api_key_env: str | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
+    sees: bool | None = None
+    """Whether it can be shown images; null: as litellm knows."""
 
 
 AnyModel = Annotated[

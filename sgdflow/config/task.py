@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from sgdflow.config import schema
+from sgdflow.config.graph_schema import shown_images
 from sgdflow.config.problems import Problems
 from sgdflow.config.scores import Place, build_score, fitted
 from sgdflow.config.targets import resolve
@@ -46,7 +47,7 @@ def build_task(
     scorer: Scorer | None = None
     pools = splits = None
     notices: list[Notice] = []
-    columns = _columns(task)
+    columns = replace(_columns(task), images=shown_images(graph))
     with problems.collected():
         place = Place(prompts, graph.inputs, tuple(graph.nodes), task.errors)
         scorer = build_score(task.score, place, problems)

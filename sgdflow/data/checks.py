@@ -26,6 +26,8 @@ class Columns:
     inputs: Mapping[str, str]
     """Column by input, where they come from a table."""
     target: str | None
+    images: frozenset[str] = frozenset()
+    """Inputs that a node is shown as images."""
 
     def of_input(self, name: str) -> str:
         """Return words for an input."""
@@ -115,8 +117,13 @@ def absent(value: Any) -> str | None:
     return type(value).__name__ if type(value).__name__ in ("NAType", "NaTType") else None
 
 
-def unsendable(value: Any) -> str | None:
-    """Return why a value cannot be sent to a model or stored, None where it can."""
+def unsendable(value: Any, *, image: bool = False) -> str | None:
+    """Return why a value cannot be sent to a model or stored, None where it can.
+
+    `image`: it is shown as an image, and not as text.
+    """
+    if image and isinstance(value, str) and value.startswith("data:image/"):
+        return None
     waiting = [value]
     while waiting:
         one = waiting.pop()
@@ -128,8 +135,9 @@ def unsendable(value: Any) -> str | None:
                 return f"half a character ({half}, a lone surrogate) at position {error.start + 1}"
             if "base64," in one and (file := _FILE.search(one)):
                 return (
-                    f"a file as text ({file[1]}, {len(one):,} letters); images and other files are "
-                    "not supported: leave them out, or describe them in words"
+                    f"a file as text ({file[1]}, {len(one):,} letters); show an image as one "
+                    "(graph.nodes.NODE.forward.images), and leave out other files, or describe "
+                    "them in words"
                 )
         elif isinstance(one, Mapping):
             waiting += [*one.keys(), *one.values()]
@@ -141,7 +149,7 @@ def unsendable(value: Any) -> str | None:
 def _flaw(example: Example, columns: Columns, targets: bool) -> tuple[str, bool] | None:
     """Return what is wrong with an example, and whether it can not be used at all."""
     for name, value in example.inputs.items():
-        if found := unsendable(value):
+        if found := unsendable(value, image=name in columns.images):
             return f"{columns.of_input(name)} holds {found}.", True
     for value, words in ((example.target, columns.of_target()), (example.id, "the id")):
         if found := unsendable(value):

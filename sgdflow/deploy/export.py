@@ -14,15 +14,16 @@ from typing import Any
 from sgdflow import __version__
 from sgdflow.config import schema
 from sgdflow.config.program import Program
+from sgdflow.config.retrieval import moved, searched
 from sgdflow.config.written import references, referring
+from sgdflow.data.ranking import SEARCHES
 from sgdflow.errors import ConfigError
 from sgdflow.executor.backward_functions import PassThrough, PromptBackward
-from sgdflow.executor.forward import PromptForward
 from sgdflow.executor.graph import Graph, Node
 from sgdflow.prompting.ask import AGAIN
 from sgdflow.prompting.templates import Prompts
 from sgdflow.records import FORMAT, as_yaml
-from sgdflow.records.source import EXPORT
+from sgdflow.records.source import DOCUMENTS, EXPORT
 
 _IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 
@@ -42,7 +43,10 @@ def write_folder(
     """Write the folder; raises ConfigError where something else stands there."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder} exists already: export to a new folder, with --to FOLDER.")
+    documents = searched(program.conf)
+    places = {name: f"{DOCUMENTS}/{name}{path.suffix}" for name, path in documents.items()}
     graph = referring(_graph(program.conf), program.written.get("graph"))
+    graph = moved(graph, lambda name, _: places[name])
     llm = _portable(program.llm).model_dump(mode="json", by_alias=True)
     llm = referring(llm, program.written.get("llm"))
     variables = sorted({*_keys(program), *_variables({"graph": graph, "llm": llm})})
@@ -50,7 +54,7 @@ def write_folder(
         "graph.yaml": as_yaml(graph),
         "llm.yaml": as_yaml(llm),
         "parameters.yaml": as_yaml(parameters),
-        "requirements.txt": "".join(f"{line}\n" for line in requirements()),
+        "requirements.txt": "".join(f"{line}\n" for line in requirements(search=bool(documents))),
         EXPORT: json.dumps(
             {"format": FORMAT, "version": __version__, "seed": program.calling.seed, **about},
             indent=2,
@@ -60,9 +64,11 @@ def write_folder(
     used = prompts.closure(_templates(program.graph))
     files |= {f"prompts/{name}": text for name, text in used.items()}
     modules = dict(_own_modules(program.conf))
+    copies = {f"code/{path.name}": path for path in modules.values()}
+    copies |= {places[name]: path for name, path in documents.items()}
     files["README.md"] = _readme(program, modules, variables)
     try:
-        _write(folder, files, modules)
+        _write(folder, files, copies)
     except OSError as error:
         raise ConfigError(
             f"{folder} cannot be written: {error.strerror or error} ({error.filename}). Export to "
@@ -70,17 +76,17 @@ def write_folder(
         ) from error
 
 
-def _write(folder: Path, files: Mapping[str, str], modules: Mapping[str, Path]) -> None:
+def _write(folder: Path, files: Mapping[str, str], copies: Mapping[str, Path]) -> None:
     for name, text in files.items():
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
-    for name, path in modules.items():
+    for name, path in copies.items():
+        (folder / name).parent.mkdir(exist_ok=True)
         if path.is_dir():
-            shutil.copytree(path, folder / "code" / name, ignore=_IGNORED)
+            shutil.copytree(path, folder / name, ignore=_IGNORED)
         else:
-            (folder / "code").mkdir(exist_ok=True)
-            shutil.copy(path, folder / "code" / path.name)
+            shutil.copy(path, folder / name)
 
 
 def _graph(conf: schema.GraphConf) -> Mapping[str, Any]:
@@ -89,9 +95,11 @@ def _graph(conf: schema.GraphConf) -> Mapping[str, Any]:
     return {**said, "forward": conf.forward.model_dump(mode="json", by_alias=True)}
 
 
-def requirements() -> Iterator[str]:
+def requirements(*, search: bool = False) -> Iterator[str]:
     """Yield sgdflow and the packages that it uses directly, with the versions installed."""
     yield f"sgdflow=={__version__}"
+    if search:
+        yield f"{SEARCHES}=={version(SEARCHES)}"
     try:
         declared = requires("sgdflow") or []
     except PackageNotFoundError:  # run from a checkout that is not installed
@@ -124,7 +132,7 @@ def _templates(graph: Graph) -> Iterator[str]:
 
 
 def _asks(node: Node) -> Iterator[Any]:
-    if isinstance(node.forward, PromptForward):
+    if node.forward.ask is not None:
         yield node.forward.ask
     if isinstance(node.backward, PromptBackward):
         yield node.backward.ask
@@ -135,7 +143,7 @@ def _own_modules(conf: schema.GraphConf) -> Iterator[tuple[str, Path]]:
     named = {
         side.target.split(".")[0]
         for node in conf.nodes.values()
-        for side in (node.forward, node.backward)
+        for side in (node.forward, node.backward, node.when)
         if isinstance(side, schema.Target)
     }
     for name in sorted(named - {"sgdflow"}):
@@ -185,4 +193,6 @@ def _readme(program: Program, modules: Mapping[str, Path], variables: Sequence[s
         lines.append(
             "- `code/`: the Python modules that nodes name; what else they import is not here"
         )
+    if searched(program.conf):
+        lines.append(f"- `{DOCUMENTS}/`: what nodes look things up in")
     return "\n".join(lines) + "\n"

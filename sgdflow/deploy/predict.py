@@ -9,6 +9,7 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
+    Collection,
     Iterable,
     Iterator,
     Mapping,
@@ -47,10 +48,12 @@ Answer = Callable[[Mapping[str, Any]], Awaitable[Any]]
 """Gives the output for a row of inputs; raises NodeFailed."""
 
 
-def check_inputs(given: object, wanted: Sequence[str]) -> Mapping[str, Any]:
+def check_inputs(
+    given: object, wanted: Sequence[str], images: Collection[str] = ()
+) -> Mapping[str, Any]:
     """Return the inputs of one row; raises DataError where they are not those of the graph.
 
-    Also where they hold text that can be neither sent nor stored.
+    Also where they hold text that can be neither sent nor stored; `images` are no text.
     """
     if not isinstance(given, Mapping):
         raise DataError(f"is {_kind(given)}, not an object with {listed(wanted)}.")
@@ -62,7 +65,7 @@ def check_inputs(given: object, wanted: Sequence[str]) -> Mapping[str, Any]:
     if extra:
         raise DataError(f"has {few(extra)}, which is no input. Inputs: {listed(wanted)}.")
     for name in wanted:
-        if found := unsendable(given[name]):
+        if found := unsendable(given[name], image=name in images):
             raise DataError(f"has under '{name}' {found}.")
     return {name: given[name] for name in wanted}
 
@@ -75,7 +78,7 @@ def _encodable(text: str) -> bool:
     return True
 
 
-def read_row(line: str, wanted: Sequence[str]) -> Mapping[str, Any]:
+def read_row(line: str, wanted: Sequence[str], images: Collection[str] = ()) -> Mapping[str, Any]:
     """Return the inputs that a line of JSON holds; raises DataError."""
     if not _encodable(line):
         raise DataError("is not UTF-8.")
@@ -86,14 +89,16 @@ def read_row(line: str, wanted: Sequence[str]) -> Mapping[str, Any]:
         if isinstance(cause, json.JSONDecodeError):
             raise DataError(f"is no JSON ({cause.msg}, column {cause.colno}).") from error
         raise DataError(f"cannot be read: {error}.") from error
-    fitting = check_inputs(given, wanted)
+    fitting = check_inputs(given, wanted, images)
     for name, value in fitting.items():
         if found := absent(value):
             raise DataError(f"has {found} for '{name}', and a model would be asked about that.")
     return fitting
 
 
-def check_rows(lines: Iterable[str], wanted: Sequence[str], name: str) -> int:
+def check_rows(
+    lines: Iterable[str], wanted: Sequence[str], name: str, images: Collection[str] = ()
+) -> int:
     """Return the number of rows; raises DataError that names the lines which do not fit."""
     wrong, rows = [], 0
     for number, line in enumerate(lines, 1):
@@ -101,7 +106,7 @@ def check_rows(lines: Iterable[str], wanted: Sequence[str], name: str) -> int:
             continue
         rows += 1
         try:
-            read_row(line, wanted)
+            read_row(line, wanted, images)
         except DataError as error:
             wrong.append(f"{name}, line {number}: {error}")
     if len(wrong) > _SHOWN:
@@ -117,6 +122,7 @@ async def predict(
     answer: Answer,
     write: Callable[[Prediction], None],
     at_once: int,
+    images: Collection[str] = (),
 ) -> None:
     """Write one prediction for each line that is not blank, in their order.
 
@@ -127,7 +133,7 @@ async def predict(
 
     async def one(line: str) -> Prediction:
         try:
-            return Prediction(await answer(read_row(line, wanted)))
+            return Prediction(await answer(read_row(line, wanted, images)))
         except DataError as error:
             return Prediction(error=f"The row {error}")
         except NodeFailed as error:

@@ -15,12 +15,12 @@ from sgdflow.descent.steps import Gating, Tested, Tried
 from sgdflow.descent.trial import Trial
 from sgdflow.errors import listed
 from sgdflow.executor.evaluation import Evaluation, Evaluator
-from sgdflow.executor.forward import PromptForward
 from sgdflow.executor.graph import Parameters
 from sgdflow.executor.progress import Progress
 from sgdflow.llm import LLM
 from sgdflow.update import Decision, Past, Proposal, Situation
 from sgdflow.update.constraints import kept
+from sgdflow.update.demonstrations import texts, with_demonstrations
 
 
 class Stepper:
@@ -48,7 +48,7 @@ class Stepper:
         self._progress.step(number, method.stop.steps)
         own = f"/{variant}" if variant else ""
         random = Random(f"{self._problem.seed}/step/{number}{own}")
-        names = method.select.before(self._problem.optimised, random)
+        names = method.select.before(texts(self._problem.graph, self._problem.optimised), random)
         lesson = await self._teacher.lesson(parameters, names, history, random)
         situation = Situation(
             self._problem.graph,
@@ -67,13 +67,22 @@ class Stepper:
         )
         scored = self._meter.gate_calls
         self._progress.expect("rewriting", 0)
-        proposal = kept(await method.update.propose(situation, self._llm), situation)
+        proposal = await self._proposal(situation)
         judgement = Judgement(proposal, _nothing(method, situation, proposal, lesson), ())
         if proposal.changes:
             down = sum(past.turned_down for past in history)
             judgement = await self._judge.judge(parameters, proposal, lesson, down, random)
         tried = self._tried(parameters, lesson, judgement, self._meter.gate_calls - scored)
         return tried, _past(situation, proposal, judgement)
+
+    async def _proposal(self, situation: Situation) -> Proposal:
+        """Return what the rule writes, and what is chosen beside it."""
+        problem, proposal = self._problem, Proposal({})
+        if situation.optimised:
+            proposal = await self._method.update.propose(situation, self._llm)
+        written = texts(problem.graph, problem.optimised)
+        others = [name for name in problem.optimised if name not in written]
+        return with_demonstrations(kept(proposal, situation), situation, others)
 
     async def merge(
         self,
@@ -124,8 +133,7 @@ class Stepper:
             return Gating()
         graph = self._problem.graph
         reached = graph.reach(tested.changes)
-        forwards = [graph.nodes[name].forward for name in reached]
-        nodes = sum(one.requests for one in forwards if isinstance(one, PromptForward))
+        nodes = sum(graph.nodes[name].forward.requests for name in reached)
         total, evaluated = len(trial.current.outcomes), len(trial.seen.outcomes)
         return Gating(0, total, evaluated, trial.spared * nodes)
 

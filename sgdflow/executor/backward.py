@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sgdflow.errors import NodeFailed
+from sgdflow.executor.branches import present
 from sgdflow.executor.forward import ForwardPass
 from sgdflow.executor.gradients import LOSS, Aggregation, Gradient, Gradients, collect
 from sgdflow.executor.graph import (
@@ -57,9 +58,11 @@ async def backward_pass(
 ) -> BackwardPass:
     """Propagate feedback on the output to all nodes that depend on an optimised parameter.
 
+    What was skipped neither receives nor passes on a gradient.
     Where there is no output, the feedback is for the node that failed, and for what it was given.
     """
-    reach = graph.reach(optimised)
+    taken = present(forward.values).keys() | forward.failures.keys()
+    reach = graph.reach(optimised) & taken
     under_way = _UnderWay(graph, parameters, forward, feedback, optimised, reach, how, llm)
     upstream = {
         v: [s for s in graph.successors[v] if s in reach] for v in graph.nodes if v in reach

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sgdflow.errors import NodeFailed, ReplyError, listed
+from sgdflow.executor.branches import plain
+from sgdflow.executor.demonstrations import to_show
 from sgdflow.executor.fields import nested
 from sgdflow.executor.functions import Function
 from sgdflow.executor.gradients import LOSS, Gradient, as_gradients
@@ -125,7 +127,7 @@ class PromptBackward:
             "behind": shown(behind),
             "alike": _alike(seen, told),
             "targets": list(targets),
-            "parameters": dict(operands.parameters),
+            "parameters": to_show(operands.parameters),
         }
 
 
@@ -195,7 +197,9 @@ class CallableBackward:
         llm: LLM,
     ) -> Computed:
         """Return what the function returns; an operand it leaves out gets no gradient."""
-        result = await self.function(operands.all(), output, gradient)
+        given = operands.all()
+        known = dict(zip(given, plain(given.values()), strict=True))
+        result = await self.function(known, output, gradient)
         if not isinstance(result, Mapping):
             raise NodeFailed(
                 f"{self.function.name} returned {result!r}, not a mapping of gradients"

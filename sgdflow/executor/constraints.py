@@ -20,6 +20,8 @@ class Constraints:
     """Names that every text has to hold in braces."""
     leak: int | None = None
     """So many words in a row of a training example may not stand in a text; None: any may."""
+    choices: tuple[str, ...] = ()
+    """The only texts there are; empty: any."""
 
 
 DECLARED = frozenset(one.name for one in fields(Constraints))

@@ -13,6 +13,7 @@ from typing import Any
 
 from sgdflow.data import Example
 from sgdflow.errors import CODE, NodeFailed, NothingAnswered, ScoringFailed, listed
+from sgdflow.executor.branches import present
 from sgdflow.executor.forward import ForwardPass, forward_pass, given_written
 from sgdflow.executor.graph import Graph, Parameters
 from sgdflow.executor.progress import Advance, Progress, Unwatched
@@ -262,7 +263,8 @@ class Evaluator:
             return Outcome(passed, wrong, f"{failure.origin}: {failure.reason}", failure.kind)
         try:
             output = passed.values[self._graph.output]
-            verdict = await self._score(example, passed.values, output, self._llm)
+            known = present(passed.values)
+            verdict = await self._score(example, known, output, self._llm)
         except (NodeFailed, ScoringFailed) as error:
             raised = isinstance(error, NodeFailed)
             if isinstance(error, NodeFailed) and error.kind == UNJUDGED:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sgdflow.errors import NodeFailed, did_you_mean, listed, shortly
+from sgdflow.executor.branches import SKIPPED
 from sgdflow.executor.graph import Computed, Node, Operands, View
 from sgdflow.llm import LLM
 
@@ -17,10 +18,25 @@ class FieldForward:
 
     field: str
     optional: bool = False
+    ask: None = None
+    requests: int = 0
+    largest: str = ""
+
+    @property
+    def code(self) -> str:
+        """Return the field."""
+        return self.field
+
+    @property
+    def described(self) -> str:
+        """Return the field, in words."""
+        return f"the field {self.field}"
 
     async def forward(self, node: View, operands: Operands, llm: LLM) -> Computed:
         """Return the field."""
         (name, value), *_ = operands.predecessors.items()
+        if value is SKIPPED:
+            return Computed(SKIPPED)
         if not isinstance(value, Mapping):
             found = shortly(repr(value))
             raise NodeFailed(f"'{name}' is {found}, which has no field '{self.field}'")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sgdflow.errors import NodeFailed, did_you_mean, listed
+from sgdflow.executor.branches import SKIPPED, plain
+from sgdflow.executor.demonstrations import to_show
 from sgdflow.executor.fields import nested
 from sgdflow.executor.functions import Function
 from sgdflow.executor.graph import (
@@ -20,6 +23,7 @@ from sgdflow.executor.samples import sample_operands
 from sgdflow.executor.walk import Failure, walk
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Ask, Call
+from sgdflow.prompting.beside import Beside, turns_of
 from sgdflow.prompting.values import shortened, shown
 
 
@@ -29,7 +33,7 @@ class ForwardPass:
 
     example: str
     values: Mapping[str, Any]
-    """Inputs and computed nodes; a failed node has no value."""
+    """Inputs and computed nodes; a failed node has no value, a skipped one SKIPPED."""
     calls: Mapping[str, tuple[Call, ...]]
     failures: Mapping[str, Failure]
 
@@ -54,6 +58,17 @@ class PromptForward:
     system: str = ""
     about: str = ""
     """What writers are told of the model."""
+    history: str = ""
+    """The predecessor whose turns stand before the prompt."""
+    images: tuple[str, ...] = ()
+    """The predecessors that are shown as images."""
+    sight: Callable[[Any], str] = str
+    """Returns a value as a data URL; raises ValueError where it is no image."""
+
+    @property
+    def largest(self) -> str:
+        """Return nothing: a model may write any length."""
+        return ""
 
     async def forward(self, node: View, operands: Operands, llm: LLM) -> Computed:
         """Return the model's output."""
@@ -62,7 +77,8 @@ class PromptForward:
     async def sampled(self, node: View, operands: Operands, llm: LLM, sample: int) -> Computed:
         """Return one of several outputs that the model may give."""
         variables = self._variables(node, operands)
-        answered = await self.ask.send(llm, node.name, variables, sample=sample)
+        beside = self._beside(operands)
+        answered = await self.ask.send(llm, node.name, variables, sample=sample, beside=beside)
         return Computed(answered.texts[""], (answered.call,))
 
     @property
@@ -70,8 +86,25 @@ class PromptForward:
         """Return how many calls a value takes."""
         return 1
 
+    @property
+    def code(self) -> str:
+        """Return nothing: a model answers."""
+        return ""
+
+    @property
+    def described(self) -> str:
+        """Return who is asked, with what."""
+        return exchange(self.ask)
+
     def problems(self, node: Node) -> Iterator[str]:
         """Yield what is wrong with the template for this node."""
+        for name in filter(None, (self.history, *self.images)):
+            if name not in node.predecessors:
+                yield (
+                    f"'{name}' is to be shown, and is no predecessor of the node."
+                    f"{did_you_mean(name, node.predecessors)} "
+                    f"Predecessors: {listed(node.predecessors)}."
+                )
         sample = self._variables(*sample_operands(node))
         yield from self.ask.problems(sample, f"node '{node.name}'")
 
@@ -83,14 +116,32 @@ class PromptForward:
             name
             for group, names in groups
             for name in names
-            if not said & {name.partition(".")[0], group}
+            if name not in self._apart
+            and not said & {name.partition(".")[0], group}
             and (group == "predecessors" or "node" not in said)
         ]
 
     def frame(self, node: View, operands: Operands) -> str:
         """Return what the model is sent, as one text."""
         messages = self.ask.messages(self._variables(node, operands))
+        # Turns and images are others for each query.
         return "\n\n".join(f"[{said.role}]\n{said.content}" for said in messages)
+
+    @property
+    def _apart(self) -> Collection[str]:
+        """Return the predecessors that no text of the prompt has to show."""
+        return {self.history, *self.images}
+
+    def _beside(self, operands: Operands) -> Beside:
+        given, name = operands.predecessors, self.history
+        try:
+            turns = turns_of(given[name]) if name else ()
+            images = []
+            for name in self.images:
+                images.append(self.sight(given[name]))
+        except ValueError as error:
+            raise NodeFailed(f"'{name}' {error}") from error
+        return Beside(turns, tuple(images))
 
     def _variables(self, node: View, operands: Operands) -> Mapping[str, Any]:
         """Return what a forward template may use; operands also stand under their own names."""
@@ -98,8 +149,10 @@ class PromptForward:
             **nested(operands.all()),
             "node": node,
             "system": self.system,
-            "predecessors": shown(operands.predecessors),
-            "parameters": dict(operands.parameters),
+            "predecessors": shown(
+                {n: v for n, v in operands.predecessors.items() if n not in self._apart}
+            ),
+            "parameters": to_show(operands.parameters),
         }
 
 
@@ -108,15 +161,33 @@ class CallableForward:
     """A forward function in Python: predecessors by position, parameters by name."""
 
     function: Function
+    ask: None = None
+    requests: int = 0
+    largest: str = ""
+
+    @property
+    def code(self) -> str:
+        """Return the name of the function."""
+        return self.function.name
+
+    @property
+    def described(self) -> str:
+        """Return the function."""
+        return f"python {self.function.name}"
 
     async def forward(self, node: View, operands: Operands, llm: LLM) -> Computed:
         """Return what the function returns."""
-        values = operands.predecessors.values()
+        values = plain(operands.predecessors.values())
         return Computed(await self.function(*values, **operands.parameters))
 
     def problems(self, node: Node) -> Iterator[str]:
         """Yield why the function cannot take this node's operands."""
         yield from self.function.problems(*node.predecessors, **{n: n for n in node.parameters})
+
+
+def exchange(ask: Ask) -> str:
+    """Say who is asked, with what."""
+    return f"prompts/{ask.prompt}, model {ask.role}, reply {ask.reply.format}"
 
 
 async def forward_pass(
@@ -136,6 +207,9 @@ async def forward_pass(
             values[name] = known[name]
             return Computed(known[name])
         operands = graph.operands(name, parameters, values)
+        if await _is_skipped(graph, name, operands):
+            values[name] = SKIPPED
+            return Computed(SKIPPED)
         computed = await graph.nodes[name].forward.forward(
             graph.view(name, parameters), operands, llm
         )
@@ -149,6 +223,17 @@ async def forward_pass(
     return ForwardPass(example, in_order, calls, walked.failures)
 
 
+async def _is_skipped(graph: Graph, name: str, operands: Operands) -> bool:
+    """Return whether a node's condition does not hold, or all nodes before it were skipped."""
+    before = [operands.predecessors[one] for one in graph.upstream[name]]
+    when = graph.nodes[name].when
+    if before and all(value is SKIPPED for value in before):
+        if name == graph.output:
+            raise NodeFailed("all nodes before it were skipped, so that there is no output")
+        return True
+    return when is not None and not await when.holds(operands.predecessors)
+
+
 def given_written(graph: Graph) -> frozenset[str]:
     """Return the nodes that work with what a model wrote: a value, or code with a parameter.
 
@@ -158,10 +243,10 @@ def given_written(graph: Graph) -> frozenset[str]:
     for name in graph.order:
         node = graph.nodes[name]
         before = any(
-            p in found or (p in graph.nodes and isinstance(graph.nodes[p].forward, PromptForward))
+            p in found or (p in graph.nodes and graph.nodes[p].forward.ask is not None)
             for p in node.predecessors
         )
-        code = not isinstance(node.forward, PromptForward)
+        code = node.forward.ask is None
         own = any(parameter in graph.optimisable for parameter in node.parameters.values())
         if before or (code and own):
             found.add(name)
@@ -171,7 +256,7 @@ def given_written(graph: Graph) -> frozenset[str]:
 def forward_roles(graph: Graph) -> Mapping[str, str]:
     """Return the role that each language-model node names."""
     return {
-        name: node.forward.ask.role
+        name: ask.role
         for name, node in graph.nodes.items()
-        if isinstance(node.forward, PromptForward)
+        if (ask := node.forward.ask) is not None
     }

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from graphlib import TopologicalSorter
 from typing import Any, Protocol
 
-from sgdflow.errors import GraphError, did_you_mean, listed
+from sgdflow.errors import GraphError
+from sgdflow.executor.branches import Condition
 from sgdflow.executor.constraints import Constraints
+from sgdflow.executor.demonstrations import read
+from sgdflow.executor.graph_names import problems
 from sgdflow.executor.graph_paths import cycle, seen_through, unused
 from sgdflow.llm import LLM
-from sgdflow.prompting.ask import Call
+from sgdflow.prompting.ask import Ask, Call
 
 Parameters = Mapping[str, Any]
 """Parameter name -> value; a text, or a number in numeric graphs."""
-
-RESERVED = frozenset(
-    "node predecessors targets parameters output gradients reply members examples "
-    "parameter inputs target score loss mark system".split()
-)
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_VARIABLE = re.compile(rf"{_NAME.pattern}(\.{_NAME.pattern})?")
-"""A name, or that of a node's field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +56,8 @@ class View:
     """What each predecessor that is told something is given."""
     behind: Mapping[str, Any] = field(default_factory=dict)
     """Values that some of these were given and the node was not, where they are known."""
+    when: str = ""
+    """In which case it is computed; empty: in all."""
 
     def beside(self, seen: Collection[str]) -> View:
         """Return the place as somebody knows it who sees only these predecessors."""
@@ -74,6 +70,26 @@ class View:
 
 class ForwardFunction(Protocol):
     """Computes a node's value."""
+
+    @property
+    def ask(self) -> Ask | None:
+        """Return how it asks a model; None: it is code."""
+
+    @property
+    def requests(self) -> int:
+        """Return how many calls of models a value takes at most."""
+
+    @property
+    def code(self) -> str:
+        """Return the name of the code that computes it; empty where a model does."""
+
+    @property
+    def described(self) -> str:
+        """Return in words how a value comes about."""
+
+    @property
+    def largest(self) -> str:
+        """Return a value as large as one can be; empty where nobody can tell."""
 
     async def forward(self, node: View, operands: Operands, llm: LLM) -> Computed:
         """Return the value for these operands; raises NodeFailed."""
@@ -121,6 +137,8 @@ class Parameter:
     initial: Any
     frozen: bool = False
     constraints: Constraints = field(default_factory=Constraints)
+    demonstrations: int = 0
+    """How many demonstrations it holds at most; 0: it is a text, or a number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +152,8 @@ class Node:
     forward: ForwardFunction
     backward: BackwardFunction | None = None
     """None: the method's."""
+    when: Condition | None = None
+    """None: it is always computed."""
 
 
 @dataclass(frozen=True)
@@ -147,9 +167,9 @@ class Graph:
     output: str
 
     def __post_init__(self) -> None:
-        problems = list(_problems(self)) or list(cycle(self)) or list(unused(self))
-        if problems:
-            raise GraphError("\n".join(f"graph {self.name}: {problem}" for problem in problems))
+        found = list(problems(self)) or list(cycle(self)) or list(unused(self))
+        if found:
+            raise GraphError("\n".join(f"graph {self.name}: {problem}" for problem in found))
 
     @cached_property
     def upstream(self) -> Mapping[str, tuple[str, ...]]:
@@ -209,10 +229,14 @@ class Graph:
     def operands(self, name: str, parameters: Parameters, values: Mapping[str, Any]) -> Operands:
         """Return what a node is computed from, given all values upstream of it."""
         node = self.nodes[name]
-        return Operands(
-            {p: values[p] for p in node.predecessors},
-            {local: parameters[full] for local, full in node.parameters.items()},
-        )
+        given = {p: values[p] for p in node.predecessors}
+        told = {
+            local: read(parameters[full]).beside(given)
+            if self.parameters[full].demonstrations
+            else parameters[full]
+            for local, full in node.parameters.items()
+        }
+        return Operands(given, told)
 
     def view(
         self, name: str, parameters: Parameters, values: Mapping[str, Any] | None = None
@@ -225,13 +249,18 @@ class Graph:
 
     def _view(self, name: str, parameters: Parameters, successors: Sequence[str]) -> View:
         node = self.nodes[name]
-        told = {local: parameters[full] for local, full in node.parameters.items()}
+        told = {
+            local: parameters[full]
+            for local, full in node.parameters.items()
+            if not self.parameters[full].demonstrations
+        }
         users = tuple(self._view(successor, parameters, ()) for successor in successors)
         authors = {p: self._author(p) for p in node.predecessors}
         before = {p: self._told(author, parameters) for p, author in authors.items()}
         asked = {p: t for p, t in before.items() if t}
         given = {p: self.nodes[authors[p]].predecessors for p in asked}
-        return View(name, node.predecessors, users, told, asked, given)
+        when = node.when.described if node.when else ""
+        return View(name, node.predecessors, users, told, asked, given, when=when)
 
     def _author(self, variable: str) -> str:
         """Return the variable itself, or the one whose field it is."""
@@ -241,55 +270,5 @@ class Graph:
 
     def _told(self, variable: str, parameters: Parameters) -> str:
         node = self.nodes.get(variable)
-        return " ".join(str(parameters[p]) for p in node.parameters.values()) if node else ""
-
-
-def _problems(graph: Graph) -> Iterator[str]:
-    variables = (*graph.inputs, *graph.nodes)
-    for name in dict.fromkeys(variables):
-        if variables.count(name) > 1:
-            where = "twice in inputs" if graph.inputs.count(name) > 1 else "an input and a node"
-            yield f"'{name}' is {where}. Every variable needs a name of its own."
-        own = name.partition(".")[0]
-        if not _VARIABLE.fullmatch(name) or own in RESERVED:
-            why = "reserved for templates" if own in RESERVED else "not a plain name"
-            yield f"'{name}' cannot name a variable: it is {why}. Use letters, digits and _."
-    for name in graph.parameters:
-        if name in variables:
-            yield f"parameters: '{name}' is also the name of a variable."
-    for node in graph.nodes.values():
-        yield from _node_problems(node, variables)
-    if not graph.nodes:
-        yield "nodes: there is none. Declare at least one node."
-    elif graph.output not in graph.nodes:
-        yield (
-            f"output: '{graph.output}' is not a node.{did_you_mean(graph.output, graph.nodes)} "
-            f"Nodes: {listed(graph.nodes)}."
-        )
-
-
-def _node_problems(node: Node, variables: Sequence[str]) -> Iterator[str]:
-    where = f"nodes.{node.name}"
-    for predecessor in dict.fromkeys(node.predecessors):
-        if node.predecessors.count(predecessor) > 1:
-            yield f"{where}.predecessors: '{predecessor}' is listed more than once."
-        if predecessor not in variables:
-            yield (
-                f"{where}.predecessors: there is no variable '{predecessor}'."
-                f"{did_you_mean(predecessor, variables)} Variables: {listed(variables)}."
-            )
-    used = list(node.parameters.values())
-    for parameter in dict.fromkeys(used):
-        if used.count(parameter) > 1:
-            yield f"{where}.parameters: the parameter '{parameter}' is used more than once."
-    for local in node.parameters:
-        if not _NAME.fullmatch(local) or local in RESERVED:
-            yield (
-                f"{where}.parameters: '{local}' cannot name a parameter: it is "
-                f"{'reserved for templates' if local in RESERVED else 'not a plain name'}."
-            )
-        if local in node.predecessors:
-            yield (
-                f"{where}.parameters: '{local}' is also a predecessor; "
-                "templates could not tell them apart."
-            )
+        used = node.parameters.values() if node else ()
+        return " ".join(str(parameters[p]) for p in used if not self.parameters[p].demonstrations)

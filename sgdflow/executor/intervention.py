@@ -11,7 +11,6 @@ from sgdflow.data import Example
 from sgdflow.errors import NodeFailed
 from sgdflow.executor.backward import BackwardPass
 from sgdflow.executor.evaluation import Evaluator, Outcome
-from sgdflow.executor.forward import PromptForward
 from sgdflow.executor.gradients import LOSS, Gradient, Gradients
 from sgdflow.executor.graph import Graph, Parameters, View
 from sgdflow.executor.samples import sample_operands
@@ -127,9 +126,7 @@ class Verification:
         trials = [downstream(graph, name) for name in names]
         if len(names) > 1:
             trials.append(frozenset[str]().union(*trials))  # all of them together
-        forwards = {name: node.forward for name, node in graph.nodes.items()}
-        calls = {n: one.requests for n, one in forwards.items() if isinstance(one, PromptForward)}
-        followed = sum(calls.get(name, 0) for trial in trials for name in trial)
+        followed = sum(graph.nodes[name].forward.requests for trial in trials for name in trial)
         return len(names), followed + len(trials) * judges
 
 
@@ -185,9 +182,9 @@ def _replaceable(graph: Graph, among: Collection[str]) -> Sequence[str]:
     """Return the nodes before the output whose value is a model's text, in topological order."""
 
     def written(name: str) -> bool:
-        forward = graph.nodes[name].forward
+        ask = graph.nodes[name].forward.ask
         # A value with fields is no text that could be written in its place.
-        return isinstance(forward, PromptForward) and forward.ask.reply.schema is None
+        return ask is not None and ask.reply.schema is None
 
     return [n for n in graph.order if n in among and n != graph.output and written(n)]
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sgdflow.errors import NodeFailed
-from sgdflow.executor.forward import PromptForward
+from sgdflow.executor.branches import alike
+from sgdflow.executor.forward import PromptForward, exchange
 from sgdflow.executor.graph import Computed, Operands, View
 from sgdflow.executor.walk import together
 from sgdflow.llm import LLM
@@ -28,6 +29,11 @@ class Vote(PromptForward):
     def requests(self) -> int:
         """Return how many calls a value takes."""
         return self.samples
+
+    @property
+    def described(self) -> str:
+        """Return who is asked, and how many replies count."""
+        return f"{exchange(self.ask)}, the most frequent of {self.samples}"
 
     async def forward(self, node: View, operands: Operands, llm: LLM) -> Computed:
         """Return the value of most replies; raises NodeFailed where none could be used."""
@@ -63,4 +69,4 @@ def _most(values: Sequence[Computed]) -> Computed:
 def _alike(value: Any) -> str:
     if isinstance(value, Mapping):
         return json.dumps(value, sort_keys=True, default=str)
-    return " ".join(str(value).casefold().split()).rstrip(".")
+    return alike(value)

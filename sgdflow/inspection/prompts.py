@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from sgdflow.config.prepare import Prepared
 from sgdflow.data import Example, Splits
 from sgdflow.errors import listed, plural
-from sgdflow.executor.forward import PromptForward
 from sgdflow.executor.graph import Graph
 from sgdflow.inspection.findings import Finding
 from sgdflow.llm import Message, Reply
@@ -89,7 +88,7 @@ def used_variables(graph: Graph, prompts: Prompts) -> Mapping[str, tuple[Sequenc
     """Return, for each prompt of nodes, these nodes and what it uses, in words."""
     nodes: dict[str, list[str]] = {}
     for node in graph.nodes.values():
-        if isinstance(node.forward, PromptForward):
+        if node.forward.ask is not None:
             nodes.setdefault(node.forward.ask.prompt, []).append(node.name)
     return {
         prompt: (names, listed(sorted(prompts.mentioned(prompt) - {"mark", "asks_for"})))

@@ -50,6 +50,14 @@ def keywords(text: str, known: Sequence[str]) -> str:
     return ", ".join(word for word in known if word.casefold() in said) or "none"
 
 
+def first(*values: object) -> object:
+    """Return the first value that is there: of several branches, that of the one taken."""
+    found = [value for value in values if value is not None]
+    if not found:
+        raise ValueError("all nodes before it were skipped")
+    return found[0]
+
+
 def _value(node: ast.expr, expression: str) -> float:
     match node:
         case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):

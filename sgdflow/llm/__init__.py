@@ -20,6 +20,8 @@ class Message:
     """How often the room for the reply may be doubled, the last one having been cut off."""
     form: str = field(default="", compare=False)
     """The response format that is asked for after it, as JSON; empty: none."""
+    images: tuple[str, ...] = ()
+    """Shown with it, as data URLs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,21 @@ def window_of(backend: Backend, spec: ModelSpec) -> int | None:
     return backend.window_of(spec) if isinstance(backend, KnowsWindows) else None
 
 
+@runtime_checkable
+class KnowsSight(Protocol):
+    """A backend that knows which models see."""
+
+    def sees(self, spec: ModelSpec) -> bool:
+        """Return whether the model is known to take images; nothing is called."""
+
+
+def sees(backend: Backend, spec: ModelSpec) -> bool:
+    """Return whether a model takes images, as it was declared or as its backend knows."""
+    if spec.sees is not None:
+        return spec.sees
+    return isinstance(backend, KnowsSight) and backend.sees(spec)
+
+
 @dataclass(frozen=True, slots=True)
 class ByProvider:
     """Asks each model through the backend of its provider."""
@@ -96,6 +111,10 @@ class ByProvider:
     def window_of(self, spec: ModelSpec) -> int | None:
         """Return how many tokens the model reads, None where nobody knows; nothing is called."""
         return window_of(self._of(spec), spec)
+
+    def sees(self, spec: ModelSpec) -> bool:
+        """Return whether the model is known to take images; nothing is called."""
+        return sees(self._of(spec), spec)
 
     async def close(self) -> None:
         """Close what all of them have opened."""

@@ -83,6 +83,8 @@ class ModelSpec:
     """A name for who answers, where several addresses or a moving one are the same."""
     moved: bool = False
     """Whether the address comes from the provider's variable in the environment."""
+    sees: bool | None = None
+    """Whether it can be shown images; None: as its backend knows."""
     own: frozenset[str] = frozenset()
     """Parameters (and api_base) that were declared for this model; others hold for all of llm."""
 
@@ -146,7 +148,7 @@ class ModelSpec:
 
         That of a fallback says whose place it takes: its replies are for no one else.
         """
-        said = [[message.role, message.content] for message in messages]
+        said = [_said(message) for message in messages]
         for one in self.line:
             instead = {} if one is self else {"instead_of": self.model}
             parameters = asked(one.sent(messages))
@@ -154,6 +156,12 @@ class ModelSpec:
             # Without one it is a request as it was before endpoints were noted.
             at = {"endpoint": one.answers} if one.answers else {}
             yield Request.of({**content, "sample": sample, **instead, **at})
+
+
+def _said(message: Message) -> list[str]:
+    """Return a message as a request is known by: images by their digests."""
+    digests = (sha256(image.encode()).hexdigest() for image in message.images)
+    return [message.role, message.content, *digests]
 
 
 def located(spec: ModelSpec, environ: Mapping[str, str]) -> ModelSpec:

@@ -94,7 +94,7 @@ class LitellmBackend:
         if key is None and api_base is not None:
             # Otherwise litellm takes a provider's key from the environment and sends it there.
             key = _NO_KEY_NEEDED
-        told = [{"role": said.role, "content": said.content} for said in messages]
+        told = [{"role": said.role, "content": _parts(said)} for said in messages]
         try:
             with _unlogged(litellm):
                 response = await litellm.acompletion(
@@ -146,6 +146,13 @@ class LitellmBackend:
         found = (_listed(litellm, spec) or {}).get("max_input_tokens")
         return found if isinstance(found, int) else None
 
+    def sees(self, spec: ModelSpec) -> bool:
+        """Return whether litellm knows the model to take images; nothing is called."""
+        self.load([spec])
+        import litellm
+
+        return bool(litellm.supports_vision(model=spec.model))
+
     async def close(self) -> None:
         """Close the HTTP clients that litellm opened, those of all loops of the process."""
         litellm = sys.modules.get("litellm")
@@ -154,6 +161,14 @@ class LitellmBackend:
         await litellm.close_litellm_async_clients()
         # It keeps closed clients under the id of their loop, which a later loop may get again.
         litellm.in_memory_llm_clients_cache.flush_cache()
+
+
+def _parts(said: Message) -> Any:
+    """Return what a message says, with its images behind the text."""
+    if not said.images:
+        return said.content
+    shown = ({"type": "image_url", "image_url": {"url": image}} for image in said.images)
+    return [{"type": "text", "text": said.content}, *shown]
 
 
 def _understood(litellm: Any, spec: ModelSpec, parameters: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from sgdflow.descent.method import Method, Problem
 from sgdflow.errors import plural
 from sgdflow.executor.backward_functions import PromptBackward
-from sgdflow.executor.forward import PromptForward
 from sgdflow.executor.graph import Graph
 from sgdflow.executor.loss import AskedLoss
+from sgdflow.update.demonstrations import texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ def step_estimate(problem: Problem, method: Method) -> Estimate:
     batch = len(problem.splits.train)
     if method.batch is not None:
         batch = min(batch, method.batch)
-    changed = len(problem.optimised)
+    changed = len(texts(problem.graph, problem.optimised))
     if method.select.rule != "all":
         changed = min(changed, method.select.count)
     rule = method.update.calls(changed)
@@ -42,7 +42,7 @@ def step_estimate(problem: Problem, method: Method) -> Estimate:
     proposals = method.proposals.parents * method.proposals.each
     forward = _forward(problem, method, batch, rule.evaluations, sums)
     sampled = min(batch, method.sample.count * method.sample.draws) * proposals
-    each = backward_calls(problem.graph, problem.optimised, method)
+    each = backward_calls(problem.graph, texts(problem.graph, problem.optimised), method)
     tried, after = _trials(problem, method, sampled, proposals, sums)
     if sampled * each:
         sums.append(f"for gradients {plural(sampled, 'example')} x {each} = {sampled * each}")
@@ -97,7 +97,7 @@ def _forward(
     problem: Problem, method: Method, batch: int, evaluations: int, sums: list[str]
 ) -> int:
     models = [one.forward for one in problem.graph.nodes.values()]
-    asked = [one.requests for one in models if isinstance(one, PromptForward)]
+    asked = [one.requests for one in models if one.requests]
     judges = len(problem.score.judges())
     nodes, each = sum(asked) + judges, _each(len(asked), sum(asked), judges)
     # What is to confirm the winner waits until there is one.

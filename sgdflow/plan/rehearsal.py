@@ -4,32 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, replace
-from hashlib import sha256
-from typing import Any, ClassVar
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 from sgdflow.descent import Descent, Scores, Step
 from sgdflow.descent.method import Method, Problem
-from sgdflow.executor.backward_functions import CallableBackward
-from sgdflow.executor.constraints import Constraints
 from sgdflow.executor.evaluation import Evaluation
-from sgdflow.executor.fields import FieldForward
-from sgdflow.executor.forward import CallableForward
-from sgdflow.executor.functions import Function
-from sgdflow.executor.gradients import collect
-from sgdflow.executor.graph import Computed, Graph, Node, Operands, Parameters, View
-from sgdflow.executor.loss import CallableLoss
-from sgdflow.executor.samples import Anything
+from sgdflow.executor.graph import Graph, Parameters
 from sgdflow.llm import LLM, Spent
+from sgdflow.plan.pretending import differentiation, pretended, pretended_graph
 from sgdflow.plan.scores import PretendedScore
-from sgdflow.plan.standin import NoWaiting, StandIn, made_up
-from sgdflow.prompting.ask import Ask
-from sgdflow.prompting.replies import ReplyFormat
-from sgdflow.update import CallableUpdate, Decision, Gate, Proposal, Situation, StepCalls
+from sgdflow.plan.standin import NoWaiting, StandIn
+from sgdflow.update import Decision, Gate, Proposal, Situation, StepCalls
 from sgdflow.update import evidence as items
-from sgdflow.update.checks import no_check
-from sgdflow.update.optoprime import Whole
-from sgdflow.update.rewrite import Rewrite
 
 Taken = Mapping[str, Spent]
 
@@ -73,10 +60,10 @@ def rehearse(
     steps: int,
 ) -> Rehearsal:
     """Go through a run of at most so many steps; the budget, too, ends it."""
-    judges = tuple(map(_pretended, problem.score.judges()))
-    pretended = replace(
+    judges = tuple(map(pretended, problem.score.judges()))
+    shown = replace(
         problem,
-        graph=_pretended_graph(problem.graph),
+        graph=pretended_graph(problem.graph),
         score=PretendedScore(bool(scenario.accepted), judges),
         first=None,
     )
@@ -88,16 +75,16 @@ def rehearse(
     gate = _Decided(**{**same, "wave": wave, "first": first}, scenario=scenario)
     rehearsed = replace(
         method,
-        loss=_pretended(method.loss),
-        differentiation=_differentiation(method),
+        loss=pretended(method.loss),
+        differentiation=differentiation(method),
         aggregate_examples=items.collect,
-        verification=_pretended(method.verification),
-        update=_Thinned(_pretended(method.update), scenario.changed),
+        verification=pretended(method.verification),
+        update=_Thinned(pretended(method.update), scenario.changed),
         gate=gate,
         stop=stop,
     )
     with asyncio.Runner(loop_factory=NoWaiting) as runner:
-        return runner.run(_run(pretended, rehearsed, start, llm()))
+        return runner.run(_run(shown, rehearsed, start, llm()))
 
 
 async def _run(problem: Problem, method: Method, start: Parameters, llm: StandIn) -> Rehearsal:
@@ -134,123 +121,6 @@ class _Watch:
     def _trouble(self, evaluation: Evaluation) -> None:
         outcomes = evaluation.outcomes.values()
         self.troubles.extend(one.failure for one in outcomes if one.failure is not None)
-
-
-# What stands in for the parts of a run that ask somebody, or that are somebody's own.
-
-
-@dataclass(frozen=True, slots=True)
-class _AnyReply(ReplyFormat):
-    """Asks as the declared format does, and takes any reply for one in that format."""
-
-    longest: int | None = None
-
-    def read(self, text: str, names: Sequence[str] = (), *, cut: bool = False) -> Mapping[str, str]:
-        share = len(text) // (len(names) or 1) // 4
-        if self.longest is not None:
-            share = min(share, self.longest // 4)
-        made = {name: made_up(_digest(name, text), max(share, 4)) for name in names or [""]}
-        return {"": Anything(made[""])} if self.schema is not None else made
-
-
-def _pretended(thing: Any) -> Any:
-    """Return a part of a method or node that takes any reply."""
-    if isinstance(thing, CallableForward | FieldForward):
-        return _OwnForward()
-    if isinstance(thing, CallableBackward):
-        return _OwnBackward(thing)
-    if isinstance(thing, CallableLoss):
-        return CallableLoss(Function(lambda output, target: f"Not {output}.", "loss"))
-    if isinstance(thing, CallableUpdate):
-        return _OwnUpdate()
-    if not is_dataclass(thing) or isinstance(thing, type):
-        return thing
-    longest = getattr(thing, "max_characters", None)
-    asks = {
-        one.name: replace(ask, reply=_any(ask.reply, longest), attempts=1)
-        for one in fields(thing)
-        if isinstance(ask := getattr(thing, one.name), Ask)
-    }
-    if isinstance(thing, Rewrite | Whole):
-        thing = replace(thing, check=no_check)
-    return replace(thing, **asks) if asks else thing
-
-
-def _pretended_graph(graph: Graph) -> Graph:
-    def node(real: Node) -> Node:
-        return replace(real, forward=_pretended(real.forward), backward=_pretended(real.backward))
-
-    # Made-up texts keep to nothing.
-    free = {name: replace(one, constraints=Constraints()) for name, one in graph.parameters.items()}
-    nodes = {name: node(real) for name, real in graph.nodes.items()}
-    return replace(graph, nodes=nodes, parameters=free)
-
-
-def _differentiation(method: Method) -> Any:
-    how = method.differentiation
-    return how and replace(how, default=_pretended(how.default), aggregate=collect)
-
-
-def _any(declared: ReplyFormat, longest: int | None) -> _AnyReply:
-    return _AnyReply(
-        declared.format,
-        declared.tag,
-        declared.partial,
-        reasoning=declared.reasoning,
-        schema=declared.schema,
-        longest=longest,
-    )
-
-
-def _digest(*parts: object) -> str:
-    return sha256(repr(parts).encode()).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class _OwnForward:
-    """In place of a node's Python function, which may do anything."""
-
-    async def forward(self, node: View, operands: Operands, llm: LLM) -> Computed:
-        return Computed(Anything(made_up(_digest(node.name, operands), 4)))
-
-    def problems(self, node: Node) -> Iterator[str]:
-        return iter(())
-
-
-@dataclass(frozen=True, slots=True)
-class _OwnBackward:
-    real: CallableBackward
-
-    def targets(self, *where: Any) -> Sequence[str]:
-        return self.real.targets(*where)
-
-    async def backward(
-        self,
-        node: View,
-        operands: Operands,
-        output: Any,
-        gradient: Any,
-        targets: Sequence[str],
-        llm: LLM,
-    ) -> Computed:
-        return Computed({name: f"Another {name}." for name in targets})
-
-    def problems(self, node: Node) -> Iterator[str]:
-        return iter(())
-
-
-@dataclass(frozen=True, slots=True)
-class _OwnUpdate:
-    goes_by_scores: ClassVar[bool] = True
-
-    async def propose(self, situation: Situation, llm: LLM) -> Proposal:
-        return Proposal({n: f"Text {situation.step} of {n}." for n in situation.optimised})
-
-    def problems(self, graph: Graph, optimised: Sequence[str]) -> Iterator[str]:
-        return iter(())
-
-    def calls(self, parameters: int) -> StepCalls:
-        return StepCalls()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from sgdflow.errors import CallFailed, NodeFailed, PromptError, ReplyError, listed, plural
 from sgdflow.llm import LLM, Message, Reply, Usage
+from sgdflow.prompting.beside import NOTHING, Beside
 from sgdflow.prompting.marks import MARK
 from sgdflow.prompting.replies import ReplyFormat
 from sgdflow.prompting.templates import Prompts
@@ -82,15 +83,17 @@ class Ask:
         names: Sequence[str] = (),
         accept: Callable[[Mapping[str, Any]], None] = lambda texts: None,
         sample: int = 0,
+        beside: Beside = NOTHING,
     ) -> Answered:
         """Return the texts of the reply; raises NodeFailed where there are none to be had.
 
         `accept` raises ReplyError for texts that have the right form but cannot be used;
         the model is then told why and asked again, as for a malformed reply. `sample` tells
-        apart several replies to the same prompt.
+        apart several replies to the same prompt; `beside` is sent with it.
         """
         try:
             messages, form = self._prompt(variables, names)
+            messages = beside.placed(messages)
         except PromptError as error:  # it fitted the sample, not this example's values
             raise NodeFailed(str(error)) from error
         call = Call(node, self.role, messages, "", Usage())

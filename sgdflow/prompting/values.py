@@ -26,7 +26,12 @@ def shown(values: Mapping[str, Any], told: Mapping[str, str] | None = None) -> S
 
 
 def as_text(value: Any) -> Any:
-    """Show structured values as JSON, as a reader (and a model) expects them."""
+    """Show structured values as JSON, as a reader (and a model) expects them.
+
+    What is an image is only said to be one.
+    """
+    if isinstance(value, str) and value.startswith("data:image/"):
+        return "(an image)"
     if isinstance(value, dict | list | tuple):
         return json.dumps(value, ensure_ascii=False, default=str)
     return value

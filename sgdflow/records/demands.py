@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from sgdflow.config.paths import shipped_document
 from sgdflow.config.written import references
 
 _FUNCTIONS = frozenset(
     {
         "sgdflow.library.graphs.layered",
         "sgdflow.library.tools.calculate",
+        "sgdflow.library.tools.first",
         "sgdflow.library.tools.keywords",
         "sgdflow.simulation.forms.graph",
         "sgdflow.simulation.tariff.desk",
@@ -75,6 +77,8 @@ class Folder:
     code: Path | None = None
     said: Collection[str] = field(default_factory=tuple)
     """Keys of the user's own overrides: what stands there is his."""
+    documents: bool = False
+    """Whether it brings along what its nodes search."""
 
     def demands(self, *parts: str) -> Iterator[str]:
         """Yield in words what these parts of the configuration would do."""
@@ -83,6 +87,7 @@ class Folder:
                 yield from self._targets(self.config.get(part), part)
         if "graph" in parts and not self._is_said("graph"):
             yield from self._names(self.config.get("graph"))
+            yield from self._documents(_mapping(self.config.get("graph")))
         if "llm" in parts and not self._is_said("llm"):
             yield from self._models(_mapping(self.config.get("llm")))
         if "task" in parts and not self._is_said("task"):
@@ -132,6 +137,14 @@ class Folder:
         for key, name in names.items():
             if isinstance(name, str) and _leaves(name, within=key.endswith("prompt")):
                 yield f"use a name that leads out of the folder: '{name}' ({key})"
+
+    def _documents(self, graph: Mapping[str, Any]) -> Iterator[str]:
+        for node, declared in _mapping(graph.get("nodes")).items():
+            path = _mapping(_mapping(declared).get("forward")).get("retrieve")
+            parts = re.split(r"[/\\]", str(path))
+            brought = self.documents and parts[0] == "documents" and ".." not in parts
+            if path is not None and not brought and shipped_document(str(path)) is None:
+                yield f"read {path} and send it to the models (graph.nodes.{node}.forward.retrieve)"
 
     def _models(self, llm: Mapping[str, Any]) -> Iterator[str]:
         for role, declared in _mapping(llm.get("models")).items():

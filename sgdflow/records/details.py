@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from hashlib import sha256
 from typing import Any
 
 from sgdflow.descent import Result, Step
 from sgdflow.executor.backward import BackwardPass
 from sgdflow.executor.evaluation import Outcome
 from sgdflow.executor.forward import ForwardPass
+from sgdflow.llm import Message
 from sgdflow.prompting.ask import Call
 from sgdflow.records.folder import FORMAT, SPLITS
+from sgdflow.records.run import values_record
 from sgdflow.update import Learned
 
 
@@ -59,7 +62,7 @@ def example_records(result: Result) -> Iterator[dict[str, Any]]:
                     "initial": began and _unanswered(began),
                     "final": _unanswered(outcome),
                 },
-                "values": dict(outcome.passed.values),
+                **values_record(outcome.passed),
                 "failures": _failures(outcome),
             }
 
@@ -80,7 +83,7 @@ def shown_records(
             "target": targets.get(example),
             "score": score,
             "feedback": outcomes[example].feedback or None,
-            "values": dict(outcomes[example].passed.values),
+            **values_record(outcomes[example].passed),
             "failures": _failures(outcomes[example]),
             "made": {
                 "forward": _by_node(outcomes[example].passed),
@@ -120,7 +123,7 @@ def _calls(calls: Sequence[Call]) -> list[dict[str, Any]]:
         {
             "node": call.node,
             "role": call.role,
-            "messages": [asdict(message) for message in call.messages],
+            "messages": [_message(message) for message in call.messages],
             "reply": call.reply,
             "tokens": asdict(call.usage),
             "malformed": list(call.malformed),
@@ -128,6 +131,17 @@ def _calls(calls: Sequence[Call]) -> list[dict[str, Any]]:
         }
         for call in calls
     ]
+
+
+def _message(message: Message) -> dict[str, Any]:
+    """Return a message; of images that it shows only what kind they are, and their digests."""
+    said = asdict(message)
+    images = said.pop("images")
+    if not images:
+        return said
+    digests = [sha256(image.encode()).hexdigest() for image in images]
+    kinds = [image.partition(";")[0].removeprefix("data:") for image in images]
+    return {**said, "images": [f"{k}, {d}" for k, d in zip(kinds, digests, strict=True)]}
 
 
 def _failures(outcome: Outcome) -> dict[str, str]:

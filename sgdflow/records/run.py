@@ -9,6 +9,7 @@ from typing import Any
 
 from sgdflow.descent import Result, Scores, Step, Tested, Tried
 from sgdflow.executor.backward import BackwardPass
+from sgdflow.executor.branches import present
 from sgdflow.executor.evaluation import Summary
 from sgdflow.executor.forward import ForwardPass
 from sgdflow.executor.intervention import Intervention
@@ -186,6 +187,13 @@ def _again(spent: Spent) -> dict[str, int] | None:
     return {"calls": calls, **asdict(spent.again)} if calls else None
 
 
+def values_record(passed: ForwardPass) -> dict[str, Any]:
+    """Return the values there are, and the nodes that were skipped where some were."""
+    values = present(passed.values)
+    skipped = [name for name in passed.values if name not in values]
+    return {"values": values, **({"skipped": skipped} if skipped else {})}
+
+
 def _learned(one: Learned) -> dict[str, Any]:
     backward = one.backward
     gradients = backward.gradients if backward else {}
@@ -196,7 +204,7 @@ def _learned(one: Learned) -> dict[str, Any]:
         "example": one.forward.example,
         "score": one.score,
         "unanswered": one.unanswered and _why(one.unanswered),
-        "values": dict(one.forward.values),
+        **values_record(one.forward),
         "feedback": one.feedback,
         "gradients": {
             variable: [{"source": g.source, "value": g.value} for g in arrived]

@@ -17,6 +17,8 @@ from sgdflow.records.folder import FORMAT
 
 EXPORT = "export.json"
 """File that makes a folder an exported one."""
+DOCUMENTS = "documents"
+"""Folder of what the nodes of an exported graph search."""
 
 
 @dataclass(frozen=True, slots=True)

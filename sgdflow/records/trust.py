@@ -13,7 +13,7 @@ from sgdflow.config.documents import from_yaml
 from sgdflow.errors import ConfigError, bounded
 from sgdflow.records.demands import Folder, links
 from sgdflow.records.folder import as_yaml
-from sgdflow.records.source import Source
+from sgdflow.records.source import DOCUMENTS, Source
 
 TRUST = "let what somebody else has made run its own code and choose addresses and keys"
 """What the option of the commands says."""
@@ -120,7 +120,7 @@ def doubted(
     if made.knows(source.config, exported):
         return None
     said = [word.lstrip("+").split("=")[0] for word in overrides]
-    folder = Folder(source.config, working, source.code, said)
+    folder = Folder(source.config, working, source.code, said, source.exported)
     return Doubt(name, source.path, folder, source.exported)
 
 
@@ -171,7 +171,7 @@ def _digest(config: Mapping[str, Any], folder: Path | None) -> str:
 
 def _contents(folder: Path) -> Iterator[tuple[str, bytes]]:
     """Yield the files that are shown to models or run, in order; compiled ones never are."""
-    for kind in ("prompts", "code"):
+    for kind in ("prompts", "code", DOCUMENTS):
         for path in sorted((folder / kind).rglob("*")):
             if path.is_file() and path.suffix != ".pyc":
                 yield path.relative_to(folder).as_posix(), path.read_bytes()

@@ -143,7 +143,7 @@ def _step(step: Record, shown: int, texts: Texts, asks: Callable[[object], bool]
             {
                 "example": texts.add(one["example"]),
                 "score": one["score"],
-                "values": _each(one["values"], texts.add),
+                "values": _each(_values(one), texts.add),
                 "gradients": {
                     variable: [
                         [g["source"], texts.add(g["value"]), asks(as_text(g["value"]))]
@@ -190,7 +190,7 @@ def _example(one: Record, texts: Texts) -> dict[str, Any]:
         "initial": one["initial"],
         "final": one["final"],
         "unanswered": one.get("unanswered", {}).get("final"),
-        "values": _each(one["values"], texts.add),
+        "values": _each(_values(one), texts.add),
         "failures": _each(one["failures"], texts.add),
     }
 
@@ -211,6 +211,11 @@ def _calls(calls: Sequence[Record], texts: Texts) -> list[dict[str, Any]]:
         }
         for call in calls
     ]
+
+
+def _values(one: Record) -> dict[str, Any]:
+    """Return what is shown as values."""
+    return {**one["values"], **dict.fromkeys(one.get("skipped", ()), "(skipped)")}
 
 
 def _each(values: Mapping[str, Any], add: Callable[[Any], int]) -> dict[str, int]:

@@ -149,7 +149,9 @@ def shape_of(declaration: Mapping[str, Any]) -> Shape:
             if shared is None:
                 parameters[own[local]] = _declared(value)
         forward = node.get("forward")
-        code = isinstance(forward, Mapping) and bool({"_target_", "field"} & forward.keys())
+        code = isinstance(forward, Mapping) and bool(
+            {"_target_", "field", "retrieve"} & forward.keys()
+        )
         nodes[name] = Member(tuple(node["predecessors"]), own, code)
     return Shape(
         declaration["name"], tuple(declaration["inputs"]), nodes, parameters, declaration["output"]

@@ -163,7 +163,9 @@ class Asked:
 
 def read(messages: Sequence[Message], seed: int = 0) -> tuple[Prompt, Asked]:
     """Return what the prompt wants done and in which form."""
-    text = next(m.content for m in messages if m.role == "user")
+    texts = [m.content for m in messages if m.role == "user"]
+    # Turns may stand before what is asked, and what is wrong with a reply behind it.
+    text = next((one for one in reversed(texts) if _REPLY_HEADING.search(one)), texts[0])
     body, asked = _split(text)
     first = _MARKED.search(body)
     sections = _sections(first["mark"] if first else "")

@@ -85,7 +85,7 @@ def _trace(
 
 def _parts(seen: Mapping[str, Any], made: Mapping[str, Any], nodes: Nodes) -> Iterator[Span]:
     values, output = seen.get("values", {}), _output(nodes)
-    yield Span("forward", "CHAIN", inner=tuple(_forward(values, made, nodes)))
+    yield Span("forward", "CHAIN", inner=tuple(_forward(seen, made, nodes)))
     yield Span(
         "loss",
         "EVALUATOR",
@@ -109,15 +109,16 @@ def _failures(seen: Mapping[str, Any]) -> dict[str, str]:
     return failures
 
 
-def _forward(values: Mapping[str, Any], made: Mapping[str, Any], nodes: Nodes) -> Iterator[Span]:
+def _forward(learned: Mapping[str, Any], made: Mapping[str, Any], nodes: Nodes) -> Iterator[Span]:
+    values, skipped = learned.get("values", {}), learned.get("skipped", ())
     for name, predecessors in nodes.items():
         own = made.get("forward", {}).get(name, ())
         yield Span(
             name,
             "AGENT" if own else "TOOL",
             {one: values[one] for one in predecessors if one in values},
-            values.get(name),
-            None if name in values else "it gave no value",
+            "(skipped)" if name in skipped else values.get(name),
+            None if name in values or name in skipped else "it gave no value",
             tuple(_calls(own)),
         )
 

@@ -30,6 +30,8 @@ def _told(constraints: Constraints) -> Iterator[str]:
         yield f"Keep these placeholders, in which values are put: {names}"
     for text in constraints.avoid:
         yield f"Do not write {quoted(text)}."
+    if constraints.choices:
+        yield f"It is one of these, letter by letter: {listed(map(quoted, constraints.choices))}"
     if constraints.leak is not None:
         yield "Copy no words out of a query or an answer."
 
@@ -47,6 +49,8 @@ def check(constraints: Constraints, text: str, before: str, seen: Iterable[str] 
     said = text.casefold()
     if found := [one for one in constraints.avoid if one.casefold() in said]:
         raise ReplyError(f"it holds {quoted(found[0])}, which it may not")
+    if constraints.choices and text.strip() not in constraints.choices:
+        raise ReplyError(f"it is none of {listed(map(quoted, constraints.choices))}")
     if constraints.leak is not None and (run := copied(text, before, seen, constraints.leak)):
         raise ReplyError(
             f'it copies "{run}" from an example; say it as a rule, in words of its own'

@@ -9,7 +9,8 @@ from random import Random
 from typing import Any
 
 from sgdflow.executor.backward import BackwardPass
-from sgdflow.executor.forward import ForwardPass, PromptForward
+from sgdflow.executor.branches import SKIPPED
+from sgdflow.executor.forward import ForwardPass
 from sgdflow.executor.gradients import Gradients
 from sgdflow.executor.graph import Graph
 from sgdflow.executor.intervention import REFUTED, SUPPORTED, Intervention, Verdict
@@ -181,7 +182,8 @@ def _item(
     passed: ForwardPass,
     backward: Mapping[str, BackwardPass] | None,
 ) -> Item | None:
-    if name not in passed.values and name != passed.end(graph.output):
+    there = name in passed.values or name == passed.end(graph.output)
+    if not there or passed.values.get(name) is SKIPPED:
         return None
     gradients: Gradients = ()
     if backward is not None:
@@ -196,11 +198,11 @@ def _item(
 
 def reasoning(graph: Graph, passed: ForwardPass, name: str) -> str:
     """Return what a reply holds besides the output that was read from it."""
-    calls, forward = passed.calls.get(name, ()), graph.nodes[name].forward
-    if not calls or not isinstance(forward, PromptForward):
+    calls, ask = passed.calls.get(name, ()), graph.nodes[name].forward.ask
+    if not calls or ask is None:
         return ""
     # Without its tags: a prompt that shows them would have to mark all its own.
-    tags = rf"</?{re.escape(forward.ask.reply.tag)}(?:-[0-9a-f]+)?(?:\s[^<>]*)?>"
+    tags = rf"</?{re.escape(ask.reply.tag)}(?:-[0-9a-f]+)?(?:\s[^<>]*)?>"
     reply, output = re.sub(tags, "", calls[-1].reply).strip(), str(passed.produced(name))
     return shortened(reply.removesuffix(output).strip())
 

@@ -8,8 +8,6 @@ from functools import partial
 from typing import Any
 
 from sgdflow.errors import NodeFailed
-from sgdflow.executor.fields import FieldForward
-from sgdflow.executor.forward import CallableForward
 from sgdflow.executor.gradients import LOSS, Gradient
 from sgdflow.executor.graph import Graph, Node, Parameters, View
 from sgdflow.llm import LLM
@@ -34,6 +32,8 @@ class Line:
     """By their names in the graph."""
     code: str
     """Name of the function that computes it; empty where a model does."""
+    when: str = ""
+    """In which case it runs; empty: in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,13 +159,9 @@ class Whole:
 
 
 def _line(node: Node) -> Line:
-    code = ""
-    match node.forward:
-        case CallableForward(function):
-            code = function.name
-        case FieldForward(field):
-            code = field
-    return Line(node.name, node.predecessors, tuple(node.parameters.values()), code)
+    own = tuple(node.parameters.values())
+    when = node.when.described if node.when else ""
+    return Line(node.name, node.predecessors, own, node.forward.code, when)
 
 
 def _members(graph: Graph, parameters: Parameters) -> Sequence[View]:

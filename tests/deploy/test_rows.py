@@ -35,8 +35,8 @@ HOSTILE: list[tuple[bytes, str]] = [
     (b'{"q": null}', "has null for 'q', and a model would be asked about that."),
     (
         b'{"q": "See data:image/png;base64,' + b"iVBOR" * 2000 + b'"}',
-        "has under 'q' a file as text (image/png, 10,026 letters); images and other files are not "
-        "supported: leave them out, or describe them in words.",
+        "has under 'q' a file as text (image/png, 10,026 letters); show an image as one "
+        "(graph.nodes.NODE.forward.images), and leave out other files, or describe them in words.",
     ),
     (b'{"q": NaN}', "has NaN for 'q', and a model would be asked about that."),
     (b'{"q": 1, "\\ud83d": 2}', "has \ud83d, which is no input. Inputs: q."),

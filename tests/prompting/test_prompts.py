@@ -226,6 +226,18 @@ FIELD: Mapping[str, Any] = {
 }
 
 
+def of_search() -> str:
+    return Prompts(SHIPPED).text("backward/retrieval.jinja", SEARCH)
+
+
+SEARCH: Mapping[str, Any] = {
+    "node": View("passages", ("query",), (), {}),
+    "predecessors": shown({"query": "damage claim"}),
+    "output": [{"document": "parcels.md", "text": "Damage has to be claimed at once."}],
+    "gradients": [Gradient("answer", "It should say by when.")],
+}
+
+
 def losses() -> str:
     cut, raised = Failure("draft", "3 replies ...", (), "truncated"), Failure("count", "it raised")
     reading = {
@@ -246,6 +258,7 @@ RENDERED: Mapping[str, Callable[[], str]] = {
     "forward/node.jinja": lambda: chat(joint().sent("forward", "draft")),
     "backward/passthrough.jinja": lambda: from_code(joint()),
     "backward/field.jinja": of_field,
+    "backward/retrieval.jinja": of_search,
     "loss/expected.jinja": losses,
     "reply/again.jinja": lambda: chat(joint().sent("forward", "hint_2", attempt=1)[-2:]),
     "reply/tagged.jinja": lambda: reply_template("tagged"),
@@ -289,6 +302,7 @@ def has() -> Mapping[str, set[str]]:
     """Return the variables that each template has where it is used."""
     found = {name: set(variables) for name, variables in METHODS.values()}
     found["backward/field.jinja"] = {*FIELD}
+    found["backward/retrieval.jinja"] = {*SEARCH}
     for played in (joint(), edge()):
         for name, variables in played.prompts.given.items():
             found.setdefault(name, set()).update(variables)

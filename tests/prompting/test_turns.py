@@ -177,9 +177,14 @@ def test_a_picture_is_no_text(value: object) -> None:
     assert told is not None
     assert told.startswith("a file as text (image/png, ")
     assert told.endswith(
-        "letters); images and other files are not supported: leave them out, or describe them in "
-        "words"
+        "letters); show an image as one (graph.nodes.NODE.forward.images), and leave out other "
+        "files, or describe them in words"
     )
+
+
+def test_a_picture_that_is_shown_as_one_is_sent() -> None:
+    assert unsendable(PICTURE, image=True) is None
+    assert unsendable([PICTURE], image=True) is not None
 
 
 @pytest.mark.parametrize(

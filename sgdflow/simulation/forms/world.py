@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from random import Random
 
@@ -32,7 +32,8 @@ Rules = Mapping[tuple[str, str], str]
 class Forms:
     """A world of papers and codes.
 
-    Hands fill in what their instruction states, and "?" for the rest. The critic compares the
+    Hands fill in what their instruction, or a text that they are given, states, and "?" for the
+    rest. The critic compares the
     paper that is asked for with the one that a node was given. The writer puts the codes of its
     field into the instruction. With forms everybody is in a hurry: hands overlook things, as the
     text of their prompt has it, and a writer now and then does harm.
@@ -46,7 +47,8 @@ class Forms:
         own = _fields(prompt.instruction)
         if not own:
             return str(_joined(given))
-        paper, rules = given[-1], _rules(prompt.instruction)
+        paper = given[-1]
+        rules = {**_stated(prompt.variables.values()), **_rules(prompt.instruction)}
         codes = dict(paper.codes)
         for field in own:
             if field in paper.entries:
@@ -92,8 +94,9 @@ class Forms:
         known = dict(_rules(prompt.text))
         votes: dict[tuple[str, str], Counter[str]] = {}
         for example in prompt.examples:
+            stated = _stated(example.variables.values())
             for key, code in _wanted(example.feedback).items():
-                if key[0] in own:
+                if key[0] in own and stated.get(key) != code:
                     votes.setdefault(key, Counter())[code] += 1
         learned = {key: found.most_common(1)[0][0] for key, found in votes.items()}
         learned = {key: code for key, code in learned.items() if known.get(key) != code}
@@ -123,6 +126,11 @@ def _rules(instruction: str) -> Rules:
         for field, value, code in _RULE.findall(instruction)
         if value in FIELDS.get(field, ())
     }
+
+
+def _stated(texts: Iterable[str]) -> Rules:
+    """Return what texts state that are no papers."""
+    return {key: code for text in texts if read(text) is None for key, code in _rules(text).items()}
 
 
 def _wanted(feedback: Sequence[str]) -> Mapping[tuple[str, str], str]:

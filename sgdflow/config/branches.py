@@ -1,0 +1,60 @@
+"""From a declared `when` to the condition, with what can be known of its values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sgdflow.config import schema
+from sgdflow.config.graph_fields import schema_at
+from sgdflow.config.targets import resolve
+from sgdflow.errors import ConfigError, did_you_mean, listed
+from sgdflow.executor.branches import Asks, Condition, Equals, alike
+
+
+def condition(name: str, graph: schema.GraphConf) -> Condition | None:
+    """Return when a node is computed, None: always; raises ConfigError with all mistakes."""
+    node, where = graph.nodes[name], f"graph.nodes.{name}.when"
+    if node.when is None:
+        return None
+    found: Condition
+    if isinstance(node.when, schema.Target):
+        found = Asks(resolve(node.when, where))
+    else:
+        said = {key: _several(value) for key, value in node.when.items() if key != schema.NOT}
+        others = node.when.get(schema.NOT, {})
+        found = Equals(said, {key: _several(value) for key, value in others.items()})
+    problems = [*found.problems(node.predecessors)]
+    if isinstance(found, Equals) and not problems:
+        problems += [*_never(found.one_of, graph), *_never(found.none_of, graph)]
+    if name == graph.output:
+        problems.append(
+            "is that of the output, so that there would be none where it does not hold. Let a node "
+            "without it come after this one (such as sgdflow.library.tools.first)."
+        )
+    if problems:
+        raise ConfigError("\n".join(f"{where}: {problem}" for problem in problems))
+    return found
+
+
+def _several(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _never(tests: Mapping[str, Sequence[Any]], graph: schema.GraphConf) -> Iterator[str]:
+    """Yield the values that a field never has, where its schema names all there are."""
+    for name, values in tests.items():
+        owner, _, field = name.partition(".")
+        if not field or owner not in graph.nodes:
+            continue
+        found = schema_at(graph, owner)
+        known = found and found.json["properties"].get(field, {}).get("enum")
+        if not known:
+            continue
+        for value in values:
+            if alike(value) not in map(alike, known):
+                names = [str(one) for one in known]
+                yield (
+                    f"'{name}' is never '{value}'.{did_you_mean(str(value), names)} "
+                    f"It is one of {listed(names)}."
+                )

@@ -1,0 +1,132 @@
+"""What may stand under `graph`; every field says what it is for."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+
+from sgdflow.config.fields import (
+    Conf,
+    Count,
+    Target,
+    Text,
+    Value,
+    form_of,
+)
+from sgdflow.config.method_schema import AnyBackward
+from sgdflow.config.node_schema import (
+    AnyCondition,
+    AnyForward,
+    Forward,
+)
+from sgdflow.executor.constraints import DECLARED
+from sgdflow.executor.demonstrations import NONE, read
+
+
+class ParameterConf(Conf):
+    """A parameter with more to say than its value."""
+
+    value: Value = None
+    shared: Text | None = None
+    """Name of one of graph.parameters, instead of a value."""
+    frozen: bool = False
+    """Not optimised."""
+    about: str = ""
+    """What the text is for, in words for whoever writes it anew."""
+    max_characters: Count | None = None
+    keep: tuple[Text, ...] = ()
+    """What every text has to hold, letter by letter."""
+    avoid: tuple[Text, ...] = ()
+    """What no text may hold, in any case of letters."""
+    placeholders: tuple[Text, ...] = ()
+    """Names that every text has to hold in braces."""
+    leak: Annotated[int, Field(ge=2)] | None = None
+    """So many words in a row of a training example may not stand in a new text; null: any may."""
+    choices: tuple[Text, ...] = ()
+    """The only texts that it can be."""
+    demonstrations: Count | None = None
+    """It shows so many pieces at most of its node's own work that turned out right in training."""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if self.demonstrations is not None:
+            return self._chosen()
+        if (self.value is None) == (self.shared is None):
+            raise ValueError("needs either a value or shared: NAME")
+        ruled = sorted(self.model_fields_set & DECLARED)
+        if ruled and self.shared is not None:
+            raise ValueError(f"is shared; declare {ruled[0]} of graph.parameters.{self.shared}")
+        if ruled and not isinstance(self.value, str):
+            raise ValueError(f"is a number, of which {ruled[0]} means nothing")
+        return self
+
+    def _chosen(self) -> Self:
+        others = sorted(self.model_fields_set & {*DECLARED, "shared"})
+        if others:
+            raise ValueError(f"has demonstrations, which are chosen: {others[0]} means nothing")
+        try:
+            read(self.initial)
+        except ValueError as error:
+            raise ValueError(f"value: {error}") from error
+        return self
+
+    @property
+    def initial(self) -> Any:
+        """Return the value that it begins with."""
+        return NONE if self.value is None and self.demonstrations is not None else self.value
+
+
+AnyParameter = Annotated[
+    Annotated[Value, Tag("~plain")] | Annotated[ParameterConf, Tag("~mapping")],
+    Discriminator(form_of),
+]
+
+
+class NodeConf(Conf):
+    """A node."""
+
+    predecessors: list[str]
+    # null takes out those of a graph that this one extends.
+    parameters: Annotated[
+        dict[str, AnyParameter], BeforeValidator(lambda said: {} if said is None else said)
+    ] = Field(default_factory=dict)
+    forward: AnyForward | None = None
+    """A callable, a field of the predecessor, a search, or what differs from graph.forward."""
+    backward: AnyBackward | None = None
+    """A callable or a prompt, instead of the method's; null: the method's."""
+    timeout: Annotated[float, Field(gt=0)] | None = None
+    """Seconds that a callable may take; null: any."""
+    retries: Annotated[int, Field(ge=0)] = 0
+    """How often a callable that fails is called again."""
+    when: AnyCondition | None = None
+    """Values of predecessors at which the node is computed, or a callable; null: at all."""
+
+    @model_validator(mode="after")
+    def _bounds_of_code(self) -> Self:
+        set_ = sorted({"timeout", "retries"} & self.model_fields_set)
+        if set_ and not isinstance(self.forward, Target):
+            raise ValueError(
+                f"{set_[0]} is that of a Python callable (forward._target_); calls of models have "
+                f"llm.limits.{set_[0]}"
+            )
+        return self
+
+
+class GraphConf(Conf):
+    """A computational graph."""
+
+    name: Text
+    inputs: Annotated[list[str], Field(min_length=1)]
+    parameters: dict[str, AnyParameter] = Field(default_factory=dict)
+    """Parameters that several nodes share."""
+    forward: Forward = Forward()
+    """What all language-model nodes have in common."""
+    nodes: dict[str, NodeConf]
+    output: Text
+
+
+def shown_images(graph: GraphConf) -> frozenset[str]:
+    """Return the variables that nodes are shown as images."""
+    forwards = [graph.forward, *(node.forward for node in graph.nodes.values())]
+    return frozenset(name for one in forwards if isinstance(one, Forward) for name in one.images)

@@ -1,0 +1,62 @@
+"""Retrieval: the passages of documents that fit what the predecessors say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from sgdflow.executor.graph import Computed, Node, Operands, View
+from sgdflow.llm import LLM
+from sgdflow.prompting.values import as_text
+
+Found = Sequence[Mapping[str, str]]
+"""Passages, each with its `document` and its `text`."""
+
+
+class Search(Protocol):
+    """Finds passages."""
+
+    def best(self, query: str, count: int) -> Found:
+        """Return at most so many passages, the best first; none that has nothing of the query."""
+
+    def longest(self, count: int) -> Found:
+        """Return the longest passages there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetrieveForward:
+    """A forward function that looks up the values of its predecessors in documents."""
+
+    search: Search
+    documents: str
+    """Where they are, as it was declared."""
+    count: int
+    ask: None = None
+    requests: int = 0
+    code: str = "retrieve"
+
+    @property
+    def described(self) -> str:
+        """Return what is looked for, and where."""
+        return f"the {self.count} passages of {self.documents} that fit best"
+
+    @property
+    def largest(self) -> str:
+        """Return the most that can be found."""
+        return str(as_text(self.search.longest(self.count)))
+
+    async def forward(self, node: View, operands: Operands, llm: LLM) -> Computed:
+        """Return the passages; an empty list where none has a word of the query."""
+        query = "\n".join(str(as_text(value)) for value in operands.predecessors.values())
+        return Computed(self.search.best(query, self.count))
+
+    def problems(self, node: Node) -> Iterator[str]:
+        """Yield why it could look up nothing, or what it has no use for."""
+        if not node.predecessors:
+            yield "has nothing to look up: name the query among the predecessors."
+        if node.parameters:
+            yield (
+                f"has no use for parameters ({', '.join(node.parameters)}): what is looked up is "
+                "what the predecessors say. Let a node before it write the query."
+            )

@@ -1,0 +1,149 @@
+"""What stands in for the parts of a run that ask somebody, or that are somebody's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from hashlib import sha256
+from typing import Any, ClassVar
+
+from sgdflow.descent.method import Method
+from sgdflow.executor.backward_functions import CallableBackward
+from sgdflow.executor.constraints import Constraints
+from sgdflow.executor.functions import Function
+from sgdflow.executor.gradients import collect
+from sgdflow.executor.graph import Computed, Graph, Node, Operands, View
+from sgdflow.executor.loss import CallableLoss
+from sgdflow.executor.samples import Anything
+from sgdflow.llm import LLM
+from sgdflow.plan.standin import made_up
+from sgdflow.prompting.ask import Ask
+from sgdflow.prompting.replies import ReplyFormat
+from sgdflow.update import CallableUpdate, Proposal, Situation, StepCalls
+from sgdflow.update.checks import no_check
+from sgdflow.update.optoprime import Whole
+from sgdflow.update.rewrite import Rewrite
+
+
+@dataclass(frozen=True, slots=True)
+class _AnyReply(ReplyFormat):
+    """Asks as the declared format does, and takes any reply for one in that format."""
+
+    longest: int | None = None
+
+    def read(self, text: str, names: Sequence[str] = (), *, cut: bool = False) -> Mapping[str, str]:
+        share = len(text) // (len(names) or 1) // 4
+        if self.longest is not None:
+            share = min(share, self.longest // 4)
+        made = {name: made_up(_digest(name, text), max(share, 4)) for name in names or [""]}
+        return {"": Anything(made[""])} if self.schema is not None else made
+
+
+def pretended(thing: Any) -> Any:
+    """Return a part of a method or node that takes any reply."""
+    if isinstance(thing, CallableBackward):
+        return _OwnBackward(thing)
+    if isinstance(thing, CallableLoss):
+        return CallableLoss(Function(lambda output, target: f"Not {output}.", "loss"))
+    if isinstance(thing, CallableUpdate):
+        return _OwnUpdate()
+    if not is_dataclass(thing) or isinstance(thing, type):
+        return thing
+    longest = getattr(thing, "max_characters", None)
+    asks = {
+        one.name: replace(ask, reply=_any(ask.reply, longest), attempts=1)
+        for one in fields(thing)
+        if isinstance(ask := getattr(thing, one.name), Ask)
+    }
+    if isinstance(thing, Rewrite | Whole):
+        thing = replace(thing, check=no_check)
+    return replace(thing, **asks) if asks else thing
+
+
+def pretended_graph(graph: Graph) -> Graph:
+    """Return a graph whose models take any reply, and whose code is not run."""
+
+    def node(real: Node) -> Node:
+        code = real.forward.ask is None
+        forward = _OwnForward(largest=real.forward.largest) if code else pretended(real.forward)
+        # Whatever may be computed is: nobody knows which conditions will hold.
+        return replace(real, forward=forward, backward=pretended(real.backward), when=None)
+
+    # Made-up texts keep to nothing.
+    free = {name: replace(one, constraints=Constraints()) for name, one in graph.parameters.items()}
+    nodes = {name: node(real) for name, real in graph.nodes.items()}
+    return replace(graph, nodes=nodes, parameters=free)
+
+
+def differentiation(method: Method) -> Any:
+    """Return how a method differentiates, where its models take any reply."""
+    how = method.differentiation
+    return how and replace(how, default=pretended(how.default), aggregate=collect)
+
+
+def _any(declared: ReplyFormat, longest: int | None) -> _AnyReply:
+    return _AnyReply(
+        declared.format,
+        declared.tag,
+        declared.partial,
+        reasoning=declared.reasoning,
+        schema=declared.schema,
+        longest=longest,
+    )
+
+
+def _digest(*parts: object) -> str:
+    return sha256(repr(parts).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class _OwnForward:
+    """In place of a node's code, which may do anything."""
+
+    ask: None = None
+    requests: int = 0
+    code: str = "code"
+    described: str = "code"
+    largest: str = ""
+
+    async def forward(self, node: View, operands: Operands, llm: LLM) -> Computed:
+        return Computed(Anything(self.largest or made_up(_digest(node.name, operands), 4)))
+
+    def problems(self, node: Node) -> Iterator[str]:
+        return iter(())
+
+
+@dataclass(frozen=True, slots=True)
+class _OwnBackward:
+    real: CallableBackward
+
+    def targets(self, *where: Any) -> Sequence[str]:
+        return self.real.targets(*where)
+
+    async def backward(
+        self,
+        node: View,
+        operands: Operands,
+        output: Any,
+        gradient: Any,
+        targets: Sequence[str],
+        llm: LLM,
+    ) -> Computed:
+        return Computed({name: f"Another {name}." for name in targets})
+
+    def problems(self, node: Node) -> Iterator[str]:
+        return iter(())
+
+
+@dataclass(frozen=True, slots=True)
+class _OwnUpdate:
+    goes_by_scores: ClassVar[bool] = True
+
+    async def propose(self, situation: Situation, llm: LLM) -> Proposal:
+        return Proposal({n: f"Text {situation.step} of {n}." for n in situation.optimised})
+
+    def problems(self, graph: Graph, optimised: Sequence[str]) -> Iterator[str]:
+        return iter(())
+
+    def calls(self, parameters: int) -> StepCalls:
+        return StepCalls()
