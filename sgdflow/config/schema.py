@@ -19,6 +19,7 @@ from sgdflow.config.fields import (
 )
 from sgdflow.config.method_schema import AllowanceConf, AnyBackward, Backward, Loss, MethodConf
 from sgdflow.config.node_schema import AnyForward, FieldConf, Forward
+from sgdflow.config.probe_schema import ProbeConf
 from sgdflow.config.score_schema import AnyScore
 from sgdflow.executor.constraints import DECLARED
 
@@ -291,6 +292,7 @@ class Config(Conf):
     method: MethodConf
     llm: LLMConf
     tracking: Tracking
+    probe: ProbeConf = ProbeConf()
     parameters: str | None = None
     """File to start from (optimize) or to score (evaluate)."""
     split: Literal["train", "validation", "test"] = "test"

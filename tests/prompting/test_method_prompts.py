@@ -141,6 +141,17 @@ def _search(attempts: Sequence[Attempt]) -> Mapping[str, Any]:
     return {name: value for name, value in variables.items() if name not in unused}
 
 
+def _wordings() -> Mapping[str, Any]:
+    return {
+        "parameter": {"name": "weight.instruction", "text": "Price the weight."},
+        "members": [_view("weight")],
+        "constraints": ["Use at most 200 characters."],
+        "variant": 1,
+        "count": 2,
+        "reply": ReplyFormat("tagged", "wording").asking(),
+    }
+
+
 def _judged(reading: Reading) -> Mapping[str, Any]:
     return {
         "inputs": {"order": VALUES["order"]},
@@ -197,6 +208,7 @@ CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "critique": ("optimizer/critique.jinja", _rewrite(ReplyFormat("tagged", "critique"))),
     "textgrad-rewrite": ("optimizer/textgrad.jinja", _rewrite(IMPROVED, **EVERYTHING)),
     "optoprime": ("optimizer/optoprime.jinja", _program()),
+    "wordings": ("probe/wordings.jinja", _wordings()),
     "copro-first": ("optimizer/copro.jinja", _search([])),
     "copro-later": ("optimizer/copro.jinja", _search([ATTEMPT, Attempt("Price it.", 0.5)])),
     "short-joint": ("short/backward/joint.jinja", _work(["weight", "zone"], list(VALUES))),
