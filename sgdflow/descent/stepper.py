@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -20,6 +21,7 @@ from sgdflow.executor.graph import Parameters
 from sgdflow.executor.progress import Progress
 from sgdflow.llm import LLM
 from sgdflow.update import Decision, Past, Proposal, Situation
+from sgdflow.update.condense import condensed
 from sgdflow.update.constraints import kept
 
 
@@ -67,7 +69,10 @@ class Stepper:
         )
         scored = self._meter.gate_calls
         self._progress.expect("rewriting", 0)
-        proposal = kept(await method.update.propose(situation, self._llm), situation)
+        summed = await condensed(situation, method.tree, self._llm)
+        asked = replace(situation, evidence=summed.evidence)
+        found = summed.beside(await method.update.propose(asked, self._llm))
+        proposal = kept(found, situation)
         judgement = Judgement(proposal, _nothing(method, situation, proposal, lesson), ())
         if proposal.changes:
             down = sum(past.turned_down for past in history)

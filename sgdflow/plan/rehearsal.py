@@ -92,6 +92,7 @@ def rehearse(
         differentiation=_differentiation(method),
         aggregate_examples=items.collect,
         verification=_pretended(method.verification),
+        tree=_pretended(method.tree),
         update=_Thinned(_pretended(method.update), scenario.changed),
         gate=gate,
         stop=stop,
@@ -188,7 +189,10 @@ def _pretended_graph(graph: Graph) -> Graph:
 
 def _differentiation(method: Method) -> Any:
     how = method.differentiation
-    return how and replace(how, default=_pretended(how.default), aggregate=collect)
+    if how is None:
+        return None
+    same = {"aggregate": collect, "tree": _pretended(how.tree)}
+    return replace(how, default=_pretended(how.default), **same)
 
 
 def _any(declared: ReplyFormat, longest: int | None) -> _AnyReply:
