@@ -62,7 +62,7 @@ def test_shown_command_is_understood(command: str) -> None:
     if name == "compare":
         validated(compose(parse(words).overrides))
         return
-    assert name in ("check", "optimize", "evaluate", "graph", "plan")
+    assert name in ("check", "optimize", "evaluate", "graph", "plan", "probe")
     if "--picture" in words:
         del words[words.index("--picture") : words.index("--picture") + 2]
     single = [re.sub(r"=range\(\d+\)$", "=0", word) for word in words if word != "-m"]

@@ -22,6 +22,7 @@ usage: sgdflow COMMAND [KEY=VALUE ...] [-m] [--project DIR]
   optimize   optimise the parameters of a graph
   evaluate   score a graph: sgdflow evaluate parameters=RUN_DIRECTORY split=test
   plan       print what optimize would take: calls, tokens, cost, time; nothing is sent
+  probe      ask, with a few calls, whether a run is worth it, and how to run
   graph      print a graph: its nodes, prompts and parameters, as text and Mermaid
              [--picture FILE.svg or FILE.html]
   compare    print a table of recorded runs: sgdflow compare rows=method cols=task
@@ -49,6 +50,7 @@ COMMANDS: Mapping[str, str] = {
     "optimize": "sgdflow.cli.optimize:optimize",
     "evaluate": "sgdflow.cli.optimize:evaluate",
     "plan": "sgdflow.cli.plan:plan",
+    "probe": "sgdflow.cli.optimize:probe",
     "graph": "sgdflow.cli.graph:graph",
     "compare": "sgdflow.cli.browse:compare",
     "show": "sgdflow.cli.show:show",

@@ -1,4 +1,4 @@
-"""`sgdflow optimize` and `sgdflow evaluate`."""
+"""`sgdflow optimize`, `sgdflow evaluate` and `sgdflow probe`."""
 
 from __future__ import annotations
 
@@ -56,6 +56,11 @@ def optimize(words: Sequence[str]) -> int:
 def evaluate(words: Sequence[str]) -> int:
     """Score a graph with given parameters on a split."""
     return run_hydra(run_evaluate, taking(words))
+
+
+def probe(words: Sequence[str]) -> int:
+    """Ask, with a few calls, whether optimising is worth it, and how."""
+    return run_hydra(run_probe, taking(words))
 
 
 def run_optimize(raw: Mapping[str, Any]) -> float | None:
@@ -130,6 +135,30 @@ def run_evaluate(raw: Mapping[str, Any]) -> float | None:
         record = _run(prepared, folder, job, _scoring_roles(prepared))
     sys.stdout.write(f"{path}\n")
     return float(record["score"]["mean"])
+
+
+def run_probe(raw: Mapping[str, Any]) -> float | None:
+    """Probe a run before it is made; return how much is lacking."""
+    from sgdflow.plan.totals import make_plan
+    from sgdflow.probe.sizes import problems
+    from sgdflow.runs.probed import probed
+    from sgdflow.tracking import open_tracker
+
+    prepared, prompts = _prepared(raw), _prompts()
+    if found := list(problems(prepared, prompts)):
+        raise ConfigError("\n".join(found))
+    path, plan = Path(run_directory()), make_plan(prepared, prepared.calling.prices(os.environ))
+    with owned(path, give_way):
+        folder = RunFolder(path)
+        numbers_alone = prepared.config.tracking.model_copy(update={"prompts": False, "traces": 0})
+        tracker, clean = open_tracker(numbers_alone, os.environ, path), _clean(prepared)
+
+        async def job(llm: Metered, watch: Watch) -> dict[str, Any]:
+            return await probed(prepared, prompts, plan, raw, llm, tracker, folder, watch, clean)
+
+        record = _run(prepared, folder, job, _scoring_roles(prepared))
+    sys.stdout.write(f"{path}\n")
+    return float(record["start"]["lacking"])
 
 
 def _scoring_roles(prepared: Prepared) -> Collection[str]:

@@ -13,7 +13,6 @@ from sgdflow.config.job import sweep_words, working_directory
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import prepare
 from sgdflow.config.project import hiding
-from sgdflow.llm.models import located
 from sgdflow.plan.table import as_text
 from sgdflow.plan.totals import make_plan
 from sgdflow.prompting.templates import Prompts
@@ -27,9 +26,7 @@ def plan(words: Sequence[str]) -> int:
 def print_plan(raw: Mapping[str, Any]) -> None:
     """Print what optimising would take."""
     prepared = prepare(raw, Prompts(prompt_folders(working_directory())), None)
-    calling = prepared.calling
-    models = {role: located(spec, os.environ) for role, spec in calling.models.items()}
-    prices = {role: calling.backend.price_of(spec) for role, spec in models.items()}
+    prices = prepared.calling.prices(os.environ)
     notices = [notice.text for notice in prepared.notices]
     more = [taken_words(), hiding(working_directory()), *notices]
     said = "".join(f"{text}\n" for text in more if text)

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 
+from sgdflow.config.aggregation_schema import Aggregation
 from sgdflow.config.fields import Conf, Count, Exchange, Reply, Target, Text, form_of
 from sgdflow.update.select import UNDECIDED
 
@@ -74,22 +75,6 @@ AnyLoss = Annotated[
     Annotated[Target, Tag("~callable")] | Annotated[Loss, Tag("~mapping")],
     Discriminator(form_of),
 ]
-AnyAggregation = Annotated[
-    Annotated[Target, Tag("~callable")]
-    | Annotated[Literal["collect", "distinct", "sum"], Tag("~plain")],
-    Discriminator(form_of),
-]
-AnyItemAggregation = Annotated[
-    Annotated[Target, Tag("~callable")] | Annotated[Literal["collect", "distinct"], Tag("~plain")],
-    Discriminator(form_of),
-]
-
-
-class Aggregation(Conf):
-    """How gradients join: over the successors of a variable, and over examples."""
-
-    successors: AnyAggregation = "collect"
-    examples: AnyItemAggregation = "collect"
 
 
 class Critique(Exchange):

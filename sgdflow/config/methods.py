@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from sgdflow.config import method_schema as schema
+from sgdflow.config.aggregation_schema import TreeConf
 from sgdflow.config.fields import Target
 from sgdflow.config.problems import Problems, ask, build_backward, reply_format
 from sgdflow.config.targets import resolve
+from sgdflow.config.trees import example_tree, successor_tree
 from sgdflow.descent.budget import Budget
 from sgdflow.descent.confirm import Confirm
 from sgdflow.descent.method import Method, Proposals, Sample, Stop
@@ -53,6 +55,7 @@ def build_method(conf: schema.MethodConf, graph: Graph, prompts: Prompts) -> Met
             f"method.update: {p}" for p in update.problems(graph, _written(conf, graph))
         )
     verification = _verification(conf, graph, prompts, problems)
+    tree = example_tree(conf, prompts, problems)
     problems.extend(_contradictions(conf))
     problems.check()
     assert update is not None
@@ -75,6 +78,7 @@ def build_method(conf: schema.MethodConf, graph: Graph, prompts: Prompts) -> Met
         proposals=Proposals(**conf.proposals.model_dump()),
         pool=PoolRules(**conf.pool.model_dump()),
         verification=verification,
+        tree=tree,
     )
 
 
@@ -87,7 +91,9 @@ def _differentiation(
     where, what = "method.aggregation.successors", "gradients"
     join = _aggregation(conf.aggregation.successors, AGGREGATIONS, where, what)
     problems.extend(_backward_problems(graph, default))
-    return Differentiation(default, join, None if conf.idle else _select(conf).asks)
+    asks = None if conf.idle else _select(conf).asks
+    tree = successor_tree(conf, graph, named(conf, graph), prompts, problems)
+    return Differentiation(default, join, asks, tree)
 
 
 def _verification(
@@ -240,8 +246,10 @@ def _loss(conf: Target | schema.Loss, prompts: Prompts) -> Loss:
 
 
 def _aggregation(
-    conf: Target | str, known: Mapping[str, Callable[..., Any]], where: str, what: str
+    conf: Target | TreeConf | str, known: Mapping[str, Callable[..., Any]], where: str, what: str
 ) -> Callable[..., Any]:
+    if isinstance(conf, TreeConf):  # which joins what was collected
+        return known["collect"]
     if isinstance(conf, str):
         return known[conf]
     function: Function = resolve(conf, where)

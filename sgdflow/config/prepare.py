@@ -210,7 +210,8 @@ def _asked(config: schema.Config) -> Mapping[str, str]:
             own = side == "backward" or not _has_graphs_role(conf)
             if isinstance(conf, schema.Exchange) and own:
                 roles[f"graph.nodes.{name}.{side}.role"] = conf.role
-    for part in ("backward", "backward.verify", "update", "loss", "update.critique"):
+    parts = ("backward", "backward.verify", "update", "loss", "update.critique")
+    for part in (*parts, "aggregation.successors", "aggregation.examples"):
         found: Any = config.method
         for key in part.split("."):
             found = getattr(found, key, None)

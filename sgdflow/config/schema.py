@@ -24,6 +24,7 @@ from sgdflow.config.node_schema import (
     Forward,
     RetrieveConf,
 )
+from sgdflow.config.probe_schema import ProbeConf
 from sgdflow.config.score_schema import AnyScore
 
 __all__ = [
@@ -220,6 +221,7 @@ class Config(Conf):
     method: MethodConf
     llm: LLMConf
     tracking: Tracking
+    probe: ProbeConf = ProbeConf()
     parameters: str | None = None
     """File to start from (optimize) or to score (evaluate)."""
     split: Literal["train", "validation", "test"] = "test"

@@ -17,6 +17,7 @@ from sgdflow.executor.graph import Graph
 from sgdflow.executor.intervention import Verification
 from sgdflow.executor.loss import Loss
 from sgdflow.executor.scores import Scorer
+from sgdflow.executor.tree import Tree
 from sgdflow.update import Gate, Select, UpdateRule
 from sgdflow.update.evidence import ItemAggregation
 from sgdflow.update.paired import fixed_order
@@ -129,6 +130,8 @@ class Method:
     pool: PoolRules = field(default_factory=PoolRules)
     verification: Verification | None = None
     """None: no gradient is tried out."""
+    tree: Tree | None = None
+    """What sums up the evidence of many examples; None: it is shown as it is."""
 
     def compared(self, splits: Splits) -> int:
         """Return on how many examples the gate compares at most."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -19,6 +20,7 @@ from sgdflow.executor.graph import Parameters
 from sgdflow.executor.progress import Progress
 from sgdflow.llm import LLM
 from sgdflow.update import Decision, Past, Proposal, Situation
+from sgdflow.update.condense import condensed
 from sgdflow.update.constraints import kept
 from sgdflow.update.demonstrations import texts, with_demonstrations
 
@@ -79,7 +81,9 @@ class Stepper:
         """Return what the rule writes, and what is chosen beside it."""
         problem, proposal = self._problem, Proposal({})
         if situation.optimised:
-            proposal = await self._method.update.propose(situation, self._llm)
+            summed = await condensed(situation, self._method.tree, self._llm)
+            asked = replace(situation, evidence=summed.evidence)
+            proposal = summed.beside(await self._method.update.propose(asked, self._llm))
         written = texts(problem.graph, problem.optimised)
         others = [name for name in problem.optimised if name not in written]
         return with_demonstrations(kept(proposal, situation), situation, others)

@@ -13,13 +13,21 @@ from typing import Any
 from sgdflow.errors import NodeFailed
 from sgdflow.executor.branches import present
 from sgdflow.executor.forward import ForwardPass
-from sgdflow.executor.gradients import LOSS, Aggregation, Gradient, Gradients, collect
+from sgdflow.executor.gradients import (
+    LOSS,
+    Aggregation,
+    Gradient,
+    Gradients,
+    as_gradients,
+    collect,
+)
 from sgdflow.executor.graph import (
     BackwardFunction,
     Graph,
     Node,
     Parameters,
 )
+from sgdflow.executor.tree import FEWEST, Tree
 from sgdflow.executor.walk import Failure, walk
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Call
@@ -35,6 +43,8 @@ class BackwardPass:
     aggregated: Mapping[str, Any]
     calls: Mapping[str, tuple[Call, ...]]
     failures: Mapping[str, Failure]
+    joined: Mapping[str, Gradient] = field(default_factory=dict)
+    """The summary of those that arrived, where there were many and a tree joins them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +55,8 @@ class Differentiation:
     aggregate: Aggregation = collect
     asks: Callable[[Any], bool] | None = None
     """Whether a gradient asks for a change; nodes with none make no call. None: all do."""
+    tree: Tree | None = None
+    """What sums up the gradients of a node with many successors, after the aggregation."""
 
 
 async def backward_pass(
@@ -77,6 +89,7 @@ async def backward_pass(
         {v: aggregated[v] for v in order if v in aggregated},
         walked.results,
         failures,
+        {v: under_way.joined[v] for v in order if v in under_way.joined},
     )
 
 
@@ -97,6 +110,7 @@ class _UnderWay:
     """What each node gave the variables before it."""
     arrived: dict[str, Gradients] = field(default_factory=dict)
     aggregated: dict[str, Any] = field(default_factory=dict)
+    joined: dict[str, Gradient] = field(default_factory=dict)
 
     async def visit(self, name: str) -> tuple[Call, ...]:
         """Differentiate a node whose successors have been."""
@@ -110,19 +124,40 @@ class _UnderWay:
         node = self.graph.nodes[name]
         function = node.backward or self.how.default
         targets = function.targets(node, self.reach, self.optimised)
+        calls = await self._join(name)
         if not targets:
-            return ()
+            return calls
         operands = self.graph.operands(name, self.parameters, self.forward.values)
-        computed = await function.backward(
-            self.graph.view(name, self.parameters, self.forward.values),
-            operands,
-            self.forward.produced(name),
-            self.aggregated[name],
-            targets,
-            self.llm,
-        )
+        try:
+            computed = await function.backward(
+                self.graph.view(name, self.parameters, self.forward.values),
+                operands,
+                self.forward.produced(name),
+                self.aggregated[name],
+                targets,
+                self.llm,
+            )
+        except NodeFailed as error:
+            raise NodeFailed(str(error), (*calls, *error.calls), error.kind) from error
         self.received[name] = self._by_variable(node, computed.value)
-        return computed.calls
+        return (*calls, *computed.calls)
+
+    async def _join(self, name: str) -> tuple[Call, ...]:
+        """Put a summary in the place of many gradients; return the calls it took."""
+        tree, gradients = self.how.tree, as_gradients(self.aggregated[name])
+        if tree is None or len(gradients) < FEWEST:
+            return ()
+        shown = {
+            "node": self.graph.view(name, self.parameters),
+            "output": self.forward.produced(name),
+        }
+        found = await tree.join(
+            gradients, lambda group: {**shown, "gradients": group}, name, self.llm
+        )
+        summary = found.summary
+        self.joined[name] = Gradient(f"{summary.of} successors", summary.text)
+        self.aggregated[name] = (self.joined[name],)
+        return found.calls
 
     def reach_parameters(self) -> Mapping[str, Failure]:
         """Gather the gradients of the parameters; return why those of some do not join."""
@@ -162,3 +197,13 @@ def _aggregated(how: Differentiation, gradients: Gradients) -> Any:
         return how.aggregate(gradients)
     except Exception as error:
         raise NodeFailed(f"aggregation raised {type(error).__name__}: {error}") from error
+
+
+def widths(graph: Graph, optimised: Collection[str]) -> Mapping[str, int]:
+    """Return how many successors may give each node gradients."""
+    reach = graph.reach(optimised)
+    return {
+        name: sum(one in reach for one in graph.successors[name])
+        for name in graph.nodes
+        if name in reach
+    }

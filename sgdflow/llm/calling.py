@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sgdflow.llm.backend import Backend
-from sgdflow.llm.models import Limits, ModelSpec
+from sgdflow.llm.models import Limits, ModelSpec, Price, located
 from sgdflow.llm.store import DEFAULT, Store
 
 if TYPE_CHECKING:
@@ -38,6 +38,11 @@ class Calling:
     """Whether models are asked for one word before the first call."""
     backend: Backend
     """How they are reached."""
+
+    def prices(self, keys: Mapping[str, str]) -> Mapping[str, Price | None]:
+        """Return the price of each role's model where it is reached; None where nobody knows."""
+        models = {role: located(spec, keys) for role, spec in self.models.items()}
+        return {role: self.backend.price_of(spec) for role, spec in models.items()}
 
     @asynccontextmanager
     async def opened(

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from sgdflow.descent.method import Method, Problem
 from sgdflow.errors import plural
+from sgdflow.executor.backward import widths
 from sgdflow.executor.backward_functions import PromptBackward
 from sgdflow.executor.graph import Graph
 from sgdflow.executor.loss import AskedLoss
+from sgdflow.update.condense import most_items
 from sgdflow.update.demonstrations import texts
 
 
@@ -46,7 +48,7 @@ def step_estimate(problem: Problem, method: Method) -> Estimate:
     tried, after = _trials(problem, method, sampled, proposals, sums)
     if sampled * each:
         sums.append(f"for gradients {plural(sampled, 'example')} x {each} = {sampled * each}")
-    written = rule.optimizer * proposals
+    written = (rule.optimizer + _summaries(problem, method)) * proposals
     if written:
         sums.append(f"for new texts {written}")
     return Estimate(forward + after, sampled * each + tried, written, tuple(sums))
@@ -64,7 +66,20 @@ def backward_calls(graph: Graph, optimised: tuple[str, ...], method: Method) -> 
             continue
         targets = len(function.targets(node, reach, optimised))
         calls += targets if function.per_edge else min(targets, 1)
+    if (tree := method.differentiation.tree) is not None:
+        calls += sum(map(tree.calls, widths(graph, optimised).values()))
     return calls
+
+
+def _summaries(problem: Problem, method: Method) -> int:
+    """Return the calls that sum up the evidence of a step, of so many parameters as it changes."""
+    if method.tree is None:
+        return 0
+    taken = sorted(
+        method.tree.calls(most_items(problem.graph, name, method.sample.count))
+        for name in problem.optimised
+    )
+    return sum(taken if method.select.rule == "all" else taken[-method.select.count :])
 
 
 def shortage(problem: Problem, method: Method) -> Iterator[str]:

@@ -78,7 +78,10 @@ def pretended_graph(graph: Graph) -> Graph:
 def differentiation(method: Method) -> Any:
     """Return how a method differentiates, where its models take any reply."""
     how = method.differentiation
-    return how and replace(how, default=pretended(how.default), aggregate=collect)
+    if how is None:
+        return None
+    same = {"aggregate": collect, "tree": pretended(how.tree)}
+    return replace(how, default=pretended(how.default), **same)
 
 
 def _any(declared: ReplyFormat, longest: int | None) -> _AnyReply:

@@ -79,6 +79,7 @@ def rehearse(
         differentiation=differentiation(method),
         aggregate_examples=items.collect,
         verification=pretended(method.verification),
+        tree=pretended(method.tree),
         update=_Thinned(pretended(method.update), scenario.changed),
         gate=gate,
         stop=stop,

@@ -14,7 +14,7 @@ from sgdflow.llm.address import answering
 from sgdflow.records.folder import FORMAT, as_yaml, read_json
 
 _FREE = (
-    "tracking", "llm.store", "llm.limits", "llm.check", "llm.assumed", "llm.api_key_env",
+    "tracking", "probe", "llm.store", "llm.limits", "llm.check", "llm.assumed", "llm.api_key_env",
     "llm.models.*.api_key_env", "llm.parameters.*headers",
     "llm.models.*.parameters.*headers",
 )  # fmt: skip

@@ -26,19 +26,25 @@ async def evaluated(
     clean: Clean,
 ) -> dict[str, Any]:
     """Score the starting parameters on the declared split, and record it."""
-    with _tracked(tracker, prepared, written_of(raw)):
+    split = prepared.config.split
+    with tracked(tracker, prepared, written_of(raw), EVALUATION, split):
         record = await evaluate(prepared, llm, folder, progress, clean, tracker.answered)
         tracker.evaluated(record, folder.path)
     return record
 
 
 @contextmanager
-def _tracked(tracker: Tracker, prepared: Prepared, written: Mapping[str, Any]) -> Iterator[None]:
-    """Record the start, and how it ended if it did not end well."""
-    names, split = about(prepared), prepared.config.split
+def tracked(
+    tracker: Tracker, prepared: Prepared, written: Mapping[str, Any], kind: str, what: str
+) -> Iterator[None]:
+    """Record the start of what is no optimisation, and how it ended if it did not end well.
+
+    `what` of the task it is: the split that is scored, or a probe.
+    """
+    names = about(prepared)
     tags = {f"sgdflow.{key}": str(value) for key, value in names.items()}
-    name = f"{split} of {names['task']}-{names['seed']}"
-    tags |= {KIND: EVALUATION, "sgdflow.split": split}
+    name = f"{what} of {names['task']}-{names['seed']}"
+    tags |= {KIND: kind} | ({"sgdflow.split": what} if kind == EVALUATION else {})
     tags |= {"sgdflow.parameters": path} if (path := prepared.config.parameters) else {}
     tracker.started(name, written, tags, prepared.start, nodes_of(prepared))
     try:

@@ -62,7 +62,7 @@ async def optimise(
     `clean` takes out of records what is not to be recorded.
     """
     began = time.monotonic()
-    _tell(prepared)
+    tell(prepared)
     if why := prepared.method.unconfirmed:
         log.info("No winner will be confirmed: %s.", why)
     for warning in shortage(prepared.problem, prepared.method):
@@ -101,7 +101,7 @@ async def evaluate(
 ) -> dict[str, Any]:
     """Score the starting parameters on the declared split and return the record."""
     began = time.monotonic()
-    _tell(prepared)
+    tell(prepared)
     problem, split = prepared.problem, prepared.config.split
     evaluator = Evaluator(problem.graph, problem.score, llm, progress, problem.first)
     evaluation = await evaluator(prepared.start, getattr(problem.splits, split))
@@ -146,7 +146,7 @@ def _shown(problem: Problem, found: Mapping[str, Evaluation], clean: Clean) -> S
     return shown
 
 
-def _tell(prepared: Prepared) -> None:
+def tell(prepared: Prepared) -> None:
     """Say what a user should know of the data before anything is paid for."""
     for notice in prepared.notices:
         log.log(logging.WARNING if notice.unsure else logging.INFO, "%s", notice.text)

@@ -18,9 +18,14 @@ from sgdflow.simulation.reading import (
     Revise,
     Rewrite,
     Seen,
+    SumUp,
     Work,
     read,
 )
+from sgdflow.simulation.summing import joined, requests, summed_up, written_from
+
+SETTLED = "Nothing should change"
+"""How a request begins that asks for nothing."""
 
 
 class World(Protocol):
@@ -52,6 +57,8 @@ def answer(worlds: Sequence[World], messages: Sequence[Message], seed: int = 0) 
 
 def _said(world: World, prompt: Prompt) -> Mapping[str, str] | None:
     """Return what a world says, by name; None where it knows nothing of the subject."""
+    if isinstance(prompt, SumUp):
+        return _single(_summed_up(world, prompt))
     match prompt:
         case Work():
             return _single(world.work(prompt))
@@ -60,7 +67,7 @@ def _said(world: World, prompt: Prompt) -> Mapping[str, str] | None:
         case Revise(seen):
             return _single(world.revise(seen))
         case Rewrite():
-            return _single(world.rewrite(prompt))
+            return _single(_rewritten(world, prompt))
         case Review(text, examples, seed):
             return _single(_review(text, world.rewrite(Rewrite(text, examples, seed))))
         case Redesign():
@@ -81,6 +88,21 @@ def _judged(prompt: Judge) -> Mapping[str, str]:
     score = prompt.lowest + share * (prompt.highest - prompt.lowest)
     said = f"It lacks: {', '.join(lacking)}." if lacking else "It lacks nothing."
     return {"feedback": said, "score": f"{score:g}"}
+
+
+def _rewritten(world: World, prompt: Rewrite) -> str | None:
+    if prompt.summaries:
+        return written_from(prompt.text, prompt.summaries)
+    return world.rewrite(prompt)
+
+
+def _summed_up(world: World, prompt: SumUp) -> str | None:
+    if prompt.summaries:
+        return joined(prompt.summaries) if prompt.text else requests(prompt.summaries, SETTLED)
+    if not prompt.text:
+        return requests(prompt.feedback, SETTLED)
+    better = world.rewrite(Rewrite(prompt.text, prompt.examples, prompt.seed))
+    return None if better is None else summed_up(prompt.text, better, len(prompt.examples))
 
 
 def _single(statement: str | None) -> Mapping[str, str] | None:

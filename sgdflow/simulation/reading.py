@@ -68,8 +68,22 @@ class Rewrite:
     seed: int = 0
     """Tells apart several ways to write the same."""
     attempts: tuple[Attempt, ...] = field(default=(), repr=False)
+    summaries: tuple[str, ...] = field(default=(), repr=False)
+    """What was found in many pieces of work, in the place of examples."""
     request: str = field(default="", repr=False)
     """The prompt: what differs in it, frames aside, may make a writer decide differently."""
+
+
+@dataclass(frozen=True, slots=True)
+class SumUp:
+    """A turn at many pieces of work, or at what many readers ask for, or at earlier summaries."""
+
+    text: str
+    """Of the parameter; empty where it is about a value."""
+    examples: tuple[Seen, ...]
+    feedback: tuple[str, ...]
+    summaries: tuple[str, ...]
+    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +143,7 @@ class Redesign:
     seed: int = 0
 
 
-Prompt = Work | Critique | Revise | Rewrite | Review | Assess | Judge | Redesign
+Prompt = Work | Critique | Revise | Rewrite | SumUp | Review | Assess | Judge | Redesign
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +187,10 @@ def read(messages: Sequence[Message], seed: int = 0) -> tuple[Prompt, Asked]:
     by_tag = [(m["tag"].lower(), m["name"] or "", m["body"].strip()) for m in found]
     examples = tuple(_seen(content, sections) for tag, _, content in by_tag if tag == "example")
     parameters = {name: content for tag, name, content in by_tag if tag == "parameter"}
+    summaries = tuple(content for tag, _, content in by_tag if tag == "summary")
+    if asked.tag.partition("-")[0] == "summary":
+        text = "\n".join(parameters.values())
+        return SumUp(text, examples, _seen(body, sections).feedback, summaries, seed), asked
     if parameters and asked.names:
         fixed = {name: content for tag, name, content in by_tag if tag == "fixed"}
         return Redesign(_lines(body), _last(body), parameters, fixed, examples, seed), asked
@@ -182,7 +200,7 @@ def read(messages: Sequence[Message], seed: int = 0) -> tuple[Prompt, Asked]:
             return Review(parameter, examples, seed), asked
         attempts = tuple(_attempt(name, text) for tag, name, text in by_tag if tag == "attempt")
         request = _FRAMES.sub("", text)
-        return Rewrite(parameter, examples, seed, attempts, request), asked
+        return Rewrite(parameter, examples, seed, attempts, summaries, request), asked
     rubric = [content for tag, _, content in by_tag if tag == "rubric"]
     if rubric and (scale := _SCALE.search(body)):
         output = _seen(body, sections).output

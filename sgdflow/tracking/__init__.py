@@ -21,6 +21,7 @@ __all__ = [
     "NO_CALLS",
     "NO_NODES",
     "PARENT_RUN",
+    "PROBE",
     "RUN_NAME",
     "NullTracker",
     "Settings",
@@ -42,8 +43,8 @@ _NOT_FOLLOWED = {
     "MLFLOW_REGISTRY_URI": "prompts and models are kept where runs are (tracking.uri).",
     "MLFLOW_RUN_ID": "every run is a new one; a run directory goes on in its own.",
 }
-KIND, EVALUATION = "sgdflow.kind", "evaluation"
-"""Tag of a run that is no optimisation, and its value for one that only scores."""
+KIND, EVALUATION, PROBE = "sgdflow.kind", "evaluation", "probe"
+"""Tag of a run that is no optimisation, and its values for one that only scores or asks."""
 MEMORY = "mlflow.json"
 """File of a run or sweep directory that says which MLflow run it is recorded in."""
 
@@ -92,6 +93,9 @@ class Tracker(Protocol):
     def evaluated(self, record: Mapping[str, Any], folder: Path) -> None:
         """See evaluation.json and the directory it stands in."""
 
+    def probed(self, record: Mapping[str, Any], folder: Path) -> None:
+        """See probe.json and the directory it stands in."""
+
     def failed(self, reason: str) -> None:
         """See that the run ended without a result."""
 
@@ -130,6 +134,9 @@ class NullTracker:
         """Record nothing."""
 
     def evaluated(self, record: Mapping[str, Any], folder: Path) -> None:
+        """Record nothing."""
+
+    def probed(self, record: Mapping[str, Any], folder: Path) -> None:
         """Record nothing."""
 
     def failed(self, reason: str) -> None:

@@ -185,6 +185,17 @@ class MlflowTracker:
         self._write("the evaluation", write)
         self._end("FINISHED", f"scored {record['split']}")
 
+    def probed(self, record: Mapping[str, Any], folder: Path) -> None:
+        """Log the numbers, the words, the record, and the end."""
+
+        def write(run: Run) -> None:
+            run.log_metrics(naming.probe_metrics(record), 0)
+            run.log_text("\n".join([*record["words"], ""]), "probe.txt")
+            run.log_file(folder / "probe.json")
+
+        self._write("the probe", write)
+        self._end("FINISHED", f"probed: {record['advice']['verdict']}")
+
     def failed(self, reason: str) -> None:
         """End the run, unless it has ended, as one without a result."""
         self._end("FAILED", reason)

@@ -133,6 +133,25 @@ def evaluation_metrics(record: Mapping[str, Any]) -> dict[str, float]:
     return {key: value for key, value in found.items() if key not in _OF_STEPS}
 
 
+def probe_metrics(record: Mapping[str, Any]) -> dict[str, float]:
+    """Return the findings of a probe, and totals as a run has them."""
+    start, noise = record["start"], record["noise"]
+    found = {f"probe/start_{key}": start[key] for key in ("mean", "low", "high", "lacking", "form")}
+    found |= {"probe/calls": record["probed"]["calls"], "probe/gate_luck": record["luck"]}
+    if noise is not None:
+        found |= {f"probe/noise_{key}": noise[key] for key in ("share", "variance")}
+    for sight in record["evaluation"]:
+        keys = ("power", "visible", "needed")
+        found |= {f"probe/{sight['by']}_{key}": sight[key] for key in keys}
+    for pair in record["pairs"]:
+        if pair["verdict"] != "not tried":
+            found[f"probe/interaction_p/{'.'.join(pair['nodes'])}"] = pair["p"]
+    expected = record["plan"]["expected"]
+    found |= {f"probe/run_{key}": expected[key] for key in ("calls", "cost", "seconds")}
+    found["probe/worth_a_run"] = float(record["advice"]["verdict"] == "worth a run")
+    return {name: value for name, one in found.items() if (value := _number(one)) is not None}
+
+
 _OF_STEPS = ("total/steps", "total/accepted")
 
 

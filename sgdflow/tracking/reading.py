@@ -13,7 +13,7 @@ from typing import Any
 
 from sgdflow.errors import ConfigError, did_you_mean, listed
 from sgdflow.secrets import masked
-from sgdflow.tracking import EVALUATION, KIND
+from sgdflow.tracking import EVALUATION, KIND, PROBE
 from sgdflow.tracking.client import PARENT, STOP_REASON, client, probe, reason_of
 from sgdflow.tracking.store import check_exists, is_server
 
@@ -87,7 +87,7 @@ class RunReader:
                 conditions.append(selection.where)
                 titles.append(f"runs where {selection.where}")
             found = self._search(experiments, " and ".join(conditions), selection.where)
-            others = (_MULTIRUN, EVALUATION)
+            others = (_MULTIRUN, EVALUATION, PROBE)
             runs = [_recorded(run) for run in found if run.data.tags.get(_KIND) not in others]
         title = ", ".join(titles)
         if not runs:

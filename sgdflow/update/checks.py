@@ -50,7 +50,8 @@ def check_text(text: str, before: str, items: Sequence[Item]) -> None:
         raise ReplyError(
             f'it says "{found[0]}", which the member never sees; state the rule itself'
         )
-    values = (value for item in items for value in item.predecessors.values())
+    seen = (one for item in items for one in (item, *item.behind))
+    values = (value for item in seen for value in item.predecessors.values())
     if run := copied(text, before, values, _RUN, _SHORTEST):
         raise ReplyError(
             f'it copies "{run}" from a query shown; use an example of your own or none'

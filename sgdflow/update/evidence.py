@@ -14,6 +14,7 @@ from sgdflow.executor.forward import ForwardPass
 from sgdflow.executor.gradients import Gradients
 from sgdflow.executor.graph import Graph
 from sgdflow.executor.intervention import REFUTED, SUPPORTED, Intervention, Verdict
+from sgdflow.executor.tree import Summary
 from sgdflow.executor.walk import Failure
 from sgdflow.prompting.ask import Call
 from sgdflow.prompting.values import shortened
@@ -51,6 +52,9 @@ class Item:
     """What its model wrote besides the output."""
     verdict: Verdict = "untested"
     """What a trial of the gradients showed."""
+    summary: Summary | None = None
+    """What stands for many items, which are `behind` it; the rest of this one is empty then."""
+    behind: tuple[Item, ...] = ()
 
 
 Evidence = Mapping[str, tuple[Item, ...]]

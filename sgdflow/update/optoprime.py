@@ -108,6 +108,7 @@ class Whole:
             "predecessors": shown(dict.fromkeys((*graph.inputs, *graph.nodes), "...")),
             "reasoning": "",
             "verdict": "",
+            "summary": None,
             "output": "...",
             "gradients": [Gradient(LOSS, "...")],
         }
@@ -178,6 +179,7 @@ def _executed(graph: Graph, one: Learned) -> Mapping[str, Any]:
         "predecessors": shown(values),
         "reasoning": "",
         "verdict": "",
+        "summary": None,
         "output": output,
         "gradients": gradients,
     }

@@ -87,6 +87,7 @@ def examples(items: Sequence[Item]) -> Sequence[Mapping[str, Any]]:
             "output": item.output,
             "gradients": item.gradients,
             "verdict": "" if item.verdict == "untested" else item.verdict,
+            "summary": item.summary,
         }
         for item in items
     ]

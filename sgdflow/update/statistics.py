@@ -18,6 +18,7 @@ _ROUNDING = 12
 _RESAMPLES = 99_999
 _SPENDING = 2
 """Of the level, this power of the share of examples seen may be spent so far."""
+_MOST_EXAMPLES = 10_000
 _IN_SIGHT = 0.25
 """Part of what the last look needs that gains going on at their rate have to come to."""
 Shares = dict[int, float]
@@ -106,6 +107,63 @@ def chance(gains: Sequence[float]) -> float:
 def gains_needed(level: float) -> int:
     """Return how many whole gains, and no loss, it takes at this level."""
     return max(1, math.ceil(-math.log2(level) - 1e-9))
+
+
+def power(examples: int, up: float, down: float, level: float) -> float:
+    """Return how likely a one-sided sign test shows a gain, where scores are 0 or 1.
+
+    Each of the examples goes up, or down, with these probabilities, whatever the others do.
+    """
+    from scipy.stats import binom
+
+    moved = min(1.0, up + down)
+    if examples < 1 or moved <= 0:
+        return 0.0
+    counts = range(1, examples + 1)
+    # A probability that is the level itself is enough; rounding must not say otherwise.
+    needed = binom.isf(level * (1 + 1e-9), counts, 0.5) + 1
+    shown = binom.sf(needed - 1, counts, up / (up + down))
+    return float((binom.pmf(counts, examples, moved) * shown).sum())
+
+
+def examples_needed(up: float, down: float, level: float, wanted: float) -> int | None:
+    """Return a number of examples that gives this power, and hardly more than it takes.
+
+    None where up to ten thousand are not enough. Power does not quite rise from one number to
+    the next, as counts are whole.
+    """
+    low, high = 0, 8
+    while power(high, up, down, level) < wanted:
+        low, high = high, 2 * high
+        if high > _MOST_EXAMPLES:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        if power(middle, up, down, level) < wanted:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def luck(examples: int, moved: float) -> float:
+    """Return how likely more examples go up than down where either is as likely.
+
+    Each goes one way or the other with the probability `moved`.
+    """
+    from scipy.stats import binom
+
+    even = range(0, examples + 1, 2)
+    halves = [one // 2 for one in even]
+    equal = (binom.pmf(even, examples, moved) * binom.pmf(halves, even, 0.5)).sum()
+    return max(0.0, (1 - float(equal)) / 2)
+
+
+def largest_share(found: int, among: int) -> float:
+    """Return the largest share that 95 % certainty leaves where so many of a sample have it."""
+    from scipy.stats import beta
+
+    return 1.0 if found >= among else float(beta.ppf(0.95, found + 1, among - found))
 
 
 def _flipped(shares: Shares, unit: int) -> Shares:

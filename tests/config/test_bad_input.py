@@ -323,6 +323,36 @@ DECLARED: Mapping[str, Case] = {
         "method.backward: {local: true, of_parameters: true}",
         ["method.backward: local: true tells apart, in one call, what a node lacks itself and what its predecessors do; it does not go together with of_parameters: true. Take one of them out."],
     ),
+    "a tree of few examples": (
+        (),
+        "method.aggregation.examples: tree\nmethod.sample.count: 3",
+        ["method.aggregation.examples: a tree of 3 examples has groups of one (method.sample.count=3). Set method.sample.count=4 or more, or method.aggregation.examples=collect."],
+    ),
+    "a tree of narrow successors": (
+        (),
+        "method.aggregation.successors: tree",
+        ["method.aggregation.successors: a tree has groups of one: no node of graph 'tariff' gets gradients from 4 successors or more, 1 at most. Set method.aggregation.successors=collect."],
+    ),
+    "a tree of small groups": (
+        (),
+        "method.aggregation.examples: {largest: 3, role: nobody, prompt: aggregation/sum.jinja}",
+        ["method.aggregation.examples.largest: input should be greater than or equal to 4 (got 3)."],
+    ),
+    "a tree by nobody": (
+        (),
+        "method.aggregation.examples: {role: nobody}",
+        ["method.aggregation.examples.role: llm.models has no 'nobody'. It has: forward, backward, optimizer, judge."],
+    ),
+    "a tree for a rule that goes by the whole": (
+        ("method=optoprime",),
+        "method.aggregation.examples: tree",
+        ["method.aggregation.examples: the rule whole is not shown the evidence of single parameters, so that there is nothing to sum up for it. Set method.aggregation.examples=collect."],
+    ),
+    "a tree without gradients": (
+        (),
+        "method.aggregation.examples: tree\nmethod.backward: null",
+        ["method.aggregation.examples: there are no gradients to sum up (method.backward is null). Set method.aggregation.examples=collect."],
+    ),
     "trials where no value can be blamed": (
         (),
         "method.backward.verify.examples: 2\nmethod.update.parameters: [desk.instruction]",
@@ -496,8 +526,8 @@ DECLARED: Mapping[str, Case] = {
             "task.splits.train: input should be greater than or equal to 0 (got -1).",
             "method.batch: input should be greater than or equal to 1 (got 0).",
             "method.sample.count: input should be a valid integer, unable to parse string as an integer (got 'many').",
-            "method.aggregation.successors: input should be 'collect', 'distinct' or 'sum' (got 'sun'). Did you mean 'sum'?",
-            "method.aggregation.examples: input should be 'collect' or 'distinct' (got 'sum').",
+            "method.aggregation.successors: input should be 'collect', 'distinct', 'sum' or 'tree' (got 'sun'). Did you mean 'sum'?",
+            "method.aggregation.examples: input should be 'collect', 'distinct' or 'tree' (got 'sum').",
             "method.update.parameters: input should be a valid list (got 'desk.instruction').",
             "method.gate.rule: input should be 'strict', 'not_worse', 'always' or 'paired' (got 'strikt'). Did you mean 'strict'?",
             "method.gate.tolerance: input should be a valid number, unable to parse string as a number (got 'hot').",

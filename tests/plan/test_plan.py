@@ -99,6 +99,7 @@ def declared(result: Result) -> str:
 WORDS = ["graph=hints", "task=bbh", f"task.path={DATA / 'bbh'}", "task.name=word_sorting"]
 WORLDS = [
     ["method=semantic"],
+    ["method.aggregation.examples=tree"],
     ["method=textgrad"],
     ["method=optoprime"],
     ["method=no_neighbors"],

@@ -20,6 +20,7 @@ from sgdflow.executor.gradients import LOSS, Gradient
 from sgdflow.executor.graph import Graph, View
 from sgdflow.executor.loss import ANSWERED, Reading, unread
 from sgdflow.executor.scores import NAMES, Judge
+from sgdflow.executor.tree import Summary
 from sgdflow.executor.walk import Failure
 from sgdflow.llm import Message
 from sgdflow.prompting.ask import Ask
@@ -33,6 +34,8 @@ from sgdflow.update.standing import Frame, Standing
 GOLDEN = Path(__file__).parent / "golden_methods"
 PROMPTS = Prompts(prompt_folders(Path(os.devnull)))
 GRADIENT, IMPROVED = ReplyFormat("tagged", "gradient"), ReplyFormat("tagged", "improved")
+SUMMARY = ReplyFormat("tagged", "summary")
+ZONES = Summary("It lacks the zones.", 8)
 FRAME = Frame("weight", "[user]\nDo this: ...")
 GRAPH = """
 name: desk
@@ -80,6 +83,7 @@ def _rewrite(reply: ReplyFormat, **more: Any) -> Mapping[str, Any]:
         "output": VALUES["weight"],
         "gradients": [Gradient("desk", "It should be 15.")],
         "verdict": more.pop("verdict", ""),
+        "summary": more.pop("summary", None),
     }
     nothing: Mapping[str, Any] = {
         "attempts": [],
@@ -106,6 +110,7 @@ def _program() -> Mapping[str, Any]:
         "predecessors": shown(VALUES),
         "reasoning": "",
         "verdict": "",
+        "summary": None,
         "output": "19",
         "gradients": [Gradient(LOSS, ITS_FEEDBACK)],
     }
@@ -139,6 +144,17 @@ def _search(attempts: Sequence[Attempt]) -> Mapping[str, Any]:
     variables = {**variables, "frames": [FRAME], "about": "a small model"}
     unused = {"examples", "stands", "critique", "successes"}
     return {name: value for name, value in variables.items() if name not in unused}
+
+
+def _wordings() -> Mapping[str, Any]:
+    return {
+        "parameter": {"name": "weight.instruction", "text": "Price the weight."},
+        "members": [_view("weight")],
+        "constraints": ["Use at most 200 characters."],
+        "variant": 1,
+        "count": 2,
+        "reply": ReplyFormat("tagged", "wording").asking(),
+    }
 
 
 def _judged(reading: Reading) -> Mapping[str, Any]:
@@ -197,6 +213,20 @@ CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "critique": ("optimizer/critique.jinja", _rewrite(ReplyFormat("tagged", "critique"))),
     "textgrad-rewrite": ("optimizer/textgrad.jinja", _rewrite(IMPROVED, **EVERYTHING)),
     "optoprime": ("optimizer/optoprime.jinja", _program()),
+    "sum-examples": (
+        "aggregation/examples.jinja",
+        {**_rewrite(SUMMARY), "summaries": [], "count": 2},
+    ),
+    "sum-summaries": (
+        "aggregation/examples.jinja",
+        {**_rewrite(SUMMARY), "summaries": [Summary("It lacks the zones.", 2)] * 2, "count": 4},
+    ),
+    "sum-successors": (
+        "aggregation/successors.jinja",
+        {**_work([], ["order"]), "summaries": [], "count": 1, "reply": SUMMARY.asking()},
+    ),
+    "rewrite-summed": ("optimizer/rewrite.jinja", _rewrite(IMPROVED, summary=ZONES)),
+    "wordings": ("probe/wordings.jinja", _wordings()),
     "copro-first": ("optimizer/copro.jinja", _search([])),
     "copro-later": ("optimizer/copro.jinja", _search([ATTEMPT, Attempt("Price it.", 0.5)])),
     "short-joint": ("short/backward/joint.jinja", _work(["weight", "zone"], list(VALUES))),

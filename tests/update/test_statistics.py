@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from random import Random
 
 import pytest
 from scipy import stats
 
-from sgdflow.update.statistics import chance, gains_needed, level_left, looks
+from sgdflow.update.statistics import (
+    chance,
+    examples_needed,
+    gains_needed,
+    largest_share,
+    level_left,
+    looks,
+    luck,
+    power,
+)
 
 
 def accepted(waves: Sequence[Sequence[float]], examples: int, level: float) -> bool:
@@ -81,3 +91,46 @@ def test_nothing_is_given_up_while_it_goes_well() -> None:
     first, second = looks([[1, 1, 0, 0], [-1, -1, 0, -1]], 16, 0.05)
     assert (first.accepted, first.hopeless, first.gain) == (False, False, 2)
     assert (second.accepted, second.hopeless, second.gain) == (False, True, -1)
+
+
+@pytest.mark.parametrize(("up", "down"), [(0.3, 0.1), (0.5, 0.0), (0.05, 0.05), (0.9, 0.1)])
+@pytest.mark.parametrize("level", [0.05, 0.03125, 0.2])
+def test_power_is_the_share_of_all_outcomes_that_the_test_shows(
+    up: float, down: float, level: float
+) -> None:
+    """Every way in which 7 examples can go up, go down or stay is played through."""
+    chances = {1.0: up, -1.0: down, 0.0: 1 - up - down}
+    for n in (1, 5, 7):
+        found = sum(
+            math.prod(chances[gain] for gain in gains)
+            for gains in itertools.product(chances, repeat=n)
+            if chance(gains) <= level
+        )
+        assert power(n, up, down, level) == pytest.approx(found)
+
+
+def test_the_examples_needed_give_the_power_and_a_tenth_less_does_not() -> None:
+    needed = examples_needed(0.15, 0.05, 0.05, 0.8)
+    assert needed is not None
+    assert power(needed, 0.15, 0.05, 0.05) >= 0.8 > power(int(0.9 * needed), 0.15, 0.05, 0.05)
+    assert examples_needed(0.05, 0.05, 0.01, 0.8) is None  # nothing is gained
+    assert power(0, 0.5, 0.0, 0.05) == 0.0
+
+
+def test_luck_is_the_share_of_all_flips_that_look_like_a_gain() -> None:
+    for n, moved in ((1, 0.3), (6, 0.3), (7, 0.5)):
+        chances = {1: moved / 2, -1: moved / 2, 0: 1 - moved}
+        found = sum(
+            math.prod(chances[one] for one in gains)
+            for gains in itertools.product(chances, repeat=n)
+            if sum(gains) > 0
+        )
+        assert luck(n, moved) == pytest.approx(found)
+    assert luck(20, 0.0) == 0.0
+
+
+def test_the_largest_share_is_what_leaves_the_sample_a_chance_of_one_in_twenty() -> None:
+    for found, among in ((0, 8), (3, 8), (7, 8)):
+        share = largest_share(found, among)
+        assert stats.binom.cdf(found, among, share) == pytest.approx(0.05)
+    assert largest_share(8, 8) == 1.0

@@ -1,0 +1,77 @@
+"""Builds the trees that sum up gradients and evidence; refuses those that have nothing to group."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from sgdflow.config import method_schema as schema
+from sgdflow.config.aggregation_schema import TreeConf
+from sgdflow.config.fields import Target
+from sgdflow.config.problems import Problems, ask
+from sgdflow.errors import plural
+from sgdflow.executor.backward import widths
+from sgdflow.executor.gradients import LOSS, Gradient
+from sgdflow.executor.graph import Graph
+from sgdflow.executor.samples import ANYTHING
+from sgdflow.executor.tree import FEWEST, Tree
+from sgdflow.prompting.templates import Prompts
+from sgdflow.update.condense import summary_problems
+from sgdflow.update.prompt_views import SAMPLE_MEMBER
+
+_EXAMPLES, _SUCCESSORS = "method.aggregation.examples", "method.aggregation.successors"
+
+
+def example_tree(conf: schema.MethodConf, prompts: Prompts, problems: Problems) -> Tree | None:
+    """Return what sums up the evidence of many examples, where that is declared."""
+    how = conf.aggregation.examples
+    if not isinstance(how, TreeConf):
+        return None
+    tree = Tree(ask(how, prompts), how.largest)
+    problems.extend(f"{_EXAMPLES}: {told}" for told in summary_problems(tree))
+    problems.extend(_ungrouped(conf))
+    return tree
+
+
+def _ungrouped(conf: schema.MethodConf) -> Iterator[str]:
+    """Yield why there is no evidence that could be grouped."""
+    count, mend = conf.sample.count, f"Set {_EXAMPLES}=collect."
+    if not isinstance(conf.update, schema.RewriteConf | Target):
+        yield (
+            f"{_EXAMPLES}: the rule {conf.update.rule} is not shown the evidence of single "
+            f"parameters, so that there is nothing to sum up for it. {mend}"
+        )
+    elif conf.backward is None:
+        yield f"{_EXAMPLES}: there are no gradients to sum up (method.backward is null). {mend}"
+    elif count < FEWEST:
+        yield (
+            f"{_EXAMPLES}: a tree of {plural(count, 'example')} has groups of one "
+            f"(method.sample.count={count}). Set method.sample.count={FEWEST} or more, or "
+            f"{_EXAMPLES}=collect."
+        )
+
+
+def successor_tree(
+    conf: schema.MethodConf,
+    graph: Graph,
+    optimised: Collection[str],
+    prompts: Prompts,
+    problems: Problems,
+) -> Tree | None:
+    """Return what sums up the gradients of many successors, where that is declared."""
+    how = conf.aggregation.successors
+    if not isinstance(how, TreeConf):
+        return None
+    tree = Tree(ask(how, prompts), how.largest)
+    gradients = (Gradient(LOSS, "..."),)
+    sample = {"node": SAMPLE_MEMBER, "output": ANYTHING, "gradients": gradients}
+    found = tree.problems(sample, "the summary of gradients")
+    problems.extend(f"{_SUCCESSORS}: {told}" for told in found)
+    most = max(widths(graph, optimised).values(), default=0)
+    if most < FEWEST:
+        told = (
+            f"{_SUCCESSORS}: a tree has groups of one: no node of graph '{graph.name}' gets "
+            f"gradients from {FEWEST} successors or more, {most} at most. Set "
+            f"{_SUCCESSORS}=collect."
+        )
+        problems.extend(iter([told]))
+    return tree
