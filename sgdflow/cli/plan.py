@@ -8,7 +8,6 @@ from typing import Any
 
 from sgdflow.cli.app import run_untraced
 from sgdflow.cli.taking import taken_words, taking
-from sgdflow.cli.terminal import say
 from sgdflow.config.job import sweep_words, working_directory
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import prepare
@@ -17,6 +16,7 @@ from sgdflow.llm.models import located
 from sgdflow.plan.table import as_text
 from sgdflow.plan.totals import make_plan
 from sgdflow.prompting.templates import Prompts
+from sgdflow.terminal import say
 
 
 def plan(words: Sequence[str]) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 from sgdflow import __version__
 from sgdflow.config import schema
 from sgdflow.config.program import Program
+from sgdflow.config.targets import unreachable
 from sgdflow.config.written import references, referring
 from sgdflow.errors import ConfigError
 from sgdflow.executor.backward_functions import PassThrough, PromptBackward
@@ -42,6 +43,8 @@ def write_folder(
     """Write the folder; raises ConfigError where something else stands there."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder} exists already: export to a new folder, with --to FOLDER.")
+    if lost := list(unreachable(program.conf)):
+        raise ConfigError("\n".join(lost))
     graph = referring(_graph(program.conf), program.written.get("graph"))
     llm = _portable(program.llm).model_dump(mode="json", by_alias=True)
     llm = referring(llm, program.written.get("llm"))
