@@ -9,6 +9,7 @@ from pathlib import Path
 from sgdflow.api.flow import Flow
 from sgdflow.api.optimised import Optimised
 from sgdflow.api.origin import declared, found, load_parameters
+from sgdflow.api.wrapped import wrap
 from sgdflow.config.project import home, inside
 from sgdflow.deploy.predict import Prediction
 from sgdflow.descent import Result
@@ -31,6 +32,7 @@ __all__: Sequence[str] = (
     "load",
     "load_parameters",
     "save_parameters",
+    "wrap",
 )
 
 

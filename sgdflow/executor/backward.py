@@ -12,13 +12,15 @@ from typing import Any
 
 from sgdflow.errors import NodeFailed
 from sgdflow.executor.forward import ForwardPass
-from sgdflow.executor.gradients import LOSS, Aggregation, Gradient, Gradients, collect
+from sgdflow.executor.gradients import LOSS, Aggregation, Gradient, Gradients, as_gradients, collect
 from sgdflow.executor.graph import (
     BackwardFunction,
     Graph,
     Node,
+    Operands,
     Parameters,
 )
+from sgdflow.executor.trace import TracedForward, Unfolded
 from sgdflow.executor.walk import Failure, walk
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Call
@@ -34,6 +36,22 @@ class BackwardPass:
     aggregated: Mapping[str, Any]
     calls: Mapping[str, tuple[Call, ...]]
     failures: Mapping[str, Failure]
+    within: Mapping[str, Within] = field(default_factory=dict)
+    """By node: what became of the calls that a program made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """A program's calls as a graph, and the backward pass over them."""
+
+    unfolded: Unfolded
+    backward: BackwardPass
+
+    def told(self, parameter: str) -> str:
+        """Return what the calls that use a parameter were told, as one text; "" for nothing."""
+        nodes = self.unfolded.graph.successors.get(parameter, ())
+        said = [one.value for name in nodes for one in self.backward.gradients.get(name, ())]
+        return "\n\n".join(dict.fromkeys(map(str, said)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +92,7 @@ async def backward_pass(
         {v: aggregated[v] for v in order if v in aggregated},
         walked.results,
         failures,
+        under_way.within,
     )
 
 
@@ -94,6 +113,7 @@ class _UnderWay:
     """What each node gave the variables before it."""
     arrived: dict[str, Gradients] = field(default_factory=dict)
     aggregated: dict[str, Any] = field(default_factory=dict)
+    within: dict[str, Within] = field(default_factory=dict)
 
     async def visit(self, name: str) -> tuple[Call, ...]:
         """Differentiate a node whose successors have been."""
@@ -107,9 +127,10 @@ class _UnderWay:
         node = self.graph.nodes[name]
         function = node.backward or self.how.default
         targets = function.targets(node, self.reach, self.optimised)
-        if not targets:
-            return ()
         operands = self.graph.operands(name, self.parameters, self.forward.values)
+        inside = await self._inside(node, operands)
+        if not targets:
+            return inside
         computed = await function.backward(
             self.graph.view(name, self.parameters, self.forward.values),
             operands,
@@ -118,8 +139,34 @@ class _UnderWay:
             targets,
             self.llm,
         )
-        self.received[name] = self._by_variable(node, computed.value)
-        return computed.calls
+        given = self._by_variable(node, computed.value)
+        self.received[name] = {**given, **self.received.get(name, {})}
+        return (*inside, *computed.calls)
+
+    async def _inside(self, node: Node, operands: Operands) -> tuple[Call, ...]:
+        """Differentiate a program's own calls, as if each were a node, for its parameters."""
+        own = [full for full in node.parameters.values() if full in self.optimised]
+        if not own or not isinstance(node.forward, TracedForward):
+            return ()
+        unfolded = node.forward.unfolded(node, operands, self.parameters, self.forward)
+        if unfolded is None:
+            return ()
+        said = (str(one.value) for one in as_gradients(self.aggregated[node.name]))
+        feedback = "\n\n".join(dict.fromkeys(said))
+        optimised = [name for name in own if name in unfolded.graph.parameters]
+        backward = await backward_pass(
+            unfolded.graph,
+            self.parameters,
+            unfolded.passed,
+            feedback,
+            optimised,
+            self.how,
+            self.llm,
+        )
+        self.within[node.name] = found = Within(unfolded, backward)
+        told = {name: found.told(name) for name in own}
+        self.received[node.name] = {name: text for name, text in told.items() if text}
+        return tuple(call for calls in backward.calls.values() for call in calls)
 
     def reach_parameters(self) -> Mapping[str, Failure]:
         """Gather the gradients of the parameters; return why those of some do not join."""
