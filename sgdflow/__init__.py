@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from sgdflow.api import Flow, load, load_parameters, save_parameters
+    from sgdflow.api import Flow, load, load_parameters, save_parameters, wrap
 
-__all__ = ["Flow", "__version__", "load", "load_parameters", "save_parameters"]
+__all__ = ["Flow", "__version__", "load", "load_parameters", "save_parameters", "wrap"]
 
 
 def __getattr__(name: str) -> Any:

@@ -18,7 +18,6 @@ from omegaconf import DictConfig
 from sgdflow.cli.cover import cover_log
 from sgdflow.cli.leftovers import handed_over
 from sgdflow.cli.options import parted, said_after
-from sgdflow.cli.terminal import say
 from sgdflow.cli.told import Told
 from sgdflow.config.compose import DEBUG, debugging, explained, plain
 from sgdflow.config.documents import check_choices
@@ -37,6 +36,7 @@ from sgdflow.config.searchpath import look_into_own
 from sgdflow.config.secret_words import without_secrets
 from sgdflow.config.words import readable
 from sgdflow.errors import ConfigError, SgdflowError, listed
+from sgdflow.terminal import say
 
 log = logging.getLogger(__name__)
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from sgdflow.cli.arguments import Arguments
-from sgdflow.cli.terminal import say
 from sgdflow.config.prepare import validated
 from sgdflow.config.project import look_here
 from sgdflow.errors import ConfigError
+from sgdflow.terminal import say
 
 
 def report(words: Sequence[str]) -> int:

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from sgdflow.cli.arguments import Arguments
-from sgdflow.cli.terminal import say
 from sgdflow.errors import ConfigError, plural
 from sgdflow.llm.address import plain
 from sgdflow.llm.answers import Answered, Failed, as_json, place, read_row
 from sgdflow.llm.database import Replies, Row
 from sgdflow.llm.models import ModelSpec, Request
 from sgdflow.llm.store import DEFAULT
+from sgdflow.terminal import say
 
 _AT_ONCE = 1000
 _DAY = 86400.0

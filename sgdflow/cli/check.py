@@ -12,7 +12,6 @@ from pydantic import BaseModel
 
 from sgdflow.cli.app import run_untraced
 from sgdflow.cli.taking import taken_words, taking
-from sgdflow.cli.terminal import say
 from sgdflow.config.job import sweep_words, working_directory
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import Prepared, prepare
@@ -29,6 +28,7 @@ from sgdflow.inspection import (
 from sgdflow.llm.backend import window_of
 from sgdflow.llm.models import located
 from sgdflow.prompting.templates import Prompts
+from sgdflow.terminal import say
 
 
 def check(words: Sequence[str]) -> int:

@@ -12,13 +12,13 @@ from sgdflow.cli.app import run_untraced
 from sgdflow.cli.describe import as_mermaid, as_text
 from sgdflow.cli.picture import check_kind, write_picture
 from sgdflow.cli.taking import taking
-from sgdflow.cli.terminal import say
 from sgdflow.config.build import build_graph, named
 from sgdflow.config.job import working_directory
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import starting_parameters, validated
 from sgdflow.config.problems import build_backward
 from sgdflow.prompting.templates import Prompts
+from sgdflow.terminal import say
 
 
 def graph(words: Sequence[str]) -> int:

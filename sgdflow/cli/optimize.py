@@ -16,7 +16,6 @@ from typing import Any
 from sgdflow.cli.app import run_hydra
 from sgdflow.cli.stopping import asked_to_stop, give_way, run
 from sgdflow.cli.taking import taken_words, taking
-from sgdflow.cli.terminal import Watch, watching
 from sgdflow.config.job import (
     in_multirun,
     run_directory,
@@ -41,6 +40,7 @@ from sgdflow.records.resume import check, finished, goes_further
 from sgdflow.records.trust import Made
 from sgdflow.report import NAME
 from sgdflow.secrets import Redactor
+from sgdflow.terminal import Watch, watching
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from sgdflow.cli.app import run_untraced
 from sgdflow.cli.taking import taken_words, taking
-from sgdflow.cli.terminal import say
 from sgdflow.config.job import sweep_words, working_directory
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import prepare
@@ -16,6 +15,7 @@ from sgdflow.config.project import hiding
 from sgdflow.plan.table import as_text
 from sgdflow.plan.totals import make_plan
 from sgdflow.prompting.templates import Prompts
+from sgdflow.terminal import say
 
 
 def plan(words: Sequence[str]) -> int:

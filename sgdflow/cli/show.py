@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from sgdflow.cli.arguments import Arguments
-from sgdflow.cli.terminal import Part, Style, write
 from sgdflow.config.build import build_graph, expand_graph
 from sgdflow.config.documents import read_mapping
 from sgdflow.config.project import look_here
@@ -27,6 +26,7 @@ from sgdflow.records.words import (
     step_words,
 )
 from sgdflow.runs.recorded import directory_of
+from sgdflow.terminal import Part, Style, write
 
 _INDENT = "    "
 _STYLES: Mapping[diff.Op, Style] = {"equal": "plain", "delete": "removed", "insert": "added"}

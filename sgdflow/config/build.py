@@ -22,8 +22,9 @@ from sgdflow.executor.backward_functions import PassThrough
 from sgdflow.executor.constraints import DECLARED, Constraints
 from sgdflow.executor.fields import FieldForward
 from sgdflow.executor.forward import CallableForward, PromptForward
-from sgdflow.executor.functions import Bounded, Function
+from sgdflow.executor.functions import AtOnce, Bounded, Function
 from sgdflow.executor.graph import BackwardFunction, ForwardFunction, Graph, Node, Parameter
+from sgdflow.executor.trace import TracedForward
 from sgdflow.executor.voting import Vote
 from sgdflow.prompting.templates import Prompts
 from sgdflow.update.constraints import check
@@ -182,7 +183,8 @@ def _node(
     backward: BackwardFunction | None = None
     with problems.collected():
         if isinstance(conf.forward, schema.Target):
-            forward = CallableForward(_bounded(conf, resolve(conf.forward, f"{where}.forward")))
+            kind = TracedForward if conf.trace else CallableForward
+            forward = kind(_bounded(conf, resolve(conf.forward, f"{where}.forward")))
             backward = PassThrough(prompts)
         elif isinstance(conf.forward, schema.FieldConf):
             forward = FieldForward(conf.forward.field, conf.forward.optional)
@@ -207,9 +209,11 @@ def _node(
 
 def _bounded(conf: schema.NodeConf, function: Function) -> Function:
     """Return a function with the bounds that a node declares for it."""
-    if conf.timeout is None and not conf.retries:
+    if conf.timeout is None and not conf.retries and conf.at_once is None:
         return function
-    return Bounded(function.call, function.name, function.constants, conf.timeout, conf.retries)
+    at_once = None if conf.at_once is None else AtOnce(conf.at_once)
+    said = function.call, function.name, function.constants
+    return Bounded(*said, conf.timeout, conf.retries, at_once)
 
 
 def _asking(conf: schema.Forward, prompts: Prompts) -> PromptForward:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal, get_args, get_origin
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    ModelWrapValidatorHandler,
     PlainValidator,
+    PrivateAttr,
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from sgdflow.config.written import shown_at
@@ -66,11 +69,38 @@ def _is_number(annotation: object) -> bool:
     )
 
 
+def name_of(given: Callable[..., Any]) -> str:
+    """Return what a callable is called, in messages and where it is written down."""
+    kind = type(given)
+    name = getattr(given, "__qualname__", kind.__qualname__)
+    return f"{getattr(given, '__module__', kind.__module__)}.{name}"
+
+
 class Target(BaseModel):
-    """A Python callable by its dotted path, with constant keyword arguments beside it."""
+    """A Python callable with constant keyword arguments beside it.
+
+    It is named by its dotted path or, in Python, given itself.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True)
     target: Text = Field(alias="_target_")
+    _given: Callable[..., Any] | None = PrivateAttr(default=None)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _by_name(cls, value: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Keep a callable that is given beside its name, which is all that is written down."""
+        given = value.get("_target_") if isinstance(value, dict) else None
+        if not isinstance(value, dict) or not callable(given):
+            return handler(value)
+        made = handler({**value, "_target_": name_of(given)})
+        made._given = given
+        return made
+
+    @property
+    def given(self) -> Callable[..., Any] | None:
+        """Return the callable that was given, None where its path is."""
+        return self._given
 
     @property
     def constants(self) -> dict[str, Any]:

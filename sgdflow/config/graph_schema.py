@@ -99,17 +99,20 @@ class NodeConf(Conf):
     """Seconds that a callable may take; null: any."""
     retries: Annotated[int, Field(ge=0)] = 0
     """How often a callable that fails is called again."""
+    at_once: Count | None = None
+    """How many calls of a callable run at the same time; null: any number."""
+    trace: bool = False
+    """Whether the calls of models that a callable makes become nodes of their own."""
     when: AnyCondition | None = None
     """Values of predecessors at which the node is computed, or a callable; null: at all."""
 
     @model_validator(mode="after")
     def _bounds_of_code(self) -> Self:
-        set_ = sorted({"timeout", "retries"} & self.model_fields_set)
+        set_ = sorted({"timeout", "retries", "at_once", "trace"} & self.model_fields_set)
         if set_ and not isinstance(self.forward, Target):
-            raise ValueError(
-                f"{set_[0]} is that of a Python callable (forward._target_); calls of models have "
-                f"llm.limits.{set_[0]}"
-            )
+            instead = {"at_once": "concurrency"}.get(set_[0], set_[0])
+            limits = "" if set_[0] == "trace" else f"; calls of models have llm.limits.{instead}"
+            raise ValueError(f"{set_[0]} is that of a Python callable (forward._target_){limits}")
         return self
 
 

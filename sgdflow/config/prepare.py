@@ -19,6 +19,7 @@ from sgdflow.errors import ConfigError, did_you_mean, listed, plural
 from sgdflow.executor import demonstrations
 from sgdflow.executor.forward import PromptForward
 from sgdflow.executor.graph import Graph, Parameters
+from sgdflow.executor.trace import TracedForward
 from sgdflow.executor.voting import Vote
 from sgdflow.llm.calling import Calling
 from sgdflow.llm.models import ModelSpec, check_keys
@@ -75,7 +76,7 @@ def prepare(
         start,
         calling,
         frozenset({*_asked(config).values()}),
-        (*data.notices, *_unshown(graph), *_alike(graph, models)),
+        (*data.notices, *_unshown(graph), *_alike(graph, models), *_unpaid(graph)),
     )
 
 
@@ -101,6 +102,16 @@ def _alike(graph: Graph, models: Mapping[str, ModelSpec]) -> Iterator[Notice]:
                 f"temperature 0 hardly differ (llm.models.{role}.parameters.temperature).",
                 unsure=True,
             )
+
+
+def _unpaid(graph: Graph) -> Iterator[Notice]:
+    """Yield whose own calls of models are not paid by this run."""
+    names = [node.name for node in graph.nodes.values() if isinstance(node.forward, TracedForward)]
+    if names:
+        yield Notice(
+            f"The calls that the program itself makes (graph.nodes: {listed(names)}) are neither "
+            "stored nor counted here, and no budget bounds them."
+        )
 
 
 def _built(

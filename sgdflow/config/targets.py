@@ -1,19 +1,22 @@
-"""Resolves what `_target_` names."""
+"""Resolves what `_target_` names, or is."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from sgdflow.config.schema import Target
+from sgdflow.config.schema import GraphConf, Target
 from sgdflow.errors import ConfigError, did_you_mean
 from sgdflow.executor.functions import Function
 
 
 def resolve(target: Target, where: str) -> Function:
     """Return the callable with its constants; raises ConfigError naming the config key."""
+    if target.given is not None:
+        return Function(target.given, target.target, target.constants)
     path = f"{where}._target_"
     module_name, _, name = target.target.rpartition(".")
     if not module_name:
@@ -43,3 +46,24 @@ def _attribute(module: Any, name: str, path: str, module_name: str) -> Callable[
         raise ConfigError(f"{path}: '{module_name}.{name}' cannot be called.")
     result: Callable[..., Any] = found
     return result
+
+
+def unreachable(conf: GraphConf) -> Iterator[str]:
+    """Yield which callables of a graph nobody else can import, each with where it stands."""
+    for name, node in conf.nodes.items():
+        for side in ("forward", "backward"):
+            target = getattr(node, side)
+            if isinstance(target, Target) and not _reachable(target):
+                yield (
+                    f"graph.nodes.{name}.{side}: {target.target} cannot be imported from "
+                    "elsewhere. Put it into a module of its own."
+                )
+
+
+def _reachable(target: Target) -> bool:
+    """Say whether the name of a callable that was given leads to it."""
+    module, _, name = target.target.rpartition(".")
+    given = target.given
+    return given is None or (
+        module != "__main__" and getattr(sys.modules.get(module), name, None) is given
+    )

@@ -85,7 +85,9 @@ def _pools(task: schema.Task, columns: Columns, targets: bool) -> tuple[Pools, s
         return checked(pools, columns, task.missing, targets=targets)
     except ConfigError as error:
         told = str(error)
-        raise DataError(told if told.startswith("task.") else f"task.data: {told}") from error
+        raise DataError(
+            told if told.startswith(("task.", "examples")) else f"task.data: {told}"
+        ) from error
     except Exception as error:
         reason = f"{type(error).__name__}: {str(error).rstrip('.')}."
         raise DataError(f"task.data: {source.name} raised {reason}") from error

@@ -15,6 +15,7 @@ from sgdflow import __version__
 from sgdflow.config import schema
 from sgdflow.config.program import Program
 from sgdflow.config.retrieval import moved, searched
+from sgdflow.config.targets import unreachable
 from sgdflow.config.written import references, referring
 from sgdflow.data.ranking import SEARCHES
 from sgdflow.errors import ConfigError
@@ -45,6 +46,8 @@ def write_folder(
         raise ConfigError(f"{folder} exists already: export to a new folder, with --to FOLDER.")
     documents = searched(program.conf)
     places = {name: f"{DOCUMENTS}/{name}{path.suffix}" for name, path in documents.items()}
+    if lost := list(unreachable(program.conf)):
+        raise ConfigError("\n".join(lost))
     graph = referring(_graph(program.conf), program.written.get("graph"))
     graph = moved(graph, lambda name, _: places[name])
     llm = _portable(program.llm).model_dump(mode="json", by_alias=True)

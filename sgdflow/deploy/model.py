@@ -11,6 +11,7 @@ from typing import Any
 from sgdflow.config.documents import read_mapping
 from sgdflow.config.prepare import Prepared
 from sgdflow.config.program import build_program
+from sgdflow.config.targets import unreachable
 from sgdflow.deploy.export import folder_name, write_folder
 from sgdflow.prompting.templates import Prompts
 from sgdflow.tracking import MEMORY, store_uri
@@ -35,6 +36,9 @@ def keep_model(prepared: Prepared, raw: Mapping[str, Any], prompts: Prompts, fol
     if run_id is None:
         return
 
+    if lost := next(unreachable(prepared.config.graph), ""):
+        log.info("MLflow has a record of the run without a model: %s", lost)
+        return
     graph = prepared.problem.graph
     try:
         with tempfile.TemporaryDirectory() as place:

@@ -25,8 +25,10 @@ from sgdflow.executor.graph import (
     BackwardFunction,
     Graph,
     Node,
+    Operands,
     Parameters,
 )
+from sgdflow.executor.trace import TracedForward, Unfolded
 from sgdflow.executor.tree import FEWEST, Tree
 from sgdflow.executor.walk import Failure, walk
 from sgdflow.llm import LLM
@@ -45,6 +47,22 @@ class BackwardPass:
     failures: Mapping[str, Failure]
     joined: Mapping[str, Gradient] = field(default_factory=dict)
     """The summary of those that arrived, where there were many and a tree joins them."""
+    within: Mapping[str, Within] = field(default_factory=dict)
+    """By node: what became of the calls that a program made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """A program's calls as a graph, and the backward pass over them."""
+
+    unfolded: Unfolded
+    backward: BackwardPass
+
+    def told(self, parameter: str) -> str:
+        """Return what the calls that use a parameter were told, as one text; "" for nothing."""
+        nodes = self.unfolded.graph.successors.get(parameter, ())
+        said = [one.value for name in nodes for one in self.backward.gradients.get(name, ())]
+        return "\n\n".join(dict.fromkeys(map(str, said)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +108,7 @@ async def backward_pass(
         walked.results,
         failures,
         {v: under_way.joined[v] for v in order if v in under_way.joined},
+        under_way.within,
     )
 
 
@@ -111,6 +130,7 @@ class _UnderWay:
     arrived: dict[str, Gradients] = field(default_factory=dict)
     aggregated: dict[str, Any] = field(default_factory=dict)
     joined: dict[str, Gradient] = field(default_factory=dict)
+    within: dict[str, Within] = field(default_factory=dict)
 
     async def visit(self, name: str) -> tuple[Call, ...]:
         """Differentiate a node whose successors have been."""
@@ -124,10 +144,10 @@ class _UnderWay:
         node = self.graph.nodes[name]
         function = node.backward or self.how.default
         targets = function.targets(node, self.reach, self.optimised)
-        calls = await self._join(name)
+        operands = self.graph.operands(name, self.parameters, self.forward.values)
+        calls = (*await self._join(name), *await self._inside(node, operands))
         if not targets:
             return calls
-        operands = self.graph.operands(name, self.parameters, self.forward.values)
         try:
             computed = await function.backward(
                 self.graph.view(name, self.parameters, self.forward.values),
@@ -139,7 +159,8 @@ class _UnderWay:
             )
         except NodeFailed as error:
             raise NodeFailed(str(error), (*calls, *error.calls), error.kind) from error
-        self.received[name] = self._by_variable(node, computed.value)
+        given = self._by_variable(node, computed.value)
+        self.received[name] = {**given, **self.received.get(name, {})}
         return (*calls, *computed.calls)
 
     async def _join(self, name: str) -> tuple[Call, ...]:
@@ -158,6 +179,31 @@ class _UnderWay:
         self.joined[name] = Gradient(f"{summary.of} successors", summary.text)
         self.aggregated[name] = (self.joined[name],)
         return found.calls
+
+    async def _inside(self, node: Node, operands: Operands) -> tuple[Call, ...]:
+        """Differentiate a program's own calls, as if each were a node, for its parameters."""
+        own = [full for full in node.parameters.values() if full in self.optimised]
+        if not own or not isinstance(node.forward, TracedForward):
+            return ()
+        unfolded = node.forward.unfolded(node, operands, self.parameters, self.forward)
+        if unfolded is None:
+            return ()
+        said = (str(one.value) for one in as_gradients(self.aggregated[node.name]))
+        feedback = "\n\n".join(dict.fromkeys(said))
+        optimised = [name for name in own if name in unfolded.graph.parameters]
+        backward = await backward_pass(
+            unfolded.graph,
+            self.parameters,
+            unfolded.passed,
+            feedback,
+            optimised,
+            self.how,
+            self.llm,
+        )
+        self.within[node.name] = found = Within(unfolded, backward)
+        told = {name: found.told(name) for name in own}
+        self.received[node.name] = {name: text for name, text in told.items() if text}
+        return tuple(call for calls in backward.calls.values() for call in calls)
 
     def reach_parameters(self) -> Mapping[str, Failure]:
         """Gather the gradients of the parameters; return why those of some do not join."""

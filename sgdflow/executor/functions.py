@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Thread
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sgdflow.errors import BudgetSpent, EndpointDown, NodeFailed, NotStored, ProviderRefused
 
@@ -80,6 +81,19 @@ class Function:
             return  # built-ins without a signature can only be tried
 
 
+class AtOnce:
+    """Lets so many through at the same time, in each event loop."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._loops: WeakKeyDictionary[object, asyncio.Semaphore] = WeakKeyDictionary()
+
+    def turn(self) -> asyncio.Semaphore:
+        """Return what to wait for; a semaphore belongs to one loop."""
+        loop = asyncio.get_running_loop()
+        return self._loops.setdefault(loop, asyncio.Semaphore(self._most))
+
+
 @dataclass(frozen=True, slots=True)
 class Bounded(Function):
     """A callable that may take so long, and is called again where it fails.
@@ -91,6 +105,8 @@ class Bounded(Function):
     """Seconds for one call; None: any."""
     retries: int = 0
     """Calls after the first one."""
+    at_once: AtOnce | None = None
+    """How many run at the same time; None: any number."""
 
     async def __call__(self, *arguments: Any, **named: Any) -> Any:
         """Call it, again where that fails."""
@@ -102,9 +118,10 @@ class Bounded(Function):
 
     async def _made(self, call: Callable[[], Any]) -> Any:
         try:
-            async with asyncio.timeout(self.timeout):
-                result = await in_thread(call)
-                return await result if inspect.isawaitable(result) else result
+            async with self.at_once.turn() if self.at_once else nullcontext():
+                async with asyncio.timeout(self.timeout):
+                    result = await in_thread(call)
+                    return await result if inspect.isawaitable(result) else result
         except TimeoutError as error:
             told = str(error) or f"it took longer than {self.timeout:g} s"
             raise TimeoutError(told) from error

@@ -9,12 +9,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from sgdflow import __version__, report
 from sgdflow.config.prepare import Prepared
 from sgdflow.config.written import written_of
-from sgdflow.descent import Descent, Scores, Step
+from sgdflow.descent import Descent, Observer, Result, Scores, Step
 from sgdflow.descent.method import Problem
 from sgdflow.errors import plural
 from sgdflow.executor.evaluation import Evaluation, Evaluator, unanswered_words
@@ -44,6 +44,13 @@ Clean = Callable[[Any], Any]
 """Returns nested data without what is not to be recorded."""
 
 
+class Beside(Observer, Protocol):
+    """Sees a descent beside its records."""
+
+    def ended(self, result: Result) -> None:
+        """See how it ended, once all records are written."""
+
+
 def _as_it_is(data: Any) -> Any:
     return data
 
@@ -56,10 +63,11 @@ async def optimise(
     folder: RunFolder,
     progress: Progress | None = None,
     clean: Clean = _as_it_is,
+    beside: Beside | None = None,
 ) -> dict[str, Any]:
     """Descend, write the records as they come, and return the result record.
 
-    `clean` takes out of records what is not to be recorded.
+    `clean` takes out of records what is not to be recorded; `beside` sees what they are made of.
     """
     began = time.monotonic()
     tell(prepared)
@@ -72,7 +80,7 @@ async def optimise(
         # A store that cannot be used leaves nothing behind.
         folder.begin(written, prepared.start)
         with _reported(prepared, folder):
-            recorder = _Recorder(tracker, folder, llm, clean, prepared.problem)
+            recorder = _Recorder(tracker, folder, llm, clean, prepared.problem, beside)
             descent = Descent(prepared.problem, prepared.method, llm, recorder, progress)
             result = await descent.run(prepared.start)
             seconds = time.monotonic() - began
@@ -88,6 +96,8 @@ async def optimise(
         tracker.answered(_shown(prepared.problem, result.final.evaluations, clean))
         tracker.finished(record, folder.path)
     folder.check()
+    if beside is not None:
+        beside.ended(result)
     return record
 
 
@@ -180,6 +190,7 @@ class _Recorder:
     llm: Metered
     clean: Clean
     problem: Problem
+    beside: Observer | None = None
     answered: Counter[str] = field(default_factory=Counter)
     """Calls whose latencies the tracker has, by role."""
     lost: list[str | None] = field(default_factory=list)
@@ -195,6 +206,8 @@ class _Recorder:
         ]
         self._latencies()  # those of the start belong to no step
         log.info("before: %s", "; ".join(words) or "nothing could be scored")
+        if self.beside is not None:
+            self.beside.scored(initial)
         found = map(self.problem.constant, initial.evaluations.values())
         if constant := next(filter(None, found), ""):
             log.warning("before: %s", constant_words(constant))
@@ -215,6 +228,8 @@ class _Recorder:
             log.debug("  %s: no new text: %s", name, reason)
         for one in record["sampled"]:
             log.debug("  %s scored %.3g: %s", one["example"], one["score"], one["feedback"])
+        if self.beside is not None:
+            self.beside.stepped(step)
 
     def _latencies(self) -> Mapping[str, Sequence[float]]:
         """Return how long the calls since the last step took."""

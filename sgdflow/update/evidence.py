@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
@@ -99,7 +99,7 @@ def gather_evidence(
             item
             for passed in forward
             for name in graph.successors[parameter]
-            if (item := _item(graph, parameter, name, passed, backward)) is not None
+            for item in _items(graph, parameter, name, passed, backward)
         )
         if items:
             found[parameter] = aggregate(items)
@@ -177,6 +177,27 @@ def _exchanged(
     order = [place for group in groups.values() for place in group]
     # Groups stand together: whoever is as far away as the largest is long stands in another.
     return zip(order, order[len(largest) :] + order[: len(largest)], strict=True)
+
+
+def _items(
+    graph: Graph,
+    parameter: str,
+    name: str,
+    passed: ForwardPass,
+    backward: Mapping[str, BackwardPass] | None,
+) -> Iterator[Item]:
+    """Yield what a node shows; of a program that was heard, what its own calls show."""
+    made = backward.get(passed.example) if backward is not None else None
+    if made is None or name not in made.within:
+        if (item := _item(graph, parameter, name, passed, backward)) is not None:
+            yield item
+        return
+    within = made.within[name]
+    inner, calls = within.unfolded, {passed.example: within.backward}
+    for call in inner.graph.successors.get(parameter, ()):
+        item = _item(inner.graph, parameter, call, inner.passed, calls)
+        if item is not None:  # for those who know the whole graph, it is the program's work
+            yield replace(item, node=name)
 
 
 def _item(

@@ -329,7 +329,7 @@ def test_parameters_are_saved_and_loaded_as_plain_data(here: Path) -> None:
 def test_the_python_page_runs_as_it_stands(here: Path) -> None:
     page = Path(__file__).resolve().parents[2] / "docs" / "python.md"
     blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     names: dict[str, Any] = {}
     exec("\n".join(blocks), names)
     assert names["after"].mean > names["before"].mean

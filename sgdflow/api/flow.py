@@ -1,43 +1,40 @@
-"""The Python API: load a graph, run it, score it, optimise it (docs/python.md)."""
+"""A graph with its parameters, as Python uses it."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
+from sgdflow.api.job import Job, place_of
+from sgdflow.api.optimised import Optimised
+from sgdflow.api.origin import Origin, given, recorded_as
 from sgdflow.config.graph_schema import shown_images
-from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import Prepared, prepare, read_parameters
 from sgdflow.config.program import Program, build_program
-from sgdflow.config.project import home, inside, look_here
-from sgdflow.config.retrieval import moved
+from sgdflow.config.project import hiding, home, inside
+from sgdflow.config.task import Notice
 from sgdflow.config.written import lacking
 from sgdflow.deploy.export import write_folder
 from sgdflow.deploy.predict import Prediction, check_inputs, predict
-from sgdflow.descent import Descent, Observer, Result, Scores, Step
+from sgdflow.descent import Observer
 from sgdflow.errors import ConfigError, DataError, NodeFailed, SgdflowError
 from sgdflow.executor.evaluation import Evaluation, Evaluator
 from sgdflow.executor.forward import ForwardPass, forward_pass
 from sgdflow.executor.graph import Graph, Parameters
 from sgdflow.prompting.templates import Prompts
-from sgdflow.records import as_yaml
-from sgdflow.records.code import make_importable
-from sgdflow.records.source import DOCUMENTS, Source, read_source
-from sgdflow.records.trust import Doubt, Made, doubted
-
-log = logging.getLogger(__name__)
+from sgdflow.records.source import read_source
+from sgdflow.terminal.python import watching_python
 
 T = TypeVar("T")
 _FORGET_EVERY = 1000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Flow:
     """A graph with its parameters and models and, where it has them, a task and a method.
 
@@ -45,18 +42,66 @@ class Flow:
     an `a`; where an event loop runs already, as in a notebook, only the latter works.
     """
 
-    config: Mapping[str, Any]
-    """Resolved."""
-    prompts: Prompts
+    origin: Origin
     parameters: Parameters
-    working: Path
-    """Where relative paths start."""
-    name: str
-    """Where it was taken from, for messages."""
-    doubt: Doubt | None = None
-    """What is still to be checked of a folder that a stranger may have made."""
-    made: Made = field(default_factory=lambda: Made.by_user(os.environ))
-    """Where a folder that is exported is noted as one's own."""
+
+    def __init__(
+        self,
+        *words: str,
+        graph: Mapping[str, Any] | str,
+        examples: Any = None,
+        score: Any = None,
+        target: str = "target",
+        id: str | None = None,
+        name: str = "examples",
+        working: str | Path | None = None,
+    ) -> None:
+        """Declare a graph in Python, in the words of conf/graph; raises ConfigError.
+
+        Flow("llm=openai", "method.stop.steps=4", graph={...}, examples=[...], score=function):
+        the words say everything else, as they do for `load`. `graph` may hold callables as forward
+        and backward functions, or be a name. `examples` are dictionaries that hold the graph's
+        inputs and what is expected under `target`, in a list or in one for each split. `score` is
+        a function of any of output, target, inputs, values, or what task.score may be. `name` is
+        that of the task in records.
+        """
+        from sgdflow.config.given import Given
+
+        here = Path(working).resolve() if working is not None else home(os.environ)
+        with inside(here):
+            what = Given(graph, examples, score, target, id, name)
+            self._settle(given(what, words, here))
+
+    @classmethod
+    def of(cls, origin: Origin, parameters: Parameters | None = None) -> Self:
+        """Return the graph of an origin, with these parameters or its own."""
+        made = cls.__new__(cls)
+        made._settle(origin, parameters)
+        return made
+
+    def _settle(self, origin: Origin, parameters: Parameters | None = None) -> None:
+        object.__setattr__(self, "origin", origin)
+        object.__setattr__(self, "parameters", origin.start if parameters is None else parameters)
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Return the resolved configuration."""
+        return self.origin.config
+
+    @property
+    def prompts(self) -> Prompts:
+        """Return the templates."""
+        return self.origin.prompts
+
+    @property
+    def working(self) -> Path:
+        """Return where relative paths start."""
+        return self.origin.working
+
+    @property
+    def name(self) -> str:
+        """Return where it was taken from."""
+        return self.origin.name
 
     @property
     def graph(self) -> Graph:
@@ -75,20 +120,21 @@ class Flow:
         if "task" not in self.config:
             raise ConfigError(
                 f"{self.name} has no task and no method: it can be run, not scored or optimised. "
-                "Load the run itself, or name a graph, a task and parameters=FOLDER."
+                "Load the run itself, name a graph, a task and parameters=FOLDER, or give examples."
             )
-        if self.doubt is not None:
-            self.doubt.check("graph", "llm", "task", "method")
+        if self.origin.doubt is not None:
+            self.origin.doubt.check("graph", "llm", "task", "method")
         if unset := lacking(self.config):
             raise ConfigError("\n".join(unset))
         with inside(self.working):
             ready = prepare({**self.config, "parameters": None}, self.prompts, os.environ)
-        return replace(ready, start=self.parameters)
+        more = [Notice(text) for text in [hiding(self.working)] if text]
+        return replace(ready, start=self.parameters, notices=(*more, *ready.notices))
 
     def with_parameters(self, parameters: Parameters) -> Flow:
         """Return the same with other parameters; those that are not named stay."""
         read = read_parameters({**self.parameters, **parameters}, self.graph, "given")
-        return replace(self, parameters=read)
+        return Flow.of(self.origin, read)
 
     def run(self, inputs: Mapping[str, Any]) -> ForwardPass:
         """Return every node's value for one set of inputs, with prompts and failures."""
@@ -150,114 +196,52 @@ class Flow:
             evaluator = Evaluator(problem.graph, problem.score, llm, None, problem.first)
             return await evaluator(self.parameters, examples)
 
-    def optimize(self, observer: Observer | None = None) -> Result:
+    def optimize(
+        self,
+        observer: Observer | None = None,
+        *,
+        directory: str | Path | None = None,
+        record: bool = True,
+        progress: bool = True,
+    ) -> Optimised:
         """Descend from the parameters; the result holds the best that were found.
 
-        Nothing is recorded: `observer` sees the steps. `sgdflow optimize` keeps records.
+        It leaves a run directory, `directory` or else outputs/DATE/TIME, is recorded in MLflow
+        (`tracking=none` among the words: it is not) and shows how far it has come. With
+        `record=False` it leaves nothing; `observer` sees the steps in any case.
         """
-        return _now(self.aoptimize(observer), "aoptimize")
+        return _now(
+            self.aoptimize(observer, directory=directory, record=record, progress=progress),
+            "aoptimize",
+        )
 
-    async def aoptimize(self, observer: Observer | None = None) -> Result:
+    async def aoptimize(
+        self,
+        observer: Observer | None = None,
+        *,
+        directory: str | Path | None = None,
+        record: bool = True,
+        progress: bool = True,
+    ) -> Optimised:
         """Descend from the parameters; the result holds the best that were found."""
-        ready = self.prepared
-        async with ready.calling.opened(self.working, os.environ) as llm:
-            descent = Descent(ready.problem, ready.method, llm, observer or _Unobserved())
-            return await descent.run(self.parameters)
+        ready, origin = self.prepared, self.origin
+        folder = place_of(directory, origin.working) if record else None
+        with watching_python(wanted=progress) as watch:
+            config = recorded_as(origin, self.parameters, self.graph)
+            job = Job(ready, config, origin.prompts, origin.working, observer)
+            result = await job.run(folder, watch)
+        return Optimised.of(result, self.parameters, folder)
 
     def export(self, folder: str | Path) -> Path:
         """Write all that `sgdflow predict` needs into a new folder."""
         path = Path(folder)
         write_folder(self.program, self.parameters, self.prompts, path, {"source": self.name})
-        self.made.note(read_source(path, self.working).config, path)
+        self.origin.made.note(read_source(path, self.working).config, path)
         return path
 
     def _with_keys(self) -> Program:
         with inside(self.working):
             return build_program(self.config, self.prompts, os.environ)
-
-
-def load(*words: str | Path, working: str | Path | None = None, trust: bool = False) -> Flow:
-    """Return the graph that overrides declare, or that a directory or an MLflow run holds.
-
-    load("graph=hints", "llm=openai"); load("outputs/first"); load("FOLDER", "llm=ollama").
-    Raises ConfigError with all mistakes; nothing is computed or spent. `working` is the folder of
-    the project, whose conf, prompts, experiments and modules come first and where relative paths
-    start: else SGDFLOW_PROJECT or the working directory. A folder that is not
-    known to be made here by this user runs no code of its own, and sends nothing anywhere but to
-    a provider's own address, unless `trust`.
-    """
-    here = Path(working).resolve() if working is not None else home(os.environ)
-    with inside(here):
-        if not words or _is_override(words[0]):
-            return _declared([str(word) for word in words], here)
-        return _found(str(words[0]), [str(word) for word in words[1:]], here, trust)
-
-
-def _declared(overrides: Sequence[str], here: Path) -> Flow:
-    from sgdflow.config.compose import compose
-
-    look_here(here)
-    config = compose(overrides)
-    prompts = Prompts(prompt_folders(here))
-    graph = build_program(config, prompts).graph
-    start = graph.initial()
-    if path := config.get("parameters"):
-        start = load_parameters(path, graph)
-    return Flow(config, prompts, start, here, " ".join(overrides) or "the default")
-
-
-def _found(name: str, overrides: Sequence[str], here: Path, trust: bool) -> Flow:
-    from sgdflow.config.compose import changed
-    from sgdflow.runs.recorded import check_whole, directory_of
-
-    with directory_of(name, overrides) as (path, others):
-        source = read_source(path, here)
-        made = Made.by_user(os.environ)
-        doubt = None if trust else doubted(name, source, here, others, made)
-        if doubt is not None:
-            doubt.check("graph", "llm")
-    if doubt is None:
-        look_here(here)
-        if source.code is not None:
-            make_importable(source.code)
-    prompts = Prompts(source.prompts)
-    if not source.whole:
-        log.warning(
-            "%s has no result: the run is under way, was stopped or failed. Its best parameters "
-            "so far are taken.",
-            name,
-        )
-    config = changed(_placed(source), others)
-    check_whole(config, name)
-    graph = build_program(config, prompts).graph
-    parameters = read_parameters(source.parameters, graph, str(path / "parameters.yaml"))
-    return Flow(config, prompts, parameters, here, name, doubt, made)
-
-
-def _placed(source: Source) -> Mapping[str, Any]:
-    """Return the configuration; an exported folder's documents are found from everywhere."""
-
-    def place(node: str, said: str) -> str:
-        brought = source.exported and Path(said).parts[:1] == (DOCUMENTS,)
-        return str((source.path / said).resolve()) if brought else said
-
-    return {**source.config, "graph": moved(source.config.get("graph"), place)}
-
-
-def load_parameters(path: str | Path, graph: Graph) -> Parameters:
-    """Return the parameters in a file, or a run directory; raises ConfigError."""
-    from sgdflow.config.prepare import starting_parameters
-
-    return starting_parameters(graph, str(path))
-
-
-def save_parameters(parameters: Parameters, path: str | Path) -> None:
-    """Write parameters.yaml."""
-    Path(path).write_text(as_yaml(parameters), encoding="utf-8")
-
-
-def _is_override(word: str | Path) -> bool:
-    return isinstance(word, str) and "=" in word and not Path(word).is_dir()
 
 
 def _output(graph: Graph, passed: ForwardPass) -> Any:
@@ -277,24 +261,3 @@ def _now(work: Coroutine[Any, Any, T], awaited: str) -> T:
         f"An event loop is running here, as it does in a notebook: write `await` and {awaited}(...)"
         " instead."
     )
-
-
-class _Unobserved:
-    def scored(self, initial: Scores) -> None: ...
-
-    def stepped(self, step: Step) -> None: ...
-
-
-__all__: Sequence[str] = (
-    "ConfigError",
-    "Evaluation",
-    "Flow",
-    "ForwardPass",
-    "NodeFailed",
-    "Prediction",
-    "Result",
-    "SgdflowError",
-    "load",
-    "load_parameters",
-    "save_parameters",
-)

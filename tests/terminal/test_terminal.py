@@ -20,10 +20,10 @@ from typing import TextIO
 import pytest
 
 from sgdflow.cli.main import main
-from sgdflow.cli.terminal import Part, Spelt, Watch, say, watching, write
-from sgdflow.cli.terminal.state import State
 from sgdflow.errors import spelt_out
 from sgdflow.llm import Spent, Usage
+from sgdflow.terminal import Part, Spelt, Watch, say, watching, write
+from sgdflow.terminal.state import State
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from contextlib import asynccontextmanager, contextmanager
 from io import TextIOBase
 from typing import TYPE_CHECKING, TextIO
 
-from sgdflow.cli.terminal.state import State
-from sgdflow.cli.terminal.text import console_on
 from sgdflow.executor.progress import Advance, Progress, Unwatched
 from sgdflow.llm import Spent
+from sgdflow.terminal.state import State
+from sgdflow.terminal.text import console_on
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,7 +41,7 @@ class _Nobody(Unwatched, Watch):
     """Watches nothing."""
 
 
-class _Following(Watch):
+class Following(Watch):
     """Tells again and again how far the run has come."""
 
     def __init__(self, pause: float) -> None:
@@ -53,14 +53,17 @@ class _Following(Watch):
         raise NotImplementedError
 
     def step(self, number: int, most: int) -> None:
+        """See that a step begins."""
         self._state.begin_step(number, most, time.monotonic())
 
     def expect(self, work: str, total: int) -> Advance:
+        """See that so many are to be done."""
         self._state.begin_work(work, total, time.monotonic())
         return self._state.advance
 
     @asynccontextmanager
     async def following(self, bill: Bill) -> AsyncIterator[None]:
+        """Tell it until the block ends."""
         ticking = asyncio.create_task(self._tick(bill))
         try:
             yield
@@ -75,7 +78,7 @@ class _Following(Watch):
             await asyncio.sleep(self._pause)
 
 
-class _Line(_Following):
+class _Line(Following):
     """Draws a line."""
 
     def __init__(self, live: Live) -> None:
@@ -89,7 +92,7 @@ class _Line(_Following):
         self._live.update(line, refresh=True)
 
 
-class _Lines(_Following):
+class _Lines(Following):
     """Writes a line into the log now and then."""
 
     def tell(self, now: float) -> None:

@@ -1,0 +1,151 @@
+"""A run that Python starts: what it leaves behind, and whom it tells."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sgdflow.config.prepare import Prepared
+from sgdflow.config.project import inside
+from sgdflow.config.written import written_of
+from sgdflow.deploy.model import keep_model
+from sgdflow.descent import Descent, Observer, Result, Scores, Step
+from sgdflow.errors import ConfigError
+from sgdflow.llm.credentials import sent
+from sgdflow.prompting.templates import Prompts
+from sgdflow.records import RunFolder
+from sgdflow.records.owner import Owner, owned
+from sgdflow.records.resume import check, finished, goes_further
+from sgdflow.records.trust import Made
+from sgdflow.runs.run import optimise
+from sgdflow.secrets import Redactor
+from sgdflow.terminal import Watch
+from sgdflow.tracking import Tracker, open_tracker, store_uri
+
+log = logging.getLogger(__name__)
+
+
+def place_of(directory: str | Path | None, working: Path) -> Path:
+    """Return where the records of a run go: outputs/DATE/TIME where nobody says it."""
+    if directory is not None:
+        return working / Path(directory).expanduser()
+    day, hour = datetime.now().strftime("%Y-%m-%d %H-%M-%S").split()
+    place, number = working / "outputs" / day / hour, 1
+    while place.exists():
+        number += 1
+        place = working / "outputs" / day / f"{hour}-{number}"
+    return place
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A descent that is ready to start."""
+
+    prepared: Prepared
+    config: Mapping[str, Any]
+    prompts: Prompts
+    working: Path
+    observer: Observer | None = None
+
+    async def run(self, folder: Path | None, watch: Watch) -> Result:
+        """Descend, with records where there is a folder for them."""
+        if folder is None:
+            return await self._descend(watch)
+        written = written_of(self.config)
+        self._check(folder, written)
+        task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+
+        def give_way(owner: Owner) -> None:
+            if task is not None:
+                loop.call_soon_threadsafe(task.cancel, f"{owner.words()} has taken {folder} over")
+
+        with owned(folder, give_way):
+            if goes_further_there(folder, written):
+                RunFolder(folder).set_aside()
+            return await self._recorded(RunFolder(folder), watch)
+
+    async def _descend(self, watch: Watch) -> Result:
+        ready = self.prepared
+        async with ready.calling.opened(self.working, os.environ, asked=ready.roles) as llm:
+            descent = Descent(
+                ready.problem, ready.method, llm, self.observer or Unobserved(), watch
+            )
+            async with watch.following(llm.spent):
+                return await descent.run(ready.start)
+
+    async def _recorded(self, folder: RunFolder, watch: Watch) -> Result:
+        ready, since = self.prepared, folder.began() or time.time()
+        tracker = self._tracker(folder.path)
+        Made.by_user(os.environ).note(written_of(self.config))
+        clean = Redactor(sent(ready.calling.models, os.environ)).record
+        ended: list[Result] = []
+        calling = ready.calling.opened(self.working, os.environ, since, ready.roles)
+        async with calling as llm, watch.following(llm.spent):
+            beside = Beside(self.observer or Unobserved(), ended)
+            await optimise(ready, self.config, llm, tracker, folder, watch, clean, beside)
+            log.info("  sent        %s", llm.session())
+        with inside(self.working):
+            keep_model(ready, self.config, self.prompts, folder.path)
+        return ended[0]
+
+    def _tracker(self, folder: Path) -> Tracker:
+        settings = self.prepared.config.tracking
+        if settings.kind != "none":
+            uri = store_uri(settings.uri, self.working)
+            settings = settings.model_copy(update={"uri": uri})
+        return open_tracker(settings, os.environ, folder)
+
+    def _check(self, folder: Path, written: Mapping[str, Any]) -> None:
+        """Raise ConfigError where the directory holds another run, or this one, finished."""
+        check(folder, written)
+        tracked = self.prepared.config.tracking.kind == "mlflow"
+        if finished(folder, tracked=tracked) and not goes_further(folder, written):
+            raise ConfigError(
+                f"directory: {folder} holds this run, finished. sgdflow.load({str(folder)!r}) has "
+                "what it learned; choose another directory to run it again."
+            )
+
+
+def goes_further_there(folder: Path, written: Mapping[str, Any]) -> bool:
+    """Say whether the directory holds a finished run that may take more now."""
+    if not (folder / "config.yaml").is_file() or not finished(folder, tracked=False):
+        return False
+    return goes_further(folder, written)
+
+
+class Unobserved:
+    """Sees nothing."""
+
+    def scored(self, initial: Scores) -> None:
+        """See nothing."""
+
+    def stepped(self, step: Step) -> None:
+        """See nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Sees a recorded descent beside its records, and keeps how it ended."""
+
+    observer: Observer
+    results: list[Result]
+
+    def scored(self, initial: Scores) -> None:
+        """Pass the scores before the first step on."""
+        self.observer.scored(initial)
+
+    def stepped(self, step: Step) -> None:
+        """Pass a step on."""
+        self.observer.stepped(step)
+
+    def ended(self, result: Result) -> None:
+        """Keep the result."""
+        self.results.append(result)
