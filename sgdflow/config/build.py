@@ -44,7 +44,7 @@ def expand_graph(raw: object) -> schema.GraphConf:
             raw = function.call(**function.constants)
         except (ValueError, TypeError) as error:
             raise ConfigError(f"graph: {error}") from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             reason = f"{type(error).__name__}: {error}"
             raise ConfigError(f"graph: {function.name} raised {reason}.") from error
         if not isinstance(raw, Mapping):

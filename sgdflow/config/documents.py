@@ -46,7 +46,7 @@ def check_choices(folder: Path) -> None:
     groups = [path.name for path in conf_folder().iterdir() if path.is_dir()]
     below = (file for group in groups for file in (folder / group).rglob("*.yaml"))
     for file in sorted([*folder.glob("*.yaml"), *below]):
-        from_yaml(_text(file), str(file), _FOLLOWED)
+        _check_choice(file)
 
 
 def check_own() -> None:
@@ -57,9 +57,16 @@ def check_own() -> None:
         files = [own / "config.yaml"] if (own / "config.yaml").is_file() else []
         files += [file for group in groups for file in (own / group).rglob("*.yaml")]
         for file in sorted(files):
-            from_yaml(_text(file), str(file), _FOLLOWED)
+            _check_choice(file)
     for file in sorted(experiments.glob("*.yaml")) if experiments is not None else ():
-        from_yaml(_text(file), str(file), _FOLLOWED)
+        _check_choice(file)
+
+
+def _check_choice(file: Path) -> None:
+    found = from_yaml(_text(file), str(file), _FOLLOWED)
+    if not isinstance(found, dict | None):
+        what = "a list" if isinstance(found, list) else "one value"
+        raise _unreadable(str(file), f"it holds {what}, not KEY: VALUE in each line")
 
 
 def read_mapping(file: Path) -> Mapping[str, Any]:
@@ -129,10 +136,13 @@ def _text(file: Path) -> str:
         size = file.stat().st_size
         if size > _CHARACTERS:
             raise _unreadable(str(file), f"it has {size:,} bytes, {_CHARACTERS:,} at most are read")
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise ConfigError(f"There is no file {file}.") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise _unreadable(str(file), f"line {line}: not UTF-8. Save it as UTF-8") from error
+    except OSError as error:
         raise _unreadable(str(file), str(error)) from error
 
 
@@ -162,9 +172,15 @@ class _Counting:
         self._values = 0
         self._open: list[tuple[str | None, int]] = []
         self._sizes: dict[str, int] = {}
+        self._keys: list[set[str] | None] = []
+        """Of each mapping that is open, None for a list."""
+        self._key = [False]
+        """Whether a key comes next, likewise."""
 
     def see(self, event: yaml.Event) -> None:
         """Count one event; raises ConfigError."""
+        if isinstance(event, yaml.NodeEvent):
+            self._see_key(event)
         match event:
             case yaml.AliasEvent(anchor=anchor):
                 if any(anchor == opened for opened, _ in self._open):
@@ -177,17 +193,33 @@ class _Counting:
                 self._sizes[anchor or ""] = 1
             case yaml.SequenceStartEvent(anchor=anchor) | yaml.MappingStartEvent(anchor=anchor):
                 self._check_tag(event)
+                mapping = isinstance(event, yaml.MappingStartEvent)
+                self._keys.append(set() if mapping else None)
+                self._key.append(mapping)
                 self._open.append((anchor, self._values))
                 self._values += 1
                 if len(self._open) > _DEPTH:
                     raise self._refused(event, f"it is nested more than {_DEPTH} levels deep")
             case yaml.SequenceEndEvent() | yaml.MappingEndEvent():
                 anchor, before = self._open.pop()
+                self._keys.pop()
+                self._key.pop()
                 self._sizes[anchor or ""] = self._values - before
         if self._values > _VALUES:
             raise self._refused(event, f"it holds more than {_VALUES:,} values, aliases followed")
         if self._followed > self._most:
             raise self._refused(event, f"its aliases stand for more than {self._most:,} values")
+
+    def _see_key(self, event: yaml.NodeEvent) -> None:
+        """Refuse a key that stands in its mapping already: YAML takes the last of them."""
+        keys = self._keys[-1] if self._keys else None
+        if keys is None:
+            return
+        if self._key[-1] and isinstance(event, yaml.ScalarEvent):
+            if event.value in keys and event.value != "<<":
+                raise self._refused(event, f"the key '{event.value[:60]}' stands there twice")
+            keys.add(event.value)
+        self._key[-1] = not self._key[-1]
 
     def _check_scalar(self, event: Any) -> None:
         self._check_tag(event)

@@ -41,8 +41,29 @@ def refused(error: Exception, words: Sequence[str]) -> str:
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         reason = str(cause.msg or cause).strip().splitlines()[0]
         reason = re.sub(r'^\w+ raised while resolving interpolation: "?(.*?)"?$', r"\1", reason)
-        return f"{cause.full_key}: {reason}."
+        key = re.match(r"Interpolation key '(.+)' not found", reason)
+        text = f" For the letters ${{{key[1]}}} themselves write \\${{{key[1]}}}." if key else ""
+        return f"{_referring(cause, reason)}: {reason}.{text}"
     return said
+
+
+def _referring(error: OmegaConfBaseException, reason: str) -> str:
+    """Return the key where a reference stands that leads nowhere; others may refer to that key."""
+    name = re.search(r"'(.+)'|type (\w+)$", reason)
+    named = name and re.compile(rf"\$\{{[^}}]*\b{re.escape(name[1] or name[2])}\b")
+    root = getattr(error.parent_node, "_get_root", lambda: None)()
+    if not named or not isinstance(root, DictConfig):
+        return str(error.full_key)
+    keys = (key for key, text in _texts(OmegaConf.to_container(root)) if named.search(text))
+    return next(keys, str(error.full_key))
+
+
+def _texts(data: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the texts of a configuration with their keys."""
+    if isinstance(data, str):
+        yield key, data
+    for name, value in data.items() if isinstance(data, dict) else ():
+        yield from _texts(value, f"{key}.{name}" if key else str(name))
 
 
 def _several(match: re.Match[str], overrides: Sequence[Override], cause: BaseException) -> str:

@@ -30,7 +30,7 @@ def resolve(target: Target, where: str) -> Function:
             f"{path}: cannot import '{module_name}' ({error}). Modules are looked for in "
             f"{Path.cwd()} and among the installed packages."
         ) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(
             f"{path}: importing '{module_name}' raised {type(error).__name__}: {error}."
         ) from error

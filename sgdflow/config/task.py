@@ -12,7 +12,7 @@ from sgdflow.config.problems import Problems
 from sgdflow.config.scores import Place, build_score, fitted
 from sgdflow.config.targets import resolve
 from sgdflow.data import Pools, Splits, draw, scoring
-from sgdflow.data.checks import PARTS, Columns, checked, of_field, unusable
+from sgdflow.data.checks import PARTS, Columns, checked, doubtful, of_field, unusable
 from sgdflow.errors import ConfigError, DataError, did_you_mean, listed
 from sgdflow.executor.functions import Function
 from sgdflow.executor.scores import Scorer
@@ -53,7 +53,7 @@ def build_task(
         scorer = build_score(task.score, place, problems)
     with problems.collected():
         pools, said = _pools(task, columns, scorer is None or scorer.needs_target)
-        notices += [Notice(said, unsure=True)] if said else []
+        notices += [Notice(told, unsure=True) for told in (said, *doubtful(pools, columns)) if told]
     if pools is None:
         return None
     if scorer is not None:
@@ -88,7 +88,7 @@ def _pools(task: schema.Task, columns: Columns, targets: bool) -> tuple[Pools, s
         raise DataError(
             told if told.startswith(("task.", "examples")) else f"task.data: {told}"
         ) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = f"{type(error).__name__}: {str(error).rstrip('.')}."
         raise DataError(f"task.data: {source.name} raised {reason}") from error
 

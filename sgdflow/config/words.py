@@ -13,7 +13,7 @@ from hydra.errors import HydraException
 
 from sgdflow.config.openings import opened
 from sgdflow.config.paths import conf_folders, group_folders
-from sgdflow.errors import ConfigError
+from sgdflow.errors import ConfigError, listed
 
 _KEY = re.compile(r"(?:\+\+|\+|~)?[^\s=+~,\[\](){}'\":]+")
 _FORM = "Write KEY=VALUE, without spaces around the =."
@@ -32,9 +32,8 @@ def readable(words: Sequence[str]) -> list[str]:
         word = left.pop(0)
         if (override := parsed(word)) is not None:
             found.append(word)
-            if override.key_or_group in groups() and isinstance(override.value(), list):
-                key, _, value = word.partition("=")
-                lines.append(f"{word}: takes one choice. To run with each: -m {key}={value[1:-1]}")
+            if override.key_or_group in groups() and not override.is_delete():
+                lines.extend(_no_choice(word, override.value()))
         elif (text := _as_text(word)) is not None:
             found.append(text)
         elif "=" in word[1:]:
@@ -99,6 +98,17 @@ def _in_quotes(value: str) -> str:
     escaped = re.sub(rf"(\\*){mark}", rf"\1\1\\{mark}", value)
     trailing = len(escaped) - len(escaped.rstrip("\\"))
     return mark + escaped + "\\" * trailing + mark
+
+
+def _no_choice(word: str, value: object) -> Iterator[str]:
+    """Say what is wrong with a value of which no choice of a group can have the name."""
+    key, _, text = word.partition("=")
+    if isinstance(value, list):
+        yield f"{word}: takes one choice. To run with each: -m {key}={text[1:-1]}"
+    elif value is None:
+        folders = group_folders(key.lstrip("+"))
+        names = {file.stem for one in folders for file in one.glob("*.yaml")}
+        yield f"{word}: takes one choice. There are: {listed(sorted(names))}."
 
 
 def _value_after(left: list[str]) -> str:

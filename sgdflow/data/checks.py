@@ -71,6 +71,23 @@ def checked(
     return replace(pools, **kept), f"{rows} left out (task.missing=drop): {first}"
 
 
+def doubtful(pools: Pools, columns: Columns) -> Iterator[str]:
+    """Yield words about texts that may stand for a missing value, which text files cannot tell."""
+    found: dict[str, list[str]] = {}
+    for part in PARTS:
+        for example in getattr(pools, part):
+            values = [(columns.of_input(name), value) for name, value in example.inputs.items()]
+            for words, value in [*values, (columns.of_target(), example.target)]:
+                text = value.strip() if isinstance(value, str) else None
+                if text in _NONE:
+                    told = f"{words} is {repr(text) if text else 'empty'}"
+                    found.setdefault(told, []).append(example.place)
+    for told, places in found.items():
+        rows = plural(len(places), "row")
+        first = places[0] if len(places) == 1 else f"the first: {places[0]}"
+        yield f"{told} in {rows}, and used as it is ({first})"
+
+
 def of_field(pools: Pools, field: str) -> Pools:
     """Return the examples with a field of their targets for a target; raises DataError."""
     found: dict[str, list[Example]] = {part: [] for part in PARTS}
@@ -172,5 +189,7 @@ def _absent_targets(target: Any, columns: Columns) -> Iterator[str]:
             yield f"{words} is {found}."
 
 
+_NONE = frozenset({"", "nan", "NaN", "NaT", "<NA>", "#N/A", "null", "NULL"})
+"""What other programs write for a missing value, and hardly anybody for a text."""
 _DROP = "Mend these rows, or set task.missing=drop to leave them out"
 _KEEP = ", or task.missing=keep to use missing values as they are."

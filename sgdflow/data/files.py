@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from io import StringIO
 from pathlib import Path
@@ -37,6 +38,11 @@ def existing(path: object, key: str, expected: str, *, folder: bool = False) -> 
         raise DataError(
             f"{key} is {shortly(repr(path))}, no path of a {kind}. Expected: {expected}."
         )
+    if re.match(r"[a-z][a-z0-9+.-]*://", str(path), re.IGNORECASE):
+        told = f"{key}: '{shortly(str(path))}' is an address."
+        raise DataError(f"{told} Fetch the {kind} first, and name it here.")
+    if not str(path).strip():
+        raise DataError(f"{key} is empty. Expected: {expected}.")
     try:
         found = Path(path).expanduser()
         there = found.exists()

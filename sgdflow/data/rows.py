@@ -45,8 +45,11 @@ def check_names(where: str, names: Sequence[str]) -> None:
     """Raise DataError where two columns have one name."""
     seen: set[str] = set()
     for name in names:
+        if name in seen and not name.strip():
+            raise DataError(f"{where}: two columns have no name. Name them, or take them out.")
         if name in seen:
-            raise DataError(f"{where}: two columns are named '{shortly(name)}'.")
+            told = f"two columns are named '{shortly(name)}'. Rename one, or take it out."
+            raise DataError(f"{where}: {told}")
         seen.add(name)
 
 

@@ -17,6 +17,8 @@ from sgdflow.errors import BudgetSpent, EndpointDown, NodeFailed, NotStored, Pro
 
 _PAUSE = 0.1
 """Seconds before the first further call; doubled for each next one."""
+_LONGEST = 1_000
+"""Characters of a reason that are told."""
 _ENDINGS = (BudgetSpent, EndpointDown, NotStored, ProviderRefused)
 
 
@@ -35,10 +37,17 @@ class Function:
         """
         try:
             return await self._made(partial(self.call, *arguments, **named, **self.constants))
-        except Exception as error:
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise NodeFailed(f"{self.name} raised CancelledError") from error
+        except (Exception, SystemExit) as error:  # sys.exit(0) would pass for a good end
             if ending := next((one for one in _single(error) if isinstance(one, _ENDINGS)), None):
                 raise ending from None
-            reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            told = str(error)
+            told = told if len(told) <= _LONGEST else f"{told[:_LONGEST]}..."
+            reason = f"{type(error).__name__}: {told}" if told else type(error).__name__
             raise NodeFailed(f"{self.name} raised {reason}") from error
 
     async def _made(self, call: Callable[[], Any]) -> Any:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -14,6 +13,7 @@ from typing import Any
 
 from sgdflow.errors import CallFailed, LLMError, ProviderRefused, plural
 from sgdflow.llm import places
+from sgdflow.llm.bodies import MOST, body_of, causes, number, one_line, said, taken
 from sgdflow.llm.models import ModelSpec
 from sgdflow.secrets import Redactor
 
@@ -99,6 +99,11 @@ KINDS: Mapping[str, Kind] = {
         "Take it out of llm.models.{role}.parameters.",
         refuses=True,
     ),
+    "moved": Kind(
+        "it sends calls on to another address",
+        "Nothing was sent there. Set {address} to that address if it is right.",
+        refuses=True,
+    ),
     "unreachable": Kind(
         "nothing answers at {at}",
         "{reach}.",
@@ -117,6 +122,14 @@ class Failure:
     """The provider's words, short; may hold a key until it is redacted."""
     after: float | None = None
     """Seconds the provider asks to wait before the next attempt."""
+
+
+class Noticed(Exception):
+    """A failure that was seen before the library saw one."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.said or failure.kind)
+        self.failure = failure
 
 
 def error_of(
@@ -155,10 +168,7 @@ def reason(failure: Failure, role: str, spec: ModelSpec) -> str:
 
 
 _LONGEST, _HOUR = 200, 3600.0
-_MOST = 20_000
-"""Characters of what an error says that are looked at."""
 _LIBRARIES = ("litellm", "openai", "httpx", "aiohttp")
-_PREFIX = re.compile(r"^(?:(?:litellm\.)?\w*(?:Error|Timeout|Exception)(?:: | - ))+")
 _QUOTA = re.compile(
     r"insufficient[_ ](?:quota|balance|credits?|funds)|billing_hard_limit"
     r"|credit balance is too low",
@@ -189,20 +199,27 @@ def classify(error: Exception) -> Failure | None:
     """
     if isinstance(error, TimeoutError):
         return Failure("timeout")
+    found = list(causes(error))
+    for cause in found:
+        if isinstance(cause, Noticed):
+            return cause.failure
     if not type(error).__module__.startswith(_LIBRARIES):
         return None
-    causes = list(_causes(error))
-    body = _body(error)
-    kind = _kind(error, causes, body)
-    said = _said(error, body)
-    if kind in ("connection", "unreachable") and len(causes) > 1:
-        said = one_line(str(causes[-1]))
-    return Failure(kind, said, _retry_after(error))
+    answer = next(taken(error), None)
+    body = body_of(error, answer)
+    kind = _kind(error, found, body, inside=answer is not None and bool(answer.get("error")))
+    words = said(error, body)
+    if kind in ("connection", "unreachable") and len(found) > 1:
+        words = one_line(str(found[-1]))
+    return Failure(kind, words, _retry_after(error))
 
 
-def _kind(error: Exception, causes: list[BaseException], body: Mapping[str, Any]) -> str:
-    names = {cls.__name__ for cause in causes for cls in type(cause).__mro__}
-    text = f"{str(error)[:_MOST]} {body.get('code')} {body.get('type')}"[: 2 * _MOST]
+def _kind(
+    error: Exception, found: list[BaseException], body: Mapping[str, Any], *, inside: bool
+) -> str:
+    """Return the kind of failure; `inside`: an answer of status 200 that holds an error."""
+    names = {cls.__name__ for cause in found for cls in type(cause).__mro__}
+    text = f"{str(error)[:MOST]} {body.get('code')} {body.get('type')}"[: 2 * MOST]
     by_name = {
         "ContextWindowExceededError": "context_window",
         "ContentPolicyViolationError": "content_filter",
@@ -212,65 +229,37 @@ def _kind(error: Exception, causes: list[BaseException], body: Mapping[str, Any]
     for cls in type(error).__mro__:
         if cls.__name__ in by_name:
             return by_name[cls.__name__]
-    status = getattr(error, "status_code", None)
+    status = number(body) if inside else getattr(error, "status_code", None)
     if _NO_KEY.search(text):
         return "authentication"
-    if status in (400, 402, 403, 429) and _QUOTA.search(text):
+    if (inside or status in (400, 402, 403, 429)) and _QUOTA.search(text):
         return "quota"
-    if status in (400, 403, 422) and _FILTERED.search(text):
+    if (inside or status in (400, 403, 422)) and _FILTERED.search(text):
         return "content_filter"
     if status == 400 and _NO_PROVIDER.search(text):
         return "provider"
-    return _by_status(status) or _by_causes(status, names)
+    return _by_status(status) or ("server" if inside else _by_causes(status, names))
 
 
 def _by_status(status: Any) -> str | None:
-    return {
-        400: "bad_request", 401: "authentication", 402: "quota", 403: "permission",
-        404: "not_found", 408: "timeout", 409: "server", 413: "context_window",
-        422: "bad_request", 429: "rate_limit",
-    }.get(status)  # fmt: skip
+    known = {
+        401: "authentication", 402: "quota", 403: "permission", 404: "not_found",
+        405: "not_found", 408: "timeout", 409: "server", 410: "not_found", 413: "context_window",
+        425: "server", 429: "rate_limit", 451: "permission", 498: "server", 499: "server",
+    }  # fmt: skip
+    if status in range(400, 500):
+        return known.get(status, "bad_request")
+    return None
 
 
 def _by_causes(status: Any, names: set[str]) -> str:
-    if "HTTPStatusError" in names:
+    if names & {"HTTPStatusError", "MidStreamFallbackError"}:
         return "server"
     if names & _NEVER_CONNECTED:
         return "unreachable"
     if names & _BROKEN:
         return "connection"
     return "server" if status in _SERVER else "bad_reply"
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _body(error: Exception) -> Mapping[str, Any]:
-    body = getattr(error, "body", None)
-    if not isinstance(body, Mapping):
-        text = str(error)[:_MOST]
-        try:
-            body = json.loads(text[text.index("{") : text.rindex("}") + 1])
-        except (ValueError, RecursionError):
-            return {}
-    inner = body.get("error", body) if isinstance(body, Mapping) else body
-    return inner if isinstance(inner, Mapping) else {}
-
-
-def _said(error: Exception, body: Mapping[str, Any]) -> str:
-    message = body.get("message")
-    return one_line(message if isinstance(message, str) else _PREFIX.sub("", str(error)))
-
-
-def one_line(text: str) -> str:
-    """Return the first line that says something, cut where it is long."""
-    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
-    return line.rstrip(".") if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
 
 
 def _retry_after(error: Exception) -> float | None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sgdflow.llm.failures import Failure, one_line
+from sgdflow.llm.bodies import one_line, taken
+from sgdflow.llm.failures import Failure
 
 _TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens")
 _TEXTS = frozenset({"text", "output_text"})
@@ -41,17 +41,12 @@ def unread(error: BaseException) -> Mapping[str, Any] | None:
     """Return the body of a reply that litellm refused for its form, None for other failures.
 
     Its types are stricter than what servers send: a list of parts as content, 12.5 tokens, no
-    role. What it was given stands in the frame in which it failed.
+    role.
     """
-    cause: BaseException | None = error
-    while cause is not None:
-        for frame, _ in traceback.walk_tb(cause.__traceback__):
-            given: Any = frame.f_locals.get("response_object")
-            match given:
-                case {"choices": [{"message": Mapping()}, *_]} if not given.get("error"):
-                    body: Mapping[str, Any] = given
-                    return body
-        cause = cause.__cause__ or cause.__context__
+    for given in taken(error):
+        match given:
+            case {"choices": [{"message": Mapping()}, *_]} if not given.get("error"):
+                return given
     return None
 
 

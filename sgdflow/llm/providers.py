@@ -19,8 +19,10 @@ from typing import Any
 from sgdflow.llm import Message, Usage
 from sgdflow.llm.address import has_login, with_login
 from sgdflow.llm.backend import Answer
+from sgdflow.llm.failures import Failure, Noticed
 from sgdflow.llm.forms import instead_of_text, plain, text_of, unread
 from sgdflow.llm.models import FORM, ModelSpec, Price, estimated_tokens
+from sgdflow.llm.redirects import keep
 
 _OWN_ENDPOINTS = ("openai", "hosted_vllm")
 _NO_KEY_NEEDED = "no-key-needed"
@@ -58,6 +60,7 @@ class LitellmBackend:
         import litellm
 
         litellm.suppress_debug_info = True
+        _keep_at_home()
         if any(has_login(with_login(s.api_base, None, s.parameters)[0]) for s in asked):
             # The other one refuses to send a login where it sends a key.
             litellm.disable_aiohttp_transport = True
@@ -190,7 +193,19 @@ def _streaming(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
 async def _joined(litellm: Any, stream: Any) -> Any:
     """Return what came in pieces as if it had come at once; litellm counts uncounted tokens."""
     pieces = [piece async for piece in stream]
+    # litellm ends such a stream itself, and what came of it would pass for the whole.
+    if pieces and not (stream.received_finish_reason or stream.intermittent_finish_reason):
+        raise Noticed(Failure("connection", "the stream ended before the reply did"))
     return litellm.stream_chunk_builder(pieces) or litellm.ModelResponse(choices=[])
+
+
+def _keep_at_home() -> None:
+    """Have none of litellm's HTTP clients follow an endpoint to another host."""
+    from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
+    from litellm.llms.openai.common_utils import BaseOpenAILLM
+
+    keep(AsyncHTTPHandler, "create_client")
+    keep(BaseOpenAILLM, "_get_async_http_client")
 
 
 def _import_the_rest(litellm: Any) -> None:

@@ -36,6 +36,7 @@ SHIPPED_PREFIX = "sgdflow"
 FULL = "full"
 """Names the templates as they are."""
 _TAGS = 5_000
+_TEXT = "utf-8-sig"
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,8 @@ class Prompts:
 
     @cached_property
     def _environment(self) -> Sandbox:
-        folders: list[BaseLoader] = [FileSystemLoader(folder) for folder in self.folders]
-        shipped = PrefixLoader({SHIPPED_PREFIX: FileSystemLoader(self.folders[-1])})
+        folders: list[BaseLoader] = [FileSystemLoader(one, _TEXT) for one in self.folders]
+        shipped = PrefixLoader({SHIPPED_PREFIX: folders[-1]})
         environment = Sandbox(
             loader=ChoiceLoader([*folders, shipped]),
             undefined=StrictUndefined,

@@ -67,6 +67,11 @@ YAMLS = {
     "date": ("a: 2020-13-45", "month must be in 1..12"),
     "two": ("a: 1\n---\nb: 2", "line 2: but found another document"),
     "open": ("a: [1\n", "line 2: did not find expected ',' or ']'"),
+    "twice": ("a: {b: 1, c: {b: 2}}\nd: [{b: 1}, {b: 2}]\n'a': 2", "line 3: the key 'a' stands"),
+    "twice within": (
+        "a: [{b: {x: 1}, c: *x, b: 2}]".replace("*x", "[b]"),
+        "line 1: the key 'b' st",
+    ),
     "zero": ("a: \x00", "unacceptable character #x0000: control characters are not allowed"),
 }
 JSONS = {
@@ -124,6 +129,38 @@ def test_aliases_of_a_moderate_size_are_followed() -> None:
         "a": [1, 2],
         "b": {"c": [1, 2], "d": 3},
     }
+
+
+def test_what_looks_like_a_key_that_stands_twice_and_is_none() -> None:
+    text = "a: &a {x: a, y: b}\nb: {x: x, y: [x, x, {x: 1}], z: *a}\nc: {<<: *a, <<: {w: 1}}\n"
+    assert from_yaml(text, "own")["b"] == {
+        "x": "x", "y": ["x", "x", {"x": 1}], "z": {"x": "a", "y": "b"},
+    }  # fmt: skip
+
+
+def test_a_file_of_an_editor_is_read_or_told_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_bytes(b"\xef\xbb\xbfname: x\r\nother: y\r\n")
+    assert read(file) == {"name": "x", "other": "y"}
+    for encoding, line in (("cp1252", 2), ("utf-16", 1)):
+        file.write_bytes("name: x\nother: größer\n".encode(encoding))
+        with pytest.raises(ConfigError) as refused:
+            read(file)
+        told = f"{file} cannot be read: line {line}: not UTF-8. Save it as UTF-8."
+        assert str(refused.value) == told
+
+
+@pytest.mark.parametrize(("text", "what"), [("- a\n", "a list"), ("hints\n", "one value")])
+def test_a_choice_that_is_no_mapping_is_told(text: str, what: str, tmp_path: Path) -> None:
+    file = tmp_path / "graph" / "mine.yaml"
+    file.parent.mkdir()
+    file.write_text(text)
+    with pytest.raises(ConfigError) as refused:
+        check_choices(tmp_path)
+    told = f"{file} cannot be read: it holds {what}, not KEY: VALUE in each line."
+    assert str(refused.value) == told
+    file.write_text("# nothing yet\n")
+    check_choices(tmp_path)
 
 
 def test_what_never_ends_is_not_opened(tmp_path: Path) -> None:

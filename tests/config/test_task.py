@@ -96,6 +96,19 @@ def test_a_row_that_cannot_be_used_is_refused_dropped_or_kept(
         assert kept.notices[0].text == notice
 
 
+def test_what_a_text_file_cannot_tell_to_be_missing_is_said() -> None:
+    """An empty field and the "nan" of another program are texts, and may be meant as such."""
+    Path("t.csv").write_text('q,a\n"one",1\n"",2\nnan,3\n" ",4\nfive,NaN\nsix,6\n')
+    words = [*WORDS, "task.path=t.csv", "task.inputs={question: q}", SIZES]
+    prepared = prepare(compose(words), PROMPTS, {})
+    assert [(n.text, n.unsure) for n in prepared.notices[:3]] == [
+        ("column 'q' is empty in 2 rows, and used as it is (the first: t.csv, line 3)", True),
+        ("column 'q' is 'nan' in 1 row, and used as it is (t.csv, line 4)", True),
+        ("column 'a' is 'NaN' in 1 row, and used as it is (t.csv, line 6)", True),
+    ]
+    assert len(used(prepared)) == 6
+
+
 def test_of_many_rows_the_first_are_named() -> None:
     said = refused(rows(*[None] * 1_000, 1))
     assert said[:3] == [

@@ -12,15 +12,17 @@ import pytest
 from sgdflow.config.compose import compose
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import prepare
-from sgdflow.errors import NothingAnswered, ScoringFailed
+from sgdflow.errors import ConfigError, NothingAnswered, ScoringFailed
 from sgdflow.llm.scripted import ScriptedLLM
 from sgdflow.prompting.templates import Prompts
 from sgdflow.records import RunFolder
 from sgdflow.runs.run import evaluate
 
 OWN = """
+import asyncio
 import decimal
 import numpy
+import sys
 
 def raises(output, target): raise KeyError("Zone")
 def raises_at_4(output, target): return 1.0 if target != "4" else 1 / 0
@@ -32,6 +34,11 @@ def word(output, target): return "right"
 def small(output, target): return numpy.float32(0.5)
 def exact(output, target): return decimal.Decimal("0.5")
 async def later(output, target): return target == "4"
+def leaves(output, target): sys.exit(0)
+async def gives_up(output, target): raise asyncio.CancelledError
+def rambles(output, target): raise ValueError("x" * 100_000)
+def tool_leaves(question): sys.exit(0)
+async def tool_gives_up(question): raise asyncio.CancelledError
 def tool(question): raise KeyError("rates")
 def tool_at_4(question): return question if question != "4" else 1 / 0
 """
@@ -113,6 +120,31 @@ def test_a_scorer_that_raises_ends_the_run_at_once() -> None:
     assert calls <= FIRST
     record, _ = run(scored("raises_at_4"))
     assert "t.jsonl, line 4: own_scoring.raises_at_4 raised ZeroDivisionError" in record["error"]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("leaves", "leaves raised SystemExit: 0"),
+        ("gives_up", "gives_up raised CancelledError"),
+        ("rambles", f"rambles raised ValueError: {'x' * 1_000}..."),
+    ],
+)
+def test_code_that_would_end_the_program_only_fails(name: str, told: str) -> None:
+    """A run that sys.exit(0) ended would have exit code 0 and no result."""
+    assert f"own_scoring.{told}" in run(scored(name))[0]["error"]
+    if name != "rambles":
+        assert f"own_scoring.tool_{told}" in run(tool=f"tool_{name}")[0]["error"]
+        record, _ = run(scored(name), "task.errors=zero")
+        assert record["score"]["unanswered"] == {"code": 28}
+
+
+def test_a_module_that_would_end_the_program_is_told() -> None:
+    Path("leaving.py").write_text("import sys\nsys.exit(0)\n")
+    with pytest.raises(ConfigError) as refused:
+        run("task.score._target_=leaving.score")
+    told = "task.score._target_: importing 'leaving' raised SystemExit: 0."
+    assert str(refused.value) == told
 
 
 def test_what_a_scorer_raises_counts_as_zero_where_that_is_declared() -> None:

@@ -159,7 +159,19 @@ REFUSED: Mapping[str, tuple[Sequence[str], str]] = {
     ),
     "interpolation of nothing": (
         [*TABLE, "task.path=${nope}"],
-        "task.path: Interpolation key 'nope' not found.",
+        "task.path: Interpolation key 'nope' not found. For the letters ${nope} themselves write \\${nope}.",
+    ),
+    "variable of a key that others refer to": (
+        ["seed=${oc.env:A_VARIABLE_THAT_NOBODY_SETS}"],
+        "seed: Environment variable 'A_VARIABLE_THAT_NOBODY_SETS' not found.",
+    ),
+    "resolver that is none": (
+        ["seed=${foo:1}"],
+        "seed: Unsupported interpolation type foo.",
+    ),
+    "no choice of a group": (
+        ["llm=null"],
+        "llm=null: takes one choice. There are: anthropic, ollama, openai, simulated, vllm.",
     ),
 }
 

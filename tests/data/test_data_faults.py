@@ -199,6 +199,17 @@ PATHS: list[tuple[Any, str]] = [
 ]
 
 
+@pytest.mark.parametrize("path", ["https://example.org/a.jsonl", "s3://bucket/a.csv"])
+def test_an_address_is_no_path(path: str) -> None:
+    told = f"task.path: '{path}' is an address. Fetch the "
+    assert error(table, path, inputs=["q"], target="a") == f"{told}file first, and name it here."
+    assert error(gsm8k, path) == f"{told}folder first, and name it here."
+
+
+def test_an_empty_path_is_told() -> None:
+    assert error(table, "", inputs=["q"], target="a").startswith("task.path is empty. Expected: a")
+
+
 @pytest.mark.parametrize(("path", "message"), PATHS, ids=range(len(PATHS)))
 def test_a_path_that_is_none_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: Any, message: str

@@ -126,7 +126,16 @@ BAD_TABLES = [
         "line 1: no column 'q'. Columns: question, answer.",
     ),
     ("t.csv", "q,aa\nwhy,so\n", "line 1: no column 'a'. Did you mean 'aa'? Columns: q, aa."),
-    ("t.csv", "q,a,a\n1,2,3\n", "line 1: two columns are named 'a'."),
+    (
+        "t.csv",
+        "q,a,a\n1,2,3\n",
+        "line 1: two columns are named 'a'. Rename one, or take it out.",
+    ),
+    (
+        "t.csv",
+        "q,a,,\n1,2,,\n",
+        "line 1: two columns have no name. Name them, or take them out.",
+    ),
     (
         "t.csv",
         "q,a\n1,2\n\n1,2,3\n",

@@ -43,6 +43,15 @@ def test_turns_come_in_their_order_whatever_that_of_the_file(tmp_path: Path) -> 
     ]
 
 
+def test_marks_of_an_editor_are_no_part_of_a_prompt(tmp_path: Path) -> None:
+    template = "{# asks #}\r\n{% block user %}Größe {{ q }}{% endblock %}\r\n"
+    found = prompts(tmp_path, {"x.jinja": "", "y.jinja": "{% include 'x.jinja' %}"})
+    (tmp_path / "prompts" / "x.jinja").write_bytes(b"\xef\xbb\xbf" + template.encode())
+    for name in ("x.jinja", "y.jinja"):
+        (message,) = found.messages(name, {"q": "\ufeffa"})
+        assert message.content.strip() == "Größe \ufeffa"
+
+
 def test_a_turn_that_renders_to_nothing_is_left_out(tmp_path: Path) -> None:
     template = (
         "{% block user %}{% if q %}one{% endif %}{% endblock %}{% block user_2 %}2{% endblock %}"
