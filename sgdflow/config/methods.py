@@ -37,13 +37,10 @@ def build_method(conf: schema.MethodConf, graph: Graph, prompts: Prompts) -> Met
     with problems.collected():
         prompts = prompts.in_words(conf.words)
     differentiation = None
-    loss: Loss = PromptLoss(prompts, schema.Loss().prompt)
+    loss = _checked_loss(conf, graph, prompts, problems)
     aggregate: Callable[..., Any] = items.collect
     with problems.collected():
         differentiation = _differentiation(conf, graph, prompts, problems)
-    with problems.collected():
-        loss = _loss(conf.loss, prompts)
-        problems.extend(f"method.loss: {p}" for p in loss.problems(graph.inputs))
     with problems.collected():
         aggregate = _aggregation(
             conf.aggregation.examples, items.AGGREGATIONS, "method.aggregation.examples", "items"
@@ -80,6 +77,16 @@ def build_method(conf: schema.MethodConf, graph: Graph, prompts: Prompts) -> Met
         verification=verification,
         tree=tree,
     )
+
+
+def _checked_loss(
+    conf: schema.MethodConf, graph: Graph, prompts: Prompts, problems: Problems
+) -> Loss:
+    loss: Loss = PromptLoss(prompts, schema.Loss().prompt)
+    with problems.collected():
+        loss = _loss(conf.loss, prompts)
+        problems.extend(f"method.loss: {p}" for p in loss.problems(graph.inputs))
+    return loss
 
 
 def _differentiation(

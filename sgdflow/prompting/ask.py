@@ -38,6 +38,11 @@ class Call:
     times: tuple[float, float] | None = field(default=None, compare=False)
     """When it began and ended, in seconds since 1970, waiting for a turn included."""
 
+    def answered(self, reply: Reply, began: float) -> Call:
+        """Return the call with a reply that came just now."""
+        usage, times = self.usage + reply.usage, (began, time.time())
+        return replace(self, reply=reply.text, usage=usage, times=times)
+
 
 @dataclass(frozen=True, slots=True)
 class Answered:
@@ -104,8 +109,7 @@ class Ask:
                 reply = await llm.complete(self.role, conversation, node=node, sample=which)
             except CallFailed as error:
                 raise NodeFailed(str(error), (call,), error.kind) from error
-            usage, times = call.usage + reply.usage, (began, time.time())
-            call = replace(call, reply=reply.text, usage=usage, times=times)
+            call = call.answered(reply, began)
             try:
                 texts = _read(reply, form, names)
                 accept(texts)
