@@ -48,9 +48,8 @@ def build_method(conf: schema.MethodConf, graph: Graph, prompts: Prompts) -> Met
     update: UpdateRule | None = None
     with problems.collected():
         update = _update(conf.update, prompts)
-        problems.extend(
-            f"method.update: {p}" for p in update.problems(graph, _written(conf, graph))
-        )
+        wrong = update.problems(graph, _written(conf, graph))
+        problems.extend(f"method.update: {p}" for p in wrong)
     verification = _verification(conf, graph, prompts, problems)
     tree = example_tree(conf, prompts, problems)
     problems.extend(_contradictions(conf))
