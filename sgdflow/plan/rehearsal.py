@@ -22,7 +22,7 @@ from sgdflow.executor.loss import CallableLoss
 from sgdflow.executor.samples import Anything
 from sgdflow.llm import LLM, Spent
 from sgdflow.plan.scores import PretendedScore
-from sgdflow.plan.standin import NoWaiting, StandIn, made_up
+from sgdflow.plan.standin import AnyForm, NoWaiting, StandIn, made_up
 from sgdflow.prompting.ask import Ask
 from sgdflow.prompting.replies import ReplyFormat
 from sgdflow.update import CallableUpdate, Decision, Gate, Proposal, Situation, StepCalls
@@ -174,6 +174,8 @@ def _pretended(thing: Any) -> Any:
     }
     if isinstance(thing, Rewrite | Whole):
         thing = replace(thing, check=no_check)
+    if isinstance(thing, Rewrite):
+        thing = replace(thing, form=AnyForm(thing.form))
     return replace(thing, **asks) if asks else thing
 
 
@@ -189,10 +191,8 @@ def _pretended_graph(graph: Graph) -> Graph:
 
 def _differentiation(method: Method) -> Any:
     how = method.differentiation
-    if how is None:
-        return None
-    same = {"aggregate": collect, "tree": _pretended(how.tree)}
-    return replace(how, default=_pretended(how.default), **same)
+    tree = _pretended(how and how.tree)
+    return how and replace(how, default=_pretended(how.default), aggregate=collect, tree=tree)
 
 
 def _any(declared: ReplyFormat, longest: int | None) -> _AnyReply:
