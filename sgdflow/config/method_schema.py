@@ -110,6 +110,8 @@ class RewriteConf(Update):
     """Each parameter anew from its own evidence."""
 
     rule: Literal["rewrite"] = "rewrite"
+    form: Literal["whole", "edits"] = "whole"
+    """Whether a reply is the new text, or adds, replaces and deletes numbered lines of the old."""
     prompt: Text = "optimizer/rewrite.jinja"
     reply: Reply = Reply(tag="improved")
     critique: Critique | None = None

@@ -10,7 +10,7 @@ from sgdflow.config.aggregation_schema import TreeConf
 from sgdflow.config.fields import Target
 from sgdflow.config.problems import Problems, ask, build_backward, reply_format
 from sgdflow.config.targets import resolve
-from sgdflow.config.trees import example_tree, successor_tree
+from sgdflow.config.trees import EXAMPLES, SUCCESSORS, example_tree, successor_tree
 from sgdflow.descent.budget import Budget
 from sgdflow.descent.confirm import Confirm
 from sgdflow.descent.method import Method, Proposals, Sample, Stop
@@ -29,6 +29,8 @@ from sgdflow.update import CallableUpdate, Gate, Rewrite, Search, Select, Update
 from sgdflow.update import evidence as items
 from sgdflow.update.checks import check_text, no_check
 from sgdflow.update.demonstrations import texts
+from sgdflow.update.edits import Edits
+from sgdflow.update.edits import Whole as WholeText
 
 
 def build_method(conf: schema.MethodConf, graph: Graph, prompts: Prompts) -> Method:
@@ -42,9 +44,7 @@ def build_method(conf: schema.MethodConf, graph: Graph, prompts: Prompts) -> Met
     with problems.collected():
         differentiation = _differentiation(conf, graph, prompts, problems)
     with problems.collected():
-        aggregate = _aggregation(
-            conf.aggregation.examples, items.AGGREGATIONS, "method.aggregation.examples", "items"
-        )
+        aggregate = _aggregation(conf.aggregation.examples, items.AGGREGATIONS, EXAMPLES, "items")
     update: UpdateRule | None = None
     with problems.collected():
         update = _update(conf.update, prompts)
@@ -94,8 +94,7 @@ def _differentiation(
     if conf.backward is None:
         return None
     default = build_backward(conf.backward, prompts, "method.backward")
-    where, what = "method.aggregation.successors", "gradients"
-    join = _aggregation(conf.aggregation.successors, AGGREGATIONS, where, what)
+    join = _aggregation(conf.aggregation.successors, AGGREGATIONS, SUCCESSORS, "gradients")
     problems.extend(_backward_problems(graph, default))
     asks = None if conf.idle else _select(conf).asks
     tree = successor_tree(conf, graph, named(conf, graph), prompts, problems)
@@ -127,6 +126,7 @@ def _update(conf: schema.AnyUpdate, prompts: Prompts) -> UpdateRule:
                 conf.constraints,
                 conf.successes,
                 check_text if conf.checks else no_check,
+                Edits() if conf.form == "edits" else WholeText(),
             )
         case schema.WholeConf():
             check = check_text if conf.checks else no_check

@@ -18,7 +18,7 @@ from sgdflow.prompting.templates import Prompts
 from sgdflow.update.condense import summary_problems
 from sgdflow.update.prompt_views import SAMPLE_MEMBER
 
-_EXAMPLES, _SUCCESSORS = "method.aggregation.examples", "method.aggregation.successors"
+EXAMPLES, SUCCESSORS = "method.aggregation.examples", "method.aggregation.successors"
 
 
 def example_tree(conf: schema.MethodConf, prompts: Prompts, problems: Problems) -> Tree | None:
@@ -27,26 +27,26 @@ def example_tree(conf: schema.MethodConf, prompts: Prompts, problems: Problems) 
     if not isinstance(how, TreeConf):
         return None
     tree = Tree(ask(how, prompts), how.largest)
-    problems.extend(f"{_EXAMPLES}: {told}" for told in summary_problems(tree))
+    problems.extend(f"{EXAMPLES}: {told}" for told in summary_problems(tree))
     problems.extend(_ungrouped(conf))
     return tree
 
 
 def _ungrouped(conf: schema.MethodConf) -> Iterator[str]:
     """Yield why there is no evidence that could be grouped."""
-    count, mend = conf.sample.count, f"Set {_EXAMPLES}=collect."
+    count, mend = conf.sample.count, f"Set {EXAMPLES}=collect."
     if not isinstance(conf.update, schema.RewriteConf | Target):
         yield (
-            f"{_EXAMPLES}: the rule {conf.update.rule} is not shown the evidence of single "
+            f"{EXAMPLES}: the rule {conf.update.rule} is not shown the evidence of single "
             f"parameters, so that there is nothing to sum up for it. {mend}"
         )
     elif conf.backward is None:
-        yield f"{_EXAMPLES}: there are no gradients to sum up (method.backward is null). {mend}"
+        yield f"{EXAMPLES}: there are no gradients to sum up (method.backward is null). {mend}"
     elif count < FEWEST:
         yield (
-            f"{_EXAMPLES}: a tree of {plural(count, 'example')} has groups of one "
+            f"{EXAMPLES}: a tree of {plural(count, 'example')} has groups of one "
             f"(method.sample.count={count}). Set method.sample.count={FEWEST} or more, or "
-            f"{_EXAMPLES}=collect."
+            f"{EXAMPLES}=collect."
         )
 
 
@@ -65,13 +65,13 @@ def successor_tree(
     gradients = (Gradient(LOSS, "..."),)
     sample = {"node": SAMPLE_MEMBER, "output": ANYTHING, "gradients": gradients}
     found = tree.problems(sample, "the summary of gradients")
-    problems.extend(f"{_SUCCESSORS}: {told}" for told in found)
+    problems.extend(f"{SUCCESSORS}: {told}" for told in found)
     most = max(widths(graph, optimised).values(), default=0)
     if most < FEWEST:
         told = (
-            f"{_SUCCESSORS}: a tree has groups of one: no node of graph '{graph.name}' gets "
+            f"{SUCCESSORS}: a tree has groups of one: no node of graph '{graph.name}' gets "
             f"gradients from {FEWEST} successors or more, {most} at most. Set "
-            f"{_SUCCESSORS}=collect."
+            f"{SUCCESSORS}=collect."
         )
         problems.extend(iter([told]))
     return tree

@@ -16,7 +16,7 @@ from sgdflow.executor.graph import Computed, Graph, Node, Operands, View
 from sgdflow.executor.loss import CallableLoss
 from sgdflow.executor.samples import Anything
 from sgdflow.llm import LLM
-from sgdflow.plan.standin import made_up
+from sgdflow.plan.standin import AnyForm, made_up
 from sgdflow.prompting.ask import Ask
 from sgdflow.prompting.replies import ReplyFormat
 from sgdflow.update import CallableUpdate, Proposal, Situation, StepCalls
@@ -57,6 +57,8 @@ def pretended(thing: Any) -> Any:
     }
     if isinstance(thing, Rewrite | Whole):
         thing = replace(thing, check=no_check)
+    if isinstance(thing, Rewrite):
+        thing = replace(thing, form=AnyForm(thing.form))
     return replace(thing, **asks) if asks else thing
 
 

@@ -13,6 +13,7 @@ from sgdflow.llm import Message, Reply, Spent, Usage
 from sgdflow.llm.ledger import Ledger
 from sgdflow.llm.models import Limits, ModelSpec, Price, estimated_tokens
 from sgdflow.llm.queue import Line
+from sgdflow.update.edits import Form, NumberedLine
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,21 @@ class StandIn:
         price = self._prices[role]
         self._spent.add(role, Spent(1, usage, None if price is None else price.of(usage)))
         return Reply(made_up(key, usage.completion), usage)
+
+
+@dataclass(frozen=True, slots=True)
+class AnyForm:
+    """Shows what the declared form of a new text does, and takes any reply for one."""
+
+    real: Form
+
+    def lines(self, text: str) -> Sequence[NumberedLine]:
+        """Return the lines that a prompt shows."""
+        return self.real.lines(text)
+
+    def text(self, reply: str, before: str) -> str:
+        """Return the reply."""
+        return reply
 
 
 def made_up(key: str, tokens: int) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from sgdflow.llm import Message
+from sgdflow.simulation.editing import as_edits
 from sgdflow.simulation.program import redesign
 from sgdflow.simulation.reading import (
     Assess,
@@ -91,9 +92,9 @@ def _judged(prompt: Judge) -> Mapping[str, str]:
 
 
 def _rewritten(world: World, prompt: Rewrite) -> str | None:
-    if prompt.summaries:
-        return written_from(prompt.text, prompt.summaries)
-    return world.rewrite(prompt)
+    summed = written_from(prompt.text, prompt.summaries) if prompt.summaries else None
+    text = world.rewrite(prompt) if summed is None else summed
+    return as_edits(prompt.text, text) if prompt.edits and text is not None else text
 
 
 def _summed_up(world: World, prompt: SumUp) -> str | None:
@@ -123,7 +124,7 @@ def _reasons(changed: Mapping[str, str]) -> str:
 
 def _at_a_loss(prompt: Prompt, names: Sequence[str]) -> Mapping[str, str]:
     if isinstance(prompt, Rewrite):
-        return {"": prompt.text}
+        return {"": as_edits(prompt.text, prompt.text) if prompt.edits else prompt.text}
     if isinstance(prompt, Revise):
         return {"": prompt.seen.output}
     said = "Nothing can be said about this with what is given."

@@ -70,6 +70,8 @@ class Rewrite:
     attempts: tuple[Attempt, ...] = field(default=(), repr=False)
     summaries: tuple[str, ...] = field(default=(), repr=False)
     """What was found in many pieces of work, in the place of examples."""
+    edits: bool = field(default=False, repr=False)
+    """Whether it asks for edits of the text's lines."""
     request: str = field(default="", repr=False)
     """The prompt: what differs in it, frames aside, may make a writer decide differently."""
 
@@ -200,7 +202,8 @@ def read(messages: Sequence[Message], seed: int = 0) -> tuple[Prompt, Asked]:
             return Review(parameter, examples, seed), asked
         attempts = tuple(_attempt(name, text) for tag, name, text in by_tag if tag == "attempt")
         request = _FRAMES.sub("", text)
-        return Rewrite(parameter, examples, seed, attempts, summaries, request), asked
+        edits = any(tag == "lines" for tag, _, _ in by_tag)
+        return Rewrite(parameter, examples, seed, attempts, summaries, edits, request), asked
     rubric = [content for tag, _, content in by_tag if tag == "rubric"]
     if rubric and (scale := _SCALE.search(body)):
         output = _seen(body, sections).output

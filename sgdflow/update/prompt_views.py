@@ -142,12 +142,14 @@ def stands(history: Sequence[Past], name: str, count: int) -> Sequence[Stand]:
     return found[len(found) - count :] if count < len(found) else found
 
 
-def not_texts(graph: Graph, optimised: Sequence[str]) -> Iterator[str]:
+def not_texts(
+    graph: Graph, optimised: Sequence[str], needs: str = "a rewrite needs a text"
+) -> Iterator[str]:
     """Yield the parameters that a model cannot write."""
     for name in optimised:
         value = graph.parameters[name].initial
         if not isinstance(value, str):
             yield (
-                f"parameter '{name}' is {value!r}; a rewrite needs a text. "
+                f"parameter '{name}' is {value!r}; {needs}. "
                 "Freeze it (frozen: true) or write it as text."
             )

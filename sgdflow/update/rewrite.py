@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -13,9 +13,9 @@ from sgdflow.executor.graph import Graph, View
 from sgdflow.executor.walk import together
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Ask, Call
-from sgdflow.prompting.dressing import unfenced_like
 from sgdflow.update.checks import Check, check_length, no_check
 from sgdflow.update.constraints import check_new, told
+from sgdflow.update.edits import Form, Whole
 from sgdflow.update.evidence import Item
 from sgdflow.update.prompt_views import (
     SAMPLE_ITEM,
@@ -60,6 +60,8 @@ class Rewrite:
     """How many right answers are shown beside the failures."""
     check: Check = no_check
     """Raises ReplyError for a text that is no use."""
+    form: Form = field(default_factory=Whole)
+    """How a reply says what the new text is."""
 
     async def propose(self, situation: Situation, llm: LLM) -> Proposal:
         """Return the rewritten texts."""
@@ -70,7 +72,7 @@ class Rewrite:
             {
                 name: one.text
                 for name, one in written.items()
-                if one.text is not None and one.text != situation.parameters[name].strip()
+                if one.text is not None and one.text.strip() != situation.parameters[name].strip()
             },
             {name: one.reason for name, one in written.items() if one.reason is not None},
             {name: one.calls for name, one in written.items()},
@@ -80,6 +82,7 @@ class Rewrite:
         """Yield what is wrong with the templates, or with parameters that are no texts."""
         sample = {
             "parameter": {"name": "parameter", "text": "..."},
+            "lines": self.form.lines("..."),
             **self._work([SAMPLE_MEMBER], [SAMPLE_ITEM]),
             "frames": [Frame("node", "...")],
             "about": "...",
@@ -95,7 +98,13 @@ class Rewrite:
         if self.critique is not None:
             yield from (f"critique: {p}" for p in self.critique.problems(sample, "the critique"))
         yield from self.ask.problems({**sample, "critique": "..."}, "the update rule")
-        yield from not_texts(graph, optimised)
+        if sample["lines"] and "lines" not in self.ask.prompts.mentioned(self.ask.prompt):
+            yield (
+                f"prompts/{self.ask.prompt} never shows lines, which edits name by number "
+                "(form: edits). Use optimizer/rewrite.jinja, or form: whole."
+            )
+        needs = "edits need lines of text" if sample["lines"] else "a rewrite needs a text"
+        yield from not_texts(graph, optimised, needs)
 
     @property
     def goes_by_scores(self) -> bool:
@@ -110,6 +119,7 @@ class Rewrite:
         right = successes(situation, name, self.successes)
         variables = {
             "parameter": {"name": name, "text": situation.parameters[name]},
+            "lines": self.form.lines(situation.parameters[name]),
             **self._work(members(situation, name), situation.evidence[name]),
             "constraints": [*self.constraints, *told(situation.graph.parameters[name].constraints)],
             "frames": frames(situation, name),
@@ -139,7 +149,7 @@ class Rewrite:
             )
         except NodeFailed as error:
             return _Written(None, str(error), (*calls, *error.calls))
-        text = unfenced_like(answered.texts[""], situation.parameters[name])
+        text = self.form.text(answered.texts[""], situation.parameters[name])
         return _Written(text, None, (*calls, answered.call))
 
     def _work(self, nodes: Sequence[View], items: Sequence[Item]) -> Mapping[str, Any]:
@@ -153,6 +163,8 @@ class Rewrite:
     def _accept(
         self, name: str, situation: Situation, shown: Sequence[Item], texts: Mapping[str, str]
     ) -> None:
-        check_length(texts[""], self.max_characters)
-        check_new(name, texts[""], situation)
-        self.check(texts[""], str(situation.parameters[name]), shown)
+        before = str(situation.parameters[name])
+        text = self.form.text(texts[""], before)
+        check_length(text, self.max_characters)
+        check_new(name, text, situation)
+        self.check(text, before, shown)

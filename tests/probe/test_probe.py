@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -23,10 +24,13 @@ from sgdflow.llm import Message, Reply
 from sgdflow.llm.scripted import ScriptedLLM
 from sgdflow.plan.totals import make_plan
 from sgdflow.probe.advice import advise
+from sgdflow.probe.crossed import Table
 from sgdflow.probe.findings import Advice, Findings, Setting
 from sgdflow.probe.probing import probe
 from sgdflow.probe.record import probe_record
 from sgdflow.probe.sizes import fitted, problems
+from sgdflow.probe.units import pairs_of, units
+from sgdflow.probe.wordings import Wordings
 from sgdflow.probe.words import probe_words
 from sgdflow.prompting.templates import Prompts
 
@@ -248,6 +252,29 @@ def test_two_nodes_whose_effects_add_up_do_not_interact(tmp_path: Path) -> None:
     assert (one.verdict, one.alone, one.both, one.unlike) == ("add up", (0.5, 0.5), 1.0, 0)
     assert one.at_most == pytest.approx(1 - 0.05 ** (1 / 8))
     assert setting(advice, "method.proposals.form").value == "single"
+
+
+def test_noise_alone_is_rarely_called_interaction(tmp_path: Path) -> None:
+    """Wordings that raise the chance of a right answer by .2 and .1, and by .3 together.
+
+    Of 150 tables of noise one in twenty may be called so at the most, and by luck a few more.
+    """
+    prepared = pair(tmp_path, "both")
+    found = units(prepared.problem.graph, prepared.problem.optimised, prepared.start, ())
+    texts = {"left.instruction": ("L",), "right.instruction": ("R",)}
+    pairs = pairs_of(prepared.problem.graph, found)
+    table = Table(prepared.problem.graph, prepared.start, pairs, Wordings(texts))
+    left, right = ("left", 0), ("right", 0)
+    chances = {(): 0.5, (left,): 0.7, (right,): 0.6, (left, right): 0.8}
+    random, called = Random(7), 0
+    for _ in range(150):
+        scores = {
+            cell: {str(i): float(random.random() < chance) for i in range(8)}
+            for cell, chance in chances.items()
+        }
+        (one,) = table.judged(scores, 0.05)
+        called += one.verdict == "interact"
+    assert called <= 7.5 + 3 * (150 * 0.05 * 0.95) ** 0.5
 
 
 def test_pairs_run_again_only_what_depends_on_them(tmp_path: Path) -> None:

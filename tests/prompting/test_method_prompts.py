@@ -27,6 +27,7 @@ from sgdflow.prompting.ask import Ask
 from sgdflow.prompting.replies import ReplyFormat
 from sgdflow.prompting.templates import Prompts
 from sgdflow.prompting.values import shown
+from sgdflow.update.edits import Edits
 from sgdflow.update.optoprime import Line, Try
 from sgdflow.update.prompt_views import Attempt, Stand
 from sgdflow.update.standing import Frame, Standing
@@ -95,6 +96,7 @@ def _rewrite(reply: ReplyFormat, **more: Any) -> Mapping[str, Any]:
         "successes": [],
         "others": [],
         "constraints": [],
+        "lines": [],
         "max_characters": None,
     }
     parameter = {"name": "weight.instruction", "text": "Price the weight."}
@@ -142,7 +144,7 @@ def _program() -> Mapping[str, Any]:
 def _search(attempts: Sequence[Attempt]) -> Mapping[str, Any]:
     variables = _rewrite(IMPROVED, attempts=attempts, variant=2, breadth=4)
     variables = {**variables, "frames": [FRAME], "about": "a small model"}
-    unused = {"examples", "stands", "critique", "successes"}
+    unused = {"examples", "stands", "critique", "successes", "lines"}
     return {name: value for name, value in variables.items() if name not in unused}
 
 
@@ -224,6 +226,10 @@ CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "sum-successors": (
         "aggregation/successors.jinja",
         {**_work([], ["order"]), "summaries": [], "count": 1, "reply": SUMMARY.asking()},
+    ),
+    "rewrite-edits": (
+        "optimizer/rewrite.jinja",
+        _rewrite(IMPROVED, lines=Edits().lines("Price the weight.\nNone is 0.")),
     ),
     "rewrite-summed": ("optimizer/rewrite.jinja", _rewrite(IMPROVED, summary=ZONES)),
     "wordings": ("probe/wordings.jinja", _wordings()),
