@@ -169,6 +169,14 @@ REFUSED: Mapping[str, tuple[Sequence[str], str]] = {
         ["seed=${foo:1}"],
         "seed: Unsupported interpolation type foo.",
     ),
+    "choice that is added": (
+        ["+experiments=quickstart"],
+        "+experiments=quickstart: experiments is chosen already. Without the + another is: experiments=quickstart",
+    ),
+    "choice that is added to another": (
+        ["+graph=hints"],
+        "+graph=hints: graph is chosen already. Without the + another is: graph=hints",
+    ),
     "no choice of a group": (
         ["llm=null"],
         "llm=null: takes one choice. There are: anthropic, ollama, openai, simulated, vllm.",
