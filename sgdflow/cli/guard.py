@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import atexit
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
@@ -44,6 +47,10 @@ class Directories(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Keep the sweep directory for the launching process, until that ends."""
+        if word := _without_values(config):
+            raise SystemExit(
+                f"{word}: stands for no value at all, so that there is nothing to run."
+            )
         with hydra_config(config):
             folder = Path(str(config.hydra.sweep.dir)).absolute()
         made, kept = Leftovers.of(folder), ExitStack()
@@ -63,6 +70,18 @@ class Directories(Callback):
         below = folder.relative_to(self._sweep) if folder.is_relative_to(self._sweep) else Path()
         if below.parts and below.parts[0] not in self._there:
             Leftovers(folder, self._sweep / below.parts[0]).hand_over()
+
+
+def _without_values(config: DictConfig) -> str:
+    """Return the word that leaves a multirun without a job: a pattern or a range of nothing."""
+    words = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+    said = [str(word) for word in words] if isinstance(words, list) else []
+    parser = OverridesParser.create(GlobalHydra.instance().config_loader())
+    for word, override in zip(said, parser.parse_overrides(said), strict=True):
+        with suppress(HydraException):  # a range of another sweeper, which cannot be counted
+            if override.is_sweep_override() and not any(True for _ in override.sweep_iterator()):
+                return word
+    return ""
 
 
 def _end(process: int, kept: ExitStack, made: Leftovers | None) -> None:

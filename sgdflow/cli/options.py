@@ -57,6 +57,21 @@ def parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return options, settings
 
 
+def unfollowed(options: Sequence[str], settings: Sequence[str]) -> str:
+    """Say of a directory that is declared for a run or for jobs alone which one holds instead."""
+    keys = [setting.partition("=")[0] for setting in settings]
+    if "hydra.mode" in keys:
+        return ""
+    several = "--multirun" in options
+    if several and "hydra.run.dir" in keys:
+        instead = "with -m: hydra.sweep.dir=DIR says where jobs are kept"
+        return f"hydra.run.dir is not followed {instead}."
+    if not several and "hydra.sweep.dir" in keys:
+        instead = "without -m: hydra.run.dir=DIR says where a run is kept"
+        return f"hydra.sweep.dir is not followed {instead}."
+    return ""
+
+
 def said_after(name: str, options: Sequence[str]) -> list[str]:
     """Return the values of an option."""
     return [value for one, value in pairwise(options) if one == name]

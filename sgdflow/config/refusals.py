@@ -113,6 +113,11 @@ def _no_index(match: re.Match[str], overrides: Sequence[Override], cause: BaseEx
     return f"{' '.join(wrong)}: a list has numbers for keys, and '{match[1]}' is none."
 
 
+def _chosen_already(match: re.Match[str], overrides: Sequence[Override], _: BaseException) -> str:
+    word = next((str(o.input_line) for o in overrides if o.key_or_group == match[1]), match[1])
+    return f"{word}: {match[1]} is chosen already. Without the + another is: {word.lstrip('+')}"
+
+
 Told = Callable[[re.Match[str], Sequence[Override], BaseException], str]
 
 _SAID: Mapping[str, Told] = {
@@ -122,6 +127,7 @@ _SAID: Mapping[str, Told] = {
     r"Could not append to config. An item is already at '([^']*)'": _there_already,
     r"Could not delete from config. '([^']*)' does not exist": _not_there,
     r"Could not delete '([^']*)'. No match in the defaults list": _not_chosen,
+    r"Multiple values for (\S+)\. To override a value use 'override": _chosen_already,
     r"Additional config directory '(.*)' not found": _no_folder,
     r"invalid literal for int\(\) with base 10: '(.*)'": _no_index,
 }

@@ -241,7 +241,7 @@ class _UnderWay:
 def _aggregated(how: Differentiation, gradients: Gradients) -> Any:
     try:
         return how.aggregate(gradients)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise NodeFailed(f"aggregation raised {type(error).__name__}: {error}") from error
 
 

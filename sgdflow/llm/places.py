@@ -6,6 +6,13 @@ import re
 
 from sgdflow.llm.models import ModelSpec
 
+_NO_SYSTEM = re.compile(
+    r"system (?:role|message|prompt|instruction)s?\b.{0,40}(?:not |un)(?:supported|allowed|enabled)"
+    r"|not support\w* .{0,40}system|developer instruction is not enabled",
+    re.IGNORECASE,
+)
+"""How servers say that a model takes no system message."""
+
 
 def address(role: str, spec: ModelSpec) -> str:
     """Say where the address stands, or may stand."""
@@ -31,6 +38,9 @@ def limit(role: str, spec: ModelSpec) -> str:
 
 def about_parameter(said: str, role: str, spec: ModelSpec) -> str:
     """Say where a parameter stands that the provider's words name, and how to leave it out."""
+    if _NO_SYSTEM.search(said):
+        into = "+llm.parameters.supports_system_message=false"
+        return f"{into} puts the system message into the user's, for all roles."
     names = (name for name in spec.parameters if re.search(rf"\b{re.escape(name)}\b", said))
     if (name := next(names, None)) is None:
         return ""

@@ -60,13 +60,15 @@ def owned(folder: Path, lost: Callable[[Owner], None] = lambda _: None) -> Itera
     `lost` is told, in a thread of its own, of another owner that has taken the directory over:
     it could, where this process gave no sign of life for too long.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with _writable(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK, timeout=0, thread_local=False, fallback_to_soft=False)
     locked = _acquired(lock, folder)
     try:
         _refuse_another(folder, locked)
         me = Owner.here()
-        _write(folder, me)
+        with _writable(folder):
+            _write(folder, me)
         over = threading.Event()
         threading.Thread(target=_beat, args=(folder, me, over, lost), daemon=True).start()
         try:
@@ -77,6 +79,18 @@ def owned(folder: Path, lost: Callable[[Owner], None] = lambda _: None) -> Itera
                 (folder / OWNER).unlink(missing_ok=True)
     finally:
         lock.release()
+
+
+@contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    """Turn what a disk does not take into a ConfigError."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            f"{folder} cannot be written ({error.strerror}): mend that, or choose another "
+            "directory with hydra.run.dir=DIR, for a multirun hydra.sweep.dir=DIR."
+        ) from error
 
 
 def check_free(folder: Path) -> None:

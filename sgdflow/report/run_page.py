@@ -24,8 +24,10 @@ Expand = Callable[[Any], Mapping[str, Any]]
 
 def write(folder: Path, expand: Expand, out: Path | None = None) -> Path:
     """Write the report of a run directory, into it if not said otherwise; raises ConfigError."""
-    text = run_page(read(folder), expand)
     file = out or folder / NAME
+    if file.is_dir():
+        raise ConfigError(f"{file} is a folder: name the file in it, --out {file / NAME}.")
+    text = run_page(read(folder), expand)
     new = file.with_name(f"{file.name}.new")
     try:
         new.write_text(text, encoding="utf-8", newline="\n")

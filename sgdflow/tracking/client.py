@@ -276,7 +276,8 @@ def _experiment_id(uri: str, name: str) -> str:
 
 def _artifacts(uri: str, experiment: str) -> str | None:
     root = artifact_root(uri)
-    folder = re.sub(r"[^\w.\-]+", "_", experiment).lstrip(".") or "_"
+    # No disk takes more than 255 bytes for a name, and runs below it have names of their own.
+    folder = re.sub(r"[^\w.\-]+", "_", experiment).lstrip(".")[:60] or "_"
     return None if root is None else f"{root}/{folder}"
 
 

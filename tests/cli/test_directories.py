@@ -88,6 +88,14 @@ def test_a_mistake_of_all_jobs_is_told_once_and_each_other_one_by_itself(tmp_pat
     assert json.loads((tmp_path / "sweep" / "3" / "result.json").read_text())["seed"] == 1
 
 
+@pytest.mark.parametrize("word", ["method=glob(zzz*)", "seed=range(0)"])
+def test_a_sweep_over_nothing_is_told_and_no_good_end(word: str, tmp_path: Path) -> None:
+    ended = start(tmp_path, "evaluate", "-m", *SMALL, word)
+    told = f"{word}: stands for no value at all, so that there is nothing to run.\n"
+    assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", told)
+    assert below(tmp_path) == set()
+
+
 @pytest.mark.parametrize("command", ["optimize", "evaluate"])
 def test_a_directory_in_use_is_refused_before_anything_is_written(
     command: str, tmp_path: Path

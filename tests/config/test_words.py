@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sgdflow.cli.main import main
-from sgdflow.cli.options import parted
+from sgdflow.cli.options import parted, unfollowed
 from sgdflow.config.compose import compose
 from sgdflow.config.method_schema import MethodConf
 from sgdflow.config.paths import conf_folder
@@ -169,6 +169,14 @@ REFUSED: Mapping[str, tuple[Sequence[str], str]] = {
         ["seed=${foo:1}"],
         "seed: Unsupported interpolation type foo.",
     ),
+    "choice that is added": (
+        ["+experiments=quickstart"],
+        "+experiments=quickstart: experiments is chosen already. Without the + another is: experiments=quickstart",
+    ),
+    "choice that is added to another": (
+        ["+graph=hints"],
+        "+graph=hints: graph is chosen already. Without the + another is: graph=hints",
+    ),
     "no choice of a group": (
         ["llm=null"],
         "llm=null: takes one choice. There are: anthropic, ollama, openai, simulated, vllm.",
@@ -240,6 +248,26 @@ def test_an_option_that_is_none_is_told(words: Sequence[str], told: str) -> None
     with pytest.raises(ConfigError) as raised:
         parted(words)
     assert str(raised.value) == told
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ["-m", "hydra.run.dir=x", "seed=0,1"],
+            "hydra.run.dir is not followed with -m: hydra.sweep.dir=DIR says where jobs are kept.",
+        ),
+        (
+            ["hydra.sweep.dir=x"],
+            "hydra.sweep.dir is not followed without -m: hydra.run.dir=DIR says where a run is kept.",
+        ),
+        (["-m", "hydra.sweep.dir=x"], ""),
+        (["hydra.run.dir=x"], ""),
+        (["hydra.mode=MULTIRUN", "hydra.sweep.dir=x"], ""),
+    ],
+)
+def test_a_directory_that_is_not_looked_at_is_said(words: Sequence[str], told: str) -> None:
+    assert unfollowed(*parted(words)) == told
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from aiohttp import web
 from test_transport import ASK, Server, completion, stream
 
 from sgdflow.errors import CallFailed, LLMError, ProviderRefused
+from sgdflow.llm import Message
 from sgdflow.llm.client import Client, Limits, ModelSpec
 from sgdflow.llm.models import check_keys
 from sgdflow.simulation.server import running
@@ -114,6 +115,29 @@ def test_an_error_within_an_answer_is_told_in_its_own_words(name: str) -> None:
     # What cannot be otherwise the next time is not asked again.
     again = kind in ("server", "rate_limit", "bad_reply")
     assert (len(server.seen) > 1) == again
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "System role not supported",
+        "Developer instruction is not enabled for models/gemma-3",
+        "Unsupported value: 'messages[0].role' does not support 'system' with this model.",
+        "System messages are not allowed",
+    ],
+)
+def test_a_model_that_takes_no_system_message_is_told_and_can_be_declared(said: str) -> None:
+    asked = (Message("system", "Be brief."), *ASK)
+    refusal = web.json_response({"error": {"message": said}}, status=400)
+    with pytest.raises(CallFailed) as failed:
+        Server(refusal).ask(asked=asked)
+    told = "+llm.parameters.supports_system_message=false puts the system message into the user's"
+    assert f"{told}, for all roles." in str(failed.value)
+    server = Server(completion())
+    server.ask(asked=asked, parameters={"supports_system_message": False})
+    ((_, _, body),) = server.seen
+    assert body["messages"] == [{"role": "user", "content": "Be brief. What is six times seven?"}]
+    assert "supports_system_message" not in body
 
 
 STATUSES = {

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from errno import ENOSYS
+from errno import ENOSPC, ENOSYS
 from pathlib import Path
 
 import pytest
@@ -161,3 +161,30 @@ def test_a_directory_that_cannot_be_written_is_told(
     with pytest.raises(ConfigError, match="cannot be written") as raised, owned(tmp_path):
         pass
     assert str(raised.value) == f"{tmp_path} cannot be written."
+
+
+def test_what_a_disk_does_not_take_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file or a folder in the way, or a full disk: one message, and the lock is given up."""
+
+    def refused(folder: Path) -> str:
+        with pytest.raises(ConfigError) as raised, owned(folder):
+            pass
+        return str(raised.value)
+
+    more = "mend that, or choose another directory with hydra.run.dir=DIR, for a multirun "
+    (tmp_path / "file").touch()
+    run = tmp_path / "file" / "run"
+    told = f"{run} cannot be written (Not a directory): {more}hydra.sweep.dir=DIR."
+    assert refused(run) == told
+    (tmp_path / "run" / OWNER).mkdir(parents=True)
+    told = f"{tmp_path / 'run'} cannot be written (Is a directory): {more}hydra.sweep.dir=DIR."
+    assert refused(tmp_path / "run") == told
+
+    def full(*_: object, **__: object) -> int:
+        raise OSError(ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_text", full)
+        assert "cannot be written (No space left on device): mend" in refused(tmp_path / "full")
+    with owned(tmp_path / "full"):
+        assert (tmp_path / "full" / OWNER).is_file()

@@ -15,6 +15,7 @@ from sgdflow.cli.browse import report as report_command
 from sgdflow.config.compose import compose
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import prepare
+from sgdflow.errors import ConfigError
 from sgdflow.llm import Message
 from sgdflow.llm.scripted import ScriptedLLM
 from sgdflow.prompting.templates import Prompts
@@ -58,6 +59,10 @@ def test_run_leaves_a_report_that_the_command_writes_again(
     assert report_command([str(tmp_path), "--out", str(again)]) == 0
     assert capsys.readouterr().out == f"{again}\n"
     assert again.read_bytes() == (tmp_path / report.NAME).read_bytes()
+    with pytest.raises(ConfigError) as refused:
+        report_command([str(tmp_path), "--out", str(tmp_path)])
+    told = f"{tmp_path} is a folder: name the file in it, --out {tmp_path / report.NAME}."
+    assert str(refused.value) == told
 
 
 def test_interrupted_run_leaves_a_report_of_its_steps(tmp_path: Path) -> None:

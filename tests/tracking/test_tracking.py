@@ -10,6 +10,7 @@ import time
 import urllib.request
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 import yaml
@@ -416,6 +417,14 @@ def test_a_deleted_experiment_is_explained(store: str) -> None:
     client(store).delete_experiment(prepare(store, "gone"))
     with pytest.raises(ConfigError, match=r"tracking\.experiment=gone was deleted"):
         prepare(store, "gone")
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "\u4e00" * 300, "a/b: c"])
+def test_an_experiment_may_have_a_long_name(store: str, name: str) -> None:
+    found = client(store).get_experiment(prepare(store, name))
+    assert found.name == name
+    folder = found.artifact_location.rpartition("/")[2]
+    assert 0 < len(unquote(folder).encode()) <= 255
 
 
 def test_addresses(tmp_path: Path) -> None:
