@@ -14,7 +14,7 @@ from sgdflow.errors import ConfigError, did_you_mean, listed
 _TOGETHER = "prompts"
 """What a program calls all its prompts in one dictionary."""
 _AMONG = {"prompt": "backward/joint.jinja", "role": "backward", "reply": {"tag": "gradient"}}
-"""How several prompts of a program that is not traced are told apart: by a model."""
+"""How several prompts of a program are told apart where no call of it is heard: by a model."""
 
 
 def wrap(
@@ -59,7 +59,7 @@ def wrap(
         "at_once": at_once,
         "trace": trace,
     }
-    if not trace and len(prompts) > 1:
+    if len(prompts) > 1:
         declared["backward"] = {**_AMONG, "of_parameters": True}
     graph = {"name": node, "inputs": list(given), "nodes": {node: declared}, "output": node}
     data = {"examples": examples, "score": score, "target": target, "id": id, "name": name}

@@ -1,0 +1,117 @@
+"""mlflow.genai.optimize_prompts with semantic gradient descent, on registered prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+from mlflow.genai.scorers import scorer
+
+import sgdflow
+from sgdflow.errors import ConfigError
+from sgdflow.llm import Message
+from sgdflow.simulation.worlds import reply
+
+PRICES = {
+    "weight": {"none": 0, "heavy": 21},
+    "zone": {"none": 0, "south": 33},
+}
+
+
+def row(weight: str, zone: str) -> dict[str, Any]:
+    total = PRICES["weight"][weight] + PRICES["zone"][zone]
+    return {
+        "inputs": {"order": f"Price this order. Weight: {weight}. Zone: {zone}."},
+        "expectations": {"expected_response": str(total)},
+    }
+
+
+DATA = [row("heavy", "none"), row("none", "south"), row("heavy", "south")]
+DESK = "Add up the prices of the parts."
+WORDS = ("seed=2", "task.splits={train: 2, validation: 0, test: 1}", "method.stop.steps=1")
+"""With this seed the order that has both parts is the one to test."""
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/registry.db")
+    yield
+    mlflow.set_tracking_uri(before)
+
+
+@mlflow.trace(span_type="CHAT_MODEL")
+def chat(messages: list[dict[str, str]]) -> Mapping[str, Any]:
+    told = [Message("system", messages[0]["content"]), Message("user", messages[1]["content"])]
+    return {"choices": [{"message": {"role": "assistant", "content": reply(told, 0)}}]}
+
+
+def ask(instruction: str, text: str) -> str:
+    roles = {"system": instruction, "user": text}
+    answer = chat([{"role": role, "content": said} for role, said in roles.items()])
+    return str(answer["choices"][0]["message"]["content"])
+
+
+@mlflow.trace  # the calls of an answer are one trace
+def predict(order: str) -> str:
+    names = ("price-weight", "price-zone")
+    prompts = [mlflow.genai.load_prompt(f"prompts:/{name}/1") for name in names]
+    return ask(DESK, "\n".join(ask(str(prompt.format()), order) for prompt in prompts))
+
+
+@scorer
+def right(outputs: str, expectations: Mapping[str, str]) -> bool:
+    return outputs.strip() == expectations["expected_response"]
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.filterwarnings("ignore")  # those of mlflow.genai itself
+def test_two_registered_prompts_learn_each_its_own(store: None) -> None:
+    for part in PRICES:
+        text = f"Price the {part} of the order."
+        mlflow.genai.register_prompt(name=f"price-{part}", template=text)
+    result = mlflow.genai.optimize_prompts(
+        predict_fn=predict,
+        train_data=DATA,
+        prompt_uris=["prompts:/price-weight/1", "prompts:/price-zone/1"],
+        optimizer=sgdflow.mlflow.SemanticGradientDescent(*WORDS, progress=False),
+        scorers=[right],
+    )
+    assert result.optimizer_name == "SemanticGradientDescent"
+    assert (result.initial_eval_score, result.final_eval_score) == (0, 1)
+    assert {one.uri: one.template for one in result.optimized_prompts} == {
+        "prompts:/price-weight/2": "Price the weight of the order. The weight heavy costs 21.",
+        "prompts:/price-zone/2": "Price the zone of the order. The zone south costs 33.",
+    }
+
+
+OPTIMIZER = sgdflow.mlflow.SemanticGradientDescent(*WORDS)
+ROW = {"inputs": {"order": "An order."}, "expectations": {"expected_response": "1"}}
+
+
+@pytest.mark.parametrize(
+    ("data", "prompts", "told"),
+    [
+        ([], {"a": "Price it."}, "give train_data and scorers"),
+        ([ROW], {"a": '[{"role": "user", "content": "Price it."}]'}, "'a' is a chat prompt"),
+        (
+            [ROW, {**ROW, "expectations": {"expected_response": "2"}}],
+            {"a": "Price it."},
+            "rows 0 and 1 have the same inputs and expect different things",
+        ),
+        ([ROW] * 3, {"a": "Price it."}, "task.splits.train asks for 2 examples"),
+    ],
+)
+def test_bad_input_is_told_before_anything_is_run(
+    data: list[dict[str, Any]], prompts: dict[str, str], told: str
+) -> None:
+    def never(candidates: Any, rows: Any) -> Any:
+        raise AssertionError("nothing is run")
+
+    with pytest.raises(ConfigError) as caught:
+        OPTIMIZER.optimize(never, data, prompts, enable_tracking=False)
+    assert told in str(caught.value)
