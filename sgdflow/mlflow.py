@@ -18,6 +18,7 @@ from mlflow.genai.optimize.optimizers import BasePromptOptimizer
 from mlflow.genai.optimize.types import EvaluationResultRecord, PromptOptimizerOutput
 
 from sgdflow.api import Flow
+from sgdflow.api.wrapped import AMONG
 from sgdflow.descent import Scores, Step
 from sgdflow.errors import ConfigError
 from sgdflow.executor.evaluation import Summary
@@ -151,6 +152,7 @@ class _Program:
         """Return the declaration: one node, whose parameters are the prompts."""
         parameters = {own: _declared(prompts[name]) for own, name in self.names.items()}
         node = {"predecessors": self._inputs, "parameters": parameters, "trace": True}
+        node |= {"backward": AMONG} if len(parameters) > 1 else {}
         return {
             "name": "prompts",
             "inputs": self._inputs,

@@ -13,7 +13,12 @@ from sgdflow.errors import ConfigError, did_you_mean, listed
 
 _TOGETHER = "prompts"
 """What a program calls all its prompts in one dictionary."""
-_AMONG = {"prompt": "backward/joint.jinja", "role": "backward", "reply": {"tag": "gradient"}}
+AMONG = {
+    "prompt": "backward/joint.jinja",
+    "role": "backward",
+    "reply": {"tag": "gradient"},
+    "of_parameters": True,
+}
 """How several prompts of a program are told apart where no call of it is heard: by a model."""
 
 
@@ -60,7 +65,7 @@ def wrap(
         "trace": trace,
     }
     if len(prompts) > 1:
-        declared["backward"] = {**_AMONG, "of_parameters": True}
+        declared["backward"] = {**AMONG}
     graph = {"name": node, "inputs": list(given), "nodes": {node: declared}, "output": node}
     data = {"examples": examples, "score": score, "target": target, "id": id, "name": name}
     return Flow(*words, graph=graph, working=working, **data)

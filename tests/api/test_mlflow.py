@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import pytest
+from mlflow.genai.optimize.types import EvaluationResultRecord
 from mlflow.genai.scorers import scorer
 
 import sgdflow
-from sgdflow.errors import ConfigError
+from sgdflow.errors import ConfigError, NothingAnswered
 from sgdflow.llm import Message
 from sgdflow.simulation.worlds import reply
 
@@ -115,3 +117,60 @@ def test_bad_input_is_told_before_anything_is_run(
     with pytest.raises(ConfigError) as caught:
         OPTIMIZER.optimize(never, data, prompts, enable_tracking=False)
     assert told in str(caught.value)
+
+
+def evaluated(
+    candidates: dict[str, str], rows: list[dict[str, Any]], seen: list[int]
+) -> list[EvaluationResultRecord]:
+    """Return what MLflow would, of the same program, without a store and without a trace."""
+    assert seen.count(-1) == seen.count(-2), "one set of prompts at a time"
+    seen.append(-1)
+    time.sleep(0.01)
+    records = []
+    for row in rows:
+        prompts = [text.replace("{{order}}", "") for text in candidates.values()]
+        said = [told(one, row["inputs"]["order"]) for one in prompts]
+        output, wanted = told(DESK, "\n".join(said)), row["expectations"]["expected_response"]
+        scores = {"right": float(output == wanted), "short": 1.0}
+        why = {"right": f"expected: {wanted}", "short": ""}
+        records.append(
+            EvaluationResultRecord(
+                row["inputs"], output, wanted, sum(scores.values()), NO_TRACE, why, scores
+            )
+        )
+    seen += [len(rows), -2]
+    return records
+
+
+def told(instruction: str, text: str) -> str:
+    return str(reply([Message("system", instruction), Message("user", text)], 0))
+
+
+NO_TRACE: Any = None
+TARGETS = {
+    "price-weight": "Price the weight of the order. {{order}}",
+    "9": "Price the zone of the order. {{order}}",
+}
+
+
+def test_rows_are_run_together_scorers_meet_and_names_to_fill_in_stay() -> None:
+    seen: list[int] = []
+    optimizer = sgdflow.mlflow.SemanticGradientDescent(*WORDS, progress=False)
+    found = optimizer.optimize(
+        lambda candidates, rows: evaluated(candidates, rows, seen), DATA, TARGETS, False
+    )
+    assert found.optimized_prompts.keys() == TARGETS.keys()
+    assert all("{{order}}" in text for text in found.optimized_prompts.values())
+    assert "weight heavy costs 21" in found.optimized_prompts["price-weight"]
+    assert (found.initial_eval_score, found.final_eval_score) == (0.5, 1)
+    assert max(seen) == 2
+
+
+def test_a_program_that_fails_ends_the_run() -> None:
+    def failing(candidates: Any, rows: Any) -> list[EvaluationResultRecord]:
+        said = "Failed to invoke the predict_fn with {}: no network"
+        return [EvaluationResultRecord({}, said, None, 0.0, NO_TRACE, {}) for _ in rows]
+
+    optimizer = sgdflow.mlflow.SemanticGradientDescent(*WORDS, progress=False)
+    with pytest.raises(NothingAnswered, match="no network"):
+        optimizer.optimize(failing, DATA, TARGETS, False)
