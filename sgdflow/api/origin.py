@@ -22,6 +22,7 @@ from sgdflow.records import as_yaml
 from sgdflow.records.code import make_importable
 from sgdflow.records.source import DOCUMENTS, Source, read_source
 from sgdflow.records.trust import Doubt, Made, doubted
+from sgdflow.tracking.registry import registered
 
 if TYPE_CHECKING:
     from sgdflow.config.given import Given
@@ -120,7 +121,8 @@ def load_parameters(path: str | Path, graph: Graph) -> Parameters:
     return starting_parameters(graph, str(path))
 
 
-def _started(config: Mapping[str, Any], here: Path, name: str) -> Origin:
+def _started(composed: Composed, here: Path, name: str) -> Origin:
+    config = registered(composed)
     prompts = Prompts(prompt_folders(here))
     graph = build_program(config, prompts).graph
     start = graph.initial()

@@ -10,11 +10,17 @@ from typing import Any
 from sgdflow.api.flow import Flow
 from sgdflow.config.fields import name_of
 from sgdflow.errors import ConfigError, did_you_mean, listed
+from sgdflow.executor.graph import RESERVED
 
 _TOGETHER = "prompts"
 """What a program calls all its prompts in one dictionary."""
-_AMONG = {"prompt": "backward/joint.jinja", "role": "backward", "reply": {"tag": "gradient"}}
-"""How several prompts of a program that is not traced are told apart: by a model."""
+AMONG = {
+    "prompt": "backward/joint.jinja",
+    "role": "backward",
+    "reply": {"tag": "gradient"},
+    "of_parameters": True,
+}
+"""How several prompts of a program are told apart where no call of it is heard: by a model."""
 
 
 def wrap(
@@ -46,12 +52,9 @@ def wrap(
     _check_prompts(program, own, () if together else prompts)
     given = inputs if inputs is not None else _inputs(own, (*prompts, _TOGETHER))
     if not given:
-        raise ConfigError(
-            f"wrap: {name_of(program)} takes no input besides its prompts. Name what it takes by "
-            "position with inputs=[...]."
-        )
-    title = getattr(program, "__name__", "")
-    node = title if title.isidentifier() and title not in (*given, *prompts) else "program"
+        told = f"wrap: {name_of(program)} takes no input besides its prompts."
+        raise ConfigError(f"{told} Name what it takes by position with inputs=[...].")
+    node = _named(program, (*given, *prompts))
     declared = {
         "predecessors": list(given),
         "parameters": dict(prompts),
@@ -59,11 +62,18 @@ def wrap(
         "at_once": at_once,
         "trace": trace,
     }
-    if not trace and len(prompts) > 1:
-        declared["backward"] = {**_AMONG, "of_parameters": True}
+    if len(prompts) > 1:
+        declared["backward"] = {**AMONG}
     graph = {"name": node, "inputs": list(given), "nodes": {node: declared}, "output": node}
     data = {"examples": examples, "score": score, "target": target, "id": id, "name": name}
     return Flow(*words, graph=graph, working=working, **data)
+
+
+def _named(program: Callable[..., Any], others: Sequence[str]) -> str:
+    """Return the name of the node: the program's, where nothing else has it."""
+    own = getattr(program, "__name__", "")
+    free = own.isidentifier() and own not in others and own not in RESERVED
+    return own if free else "program"
 
 
 def _check(program: Any, prompts: Any) -> None:

@@ -37,6 +37,7 @@ from sgdflow.config.secret_words import without_secrets
 from sgdflow.config.words import readable
 from sgdflow.errors import ConfigError, SgdflowError, listed
 from sgdflow.terminal import say
+from sgdflow.tracking.registry import registered
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +103,7 @@ class _Job:
         look_here(working_directory())
         try:
             with explained(self.whole):
-                return self.command(plain(config))
+                return self.command(registered(plain(config)))
         except SgdflowError as error:
             if in_multirun():
                 self._tell(error)

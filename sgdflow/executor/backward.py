@@ -146,6 +146,8 @@ class _UnderWay:
         targets = function.targets(node, self.reach, self.optimised)
         operands = self.graph.operands(name, self.parameters, self.forward.values)
         calls = (*await self._join(name), *await self._inside(node, operands))
+        if name in self.within:
+            targets = [one for one in targets if one not in node.parameters and one != name]
         if not targets:
             return calls
         try:
@@ -186,11 +188,12 @@ class _UnderWay:
         if not own or not isinstance(node.forward, TracedForward):
             return ()
         unfolded = node.forward.unfolded(node, operands, self.parameters, self.forward)
-        if unfolded is None:
-            return ()
+        if unfolded is None or not (
+            optimised := [p for p in own if p in unfolded.graph.parameters]
+        ):
+            return ()  # what was heard tells nothing of these prompts
         said = (str(one.value) for one in as_gradients(self.aggregated[node.name]))
         feedback = "\n\n".join(dict.fromkeys(said))
-        optimised = [name for name in own if name in unfolded.graph.parameters]
         backward = await backward_pass(
             unfolded.graph,
             self.parameters,

@@ -41,6 +41,15 @@ def recording() -> Iterator[list[Heard]]:
         yield heard
 
 
+def hear(asked: Mapping[str, Any], answer: Any) -> None:
+    """Note a call that somebody else has seen, as clients have what is asked and answered.
+
+    Where nobody records, nothing is done.
+    """
+    if (heard := _HEARD.get()) is not None:
+        _note(heard, asked, answer)
+
+
 @contextmanager
 def _set(heard: list[Heard] | None) -> Iterator[None]:
     token = _HEARD.set(heard)

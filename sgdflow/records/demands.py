@@ -32,6 +32,7 @@ _SCORERS = frozenset(
 )
 _DATA = frozenset(
     {"sgdflow.data.table", "sgdflow.data.gsm8k", "sgdflow.data.bbh", "sgdflow.data.liar"}
+    | {"sgdflow.data.given.lost"}
     | {"sgdflow.simulation.tariff.orders", "sgdflow.simulation.forms.papers"}
 )
 OWN: Mapping[str, Collection[str]] = {

@@ -151,9 +151,10 @@ class _Above(TextIOBase):
 def _logged_above(console: Console) -> Iterator[None]:
     """Lead the log lines that go to the terminal past the line; rich sees to other output."""
     plain = (sys.__stdout__, sys.__stderr__)
+    loggers = (logging.getLogger(), logging.getLogger("sgdflow"))
     handlers = [
         handler
-        for handler in logging.getLogger().handlers
+        for handler in (one for logger in loggers for one in logger.handlers)
         if isinstance(handler, logging.StreamHandler) and handler.stream in plain
     ]
     before = [handler.stream for handler in handlers]

@@ -90,6 +90,7 @@ def test_without_a_trace_nothing_tells_the_prompts_apart(here: str) -> None:
     with OpenAI() as client:
         agent = sgdflow.wrap(with_openai(client), PROMPTS, examples=ROWS, score=right)
         result = agent.optimize(record=False, progress=False)
+    assert result.final.test is not None
     assert result.final.test.mean > 0.9
     learned = list(map(facts, result.parameters.values()))
     assert learned == [{"weight", "zone"}] * 3
@@ -147,8 +148,8 @@ def test_responses_are_heard_and_streams_are_not(monkeypatch: pytest.MonkeyPatch
             return httpx.Response(200, json={"object": "response", "output": [message]})
         function = {"name": "look", "arguments": "{}"}
         calls = [{"id": "1", "type": "function", "function": function}]
-        message = {"role": "assistant", "content": None, "tool_calls": calls}
-        return httpx.Response(200, json={"choices": [{"index": 0, "message": message}]})
+        said = {"role": "assistant", "content": None, "tool_calls": calls}
+        return httpx.Response(200, json={"choices": [{"index": 0, "message": said}]})
 
     with (
         httpx.Client(transport=httpx.MockTransport(answer)) as http,

@@ -23,6 +23,7 @@ from sgdflow.cli.main import main
 from sgdflow.errors import spelt_out
 from sgdflow.llm import Spent, Usage
 from sgdflow.terminal import Part, Spelt, Watch, say, watching, write
+from sgdflow.terminal.python import watching_python
 from sgdflow.terminal.state import State
 
 
@@ -222,3 +223,32 @@ def test_where_nothing_is_drawn_the_log_tells_it_now_and_then(
         r"88\.1k tokens, \$0\.25, 0:\d\d, \d:\d\d left of this",
         lines[-1],
     )
+
+
+def test_what_python_starts_logs_above_the_line(
+    terminal: TextIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", terminal)
+    log = logging.getLogger("sgdflow.runs.run")
+    before = logging.getLogger("sgdflow").handlers[:]
+
+    async def work(watch: Watch) -> None:
+        async with watch.following(dict):
+            watch.step(1, 3)
+            await asyncio.sleep(0.05)
+            log.info("step 1: accepted")
+            log.debug("not told")
+            await asyncio.sleep(0.05)
+
+    with watching_python() as watch:
+        asyncio.run(work(watch))
+    log.info("not told, either")
+    said = shown(terminal)
+    assert "step 1 of at most 3" in said
+    # The line is taken away before anything is written above it.
+    assert re.search(r"\x1b\[2Kstep 1: accepted\r?\n", said)
+    assert "not told" not in said
+    assert logging.getLogger("sgdflow").handlers == before
+    with watching_python(wanted=False):
+        log.info("not wanted")
+    assert shown(terminal) == ""
