@@ -11,6 +11,7 @@ from typing import Any
 from sgdflow.config import schema
 from sgdflow.config.branches import condition
 from sgdflow.config.graph_fields import with_fields
+from sgdflow.config.loops import unrolled
 from sgdflow.config.methods import build_method, named, optimised
 from sgdflow.config.problems import Problems, ask, build_backward
 from sgdflow.config.retrieval import retrieving
@@ -24,6 +25,7 @@ from sgdflow.executor.fields import FieldForward
 from sgdflow.executor.forward import CallableForward, PromptForward
 from sgdflow.executor.functions import Bounded, Function
 from sgdflow.executor.graph import BackwardFunction, ForwardFunction, Graph, Node, Parameter
+from sgdflow.executor.mapping import Each
 from sgdflow.executor.voting import Vote
 from sgdflow.prompting.templates import Prompts
 from sgdflow.update.constraints import check
@@ -51,7 +53,7 @@ def expand_graph(raw: object) -> schema.GraphConf:
             raise ConfigError(f"graph: {function.name} returned {found}, not a mapping.")
         raw = _overlaid(raw, overlay)
     conf: schema.GraphConf = schema.validate(schema.GraphConf, raw, "graph")
-    return with_fields(conf)
+    return with_fields(unrolled(conf))
 
 
 def _parted(function: Function) -> tuple[Function, Mapping[str, Any]]:
@@ -128,13 +130,19 @@ def _parameters(conf: schema.GraphConf, problems: Problems) -> Mapping[str, Para
             problems.extend(iter([f"graph.parameters.{name}: needs a value of its own."]))
         found[name] = _parameter(name, parameter, f"graph.parameters.{name}", problems)
     used = set()
+    own = {
+        f"{node}.{local}"
+        for node, node_conf in conf.nodes.items()
+        for local, declared in node_conf.parameters.items()
+        if _declared(declared).shared is None
+    }
     for node, node_conf in conf.nodes.items():
         for local, declared in node_conf.parameters.items():
             parameter = _declared(declared)
             where = f"graph.nodes.{node}.parameters.{local}"
             if parameter.shared is None:
                 found[f"{node}.{local}"] = _parameter(f"{node}.{local}", parameter, where, problems)
-            elif parameter.shared not in conf.parameters:
+            elif parameter.shared not in {*conf.parameters, *own}:
                 problems.extend(
                     iter(
                         [
@@ -215,6 +223,8 @@ def _bounded(conf: schema.NodeConf, function: Function) -> Function:
 def _asking(conf: schema.Forward, prompts: Prompts) -> PromptForward:
     shown = conf.history or "", conf.images, partial(data_url, folder=Path.cwd())
     said = ask(conf, prompts), conf.system, conf.about, *shown
+    if conf.each is not None:
+        return Each(*said, each=conf.each, most=conf.most)
     return PromptForward(*said) if conf.samples == 1 else Vote(*said, samples=conf.samples)
 
 

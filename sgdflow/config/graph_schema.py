@@ -83,6 +83,15 @@ AnyParameter = Annotated[
 ]
 
 
+class RepeatConf(Conf):
+    """A loop, which is unrolled."""
+
+    times: Annotated[int, Field(ge=1, le=50)]
+    """How often the nodes between are computed."""
+    instead_of: Text
+    """The variable in whose place the node's value stands, from the second time on."""
+
+
 class NodeConf(Conf):
     """A node."""
 
@@ -101,6 +110,8 @@ class NodeConf(Conf):
     """How often a callable that fails is called again."""
     when: AnyCondition | None = None
     """Values of predecessors at which the node is computed, or a callable; null: at all."""
+    repeat: RepeatConf | None = None
+    """A loop that ends in this node."""
 
     @model_validator(mode="after")
     def _bounds_of_code(self) -> Self:

@@ -87,6 +87,11 @@ class PromptForward:
         return 1
 
     @property
+    def is_text(self) -> bool:
+        """Return whether its value is one text, and has no fields."""
+        return self.ask.reply.schema is None
+
+    @property
     def code(self) -> str:
         """Return nothing: a model answers."""
         return ""
