@@ -26,7 +26,9 @@ from sgdflow.executor.forward import CallableForward, PromptForward
 from sgdflow.executor.functions import Bounded, Function
 from sgdflow.executor.graph import BackwardFunction, ForwardFunction, Graph, Node, Parameter
 from sgdflow.executor.mapping import Each
+from sgdflow.executor.tools import Tool, ToolUse, reply_schema
 from sgdflow.executor.voting import Vote
+from sgdflow.prompting.schemas import Schema
 from sgdflow.prompting.templates import Prompts
 from sgdflow.update.constraints import check
 
@@ -186,7 +188,7 @@ def _node(
     name: str, conf: schema.NodeConf, graph: schema.GraphConf, prompts: Prompts, problems: Problems
 ) -> Node:
     where = f"graph.nodes.{name}"
-    forward: ForwardFunction = _asking(graph.forward, prompts)
+    forward: ForwardFunction = _asking(graph.forward, prompts, conf, f"{where}.forward")
     backward: BackwardFunction | None = None
     with problems.collected():
         if isinstance(conf.forward, schema.Target):
@@ -199,7 +201,8 @@ def _node(
             forward = retrieving(conf.forward, f"{where}.forward.retrieve")
             backward = PassThrough(prompts, "backward/retrieval.jinja")
         elif conf.forward is not None:
-            forward = _asking(merged(graph.forward, conf.forward), prompts)
+            own = merged(graph.forward, conf.forward)
+            forward = _asking(own, prompts, conf, f"{where}.forward")
     with problems.collected():
         if conf.backward is not None:
             backward = build_backward(conf.backward, prompts, f"{where}.backward")
@@ -220,9 +223,21 @@ def _bounded(conf: schema.NodeConf, function: Function) -> Function:
     return Bounded(function.call, function.name, function.constants, conf.timeout, conf.retries)
 
 
-def _asking(conf: schema.Forward, prompts: Prompts) -> PromptForward:
+def _asking(
+    conf: schema.Forward, prompts: Prompts, node: schema.NodeConf, where: str
+) -> PromptForward:
+    """Return the exchange with a model that is declared of a node."""
+    if conf.tools and conf.prompt == schema.Forward().prompt:
+        conf = conf.model_copy(update={"prompt": "forward/tools.jinja"})
     shown = conf.history or "", conf.images, partial(data_url, folder=Path.cwd())
     said = ask(conf, prompts), conf.system, conf.about, *shown
+    if conf.tools:
+        form = replace(said[0].reply, format="json", schema=Schema(reply_schema([*conf.tools])))
+        tools = tuple(
+            Tool(name, _bounded(node, resolve(one, f"{where}.tools.{name}")))
+            for name, one in conf.tools.items()
+        )
+        return ToolUse(replace(said[0], reply=form), *said[1:], tools=tools, rounds=conf.rounds)
     if conf.each is not None:
         return Each(*said, each=conf.each, most=conf.most)
     return PromptForward(*said) if conf.samples == 1 else Vote(*said, samples=conf.samples)

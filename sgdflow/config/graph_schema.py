@@ -116,7 +116,8 @@ class NodeConf(Conf):
     @model_validator(mode="after")
     def _bounds_of_code(self) -> Self:
         set_ = sorted({"timeout", "retries"} & self.model_fields_set)
-        if set_ and not isinstance(self.forward, Target):
+        tools = isinstance(self.forward, Forward) and self.forward.tools
+        if set_ and not tools and not isinstance(self.forward, Target):
             raise ValueError(
                 f"{set_[0]} is that of a Python callable (forward._target_); calls of models have "
                 f"llm.limits.{set_[0]}"
