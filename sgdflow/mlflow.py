@@ -23,7 +23,7 @@ from sgdflow.descent import Scores, Step
 from sgdflow.errors import ConfigError
 from sgdflow.executor.evaluation import Summary
 from sgdflow.executor.functions import in_thread
-from sgdflow.executor.graph import RESERVED
+from sgdflow.executor.graph_names import RESERVED
 from sgdflow.llm.recording import hear
 
 _EXPECTED = "what is expected"

@@ -10,7 +10,7 @@ from typing import Any
 from sgdflow.api.flow import Flow
 from sgdflow.config.fields import name_of
 from sgdflow.errors import ConfigError, did_you_mean, listed
-from sgdflow.executor.graph import RESERVED
+from sgdflow.executor.graph_names import RESERVED
 
 _TOGETHER = "prompts"
 """What a program calls all its prompts in one dictionary."""

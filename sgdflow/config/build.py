@@ -11,6 +11,7 @@ from typing import Any
 from sgdflow.config import schema
 from sgdflow.config.branches import condition
 from sgdflow.config.graph_fields import with_fields
+from sgdflow.config.loops import unrolled
 from sgdflow.config.methods import build_method, named, optimised
 from sgdflow.config.problems import Problems, ask, build_backward
 from sgdflow.config.retrieval import retrieving
@@ -24,8 +25,11 @@ from sgdflow.executor.fields import FieldForward
 from sgdflow.executor.forward import CallableForward, PromptForward
 from sgdflow.executor.functions import AtOnce, Bounded, Function
 from sgdflow.executor.graph import BackwardFunction, ForwardFunction, Graph, Node, Parameter
+from sgdflow.executor.mapping import Each
+from sgdflow.executor.tools import Tool, ToolUse, reply_schema
 from sgdflow.executor.trace import TracedForward
 from sgdflow.executor.voting import Vote
+from sgdflow.prompting.schemas import Schema
 from sgdflow.prompting.templates import Prompts
 from sgdflow.update.constraints import check
 
@@ -52,7 +56,7 @@ def expand_graph(raw: object) -> schema.GraphConf:
             raise ConfigError(f"graph: {function.name} returned {found}, not a mapping.")
         raw = _overlaid(raw, overlay)
     conf: schema.GraphConf = schema.validate(schema.GraphConf, raw, "graph")
-    return with_fields(conf)
+    return with_fields(unrolled(conf))
 
 
 def _parted(function: Function) -> tuple[Function, Mapping[str, Any]]:
@@ -129,13 +133,19 @@ def _parameters(conf: schema.GraphConf, problems: Problems) -> Mapping[str, Para
             problems.extend(iter([f"graph.parameters.{name}: needs a value of its own."]))
         found[name] = _parameter(name, parameter, f"graph.parameters.{name}", problems)
     used = set()
+    own = {
+        f"{node}.{local}"
+        for node, node_conf in conf.nodes.items()
+        for local, declared in node_conf.parameters.items()
+        if _declared(declared).shared is None
+    }
     for node, node_conf in conf.nodes.items():
         for local, declared in node_conf.parameters.items():
             parameter = _declared(declared)
             where = f"graph.nodes.{node}.parameters.{local}"
             if parameter.shared is None:
                 found[f"{node}.{local}"] = _parameter(f"{node}.{local}", parameter, where, problems)
-            elif parameter.shared not in conf.parameters:
+            elif parameter.shared not in {*conf.parameters, *own}:
                 problems.extend(
                     iter(
                         [
@@ -179,7 +189,7 @@ def _node(
     name: str, conf: schema.NodeConf, graph: schema.GraphConf, prompts: Prompts, problems: Problems
 ) -> Node:
     where = f"graph.nodes.{name}"
-    forward: ForwardFunction = _asking(graph.forward, prompts)
+    forward: ForwardFunction = _asking(graph.forward, prompts, conf, f"{where}.forward")
     backward: BackwardFunction | None = None
     with problems.collected():
         if isinstance(conf.forward, schema.Target):
@@ -193,7 +203,8 @@ def _node(
             forward = retrieving(conf.forward, f"{where}.forward.retrieve")
             backward = PassThrough(prompts, "backward/retrieval.jinja")
         elif conf.forward is not None:
-            forward = _asking(merged(graph.forward, conf.forward), prompts)
+            own = merged(graph.forward, conf.forward)
+            forward = _asking(own, prompts, conf, f"{where}.forward")
     with problems.collected():
         if conf.backward is not None:
             backward = build_backward(conf.backward, prompts, f"{where}.backward")
@@ -216,9 +227,23 @@ def _bounded(conf: schema.NodeConf, function: Function) -> Function:
     return Bounded(*said, conf.timeout, conf.retries, at_once)
 
 
-def _asking(conf: schema.Forward, prompts: Prompts) -> PromptForward:
+def _asking(
+    conf: schema.Forward, prompts: Prompts, node: schema.NodeConf, where: str
+) -> PromptForward:
+    """Return the exchange with a model that is declared of a node."""
+    if conf.tools and conf.prompt == schema.Forward().prompt:
+        conf = conf.model_copy(update={"prompt": "forward/tools.jinja"})
     shown = conf.history or "", conf.images, partial(data_url, folder=Path.cwd())
     said = ask(conf, prompts), conf.system, conf.about, *shown
+    if conf.tools:
+        form = replace(said[0].reply, format="json", schema=Schema(reply_schema([*conf.tools])))
+        tools = tuple(
+            Tool(name, _bounded(node, resolve(one, f"{where}.tools.{name}")))
+            for name, one in conf.tools.items()
+        )
+        return ToolUse(replace(said[0], reply=form), *said[1:], tools=tools, rounds=conf.rounds)
+    if conf.each is not None:
+        return Each(*said, each=conf.each, most=conf.most)
     return PromptForward(*said) if conf.samples == 1 else Vote(*said, samples=conf.samples)
 
 

@@ -83,6 +83,15 @@ AnyParameter = Annotated[
 ]
 
 
+class RepeatConf(Conf):
+    """A loop, which is unrolled."""
+
+    times: Annotated[int, Field(ge=1, le=50)]
+    """How often the nodes between are computed."""
+    instead_of: Text
+    """The variable in whose place the node's value stands, from the second time on."""
+
+
 class NodeConf(Conf):
     """A node."""
 
@@ -105,11 +114,15 @@ class NodeConf(Conf):
     """Whether the calls of models that a callable makes become nodes of their own."""
     when: AnyCondition | None = None
     """Values of predecessors at which the node is computed, or a callable; null: at all."""
+    repeat: RepeatConf | None = None
+    """A loop that ends in this node."""
 
     @model_validator(mode="after")
     def _bounds_of_code(self) -> Self:
         set_ = sorted({"timeout", "retries", "at_once", "trace"} & self.model_fields_set)
-        if set_ and not isinstance(self.forward, Target):
+        tools = isinstance(self.forward, Forward) and self.forward.tools
+        bounds = {*set_} <= {"timeout", "retries"}
+        if set_ and not (tools and bounds) and not isinstance(self.forward, Target):
             instead = {"at_once": "concurrency"}.get(set_[0], set_[0])
             limits = "" if set_[0] == "trace" else f"; calls of models have llm.limits.{instead}"
             raise ValueError(f"{set_[0]} is that of a Python callable (forward._target_){limits}")

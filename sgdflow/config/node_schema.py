@@ -43,10 +43,31 @@ class Forward(Exchange):
     reply: NodeReply = NodeReply()
     samples: Annotated[int, Field(ge=1, le=100)] = 1
     """Replies to the same prompt, of which the most frequent counts."""
+    each: Text | None = None
+    """The predecessor that is a list: the model is asked about each of its items."""
+    most: Count = 20
+    """How many items of `each` may be asked about."""
+    tools: dict[str, Target] = Field(default_factory=dict)
+    """Functions that the model may call before it answers, by name."""
+    rounds: Annotated[int, Field(ge=1, le=50)] = 5
+    """How many calls of tools it may make."""
     history: Text | None = None
     """The predecessor that holds the turns of the conversation so far: [{role, content}, ...]."""
     images: tuple[Text, ...] = ()
     """The predecessors that are images: files, or data URLs."""
+
+    @model_validator(mode="after")
+    def _each_or_several(self) -> Self:
+        if self.each is not None and self.samples > 1:
+            raise ValueError("has each and samples: a list of votes is not taken; choose one")
+        if self.tools and (self.each is not None or self.samples > 1):
+            other = "samples" if self.samples > 1 else "each"
+            raise ValueError(f"has tools and {other}, which do not go together; choose one")
+        if self.tools and self.reply.schema_ is not None:
+            raise ValueError("has tools, whose answer is a text; take out reply.schema")
+        if self.each is None and "most" in self.model_fields_set:
+            raise ValueError("has most, which bounds the items of each; name the list: each")
+        return self
 
 
 class FieldConf(Conf):

@@ -16,7 +16,7 @@ from sgdflow.config.fields import (
     form_of,
     validate,
 )
-from sgdflow.config.graph_schema import GraphConf, NodeConf, ParameterConf
+from sgdflow.config.graph_schema import GraphConf, NodeConf, ParameterConf, RepeatConf
 from sgdflow.config.method_schema import AllowanceConf, Backward, Loss, MethodConf
 from sgdflow.config.node_schema import (
     NOT,
@@ -41,6 +41,7 @@ __all__ = [
     "Model",
     "NodeConf",
     "ParameterConf",
+    "RepeatConf",
     "Reply",
     "RetrieveConf",
     "Target",

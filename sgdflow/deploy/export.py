@@ -21,6 +21,7 @@ from sgdflow.data.ranking import SEARCHES
 from sgdflow.errors import ConfigError
 from sgdflow.executor.backward_functions import PassThrough, PromptBackward
 from sgdflow.executor.graph import Graph, Node
+from sgdflow.executor.tools import RESULT, ToolUse
 from sgdflow.prompting.ask import AGAIN
 from sgdflow.prompting.templates import Prompts
 from sgdflow.records import FORMAT, as_yaml
@@ -130,6 +131,8 @@ def _templates(graph: Graph) -> Iterator[str]:
             yield ask.prompt
             yield ask.reply.asking([]).template
             yield AGAIN
+        if isinstance(node.forward, ToolUse):
+            yield RESULT
         if isinstance(node.backward, PassThrough):
             yield node.backward.prompt
 
@@ -146,7 +149,7 @@ def _own_modules(conf: schema.GraphConf) -> Iterator[tuple[str, Path]]:
     named = {
         side.target.split(".")[0]
         for node in conf.nodes.values()
-        for side in (node.forward, node.backward, node.when)
+        for side in (node.forward, node.backward, node.when, *_tools(node.forward))
         if isinstance(side, schema.Target)
     }
     for name in sorted(named - {"sgdflow"}):
@@ -155,6 +158,10 @@ def _own_modules(conf: schema.GraphConf) -> Iterator[tuple[str, Path]]:
             continue
         path = Path(file).resolve()
         yield name, path.parent if path.name == "__init__.py" else path
+
+
+def _tools(forward: object) -> Iterator[schema.Target]:
+    yield from forward.tools.values() if isinstance(forward, schema.Forward) else ()
 
 
 def _keys(program: Program) -> Iterator[str]:

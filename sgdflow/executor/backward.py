@@ -154,7 +154,7 @@ class _UnderWay:
             computed = await function.backward(
                 self.graph.view(name, self.parameters, self.forward.values),
                 operands,
-                self.forward.produced(name),
+                self.forward.work(name),
                 self.aggregated[name],
                 targets,
                 self.llm,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sgdflow.errors import NodeFailed, did_you_mean, listed
@@ -36,10 +36,18 @@ class ForwardPass:
     """Inputs and computed nodes; a failed node has no value, a skipped one SKIPPED."""
     calls: Mapping[str, tuple[Call, ...]]
     failures: Mapping[str, Failure]
+    transcripts: Mapping[str, str] = field(default_factory=dict)
+    """How values came about, of nodes with tools."""
 
     def end(self, output: str) -> str:
         """Return where the pass ended on its way to the output: there, or where it failed."""
         return self.failures[output].origin if output in self.failures else output
+
+    def work(self, name: str) -> Any:
+        """Return what a node produced, with how that came about."""
+        how = self.transcripts.get(name)
+        produced = self.produced(name)
+        return f"{produced}\n\nIt came to this by\n{how}" if how else produced
 
     def produced(self, name: str) -> Any:
         """Return a node's value; of one that failed, the reply that could not be used."""
@@ -85,6 +93,11 @@ class PromptForward:
     def requests(self) -> int:
         """Return how many calls a value takes."""
         return 1
+
+    @property
+    def is_text(self) -> bool:
+        """Return whether its value is one text, and has no fields."""
+        return self.ask.reply.schema is None
 
     @property
     def code(self) -> str:
@@ -220,7 +233,8 @@ async def forward_pass(
     in_order = {**{name: values[name] for name in graph.inputs}}
     in_order |= {name: computed.value for name, computed in walked.results.items()}
     calls = {name: computed.calls for name, computed in walked.results.items()}
-    return ForwardPass(example, in_order, calls, walked.failures)
+    how = {name: made.transcript for name, made in walked.results.items() if made.transcript}
+    return ForwardPass(example, in_order, calls, walked.failures, how)
 
 
 async def _is_skipped(graph: Graph, name: str, operands: Operands) -> bool:

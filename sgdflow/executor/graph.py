@@ -40,6 +40,8 @@ class Computed:
 
     value: Any
     calls: tuple[Call, ...] = ()
+    transcript: str = ""
+    """How it came about, where more was done than to ask once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from sgdflow.data import Example
 from sgdflow.errors import NodeFailed
 from sgdflow.executor.backward import BackwardPass
 from sgdflow.executor.evaluation import Evaluator, Outcome
+from sgdflow.executor.forward import PromptForward
 from sgdflow.executor.gradients import LOSS, Gradient, Gradients
 from sgdflow.executor.graph import Graph, Parameters, View
 from sgdflow.executor.samples import sample_operands
@@ -182,9 +183,9 @@ def _replaceable(graph: Graph, among: Collection[str]) -> Sequence[str]:
     """Return the nodes before the output whose value is a model's text, in topological order."""
 
     def written(name: str) -> bool:
-        ask = graph.nodes[name].forward.ask
-        # A value with fields is no text that could be written in its place.
-        return ask is not None and ask.reply.schema is None
+        forward = graph.nodes[name].forward
+        # In the place of a list, or of a value with fields, no text could be written.
+        return isinstance(forward, PromptForward) and forward.is_text
 
     return [n for n in graph.order if n in among and n != graph.output and written(n)]
 

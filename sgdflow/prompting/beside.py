@@ -18,13 +18,18 @@ class Beside:
 
     turns: tuple[Message, ...] = ()
     images: tuple[str, ...] = ()
+    after: tuple[Message, ...] = ()
+    """Turns that follow the prompt, such as calls of tools and what they returned."""
 
     def placed(self, messages: Sequence[Message]) -> tuple[Message, ...]:
         """Return a prompt with the turns behind its system message, and the images at its end."""
         first = [said for said in messages[:1] if said.role == "system"]
         *others, last = messages[len(first) :]
         shown = replace(last, images=self.images) if self.images else last
-        return (*first, *self.turns, *others, shown)
+        if not self.after:
+            return (*first, *self.turns, *others, shown)
+        *turns, end = self.after
+        return (*first, *self.turns, *others, shown, *turns, replace(end, form=last.form))
 
 
 NOTHING = Beside()

@@ -223,6 +223,8 @@ def _item(
 
 def reasoning(graph: Graph, passed: ForwardPass, name: str) -> str:
     """Return what a reply holds besides the output that was read from it."""
+    if how := passed.transcripts.get(name):
+        return how
     calls, ask = passed.calls.get(name, ()), graph.nodes[name].forward.ask
     if not calls or ask is None:
         return ""

@@ -36,11 +36,13 @@ from sgdflow.executor.forward import ForwardPass, PromptForward, forward_pass
 from sgdflow.executor.gradients import Gradient
 from sgdflow.executor.graph import Graph, View
 from sgdflow.executor.loss import PromptLoss, Reading, unread
+from sgdflow.executor.tools import Shown, reply_schema
 from sgdflow.executor.walk import Failure
 from sgdflow.llm import Message
 from sgdflow.llm.scripted import Request, ScriptedLLM
 from sgdflow.prompting.ask import Ask
 from sgdflow.prompting.replies import ReplyFormat
+from sgdflow.prompting.schemas import Schema
 from sgdflow.prompting.templates import Prompts
 from sgdflow.prompting.values import shown
 from sgdflow.update import Proposal, Situation, gather_evidence
@@ -238,6 +240,34 @@ SEARCH: Mapping[str, Any] = {
 }
 
 
+def with_tools() -> str:
+    return chat(Prompts(SHIPPED).messages("forward/tools.jinja", TOOLS))
+
+
+TOOLS: Mapping[str, Any] = {
+    "node": View("answer", ("question",), (), {}),
+    "system": "You work carefully.",
+    "parameters": {"instruction": "Answer the question."},
+    "tools": [Shown("search", "words, count (optional)", "Finds passages.")],
+    "predecessors": shown({"question": "By when?"}),
+    "reply": ReplyFormat("json", schema=Schema(reply_schema(["search"]))).asking([]),
+}
+
+
+def of_tool() -> str:
+    prompts = Prompts(SHIPPED)
+    return parts(
+        **{f"left: {n}": prompts.text("reply/tool.jinja", CALLED | {"left": n}) for n in (2, 0)}
+    )
+
+
+CALLED: dict[str, Any] = {
+    "called": 'search(words="claim")',
+    "result": "Within seven days.",
+    "left": 0,
+}
+
+
 def losses() -> str:
     cut, raised = Failure("draft", "3 replies ...", (), "truncated"), Failure("count", "it raised")
     reading = {
@@ -259,6 +289,8 @@ RENDERED: Mapping[str, Callable[[], str]] = {
     "backward/passthrough.jinja": lambda: from_code(joint()),
     "backward/field.jinja": of_field,
     "backward/retrieval.jinja": of_search,
+    "forward/tools.jinja": with_tools,
+    "reply/tool.jinja": of_tool,
     "loss/expected.jinja": losses,
     "reply/again.jinja": lambda: chat(joint().sent("forward", "hint_2", attempt=1)[-2:]),
     "reply/tagged.jinja": lambda: reply_template("tagged"),
@@ -303,6 +335,8 @@ def has() -> Mapping[str, set[str]]:
     found = {name: set(variables) for name, variables in METHODS.values()}
     found["backward/field.jinja"] = {*FIELD}
     found["backward/retrieval.jinja"] = {*SEARCH}
+    found["forward/tools.jinja"] = {*TOOLS}
+    found["reply/tool.jinja"] = {*CALLED}
     for played in (joint(), edge()):
         for name, variables in played.prompts.given.items():
             found.setdefault(name, set()).update(variables)
