@@ -31,7 +31,7 @@ def refused(error: Exception, words: Sequence[str]) -> str:
         return _no_choice(error)
     if isinstance(error, yaml.MarkedYAMLError):
         return _no_yaml(error)
-    if isinstance(error, OSError) and error.filename:
+    if isinstance(error, OSError) and error.strerror:
         return _no_directory(error)
     overrides = [one for word in words if (one := parsed(word)) is not None]
     said, cause = str(error).strip(), error.__cause__ or error
@@ -151,7 +151,7 @@ def _no_yaml(error: yaml.MarkedYAMLError) -> str:
 
 def _no_directory(error: OSError) -> str:
     """Say why the directory of a run or of a job could not be made."""
-    name = str(error.filename)
+    name = str(error.filename or "The directory of the run")
     if error.errno != ENAMETOOLONG:
         return f"{name}: {error.strerror}. hydra.run.dir (with -m: hydra.sweep.dir) names another."
     longest = max(map(len, name.split("/")))

@@ -67,6 +67,7 @@ class LitellmBackend:
         for name in ("LiteLLM", "LiteLLM Router", "httpx"):
             if logging.getLogger(name).level == logging.NOTSET:
                 logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger("LiteLLM").addFilter(_is_news)
         # A call that is cancelled in its first millisecond leaves litellm's coroutine unused.
         never = r"coroutine '\S*completion\S*' was never awaited"
         warnings.filterwarnings("ignore", message=never, category=RuntimeWarning)
@@ -197,6 +198,11 @@ async def _joined(litellm: Any, stream: Any) -> Any:
     if pieces and not (stream.received_finish_reason or stream.intermittent_finish_reason):
         raise Noticed(Failure("connection", "the stream ended before the reply did"))
     return litellm.stream_chunk_builder(pieces) or litellm.ModelResponse(choices=[])
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Say whether a word of litellm tells more than the counts of a run do; one for each call."""
+    return "priced at $0" not in str(record.msg)
 
 
 def _keep_at_home() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from errno import ENOSPC
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from sgdflow.cli.options import parted, unfollowed
 from sgdflow.config.compose import compose
 from sgdflow.config.method_schema import MethodConf
 from sgdflow.config.paths import conf_folder
+from sgdflow.config.refusals import refused
 from sgdflow.config.words import readable, typed
 from sgdflow.errors import ConfigError
 
@@ -349,3 +351,11 @@ def test_what_is_wrong_with_other_commands_is_told_in_a_line(
     said = capsys.readouterr().err
     assert said.startswith(COMPLAINTS[line])
     assert len(said.splitlines()) == 1
+
+
+def test_a_disk_that_is_full_before_anything_begins_is_told_with_the_key() -> None:
+    error = OSError(ENOSPC, "No space left on device")
+    told = "No space left on device. hydra.run.dir (with -m: hydra.sweep.dir) names another."
+    assert refused(error, []) == f"The directory of the run: {told}"
+    error.filename = "runs/first"
+    assert refused(error, []) == f"runs/first: {told}"

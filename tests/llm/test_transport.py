@@ -177,14 +177,19 @@ def test_what_a_server_asks_to_wait_is_bounded(said: str) -> None:
         {"prompt_tokens": 10**18, "completion_tokens": 5, "total_tokens": 10**18 + 5},
         {"prompt_tokens": 10**400, "completion_tokens": 5, "total_tokens": 10**400},
         {"prompt_tokens": -1, "completion_tokens": 5, "total_tokens": 4},
+        {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
+        {"prompt_tokens": 0, "completion_tokens": 5, "total_tokens": 5},
         {"prompt_tokens": "10", "completion_tokens": None, "total_tokens": True},
         {"prompt_tokens": 10, "completion_tokens": 10**15, "total_tokens": 10**15 + 10},
         [], "many", 7, None,
     ],
-    ids=range(10),
+    ids=range(12),
 )  # fmt: skip
-def test_numbers_of_tokens_that_cannot_be_right_are_estimated(usage: Any) -> None:
+def test_numbers_of_tokens_that_cannot_be_right_are_estimated(
+    usage: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     reply, spent = Server(completion(usage=usage)).ask()
+    assert caplog.messages == []
     assert reply.text == "It is 42."
     assert (spent.usage, spent.faults) == (Usage(6, 3), {"usage": 1})
     assert reply.cost is None
