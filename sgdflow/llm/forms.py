@@ -17,6 +17,8 @@ def text_of(content: object) -> str:
     match content:
         case str():
             return content
+        case int() | float() if not isinstance(content, bool):
+            return str(content)
         case list():
             return "".join(_part(part) for part in content)
         case Mapping():
@@ -76,7 +78,7 @@ def _part(part: object) -> str:
     match part:
         case str():
             return part
-        case {"type": kind, "text": str(text)} if kind in _TEXTS:
+        case {"text": str(text), **rest} if rest.get("type", "text") in _TEXTS:
             return text
     return ""
 

@@ -140,6 +140,22 @@ def test_a_model_that_takes_no_system_message_is_told_and_can_be_declared(said: 
     assert "supports_system_message" not in body
 
 
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (42, "42"),
+        (4.25, "4.25"),
+        ({"text": "It is 42."}, "It is 42."),
+        ([{"text": "It is"}, {"type": "output_text", "text": " 42."}], "It is 42."),
+        ([{"type": "thinking", "text": "41?"}, "It is 42."], "It is 42."),
+    ],
+)
+def test_content_of_any_form_with_one_meaning_is_read(content: Any, text: str) -> None:
+    body = completion()
+    body["choices"][0]["message"]["content"] = content
+    assert Server(body).ask()[0].text == text
+
+
 STATUSES = {
     405: "no such model or path", 410: "no such model or path", 451: "not allowed",
     406: "the provider does not accept the request", 431: "the provider does not accept",
