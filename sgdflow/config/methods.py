@@ -48,8 +48,7 @@ def build_method(conf: schema.MethodConf, graph: Graph, prompts: Prompts) -> Met
     update: UpdateRule | None = None
     with problems.collected():
         update = _update(conf.update, prompts)
-        wrong = update.problems(graph, _written(conf, graph))
-        problems.extend(f"method.update: {p}" for p in wrong)
+        problems.extend(_update_problems(update, conf, graph))
     verification = _verification(conf, graph, prompts, problems)
     tree = example_tree(conf, prompts, problems)
     problems.extend(_contradictions(conf))
@@ -221,9 +220,10 @@ def named(conf: schema.MethodConf, graph: Graph) -> tuple[str, ...]:
     return tuple(name for name in graph.optimisable if wanted is None or name in wanted)
 
 
-def _written(conf: schema.MethodConf, graph: Graph) -> tuple[str, ...]:
-    """Return those that its update rule would write; others are chosen."""
-    return texts(graph, named(conf, graph))
+def _update_problems(update: UpdateRule, conf: schema.MethodConf, graph: Graph) -> Iterator[str]:
+    """Yield what would go wrong with the parameters that it writes; others are chosen."""
+    written = texts(graph, named(conf, graph))
+    yield from (f"method.update: {problem}" for problem in update.problems(graph, written))
 
 
 def _not_optimisable(name: str, graph: Graph) -> str:

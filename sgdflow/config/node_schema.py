@@ -65,8 +65,6 @@ class Forward(Exchange):
             raise ValueError(f"has tools and {other}, which do not go together; choose one")
         if self.tools and self.reply.schema_ is not None:
             raise ValueError("has tools, whose answer is a text; take out reply.schema")
-        if self.each is None and self.most != type(self).model_fields["most"].default:
-            raise ValueError("has most, which bounds the items of each; name the list: each")
         return self
 
 

@@ -135,10 +135,6 @@ def test_what_is_no_list_fails_the_node() -> None:
             ": has each and samples: a list of votes is not taken; choose one (got {'each': "
             "'items', 'samples': 2}).",
         ),
-        (
-            {"most": 3},
-            ": has most, which bounds the items of each; name the list: each (got {'most': 3}).",
-        ),
     ],
 )
 def test_mistakes_are_told(answer: Any, told: str) -> None:
