@@ -13,7 +13,12 @@ _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w])")
 
 
 def filled(fields: Mapping[str, str], statement: str, given: str) -> str:
-    """Return a reply with these fields: what a statement says, with the words that were given."""
+    """Return a reply with these fields: what a statement says, with the words that were given.
+
+    Of a call of a tool and an answer, the answer.
+    """
+    if {"tool", "answer"} <= fields.keys():
+        return json.dumps({"tool": "answer", "answer": statement})
     return json.dumps({name: _value(kind, statement, given) for name, kind in fields.items()})
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import sgdflow
 from sgdflow.config.build import build_graph, expand_graph
 from sgdflow.config.compose import compose
 from sgdflow.config.paths import prompt_folders
@@ -154,6 +155,13 @@ def test_plan_and_check_count_every_call_there_may_be() -> None:
     sums = step_estimate(ready.problem, ready.method).sums
     assert sums[0].endswith("100 examples x (2 nodes + 3 more samples) = 500 calls")
     assert rehearsed(ready).troubles == ()
+
+
+def test_simulated_models_call_none_and_answer() -> None:
+    flow = sgdflow.load("graph=tooled", "llm.store.mode=off")
+    passed = flow.run({"question": "What is 6 times 7?"})
+    assert passed.failures == {}
+    assert passed.values["answer"] == "42"
 
 
 WHERE = "graph.nodes.answer.forward"
