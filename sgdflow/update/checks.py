@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from sgdflow.errors import ReplyError
 from sgdflow.update.evidence import Item
 
-_RUN = 8
+RUN = 8
 """Words in a row that a text may not share with an example."""
 _SHORTEST = 4
 """A whole value of so many words and less than a run counts, too."""
@@ -52,7 +52,7 @@ def check_text(text: str, before: str, items: Sequence[Item]) -> None:
         )
     seen = (one for item in items for one in (item, *item.behind))
     values = (value for item in seen for value in item.predecessors.values())
-    if run := copied(text, before, values, _RUN, _SHORTEST):
+    if run := copied(text, before, values, RUN, _SHORTEST):
         raise ReplyError(
             f'it copies "{run}" from a query shown; use an example of your own or none'
         )

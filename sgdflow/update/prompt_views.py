@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sgdflow.executor.forward import ForwardPass
@@ -17,7 +17,7 @@ SAMPLE_ITEM = Item("example", "node", {"input": "..."}, "...", (Gradient("succes
 SAMPLE_MEMBER = View("node", ("input",), (), {"instruction": "..."})
 
 _LONGEST_REPLY = 500
-"""Characters of a reply that is shown with a text that was tried."""
+"""Characters of a reply, and of a value, that are shown with a text that was tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,8 @@ class Attempt:
     node: str = ""
     wrote: str = ""
     """What a node replied with it to an example that became no better; "" where none is known."""
+    given: Mapping[str, str] = field(default_factory=dict)
+    """What the node was given there."""
 
     @property
     def scored(self) -> str:
@@ -117,15 +119,19 @@ def tries(
     return found[max(0, len(found) - count) :]
 
 
-def _wrote(lost: ForwardPass | None, name: str, graph: Graph | None) -> tuple[str, str]:
-    """Return a node that uses a parameter, and its reply: what it reasoned, and its output."""
+def _wrote(
+    lost: ForwardPass | None, name: str, graph: Graph | None
+) -> tuple[str, str, Mapping[str, str]]:
+    """Return a node that uses a parameter, its reply, reasoning first, and what it was given."""
     if lost is None or graph is None:
-        return "", ""
+        return "", "", {}
     node = next((node for node in graph.successors[name] if lost.calls.get(node)), "")
     if not node:
-        return "", ""
+        return "", "", {}
     reply = f"{reasoning(graph, lost, node)}\n{lost.produced(node)}"
-    return node, shortened(reply.strip(), _LONGEST_REPLY)
+    before = graph.nodes[node].predecessors
+    given = {v: shortened(str(lost.values[v]), _LONGEST_REPLY) for v in before if v in lost.values}
+    return node, shortened(reply.strip(), _LONGEST_REPLY), given
 
 
 def stands(history: Sequence[Past], name: str, count: int) -> Sequence[Stand]:

@@ -13,7 +13,7 @@ from sgdflow.executor.graph import Graph, View
 from sgdflow.executor.walk import together
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Ask, Call
-from sgdflow.update.checks import Check, check_length, no_check
+from sgdflow.update.checks import RUN, Check, check_length, check_text, no_check
 from sgdflow.update.constraints import check_new, told
 from sgdflow.update.edits import Form, Whole
 from sgdflow.update.evidence import Item
@@ -91,7 +91,9 @@ class Rewrite:
             "others": ["other"],
             "attempts": [
                 Attempt("...", 0.5, 0.5, "...", accepted=True),
-                Attempt("...", None, 0.5, "...", 0.4, beside=("other",), node="node", wrote="..."),
+                Attempt(
+                    "...", None, 0.5, "...", 0.4, False, ("other",), "node", "...", {"v": "..."}
+                ),
             ],
             "stands": [Stand(1, "...", [Gradient("successor", "...")])],
         }
@@ -117,6 +119,7 @@ class Rewrite:
 
     async def _one(self, name: str, situation: Situation, llm: LLM) -> _Written:
         right = successes(situation, name, self.successes)
+        tried = tries(situation.history, name, self.memory, situation.graph)
         variables = {
             "parameter": {"name": name, "text": situation.parameters[name]},
             "lines": self.form.lines(situation.parameters[name]),
@@ -127,10 +130,11 @@ class Rewrite:
             "standing": standing(situation),
             "successes": examples(right),
             "others": [other for other in situation.evidence if other != name],
-            "attempts": tries(situation.history, name, self.memory, situation.graph),
+            "attempts": tried,
             "stands": stands(situation.history, name, self.momentum),
         }
-        shown = (*situation.evidence[name], *right)
+        lost = [Item("", one.node, one.given, one.wrote, ()) for one in tried if one.given]
+        shown = (*situation.evidence[name], *right, *lost)
         calls: list[Call] = []
         # After a rejected proposal the same prompt may come again: ask for another reply.
         sample, critique = situation.sample, ""
@@ -158,6 +162,7 @@ class Rewrite:
             "examples": examples(items),
             "constraints": list(self.constraints),
             "max_characters": self.max_characters,
+            "copies": RUN if self.check is check_text else 0,
         }
 
     def _accept(

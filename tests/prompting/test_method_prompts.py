@@ -98,6 +98,7 @@ def _rewrite(reply: ReplyFormat, **more: Any) -> Mapping[str, Any]:
         "constraints": [],
         "lines": [],
         "max_characters": None,
+        "copies": 0,
     }
     parameter = {"name": "weight.instruction", "text": "Price the weight."}
     members = [_view("weight")]
@@ -137,6 +138,7 @@ def _program() -> Mapping[str, Any]:
         ],
         "rules": {},
         "max_characters": 200,
+        "copies": 8,
         "reply": ReplyFormat("json", partial=True).asking(names),
     }
 
@@ -179,7 +181,14 @@ def _verdict() -> Mapping[str, Any]:
 
 WORSE = "worse: 0.5 -> 0.25 on 4 examples (0 up, 1 down)"
 ATTEMPT = Attempt(
-    "Weigh it.", 0.25, 0.5, WORSE, beside=("desk.instruction",), node="weight", wrote="It is heavy."
+    "Weigh it.",
+    0.25,
+    0.5,
+    WORSE,
+    beside=("desk.instruction",),
+    node="weight",
+    wrote="It is heavy.",
+    given={"order": "Weight: light."},
 )
 TAKEN = Attempt("Price the weight.", 0.5, 0.25, "better: 0.25 -> 0.5 ...", accepted=True)
 STAND = Stand(1, "Price it.", [Gradient("desk", "Say what you assume.")])
@@ -196,6 +205,7 @@ EVERYTHING = {
     "others": ["desk.instruction"],
     "constraints": ["Keep to plain words."],
     "max_characters": 200,
+    "copies": 8,
 }
 CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "joint": ("backward/joint.jinja", _work(["weight", "zone"], list(VALUES))),

@@ -158,6 +158,8 @@ def test_a_writer_sees_what_was_read_and_what_became_of_its_tries(tmp_path: Path
     assert section(third, tried) == (
         f"{accepted}\n<tried>\nSay yes to the first two.\n</tried>\n"
         f"<verdict>\nTurned down, {steps(tmp_path)[1]['reason']}.\n</verdict>\n"
+        "What it made of a query that was answered worse with it, or no better:\n"
+        '<given name="question">\nIs 1 even? Yes or no?\n</given>\n'
         '<wrote node="answer">\nI looked at 1. My answer: yes.\n</wrote>'
     )
 

@@ -688,15 +688,41 @@ def test_a_text_turned_down_is_shown_with_a_reply_that_it_led_to() -> None:
 
     def shown(said: str) -> tuple[str, str]:
         call = Call("answer", "forward", (), said, Usage(0, 0))
-        lost = ForwardPass("e", {"answer": "12"}, {"answer": (call,)}, {})
+        values = {"question": "How many?", "answer": "12"}
+        lost = ForwardPass("e", values, {"answer": (call,)}, {})
         changes = {"answer.instruction": "List all."}
         past = Past(1, {}, {}, Proposal(changes), Decision(False, "worse"), 0.5, 0.4, lost=lost)
         (attempt,) = tries([past], "answer.instruction", 3, graph)
+        assert attempt.given == {"question": "How many?"}
         return attempt.node, attempt.wrote
 
     assert shown("<output>12</output>") == ("answer", "12")
     listed = "a chair is 1, two lamps are 2, one stove is 1"
     assert shown(f"{listed}\n<output>12</output>") == ("answer", f"{listed}\n12")
+
+
+def test_the_query_of_a_text_turned_down_may_not_be_copied_either() -> None:
+    node = {"predecessors": ["question"], "parameters": {"instruction": "Count."}}
+    conf = {"name": "one", "inputs": ["question"], "nodes": {"answer": node}, "output": "answer"}
+    graph = build_graph(expand_graph(conf), PROMPTS)
+    name, query = "answer.instruction", "I have a chair, two lamps and a stove. How many objects?"
+    call = Call("answer", "forward", (), "<output>12</output>", Usage(0, 0))
+    lost = ForwardPass("e", {"question": query, "answer": "12"}, {"answer": (call,)}, {})
+    turned_down = Decision(False, "worse")
+    past = Past(1, {}, {}, Proposal({name: "List."}), turned_down, 0.5, 0.4, lost=lost)
+    item = Item("1", "answer", {"question": "Another one?"}, "3", ())
+    situation = Situation(
+        graph, graph.initial(), {name: (item,)}, 2, optimised=[name], history=(past,)
+    )
+    written = [f"<improved>Count, as in: {query} 4.</improved>", "<improved>List them.</improved>"]
+    llm = ScriptedLLM({"optimizer": written})
+    rule = build_method(validated(compose([])).method, graph, PROMPTS).update
+    found = asyncio.run(rule.propose(situation, llm))
+    assert found.changes == {name: "List them."}
+    asked, again = (request.messages for request in llm.requests)
+    assert f'<given name="question">\n{query}\n</given>' in asked[-1].content
+    assert "(8 words in a row of one count as a copy)" in asked[-1].content
+    assert "it copies" in again[-1].content
 
 
 def test_the_example_shown_is_the_one_that_a_rejected_text_made_worst() -> None:
