@@ -11,6 +11,9 @@ import pytest
 import yaml
 from conftest import Start
 
+from sgdflow.config.compose import compose
+from sgdflow.config.prepare import validated
+
 
 @pytest.mark.timeout(600)
 def test_the_guide_leads_from_an_empty_folder_to_a_better_graph(tmp_path: Path, at: Start) -> None:
@@ -37,13 +40,11 @@ def test_the_guide_leads_from_an_empty_folder_to_a_better_graph(tmp_path: Path, 
     assert scores["final"]["mean"] > scores["initial"]["mean"]
 
 
-def test_the_keys_that_the_guide_names_are_taken(tmp_path: Path, at: Start) -> None:
+def test_the_keys_that_the_guide_names_are_taken() -> None:
     words = ["llm=vllm", "llm.api_base=http://127.0.0.1:9/v1", "llm.limits.budget.cost=2"]
     words += ["graph.forward.reply.format=text", "llm.parameters.max_tokens=900"]
-    words += ["llm.models.optimizer=openai/gpt-4o", "method.sample.count=4", "--cfg", "job"]
-    code, out, err = at(tmp_path, "optimize", *words)
-    assert (code, err) == (0, "")
-    assert "max_tokens: 900" in out
+    words += ["llm.models.optimizer=openai/gpt-4o", "method.sample.count=4"]
+    assert validated(compose(words)).llm.parameters["max_tokens"] == 900
 
 
 def test_nothing_is_written_over(tmp_path: Path, at: Start) -> None:

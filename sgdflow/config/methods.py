@@ -39,10 +39,10 @@ def build_method(conf: schema.MethodConf, graph: Graph, prompts: Prompts) -> Met
     with problems.collected():
         prompts = prompts.in_words(conf.words)
     differentiation = None
-    loss = _checked_loss(conf, graph, prompts, problems)
     aggregate: Callable[..., Any] = items.collect
     with problems.collected():
         differentiation = _differentiation(conf, graph, prompts, problems)
+    loss = _checked_loss(conf, graph, prompts, problems)
     with problems.collected():
         aggregate = _aggregation(conf.aggregation.examples, items.AGGREGATIONS, EXAMPLES, "items")
     update: UpdateRule | None = None

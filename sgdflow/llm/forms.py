@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from sgdflow.llm import Usage
 from sgdflow.llm.bodies import one_line, taken
 from sgdflow.llm.failures import Failure
 
 _TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens")
 _TEXTS = frozenset({"text", "output_text"})
+_MOST = 100_000_000
+"""Tokens that one call can have."""
 
 
 def text_of(content: object) -> str:
@@ -122,3 +125,19 @@ def _parts(message: object) -> Iterator[Mapping[str, Any]]:
     for part in content if isinstance(content, list) else [content]:
         if isinstance(part, Mapping):
             yield part
+
+
+def tokens_of(said: Any) -> Usage | None:
+    """Return the tokens a provider counted, None where its numbers cannot be right."""
+    numbers = [getattr(said, f"{what}_tokens", None) for what in ("prompt", "completion", "total")]
+    match numbers:
+        case [int(prompt), int(completion), int(total)]:
+            plausible = prompt > 0 and completion >= 0 and _MOST >= total >= max(prompt, completion)
+            return Usage(prompt, completion, _cached(said, prompt)) if plausible else None
+    return None
+
+
+def _cached(said: Any, prompt: int) -> int:
+    """Return how many tokens of the prompt were cached; litellm has one name for all providers."""
+    cached = getattr(getattr(said, "prompt_tokens_details", None), "cached_tokens", None)
+    return min(cached, prompt) if isinstance(cached, int) and cached > 0 else 0

@@ -20,7 +20,7 @@ from sgdflow.llm import Message, Usage
 from sgdflow.llm.address import has_login, with_login
 from sgdflow.llm.backend import Answer
 from sgdflow.llm.failures import Failure, Noticed
-from sgdflow.llm.forms import instead_of_text, plain, text_of, unread
+from sgdflow.llm.forms import instead_of_text, plain, text_of, tokens_of, unread
 from sgdflow.llm.models import FORM, ModelSpec, Price, estimated_tokens
 from sgdflow.llm.redirects import keep
 
@@ -30,8 +30,6 @@ _PRICES = (
     "input_cost_per_token", "output_cost_per_token",
     "cache_read_input_token_cost", "cache_creation_input_token_cost",
 )  # fmt: skip
-_MOST = 100_000_000
-"""Tokens that one call can have."""
 _NO_PRICE = dict.fromkeys(_PRICES, 1e-15)
 """Stands for a price that nobody knows."""
 
@@ -272,28 +270,12 @@ def _read(litellm: Any, spec: ModelSpec, messages: Sequence[Message], response: 
     text = text_of(getattr(message, "content", None))
     finish = str(choice.finish_reason) if choice is not None else "stop"
     instead = None if text.strip() else instead_of_text(message)
-    usage = _usage(getattr(response, "usage", None))
+    usage = tokens_of(getattr(response, "usage", None))
     if usage is None:
         counted = Usage(estimated_tokens(*(m.content for m in messages)), estimated_tokens(text))
         return Answer(text, finish, counted, None, counted=False, instead=instead)
     cost = _cost(litellm, spec, response) if spec.price is None else spec.price.of(usage)
     return Answer(text, finish, usage, cost, instead=instead)
-
-
-def _usage(said: Any) -> Usage | None:
-    """Return the tokens a provider counted, None where its numbers cannot be right."""
-    numbers = [getattr(said, f"{what}_tokens", None) for what in ("prompt", "completion", "total")]
-    match numbers:
-        case [int(prompt), int(completion), int(total)]:
-            plausible = prompt > 0 and completion >= 0 and _MOST >= total >= max(prompt, completion)
-            return Usage(prompt, completion, _cached(said, prompt)) if plausible else None
-    return None
-
-
-def _cached(said: Any, prompt: int) -> int:
-    """Return how many tokens of the prompt were cached; litellm has one name for all providers."""
-    cached = getattr(getattr(said, "prompt_tokens_details", None), "cached_tokens", None)
-    return min(cached, prompt) if isinstance(cached, int) and cached > 0 else 0
 
 
 def _cost(litellm: Any, spec: ModelSpec, response: Any) -> float | None:

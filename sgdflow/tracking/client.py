@@ -12,7 +12,7 @@ import re
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -234,6 +234,7 @@ def _create(file: Path, uri: str, experiment: str) -> None:
     its migrations behind, which MLflow could never repair.
     """
     quieten()
+    from mlflow.entities import ExperimentTag
     from mlflow.store.tracking import sqlalchemy_store
 
     make: Any = sqlalchemy_store.SqlAlchemyStore
@@ -244,7 +245,8 @@ def _create(file: Path, uri: str, experiment: str) -> None:
             return
         new.unlink(missing_ok=True)
         store = make(sqlite_uri(new), artifact_root(uri))
-        store.create_experiment(experiment, _artifacts(uri, experiment))
+        tags = [ExperimentTag(views.TAG, views.view())]
+        store.create_experiment(experiment, _artifacts(uri, experiment), tags)
         store.engine.dispose()
         new.replace(file)
         # Whoever still waits for this lock, or makes a new one, finds the store.
@@ -270,7 +272,8 @@ def _experiment_id(uri: str, name: str) -> str:
             f"restore it with `mlflow experiments restore -x {found.experiment_id}`."
         )
     if found.tags.get(views.TAG) != views.view():
-        store.set_experiment_tag(found.experiment_id, views.TAG, views.view())
+        with suppress(MlflowException):  # another process may have been faster
+            store.set_experiment_tag(found.experiment_id, views.TAG, views.view())
     return str(found.experiment_id)
 
 

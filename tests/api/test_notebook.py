@@ -17,6 +17,7 @@ def test_the_notebook_optimises_shows_how_and_leaves_records(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sgdflow.terminal.python._PAUSE", 0.01)
     kernel = Kernel()
     for name, module in kernel.modules().items():
         monkeypatch.setitem(sys.modules, name, module)

@@ -192,7 +192,7 @@ FUNCTION = {"id": "1", "type": "function", "function": {"name": "look_up", "argu
         ({"content": {"type": "text", "text": "x"}}, "x", None),
         ({"content": [{"type": "output_text", "text": "x"}]}, "x", None),
         ({"content": None}, "", None),
-        ({"content": 7}, "", None),
+        ({"content": 7}, "7", None),
         ({"content": [{"type": "image_url", "image_url": {}}]}, "", None),
         ({"content": None, "reasoning_content": "x"}, "", ("reasoning_only", "")),
         ({"content": None, "reasoning": "x"}, "", ("reasoning_only", "")),
