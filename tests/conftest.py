@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import subprocess
@@ -75,3 +76,15 @@ def at(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> S
         return code, said.out, said.err
 
     return start
+
+
+@pytest.fixture
+def unread() -> Iterator[None]:
+    """No log is read, as in a program that has set up none; a command of another test may have."""
+    loggers = [logging.getLogger(), logging.getLogger("sgdflow")]
+    before = [one.level for one in loggers]
+    for one, level in zip(loggers, (logging.WARNING, logging.NOTSET), strict=True):
+        one.setLevel(level)
+    yield
+    for one, level in zip(loggers, before, strict=True):
+        one.setLevel(level)

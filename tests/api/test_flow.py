@@ -156,6 +156,7 @@ def test_bad_input_is_told_before_anything_is_done(
     assert list(here.iterdir()) == []
 
 
+@pytest.mark.usefixtures("unread")
 def test_a_directory_holds_one_run_which_can_go_further(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,6 +13,7 @@ from notebooks import Kernel, executed
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "notebook.ipynb"
 
 
+@pytest.mark.usefixtures("unread")
 def test_the_notebook_optimises_shows_how_and_leaves_records(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

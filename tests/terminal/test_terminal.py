@@ -225,18 +225,6 @@ def test_where_nothing_is_drawn_the_log_tells_it_now_and_then(
     )
 
 
-@pytest.fixture
-def unread() -> Iterator[None]:
-    """No log is read, as in a program that has set up none; a command of another test may have."""
-    loggers = [logging.getLogger(), logging.getLogger("sgdflow")]
-    before = [one.level for one in loggers]
-    for one, level in zip(loggers, (logging.WARNING, logging.NOTSET), strict=True):
-        one.setLevel(level)
-    yield
-    for one, level in zip(loggers, before, strict=True):
-        one.setLevel(level)
-
-
 @pytest.mark.usefixtures("unread")
 def test_what_python_starts_logs_above_the_line(
     terminal: TextIO, monkeypatch: pytest.MonkeyPatch
