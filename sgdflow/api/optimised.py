@@ -14,9 +14,8 @@ from sgdflow.records import SPLITS, scores_record
 from sgdflow.records.diff import Op, words
 from sgdflow.records.words import change_words
 from sgdflow.report.page import as_html, element
-from sgdflow.terminal import Part, Style
+from sgdflow.terminal import STYLES, Part
 
-_STYLES: Mapping[Op, Style] = {"equal": "plain", "delete": "removed", "insert": "added"}
 _MARKS: Mapping[Op, str] = {"equal": "span", "delete": "del", "insert": "ins"}
 _LOOKS: Mapping[Op, str | None] = {
     "equal": None,
@@ -44,7 +43,7 @@ class Optimised(Result):
         """Return the scores and every text that changed, as a difference."""
         lines = [self._headline(), *(f"  {split:<11} {said}" for split, said in self._scores())]
         for name, parts in self._changes():
-            said = "".join(Part(text, _STYLES[op]).marked() for op, text in parts)
+            said = "".join(Part(text, STYLES[op]).marked() for op, text in parts)
             lines += ["", name, *(f"    {line}" for line in said.splitlines())]
         if self.directory is not None:
             lines += ["", f"Records: {self.directory}"]

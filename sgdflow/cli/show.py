@@ -26,10 +26,9 @@ from sgdflow.records.words import (
     step_words,
 )
 from sgdflow.runs.recorded import directory_of
-from sgdflow.terminal import Part, Style, write
+from sgdflow.terminal import STYLES, Part, write
 
 _INDENT = "    "
-_STYLES: Mapping[diff.Op, Style] = {"equal": "plain", "delete": "removed", "insert": "added"}
 
 
 def show(words: Sequence[str]) -> int:
@@ -174,7 +173,7 @@ def _changed(old: Any, new: Any) -> Iterator[Part]:
         return
     yield Part("\n" + _INDENT)
     for change, text in diff.words(str(old), str(new)):
-        yield Part(text.replace("\n", "\n" + _INDENT), _STYLES[change])
+        yield Part(text.replace("\n", "\n" + _INDENT), STYLES[change])
     yield Part("\n")
 
 

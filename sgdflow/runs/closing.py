@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sgdflow.errors import plural
+from sgdflow.prompting.values import shortened
 from sgdflow.records import SPLITS, diff
 from sgdflow.records.spending import spending_table
 from sgdflow.records.words import as_text, change_words, returned_words
+from sgdflow.terminal import STYLES, Part
 
 _KEPT, _CHANGED = 120, 800
 """Characters that are shown of a part that both texts have, and of one that one of them has."""
@@ -43,7 +45,8 @@ def changed_words(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     """Say what became of the texts: {+what is new+}, [-what is gone-], long parts shortened."""
     lines = []
     for name, text in after.items():
-        old, new = as_text(before.get(name) or ""), as_text(text)
+        old = "" if before.get(name) is None else as_text(before[name])
+        new = as_text(text)
         if old != new:
             shown = "".join(_marked(op, part) for op, part in diff.words(old, new))
             lines += [f"  changed     {name}", textwrap.indent(shown.strip(), " " * 14)]
@@ -51,15 +54,12 @@ def changed_words(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
 
 
 def _marked(op: diff.Op, part: str) -> str:
-    text, most = part.strip(), _KEPT if op == "equal" else _CHANGED
-    if not text:
+    """Return a part with its marks, which the space around it stays outside of."""
+    if not (text := part.strip()):
         return part
-    if len(text) > most:
-        half = most // 2
-        text = f"{text[:half].rstrip()} ... {text[-half:].lstrip()}"
-    left, right = {"equal": ("", ""), "insert": ("{+", "+}"), "delete": ("[-", "-]")}[op]
-    space = len(part) - len(part.lstrip())
-    return f"{part[:space]}{left}{text}{right}{part[len(part.rstrip()) :]}"
+    before, _, after = part.partition(text)
+    text = shortened(text, _KEPT if op == "equal" else _CHANGED)
+    return f"{before}{Part(text, STYLES[op]).marked()}{after}"
 
 
 def confirmation_words(record: Mapping[str, Any]) -> Iterator[str]:

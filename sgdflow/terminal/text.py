@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from sgdflow.errors import spelt_out
+from sgdflow.records.diff import Op
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 Style = Literal["plain", "title", "quiet", "added", "removed"]
+STYLES: Mapping[Op, Style] = {"equal": "plain", "delete": "removed", "insert": "added"}
+"""How the parts of a difference look."""
 _LOOKS: Mapping[Style, str] = {
     "plain": "",
     "title": "bold",

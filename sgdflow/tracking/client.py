@@ -272,7 +272,9 @@ def _experiment_id(uri: str, name: str) -> str:
             f"restore it with `mlflow experiments restore -x {found.experiment_id}`."
         )
     if found.tags.get(views.TAG) != views.view():
-        with suppress(MlflowException):  # another process may have been faster
+        with suppress(
+            MlflowException
+        ):  # another process was faster, or may alone: runs need no view
             store.set_experiment_tag(found.experiment_id, views.TAG, views.view())
     return str(found.experiment_id)
 
