@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 
 from sgdflow.cli.cover import cover_log
 from sgdflow.cli.leftovers import handed_over
-from sgdflow.cli.options import parted, said_after, unfollowed
+from sgdflow.cli.options import parted, repeated, said_after, unfollowed
 from sgdflow.cli.told import Told
 from sgdflow.config.compose import DEBUG, debugging, explained, plain
 from sgdflow.config.documents import check_choices
@@ -68,8 +68,9 @@ def run_hydra(command: Command, words: Sequence[str], own: Sequence[str] = ()) -
     options, settings = parted(words)
     for folder in said_after("--config-dir", options):
         check_choices(Path(folder))
-    if not {*_NO_TRACE} & {*own} and (unused := unfollowed(options, settings)):
-        say(f"{unused}\n", sys.stderr)
+    traced = not {*_NO_TRACE} & {*own}
+    for line in (unfollowed(options, settings) if traced else "", repeated(settings)):
+        say(f"{line}\n" if line else "", sys.stderr)
     # Jobs find secrets in the environment, wherever a launcher starts them on this machine.
     settings, secrets = without_secrets(settings)
     os.environ.update(secrets)

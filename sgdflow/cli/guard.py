@@ -1,4 +1,4 @@
-"""Looks at the directory of a run or a sweep before Hydra writes anything there."""
+"""Looks at the words of a sweep, and at the directory of it or of a run, before Hydra writes."""
 
 from __future__ import annotations
 
@@ -21,6 +21,17 @@ from sgdflow.errors import ConfigError
 from sgdflow.records.owner import check_free, owned
 from sgdflow.records.resume import check
 from sgdflow.tracking import MEMORY
+
+
+class Values(Callback):
+    """Keeps a sweep over nothing from ending as if all were well."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """End the program where a word leaves the multirun without a job."""
+        if word := _without_values(config):
+            raise SystemExit(
+                f"{word}: stands for no value at all, so that there is nothing to run."
+            )
 
 
 class Directories(Callback):
@@ -47,10 +58,6 @@ class Directories(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Keep the sweep directory for the launching process, until that ends."""
-        if word := _without_values(config):
-            raise SystemExit(
-                f"{word}: stands for no value at all, so that there is nothing to run."
-            )
         with hydra_config(config):
             folder = Path(str(config.hydra.sweep.dir)).absolute()
         made, kept = Leftovers.of(folder), ExitStack()

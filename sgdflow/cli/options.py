@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
@@ -70,6 +71,13 @@ def unfollowed(options: Sequence[str], settings: Sequence[str]) -> str:
         instead = "without -m: hydra.run.dir=DIR says where a run is kept"
         return f"hydra.sweep.dir is not followed {instead}."
     return ""
+
+
+def repeated(settings: Sequence[str]) -> str:
+    """Say which keys are set more than once, of which the last setting alone is followed."""
+    found = Counter(setting.partition("=")[0].lstrip("+") for setting in settings)
+    twice = [key for key, times in found.items() if times > 1]
+    return f"Set more than once, and the last one is followed: {', '.join(twice)}." if twice else ""
 
 
 def said_after(name: str, options: Sequence[str]) -> list[str]:

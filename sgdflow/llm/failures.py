@@ -104,6 +104,15 @@ KINDS: Mapping[str, Kind] = {
         "Nothing was sent there. Set {address} to that address if it is right.",
         refuses=True,
     ),
+    "too_large": Kind(
+        "it sends more than 64 MB",
+        "No more was read. Check that {address} is an endpoint of the kind the model's name says.",
+    ),
+    "packed": Kind(
+        "it sends a packed reply that cannot be opened",
+        "It was asked to send it as it is (Accept-Encoding: identity). Have the server at "
+        "{address}, or the proxy before it, do so; gzip and deflate are opened, too.",
+    ),
     "unreachable": Kind(
         "nothing answers at {at}",
         "{reach}.",

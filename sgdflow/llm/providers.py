@@ -22,7 +22,7 @@ from sgdflow.llm.backend import Answer
 from sgdflow.llm.failures import Failure, Noticed
 from sgdflow.llm.forms import instead_of_text, plain, text_of, tokens_of, unread
 from sgdflow.llm.models import FORM, ModelSpec, Price, estimated_tokens
-from sgdflow.llm.redirects import keep
+from sgdflow.llm.received import keep
 
 _OWN_ENDPOINTS = ("openai", "hosted_vllm")
 _NO_KEY_NEEDED = "no-key-needed"
@@ -204,7 +204,7 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 
 def _keep_at_home() -> None:
-    """Have none of litellm's HTTP clients follow an endpoint to another host."""
+    """Have litellm's HTTP clients follow no endpoint to another host, nor take without end."""
     from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
     from litellm.llms.openai.common_utils import BaseOpenAILLM
 

@@ -94,6 +94,8 @@ def test_a_sweep_over_nothing_is_told_and_no_good_end(word: str, tmp_path: Path)
     told = f"{word}: stands for no value at all, so that there is nothing to run.\n"
     assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", told)
     assert below(tmp_path) == set()
+    planned = start(tmp_path, "plan", "-m", *SMALL, word)
+    assert (planned.returncode, planned.stdout, planned.stderr) == (1, "", told)
 
 
 @pytest.mark.parametrize("command", ["optimize", "evaluate"])

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sgdflow.cli.main import main
-from sgdflow.cli.options import parted, unfollowed
+from sgdflow.cli.options import parted, repeated, unfollowed
 from sgdflow.config.compose import compose
 from sgdflow.config.method_schema import MethodConf
 from sgdflow.config.paths import conf_folder
@@ -359,3 +359,10 @@ def test_a_disk_that_is_full_before_anything_begins_is_told_with_the_key() -> No
     assert refused(error, []) == f"The directory of the run: {told}"
     error.filename = "runs/first"
     assert refused(error, []) == f"runs/first: {told}"
+
+
+def test_a_key_that_is_set_twice_is_said() -> None:
+    assert repeated(["seed=1", "method=gepa", "+seed=2", "~tracking", "a.b=1"]) == (
+        "Set more than once, and the last one is followed: seed."
+    )
+    assert repeated(["seed=1", "method.seed=1", "graph=single"]) == ""
