@@ -118,11 +118,17 @@ def has_login(api_base: str | None) -> bool:
     return api_base is not None and "@" in urlsplit(api_base).netloc
 
 
+def proxied(api_base: str) -> bool:
+    """Say whether a proxy of the environment is asked in place of an address."""
+    parts = urlsplit(api_base)
+    return parts.scheme.lower() in getproxies() and not proxy_bypass(parts.hostname or "")
+
+
 async def unreachable(api_base: str, seconds: float) -> str:
     """Say why no connection to an address can be made; empty where one can, or a proxy makes it."""
     parts = urlsplit(api_base)
     host, scheme = parts.hostname or "", parts.scheme.lower()
-    if scheme not in _PORTS or (scheme in getproxies() and not proxy_bypass(host)):
+    if scheme not in _PORTS or proxied(api_base):
         return ""
     try:
         async with asyncio.timeout(seconds):

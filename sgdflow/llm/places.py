@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from sgdflow.llm.address import proxied
 from sgdflow.llm.models import ModelSpec
 
 _NO_SYSTEM = re.compile(
@@ -25,7 +26,8 @@ def reach(role: str, spec: ModelSpec) -> str:
     """Say what to do where nothing answers."""
     if spec.api_base is None:
         return "Look at this machine's network and proxy"
-    return f"Start the server there, or correct {address(role, spec)}"
+    proxy = ", or the proxy that the environment names for it" if proxied(spec.api_base) else ""
+    return f"Start the server there, or correct {address(role, spec)}{proxy}"
 
 
 def limit(role: str, spec: ModelSpec) -> str:

@@ -260,13 +260,21 @@ def test_advice_names_the_key_where_a_parameter_stands() -> None:
         ),
     ],
 )
-def test_advice_names_the_key_where_an_address_stands(llm: Mapping[str, Any], key: str) -> None:
+def test_advice_names_the_key_where_an_address_stands(
+    llm: Mapping[str, Any], key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     declared = LLMConf.model_validate({"name": "mine", "limits": {}, **llm})
     spec = build_models(declared)["forward"]
     for kind in ("bad_reply", "not_found", *(["unreachable"] if spec.api_base else [])):
         assert re.search(rf"\b{re.escape(key)}\b", reason(Failure(kind), "forward", spec))
     nobody = reason(Failure("unreachable"), "forward", replace(spec, api_base=None))
     assert nobody.endswith("Look at this machine's network and proxy.")
+    monkeypatch.setenv("no_proxy", "near")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    for host, also in (("far", ", or the proxy that the environment names for it"), ("near", "")):
+        asked = replace(spec, api_base=f"http://{host}/v1")
+        told = reason(Failure("unreachable"), "forward", asked)
+        assert told.endswith(f"or correct {key}{also}." if spec.api_base else f"{also}.")
     moved = replace(spec, api_base="http://h/v1", moved=True)
     assert "the provider's variable" in reason(Failure("unreachable"), "forward", moved)
 
