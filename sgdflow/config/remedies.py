@@ -51,8 +51,8 @@ class Remedies:
                 return f"Take replies as they are: {where}.reply.format=text."
             case "code":
                 return (
-                    "Mend that function or template, or what it is given. Where it may fail, what it "
-                    "raises can count as 0: task.errors=zero."
+                    "Mend that function or template, or what it is given. Where it may fail, what "
+                    "it raises can count as 0: task.errors=zero."
                 )
             case "empty":
                 return (

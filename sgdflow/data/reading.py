@@ -27,6 +27,8 @@ class Read(NamedTuple):
     read_as: str | None
     """None: no answer of the kind was found."""
     compared_as: str
+    taken: str
+    """Which one is taken where an output holds several."""
     plain: bool
     """Whether the output holds nothing else."""
 
@@ -40,12 +42,12 @@ def read(scorer: Callable[..., Any], output: Any, target: Any) -> Read | None:
     kind = _kind(scorer, target)
     if kind is None:
         return None
-    find, compared_as = _FORMS[kind]
+    find, compared_as, taken = _FORMS[kind]
     text = "" if output is None else plain(str(output))
     found = find(text)
     if found is None:
-        return Read(None, compared_as, False)
-    return Read(found[:_LONGEST], compared_as, _letters(found) == _letters(text))
+        return Read(None, compared_as, taken, False)
+    return Read(found[:_LONGEST], compared_as, taken, _letters(found) == _letters(text))
 
 
 def read_as(scorer: Callable[..., Any], output: Any, target: Any) -> str | None:
@@ -97,15 +99,19 @@ def _date(text: str) -> str | None:
     return next((day.isoformat() for day in find_dates(text, None)), None)
 
 
-_FORMS: Mapping[str, tuple[Callable[[str], str | None], str]] = {
-    "number": (_number, "a number"),
-    "code": (find_number, "a code of digits"),
-    "option": (find_option, "an option letter"),
-    "yes_no": (_yes_no, "yes/no"),
-    "true_false": (_true_false, "true/false"),
-    "date": (_date, "a date"),
-    "exact": (_text, "a text"),
-    "brackets": (_text, "brackets"),
-    "words": (_text, "a list of words"),
-    "text": (_text, "a text"),
+_LAST = "the one after 'answer:', else the last"
+_ENDS = "its first or last word"
+_WHOLE = "all of it, or what follows 'answer:'"
+_FORMS: Mapping[str, tuple[Callable[[str], str | None], str, str]] = {
+    "number": (_number, "a number", _LAST),
+    "code": (find_number, "a code of digits", _LAST),
+    "option": (find_option, "an option letter", "the one after 'answer:', else the only one"),
+    "yes_no": (_yes_no, "yes/no", _ENDS),
+    "true_false": (_true_false, "true/false", _ENDS),
+    "date": (_date, "a date", _LAST),
+    "exact": (_text, "a text", "all of it"),
+    "brackets": (_text, "brackets", _WHOLE),
+    "words": (_text, "a list of words", _WHOLE),
+    "text": (_text, "a text", _WHOLE),
 }
+"""Kind -> what finds it, what it is, and which one is taken where there are several."""

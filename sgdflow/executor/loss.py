@@ -39,6 +39,8 @@ class Reading:
     """What the scorer took for the answer; None: it found none, or does not say."""
     compared_as: str = ""
     """How it compares, such as yes/no; empty where it does not say."""
+    taken: str = ""
+    """Which one it takes where an output holds several, in words for a model."""
     plain: bool = True
     """Whether the output holds nothing but what was read."""
     feedback: str = ""
@@ -163,7 +165,7 @@ def _variables(example: Example, output: Any, score: float, reading: Reading) ->
 
 def _samples(inputs: Sequence[str]) -> Iterator[Mapping[str, Any]]:
     """Yield made-up variables of a right, a wrong and an unreadable output for templates."""
-    read_as = Reading(read_as="...", compared_as="...", plain=False)
+    read_as = Reading(read_as="...", compared_as="...", taken="...", plain=False)
     for score, reading, target in (
         (1.0, read_as, "..."),
         (0.0, read_as, "..."),

@@ -162,8 +162,8 @@ def test_a_tool_that_raises_ends_the_run_at_once() -> None:
     assert record["error"] == (
         "The first 5 examples all failed for one reason, so that nothing else was asked "
         "(llm.limits.first=5): code.\ntool: own_scoring.tool raised KeyError: 'rates'.\n"
-        "Mend that function or template, or what it is given. Where it may fail, what it raises can "
-        "count as 0: task.errors=zero."
+        "Mend that function or template, or what it is given. Where it may fail, what it raises "
+        "can count as 0: task.errors=zero."
     )
     assert calls == 0
 

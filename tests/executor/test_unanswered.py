@@ -248,13 +248,48 @@ def told(output: str, score: float, reading: Reading) -> Any:
 @pytest.mark.parametrize(
     ("scorer", "output", "target", "words"),
     [
-        (scoring.yes_no, "No way, it is not so. No", "yes", "no; compared as yes/no"),
-        (scoring.yes_no, "I cannot tell.", "yes", "nothing; compared as yes/no"),
-        (scoring.number, "3 + 4 is 8, or so", "7", "8; compared as a number"),
-        (scoring.option, "It is (C), clearly", "(B)", "C; compared as an option letter"),
-        (scoring.like_target, "It is (C), clearly", "(B)", "C; compared as an option letter"),
-        (scoring.like_target, "Answer: 1,200 eggs", "7", "1200; compared as a number"),
-        (scoring.like_target, "about 3", 7, "3; compared as a number"),
+        (
+            scoring.yes_no,
+            "No way, it is not so. No",
+            "yes",
+            "no; compared as yes/no: its first or last word",
+        ),
+        (
+            scoring.yes_no,
+            "I cannot tell.",
+            "yes",
+            "nothing; compared as yes/no: its first or last word",
+        ),
+        (
+            scoring.number,
+            "3 + 4 is 8, or so",
+            "7",
+            "8; compared as a number: the one after 'answer:', else the last",
+        ),
+        (
+            scoring.option,
+            "It is (C), clearly",
+            "(B)",
+            "C; compared as an option letter: the one after 'answer:', else the only one",
+        ),
+        (
+            scoring.like_target,
+            "It is (C), clearly",
+            "(B)",
+            "C; compared as an option letter: the one after 'answer:', else the only one",
+        ),
+        (
+            scoring.like_target,
+            "Answer: 1,200 eggs",
+            "7",
+            "1200; compared as a number: the one after 'answer:', else the last",
+        ),
+        (
+            scoring.like_target,
+            "about 3",
+            7,
+            "3; compared as a number: the one after 'answer:', else the last",
+        ),
     ],
 )
 def test_the_loss_says_what_was_read_and_how_it_was_compared(
