@@ -14,8 +14,10 @@ from sgdflow.executor.constraints import Constraints
 from sgdflow.executor.demonstrations import read
 from sgdflow.executor.graph_names import problems
 from sgdflow.executor.graph_paths import cycle, seen_through, unused
+from sgdflow.executor.recent import Recent
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Ask, Call
+from sgdflow.prompting.marks import texts_of
 
 Parameters = Mapping[str, Any]
 """Parameter name -> value; a text, or a number in numeric graphs."""
@@ -56,10 +58,17 @@ class View:
     """What each predecessor that is told something is told; inputs and code are told nothing."""
     given: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """What each predecessor that is told something is given."""
+    texts: tuple[str, ...] | None = None
+    """All texts of the above, where somebody has gathered them."""
     behind: Mapping[str, Any] = field(default_factory=dict)
     """Values that some of these were given and the node was not, where they are known."""
     when: str = ""
     """In which case it is computed; empty: in all."""
+
+    def gathered(self) -> View:
+        """Return the same with its texts, which need not be looked for in each prompt again."""
+        known = (self.name, self.predecessors, self.successors)
+        return replace(self, texts=texts_of((*known, self.parameters, self.told, self.given)))
 
     def beside(self, seen: Collection[str]) -> View:
         """Return the place as somebody knows it who sees only these predecessors."""
@@ -67,6 +76,7 @@ class View:
             self,
             predecessors=tuple(name for name in self.predecessors if name in seen),
             told={name: text for name, text in self.told.items() if name in seen},
+            texts=None,
         )
 
 
@@ -167,6 +177,7 @@ class Graph:
     parameters: Mapping[str, Parameter]
     nodes: Mapping[str, Node]
     output: str
+    _places: Recent[View] = field(default_factory=Recent, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         found = list(problems(self)) or list(cycle(self)) or list(unused(self))
@@ -244,25 +255,36 @@ class Graph:
         self, name: str, parameters: Parameters, values: Mapping[str, Any] | None = None
     ) -> View:
         """Return a node's place, and of an example's values those that only others were given."""
-        view, known = self._view(name, parameters, self._users[name]), values or {}
-        own, before = self.nodes[name].predecessors, view.given.values()
+        view, known = self._place(name, parameters), values or {}
+        own, before = self.nodes[name].predecessors, view.given.values() if known else ()
         names = dict.fromkeys(name for given in before for name in given if name not in own)
-        return replace(view, behind={n: known[n] for n in names if n in known})
+        return replace(view, behind={n: known[n] for n in names if n in known}) if known else view
 
-    def _view(self, name: str, parameters: Parameters, successors: Sequence[str]) -> View:
+    def _place(self, name: str, parameters: Parameters) -> View:
+        """Return a node's place, which is the same for all examples under the same parameters."""
+        places = self._places.of(parameters)
+        if name not in places:
+            users = self._users[name]
+            for user in (name, *users):
+                if (user, "alone") not in places:
+                    places[user, "alone"] = self._view(user, parameters)
+            alone = [places[user, "alone"] for user in (name, *users)]
+            places[name] = replace(alone[0], successors=tuple(alone[1:])).gathered()
+        return places[name]
+
+    def _view(self, name: str, parameters: Parameters) -> View:
         node = self.nodes[name]
         told = {
             local: parameters[full]
             for local, full in node.parameters.items()
             if not self.parameters[full].demonstrations
         }
-        users = tuple(self._view(successor, parameters, ()) for successor in successors)
         authors = {p: self._author(p) for p in node.predecessors}
         before = {p: self._told(author, parameters) for p, author in authors.items()}
         asked = {p: t for p, t in before.items() if t}
         given = {p: self.nodes[authors[p]].predecessors for p in asked}
         when = node.when.described if node.when else ""
-        return View(name, node.predecessors, users, told, asked, given, when=when)
+        return View(name, node.predecessors, (), told, asked, given, when=when)
 
     def _author(self, variable: str) -> str:
         """Return the variable itself, or the one whose field it is."""

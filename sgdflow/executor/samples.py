@@ -36,5 +36,6 @@ def sample_operands(node: Node) -> tuple[View, Operands]:
     told = dict.fromkeys(node.predecessors, "...")
     given = dict.fromkeys(node.predecessors, ("...",))
     own = operands.parameters
-    place = View(node.name, node.predecessors, (successor,), own, told, given, {"...": ANYTHING})
+    behind = {"...": ANYTHING}
+    place = View(node.name, node.predecessors, (successor,), own, told, given, behind=behind)
     return place, operands

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
 from hashlib import sha256
 from typing import Any
 
 MARK = "mark"
 """The variable that templates write into their tags: `<output{{ mark }}>`."""
+
+TEXTS = "texts"
+"""A field of a dataclass that holds the texts of all fields before it, or None."""
 
 _MARKED = re.compile(r"</?([A-Za-z_]\w*)\{\{\s*mark\s*\}\}")
 _LENGTH = 4
@@ -31,7 +35,7 @@ def mark_for(variables: Mapping[str, Any], tags: Collection[str]) -> str:
 
     Otherwise a hyphen and some digits of the values' hash, which stand in none of them.
     """
-    texts = list(dict.fromkeys(_texts(variables)))
+    texts = texts_of(variables)
     names = "|".join(sorted(map(re.escape, tags)))
     if not names or not any(_has_tag(text, names) for text in texts):
         return ""
@@ -51,20 +55,40 @@ def _has_tag(text: str, names: str) -> bool:
     return "<" in text and re.search(rf"<\s*/?\s*(?:{names})\b", text, re.IGNORECASE) is not None
 
 
-def _texts(value: Any) -> Iterator[str]:
-    """Yield all texts in a value, at any depth."""
-    match value:
-        case Own():
-            return
-        case str():
-            yield value
-        case Mapping():
-            for key, inner in value.items():
-                yield from _texts(key)
-                yield from _texts(inner)
-        case list() | tuple() | set() | frozenset():
-            for inner in value:
-                yield from _texts(inner)
-        case _ if is_dataclass(value):
-            for one in fields(value):
-                yield from _texts(getattr(value, one.name))
+def texts_of(value: Any) -> tuple[str, ...]:
+    """Return each text in a value once, at any depth, in order."""
+    found: dict[str, None] = {}
+    _gather(value, found, {})
+    return tuple(found)
+
+
+def _gather(value: Any, found: dict[str, None], seen: dict[int, Any]) -> None:
+    """Note the texts in a value that is not yet seen: places in a graph share most of theirs."""
+    if isinstance(value, str):
+        if not isinstance(value, Own):
+            found[value] = None
+    elif not (value is None or isinstance(value, int | float) or id(value) in seen):
+        seen[id(value)] = value  # kept, so that no other value takes its id
+        known, others = _inside(value)
+        found.update(dict.fromkeys(known))
+        for other in others:
+            _gather(other, found, seen)
+
+
+def _inside(value: Any) -> tuple[Iterable[str], Iterable[Any]]:
+    """Return the texts in a value that are known, and what else is in it."""
+    if isinstance(value, Mapping):
+        return (), (part for item in value.items() for part in item)
+    if isinstance(value, list | tuple | set | frozenset):
+        return (), value
+    kind: Any = type(value)
+    names = () if kind is type else _names(kind)
+    known = getattr(value, TEXTS) if TEXTS in names else None
+    if known is not None:
+        names = names[names.index(TEXTS) + 1 :]
+    return known or (), [getattr(value, name) for name in names]
+
+
+@cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(one.name for one in fields(kind)) if is_dataclass(kind) else ()

@@ -17,6 +17,10 @@ _LETTERS = 10_000_000
 """Of a text, or members of a list, that a product makes."""
 _BITS = 20_000
 """Of a number that a product or a power makes."""
+_PLAIN = frozenset({str, int, float, bool, tuple, list, dict})
+"""Types of values that have nothing to be called."""
+_NAMES = 10_000
+"""Attributes that are remembered as safe or not; templates may compute names without end."""
 _rounds: ContextVar[list[int] | None] = ContextVar("rounds", default=None)
 
 
@@ -28,6 +32,24 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.filters["counted"] = _Counted
+        self._safe: dict[tuple[type, str], bool] = {}
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """Return an attribute; of a type that was seen to be safe, and a plain value, at once."""
+        if self._safe.get((type(obj), attribute)):
+            value = getattr(obj, attribute, None)
+            if type(value) in _PLAIN:
+                return value
+        return super().getattr(obj, attribute)
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """Return whether templates may see an attribute, which its name and the type decide."""
+        known = (type(obj), attr)
+        if (safe := self._safe.get(known)) is None:
+            safe = super().is_safe_attribute(obj, attr, value)
+            if len(self._safe) < _NAMES:
+                self._safe[known] = safe
+        return safe
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         """Return what an operator makes of two values."""

@@ -18,9 +18,7 @@ from jinja2 import (
     Template,
     TemplateError,
     TemplateNotFound,
-    TemplateSyntaxError,
     UndefinedError,
-    meta,
     nodes,
 )
 from jinja2.exceptions import SecurityError
@@ -29,13 +27,13 @@ from sgdflow.errors import PromptError, did_you_mean, listed
 from sgdflow.llm import Message
 from sgdflow.prompting.marks import MARK, mark_for, marked_tags
 from sgdflow.prompting.sandbox import Sandbox, one_rendering
+from sgdflow.prompting.sources import Source
 from sgdflow.prompting.turns import Role, turns, unsent
 from sgdflow.prompting.values import as_text, quoted
 
 SHIPPED_PREFIX = "sgdflow"
 FULL = "full"
 """Names the templates as they are."""
-_TAGS = 5_000
 _TEXT = "utf-8-sig"
 
 
@@ -76,6 +74,7 @@ class Prompts:
             trim_blocks=True,
             lstrip_blocks=True,
             finalize=as_text,
+            auto_reload=False,
         )
         environment.filters["quoted"] = quoted
         return environment
@@ -135,7 +134,7 @@ class Prompts:
         found by rendering it once with the sample.
         """
         try:
-            self._source(name)
+            self._read(name)
         except TemplateNotFound:
             yield (
                 f"there is no template '{name}'.{did_you_mean(name, self.names())} "
@@ -145,8 +144,7 @@ class Prompts:
         except UnicodeDecodeError:
             yield f"{_shown(name)}: is not UTF-8 text."
             return
-        unknown = list(self._unknown(name, {*sample, MARK}, owner, seen=set()))
-        unknown = unknown or list(unsent(self._chain(name)))
+        unknown = [*self._unknown(name, {*sample, MARK}, owner, seen=set())] or self._unsent(name)
         yield from unknown
         if not unknown:
             try:
@@ -156,8 +154,7 @@ class Prompts:
 
     def mentioned(self, name: str) -> frozenset[str]:
         """Return the variables that a template, or one that it may refer to, speaks of."""
-        trees = map(self._environment.parse, self.closure([name]).values())
-        return frozenset(v for tree in trees for v in meta.find_undeclared_variables(tree))
+        return frozenset(v for one in self.closure([name]) for v in self._read(one).variables)
 
     def _tags(self, name: str) -> frozenset[str]:
         """Return the tags that a template, or one it may refer to, marks."""
@@ -172,7 +169,7 @@ class Prompts:
 
     def source(self, name: str) -> str:
         """Return the text of a template file."""
-        return self._source(name)
+        return self._read(name).text
 
     def names(self) -> tuple[str, ...]:
         """Return all templates there are."""
@@ -187,12 +184,12 @@ class Prompts:
             if (name := wanted.pop(0)) in found:
                 continue
             try:
-                found[name] = self._source(name)
+                source = self._read(name)
             except TemplateNotFound:  # `include ... ignore missing`
                 continue
-            tree = self._environment.parse(found[name])
-            wanted += [other for other in meta.find_referenced_templates(tree) if other]
-            if any(_computed(tree)):
+            found[name] = source.text
+            wanted += source.may_refer_to
+            if source.computes_names:
                 wanted += self.names()
         return dict(sorted(found.items()))
 
@@ -202,58 +199,64 @@ class Prompts:
         except TemplateNotFound as error:
             raise PromptError(f"there is no template '{error.name}'.") from error
 
-    def _source(self, name: str) -> str:
-        loader = self._environment.loader
-        assert loader is not None
-        return loader.get_source(self._environment, name)[0]
+    def _read(self, name: str) -> Source:
+        """Return a template's source; raises TemplateNotFound."""
+        if name not in self._sources:
+            loader = self._environment.loader
+            assert loader is not None
+            text = loader.get_source(self._environment, name)[0]
+            self._sources[name] = Source(self._environment, name, text)
+        return self._sources[name]
+
+    @cached_property
+    def _sources(self) -> dict[str, Source]:
+        return {}
 
     def _unknown(
         self, name: str, variables: Collection[str], owner: str, seen: set[str]
     ) -> Iterator[str]:
         """Yield what a template, or one it refers to, uses without having it."""
         seen.add(name)
-        source = self._source(name)
-        if source.count("{{") + source.count("{%") > _TAGS:
-            yield f"{_shown(name)}: has more than {_TAGS:,} tags, too many to be compiled."
+        source = self._read(name)
+        if source.mistake:
+            yield f"{_shown(name)}{source.mistake}"
             return
-        try:
-            tree = self._environment.parse(source)
-            self._environment.compile(tree, name)
-            # Parsing has changed nothing, but compiling has: the names are read from a fresh tree.
-            tree = self._environment.parse(source)
-        except TemplateSyntaxError as error:
-            yield f"{_shown(name)}, line {error.lineno}: {error.message}"
-            return
-        except Exception as error:  # nested deeper than Python's own compiler goes
-            yield f"{_shown(name)}: cannot be compiled ({type(error).__name__}: {error})."
-            return
-        for variable in sorted(meta.find_undeclared_variables(tree) - set(variables)):
-            uses = [n.lineno for n in tree.find_all(nodes.Name) if n.name == variable]
+        for variable in sorted(source.variables.keys() - set(variables)):
             yield (
-                f"{_shown(name)}, line {min(uses)}: uses '{variable}', which {owner} does not have."
+                f"{_shown(name)}, line {source.variables[variable]}: uses '{variable}', which "
+                f"{owner} does not have."
                 f"{did_you_mean(variable, variables)} It has: {listed(sorted(variables))}."
             )
         # A template that is included also sees what the including one defines around it.
-        defined = {n.name for n in tree.find_all(nodes.Name) if n.ctx in ("store", "param")}
-        for other, line in _references(tree):
+        for other, line in source.references:
             if other in seen:
                 continue
             try:
-                self._source(other)
+                self._read(other)
             except TemplateNotFound:
                 yield (
                     f"{_shown(name)}, line {line}: there is no template '{other}'."
                     f"{did_you_mean(other, self.names())}"
                 )
             else:
-                yield from self._unknown(other, {*variables, *defined}, owner, seen)
+                yield from self._unknown(other, {*variables, *source.defined}, owner, seen)
+
+    def _unsent(self, name: str) -> list[str]:
+        """Return what of a template no model would be shown."""
+        if name not in self._known_unsent:
+            self._known_unsent[name] = list(unsent(self._chain(name)))
+        return self._known_unsent[name]
+
+    @cached_property
+    def _known_unsent(self) -> dict[str, list[str]]:
+        return {}
 
     def _chain(self, name: str) -> Sequence[tuple[str, nodes.Template]]:
         """Return a template and, as far as they are named, those that it extends."""
         chain: list[tuple[str, nodes.Template]] = []
         following: str | None = name
         while following is not None and _shown(following) not in [n for n, _ in chain]:
-            tree = self._environment.parse(self._source(following))
+            tree = self._read(following).tree
             chain.append((_shown(following), tree))
             extended = next(iter(tree.find_all(nodes.Extends)), None)
             match extended and extended.template:
@@ -273,26 +276,6 @@ class Prompts:
                 if path.is_relative_to(folder):
                     return f"{_shown(path.relative_to(folder).as_posix())}, line {frame.lineno}"
         return _shown(name)
-
-
-def _references(tree: nodes.Template) -> Iterator[tuple[str, int]]:
-    """Yield the templates that are included or extended by name, with the line."""
-    for node in tree.find_all((nodes.Include, nodes.Extends, nodes.Import, nodes.FromImport)):
-        match getattr(node, "template", None):
-            case nodes.Const(value=str() as name):
-                yield name, node.lineno
-
-
-def _computed(tree: nodes.Template) -> Iterator[bool]:
-    """Yield for each reference by an expression; reply.template is known without it."""
-    for node in tree.find_all((nodes.Include, nodes.Extends, nodes.Import, nodes.FromImport)):
-        match getattr(node, "template", None):
-            case nodes.Const() | nodes.Tuple() | nodes.List():
-                pass
-            case nodes.Getattr(node=nodes.Name(name="reply"), attr="template"):
-                pass
-            case _:
-                yield True
 
 
 def _shown(name: str) -> str:

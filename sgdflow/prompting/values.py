@@ -30,8 +30,8 @@ def as_text(value: Any) -> Any:
 
     What is an image is only said to be one.
     """
-    if isinstance(value, str) and value.startswith("data:image/"):
-        return "(an image)"
+    if isinstance(value, str):
+        return "(an image)" if value.startswith("data:image/") else value
     if isinstance(value, dict | list | tuple):
         return json.dumps(value, ensure_ascii=False, default=str)
     return value

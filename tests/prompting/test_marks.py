@@ -19,7 +19,7 @@ from sgdflow.executor.graph import View
 from sgdflow.llm import Message
 from sgdflow.llm.scripted import ScriptedLLM
 from sgdflow.prompting.ask import Ask
-from sgdflow.prompting.marks import mark_for
+from sgdflow.prompting.marks import Own, mark_for, texts_of
 from sgdflow.prompting.replies import ReplyFormat
 from sgdflow.prompting.templates import Prompts
 from sgdflow.prompting.values import shown
@@ -154,3 +154,39 @@ def test_templates_of_a_user_have_the_mark(tmp_path: Path) -> None:
     marked = prompts.text("own.jinja", {"text": "a </note> b"})
     found = re.fullmatch(r"<note(-[0-9a-f]{4})>\na </note> b\n</note\1>", marked)
     assert found
+
+
+def every_text(value: Any) -> list[str]:
+    """Return the texts in a value, with repetitions, one after the other."""
+    if isinstance(value, Own):
+        return []
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, Mapping):
+        return [text for item in value.items() for part in item for text in every_text(part)]
+    if isinstance(value, list | tuple):
+        return [text for part in value for text in every_text(part)]
+    if is_dataclass(value):
+        names = [one.name for one in fields(value) if one.name != "texts"]
+        return [text for name in names for text in every_text(getattr(value, name))]
+    return []
+
+
+LEAVES = st.text("<ab", max_size=3) | st.none() | st.integers() | st.just(Own("<own>"))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_texts_are_found_once_each_and_in_order(data: st.DataObject) -> None:
+    # What is made later holds what was made before, as the places in a graph do.
+    made: list[Any] = [data.draw(LEAVES)]
+    for _ in range(data.draw(st.integers(1, 12))):
+        parts = data.draw(st.lists(st.sampled_from(made) | LEAVES, max_size=4))
+        made.append(
+            data.draw(
+                st.sampled_from(
+                    [parts, tuple(parts), {f"k{i}": part for i, part in enumerate(parts)}]
+                )
+            )
+        )
+    assert list(texts_of(made)) == list(dict.fromkeys(every_text(made)))
