@@ -13,6 +13,8 @@ from sgdflow.update.decision import Decision, Moved
 from sgdflow.update.paired import Paired, fixed_order
 from sgdflow.update.statistics import gains_needed, level_left
 
+_GROWTH = 16
+"""A wave has at least this part of what was scored before it."""
 _LOOKS = 6
 """The paired rule looks at least so often, if it may look early at all."""
 
@@ -110,7 +112,7 @@ class Gate:
         """Yield ids in the order in which they are scored, the lowest current score first.
 
         Examples without one say nothing about a proposal; they come last. Where nothing can be
-        turned down, all come at once. The paired rule takes them in an order of their own:
+        turned down, all come at once. Waves grow with what is scored. The paired rule takes them in an order of their own:
         those on which the current parameters score low can only gain.
         """
         scores = current.comparable.scores
@@ -122,8 +124,12 @@ class Gate:
         size = size or max(1, len(order))
         if self.rule == "paired" and self.wave is not None:
             size = min(size, math.ceil(len(order) / _LOOKS) or 1)
-        for start in range(0, len(order), size):
-            yield order[start : start + size]
+        start = 0
+        while start < len(order):
+            # Each wave looks at all scores: equal ones would make that quadratic.
+            end = start + max(size, start // _GROWTH)
+            yield order[start:end]
+            start = end
 
     def _paired(self, current: Evaluation) -> Paired:
         return Paired(self.level, [*self.waves(current)])

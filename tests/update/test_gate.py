@@ -109,6 +109,15 @@ def test_a_gate_that_is_always_open_scores_all_at_once() -> None:
     assert waves == [[str(i) for i in range(5)]]
 
 
+@pytest.mark.parametrize("rule", ["strict", "not_worse", "paired"])
+def test_waves_are_few_however_many_examples_there_are(rule: str) -> None:
+    before = evaluation({f"{i:06}": float(i % 2) for i in range(50_000)})
+    waves = list(Gate(rule, wave=16).waves(before))
+    assert sorted(i for wave in waves for i in wave) == list(before.outcomes)
+    assert len(waves) <= 110
+    assert [len(wave) for wave in waves[:18]] == [16] * 17 + [17]
+
+
 def test_the_reason_says_how_far_it_came() -> None:
     before = {"a": 1.0, "b": 0.0, "c": 1.0, "d": 0.5}
     trial, order = tried(Gate(wave=1), before, {**before, "d": 0.8, "a": 0.0})
