@@ -23,7 +23,7 @@ from sgdflow.deploy.export import write_folder
 from sgdflow.deploy.predict import Prediction, check_inputs, predict
 from sgdflow.descent import Observer
 from sgdflow.errors import ConfigError, DataError, NodeFailed, SgdflowError
-from sgdflow.executor.evaluation import Evaluation, Evaluator
+from sgdflow.executor.evaluation import Evaluation
 from sgdflow.executor.forward import ForwardPass, forward_pass
 from sgdflow.executor.graph import Graph, Parameters
 from sgdflow.prompting.templates import Prompts
@@ -193,7 +193,7 @@ class Flow:
         if not examples:
             raise ConfigError(f"split: the {split} split has no examples (task.splits.{split}).")
         async with ready.calling.opened(self.working, os.environ) as llm:
-            evaluator = Evaluator(problem.graph, problem.score, llm, None, problem.first)
+            evaluator = problem.evaluator(llm)
             return await evaluator(self.parameters, examples)
 
     def optimize(

@@ -72,7 +72,15 @@ def prepare(
     return Prepared(
         config,
         method,
-        Problem(graph, data.score, data.splits, names, config.seed, first_of(config)),
+        Problem(
+            graph,
+            data.score,
+            data.splits,
+            names,
+            config.seed,
+            first_of(config),
+            config.llm.limits.examples,
+        ),
         start,
         calling,
         frozenset({*_asked(config).values()}),

@@ -127,6 +127,8 @@ class LimitsConf(Conf):
     """What a role may use of it."""
     first: Count | None = 5
     """Examples tried before all others: where all of them fail for one reason, the run stops."""
+    examples: Count = 1024
+    """Examples under way at once; the others wait, so that they take no memory."""
     outage: Annotated[float, Field(ge=0)] | None = 600.0
     """Seconds to wait for an endpoint that answers nobody, then the run stops; null: no waiting,
     its calls fail one by one."""

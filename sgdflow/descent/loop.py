@@ -14,7 +14,7 @@ from sgdflow.descent.rounds import Rounds, State
 from sgdflow.descent.stepper import Stepper
 from sgdflow.descent.steps import Gating, Observer, Result, Returned, Scores, Step
 from sgdflow.errors import BudgetSpent, every, plural
-from sgdflow.executor.evaluation import Evaluation, Evaluator, Summary
+from sgdflow.executor.evaluation import Evaluation, Summary
 from sgdflow.executor.graph import Parameters
 from sgdflow.executor.progress import Progress, Unwatched
 from sgdflow.llm import LLM
@@ -55,8 +55,7 @@ class Descent:
     ) -> None:
         self._problem, self._method, self._llm = problem, method, llm
         self._progress = progress or Unwatched()
-        graph, score = problem.graph, problem.score
-        self._evaluate = Evaluator(graph, score, llm, self._progress, problem.first)
+        self._evaluate = problem.evaluator(llm, self._progress)
         self._observer = observer
         self._meter = Meter(llm, problem.graph)
         steps = Stepper(problem, method, llm, self._evaluate, self._meter, self._progress)

@@ -12,12 +12,14 @@ from sgdflow.descent.budget import Budget
 from sgdflow.descent.confirm import Confirm
 from sgdflow.descent.pool import PoolRules
 from sgdflow.executor.backward import Differentiation
-from sgdflow.executor.evaluation import Evaluation, First
+from sgdflow.executor.evaluation import AT_ONCE, Evaluation, Evaluator, First
 from sgdflow.executor.graph import Graph
 from sgdflow.executor.intervention import Verification
 from sgdflow.executor.loss import Loss
+from sgdflow.executor.progress import Progress
 from sgdflow.executor.scores import Scorer
 from sgdflow.executor.tree import Tree
+from sgdflow.llm import LLM
 from sgdflow.update import Gate, Select, UpdateRule
 from sgdflow.update.evidence import ItemAggregation
 from sgdflow.update.paired import fixed_order
@@ -154,6 +156,12 @@ class Problem:
     seed: int
     first: First | None = None
     """The examples that are tried before all others."""
+    at_once: int = AT_ONCE
+    """The examples that are under way at once."""
+
+    def evaluator(self, llm: LLM, progress: Progress | None = None) -> Evaluator:
+        """Return what runs and scores examples."""
+        return Evaluator(self.graph, self.score, llm, progress, self.first, self.at_once)
 
     @property
     def targets(self) -> Mapping[str, object]:

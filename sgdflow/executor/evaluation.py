@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from statistics import NormalDist
@@ -22,6 +22,8 @@ from sgdflow.executor.walk import Failure, task_group
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Call
 
+AT_ONCE = 1024
+"""Examples under way at once, where nothing else is declared."""
 _Z95 = NormalDist().inv_cdf(0.975)
 _UNANSWERED = frozenset(
     {"content_filter", "context_window", "empty", "malformed", "refusal", "truncated"}
@@ -173,8 +175,9 @@ class Evaluator:
         llm: LLM,
         progress: Progress | None = None,
         first: First | None = None,
+        at_once: int = AT_ONCE,
     ) -> None:
-        self._first = first
+        self._first, self._at_once = first, at_once
         self._graph, self._score, self._llm = graph, score, llm
         self._given_written = given_written(graph)
         self._progress = progress or Unwatched()
@@ -218,21 +221,27 @@ class Evaluator:
     ) -> Sequence[Outcome]:
         """Return the outcomes; the first time, all wait until one of the first is answered."""
         first, self._first = self._first, None
-        count = len(todo) if first is None else first.count
+        count = 0 if first is None else first.count
+        found: dict[str, Outcome] = {}
+
+        async def work(examples: Iterator[Example]) -> None:
+            for example in examples:
+                found[example.id] = await self._one(parameters, example, done)
+
         async with task_group() as group:
-            tasks = [
+            ahead = [
                 group.create_task(self._one(parameters, example, done)) for example in todo[:count]
             ]
             if first is not None:
-                for task in asyncio.as_completed(tasks):
+                for task in asyncio.as_completed(ahead):
                     if (await task).failure is None:
                         break
                 else:
-                    self._check(first, [task.result() for task in tasks])
-            tasks += [
-                group.create_task(self._one(parameters, example, done)) for example in todo[count:]
-            ]
-        return [task.result() for task in tasks]
+                    self._check(first, [task.result() for task in ahead])
+            waiting = iter(todo[count:])
+            for _ in range(min(self._at_once, len(todo) - count)):
+                group.create_task(work(waiting))
+        return [*(task.result() for task in ahead), *(found[one.id] for one in todo[count:])]
 
     def _check(self, first: First, outcomes: Sequence[Outcome]) -> None:
         """Raise NothingAnswered where going on makes no sense."""

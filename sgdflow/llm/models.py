@@ -228,6 +228,8 @@ class Limits:
     """What a role may use of it."""
     first: int | None = 5
     """Examples tried before all others, to learn whether the models can be read at all."""
+    examples: int = 1024
+    """Examples under way at once."""
     outage: float | None = None
     """Seconds to wait for an endpoint that answers nobody; None: its calls fail one by one."""
     budget: Allowance = field(default_factory=Allowance)

@@ -17,7 +17,7 @@ from sgdflow.config.written import written_of
 from sgdflow.descent import Descent, Observer, Result, Scores, Step
 from sgdflow.descent.method import Problem
 from sgdflow.errors import plural
-from sgdflow.executor.evaluation import Evaluation, Evaluator, unanswered_words
+from sgdflow.executor.evaluation import Evaluation, unanswered_words
 from sgdflow.executor.progress import Progress
 from sgdflow.llm import Metered, Spent
 from sgdflow.plan.estimate import shortage
@@ -113,7 +113,7 @@ async def evaluate(
     began = time.monotonic()
     tell(prepared)
     problem, split = prepared.problem, prepared.config.split
-    evaluator = Evaluator(problem.graph, problem.score, llm, progress, problem.first)
+    evaluator = problem.evaluator(llm, progress)
     evaluation = await evaluator(prepared.start, getattr(problem.splits, split))
     found = {
         "format": FORMAT,

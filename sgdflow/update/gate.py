@@ -112,8 +112,8 @@ class Gate:
         """Yield ids in the order in which they are scored, the lowest current score first.
 
         Examples without one say nothing about a proposal; they come last. Where nothing can be
-        turned down, all come at once. Waves grow with what is scored. The paired rule takes them in an order of their own:
-        those on which the current parameters score low can only gain.
+        turned down, all come at once. Waves grow with what is scored. The paired rule takes them
+        in an order of their own: those on which the current parameters score low can only gain.
         """
         scores = current.comparable.scores
         if self.rule == "paired":

@@ -226,6 +226,31 @@ def test_nodes_of_an_example_and_examples_of_a_batch_run_at_once() -> None:
     assert len(llm.requests) == 12
 
 
+def test_no_more_examples_are_under_way_than_are_declared() -> None:
+    begun: list[int] = []
+    under_way, most = 0, 0
+
+    def answers(inputs: str) -> Coroutine[Any, Any, str]:
+        async def answer() -> str:
+            nonlocal under_way, most
+            begun.append(int(inputs))
+            under_way += 1
+            most = max(most, under_way)
+            for _ in range(int(inputs) % 3 + 1):
+                await asyncio.sleep(0)
+            under_way -= 1
+            return inputs
+
+        return answer()
+
+    graph = graph_of(code("end", "question", call=answers))
+    scorer = Score(Function(lambda output, target: int(output) / 10, "scorer"))
+    evaluate = Evaluator(graph, scorer, ScriptedLLM(lambda *asked: "yes"), at_once=3)
+    evaluation = run(evaluate({}, examples(*map(str, range(10)))))
+    assert (most, sorted(begun)) == (3, list(range(10)))
+    assert evaluation.scores == {f"e{i}": i / 10 for i in range(10)}
+
+
 def test_a_failed_node_fails_its_example_with_the_reason_and_the_batch_goes_on() -> None:
     def script(role: str, node: str, messages: Sequence[Message]) -> Said:
         if node == "hint_1" and "second" in messages[-1].content:

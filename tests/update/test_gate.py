@@ -110,7 +110,7 @@ def test_a_gate_that_is_always_open_scores_all_at_once() -> None:
 
 
 @pytest.mark.parametrize("rule", ["strict", "not_worse", "paired"])
-def test_waves_are_few_however_many_examples_there_are(rule: str) -> None:
+def test_waves_are_few_however_many_examples_there_are(rule: Any) -> None:
     before = evaluation({f"{i:06}": float(i % 2) for i in range(50_000)})
     waves = list(Gate(rule, wave=16).waves(before))
     assert sorted(i for wave in waves for i in wave) == list(before.outcomes)
