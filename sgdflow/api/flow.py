@@ -158,16 +158,22 @@ class Flow:
         """Return the output for one set of inputs; raises NodeFailed where there is none."""
         return _output(self.graph, await self.arun(inputs))
 
-    def predict_lines(self, lines: Iterable[str], write: Callable[[Prediction], None]) -> None:
-        """Write a prediction for each line of JSON, in order; a failed one stops no other."""
-        _now(self.apredict_lines(lines, write), "apredict_lines")
+    def predict_lines(
+        self, lines: Iterable[str], write: Callable[[Prediction], None], node: str | None = None
+    ) -> None:
+        """Write a prediction for each line of JSON, in order; a failed one stops no other.
+
+        With `node` it is that node's value, and what comes behind it is not computed.
+        """
+        _now(self.apredict_lines(lines, write, node), "apredict_lines")
 
     async def apredict_lines(
-        self, lines: Iterable[str], write: Callable[[Prediction], None]
+        self, lines: Iterable[str], write: Callable[[Prediction], None], node: str | None = None
     ) -> None:
-        """Write a prediction for each line of JSON, in order; a failed one stops no other."""
+        """Write a prediction for each line of JSON; see `predict_lines`."""
         program = self._with_keys()
         graph, at_once = program.graph, program.calling.limits.concurrency
+        graph = graph if node is None else graph.upto(node)
         async with program.calling.opened(self.working, os.environ) as llm:
             answered = 0
 

@@ -61,7 +61,8 @@ def _lines(
 ) -> Iterator[str]:
     problem, config = prepared.problem, prepared.config
     yield from (text for text in (taken_words(), hiding(working_directory())) if text)
-    nodes, names = plural(len(problem.graph.nodes), "node"), listed(problem.optimised)
+    names = listed(problem.optimised)
+    nodes = plural(sum("." not in name for name in problem.graph.nodes), "node")  # no fields
     yield f"graph {config.graph.name}: {nodes}, optimises {names}"
     splits = ("train", "validation", "test")
     counts = (f"{split} {len(getattr(problem.splits, split))}" for split in splits)

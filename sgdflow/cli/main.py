@@ -17,7 +17,7 @@ sgdflow: semantic gradient descent for declared agent graphs
 
 usage: sgdflow COMMAND [KEY=VALUE ...] [-m] [--project DIR]
 
-  init       make a small project that runs at once: sgdflow init DIR [--from triage or hints]
+  init       make a small project that runs at once: sgdflow init DIR [--from NAME]
   check      find what is wrong with a project, without a call
   optimize   optimise the parameters of a graph
   evaluate   score a graph: sgdflow evaluate parameters=RUN_DIRECTORY split=test

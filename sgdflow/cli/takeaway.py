@@ -14,7 +14,7 @@ from sgdflow.cli.stopping import run
 from sgdflow.config.graph_schema import shown_images
 from sgdflow.deploy.export import folder_name
 from sgdflow.deploy.predict import Prediction, check_rows
-from sgdflow.errors import ConfigError, plural
+from sgdflow.errors import ConfigError, did_you_mean, listed, plural
 from sgdflow.records.trust import TRUST
 
 _SOURCE = "a run directory, an exported folder, or the id of a run in MLflow"
@@ -50,20 +50,27 @@ def predict(words: Sequence[str]) -> int:
     parser.add_argument("--trust", action="store_true", help=TRUST)
     parser.add_argument("--input", type=Path, metavar="FILE", help="default: standard input")
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: standard output")
+    parser.add_argument("--node", help="whose value is the output; default: the graph's output")
     asked = parser.parse_intermixed_args(words)
     if others := [word for word in asked.overrides if not word.startswith(("llm", "tracking."))]:
         file = "" if "=" in others[0] else f" A file of rows is named with --input {others[0]}."
         raise ConfigError(f"{others[0]}: predict changes nothing but llm.{file}")
     flow = load(asked.run, *asked.overrides, trust=asked.trust)
+    nodes = flow.graph.nodes
+    if asked.node is not None and asked.node not in nodes:
+        raise ConfigError(
+            f"--node: there is no node '{asked.node}'.{did_you_mean(asked.node, nodes)} "
+            f"There are: {listed(nodes)}."
+        )
     if asked.input:
         with _lines(asked.input) as lines:
             images = shown_images(flow.program.conf)
             check_rows(lines, flow.graph.inputs, str(asked.input), images)
     with _lines(asked.input) as lines, _writing(asked.output) as output:
-        return _answer(flow, lines, output)
+        return _answer(flow, lines, output, asked.node)
 
 
-def _answer(flow: Flow, lines: Iterator[str], output: TextIO) -> int:
+def _answer(flow: Flow, lines: Iterator[str], output: TextIO, node: str | None) -> int:
     rows = failed = 0
 
     def write(prediction: Prediction) -> None:
@@ -72,7 +79,7 @@ def _answer(flow: Flow, lines: Iterator[str], output: TextIO) -> int:
         output.write(prediction.as_json() + "\n")
         output.flush()
 
-    run(flow.apredict_lines(lines, write))
+    run(flow.apredict_lines(lines, write, node))
     if not rows:
         sys.stderr.write("The input has no row, so there is no output.\n")
     elif failed == rows:

@@ -211,6 +211,15 @@ class Graph:
         """Return the names of the parameters that are not frozen."""
         return tuple(name for name, parameter in self.parameters.items() if not parameter.frozen)
 
+    def upto(self, name: str) -> Graph:
+        """Return the part of it that one of its nodes takes, which is the output then."""
+        needed = {name}
+        for node in reversed(self.order):
+            if node in needed:
+                needed.update(self.nodes[node].predecessors)
+        nodes = {node: one for node, one in self.nodes.items() if node in needed}
+        return replace(self, nodes=nodes, output=name)
+
     def initial(self) -> Parameters:
         """Return the parameters as declared."""
         return {name: parameter.initial for name, parameter in self.parameters.items()}

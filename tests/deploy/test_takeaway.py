@@ -144,6 +144,20 @@ def test_rows_are_answered_in_order_and_a_wrong_one_stops_no_other(recorded: Pat
     assert list(json.loads(answers[0].as_json())) == ["output"]
 
 
+def test_the_value_of_another_node_is_written_and_nothing_behind_it_computed(
+    recorded: Path,
+) -> None:
+    flow, answers = sgdflow.load(recorded), list[Prediction]()
+    flow.predict_lines([json.dumps(ORDER)], answers.append, "service")
+    assert answers[0].output == flow.run(ORDER).values["service"]
+    part = flow.graph.upto("service")
+    assert (list(part.nodes), part.output, part.parameters) == (
+        ["service"],
+        "service",
+        flow.graph.parameters,
+    )
+
+
 def test_a_file_is_read_through_before_anything_is_spent(
     recorded: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -300,6 +314,10 @@ def test_what_is_no_run_is_told_apart(name: str, here: Path) -> None:
             "file/x cannot be written: Not a directory (file/x). Export to another folder",
         ),
         (["simulate", "--port", "70000"], "Cannot serve at 127.0.0.1:70000: bind(): port must be"),
+        (
+            ["predict", "run", "--node", "zoen"],
+            "--node: there is no node 'zoen'. Did you mean 'zone'? There are: weight, zone",
+        ),
         (["predict", "run", "--input", "no.jsonl"], "--input: there is no file no.jsonl."),
         (["predict", "run", "--input", "run"], "--input: run cannot be read: "),
         (["export", "run", "--to", "run"], "run exists already: export to a new folder"),

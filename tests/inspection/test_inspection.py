@@ -77,12 +77,12 @@ def test_init_says_what_there_is(tmp_path: Path, at: Start) -> None:
 
 
 def _rows(home: Path) -> list[dict[str, str]]:
-    lines = (home / "data/notes.jsonl").read_text().splitlines()
+    lines = (home / "data/tickets.jsonl").read_text().splitlines()
     return [json.loads(line) for line in lines]
 
 
 def _write(home: Path, rows: list[dict[str, str]]) -> None:
-    (home / "data/notes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (home / "data/tickets.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def _leak(home: Path) -> None:
@@ -91,13 +91,13 @@ def _leak(home: Path) -> None:
 
 
 def _gone(home: Path) -> None:
-    _write(home, [{"note": row["note"], "tickte": row["ticket"]} for row in _rows(home)])
+    _write(home, [{"urgnecy": row.pop("urgency"), **row} for row in _rows(home)])
 
 
 def _empty(home: Path) -> None:
-    file = home / "data/notes.jsonl"
+    file = home / "data/tickets.jsonl"
     first, *others = file.read_text().splitlines()
-    emptied = json.dumps({**json.loads(first), "note": None})
+    emptied = json.dumps({**json.loads(first), "ticket": None})
     file.write_text("\n".join([emptied, *others]) + "\n")
 
 
@@ -118,8 +118,8 @@ MISTAKES: dict[str, tuple[Callable[[Path], None], int, str]] = {
         1,
         "of validation also in train, so that what is learned from is what",
     ),
-    "no such column": (_gone, 1, "'ticket'"),
-    "a missing value": (_empty, 1, "data/notes.jsonl, line 1: column 'note'"),
+    "no such column": (_gone, 1, "'urgency'"),
+    "a missing value": (_empty, 1, "data/tickets.jsonl, line 1: column 'ticket'"),
     "an unknown variable": (
         _prompt("{{ ticket }} {{ tikcet }}"),
         1,
@@ -128,7 +128,7 @@ MISTAKES: dict[str, tuple[Callable[[Path], None], int, str]] = {
     "a variable that is never shown": (
         _prompt("{{ parameters }}"),
         0,
-        "Look at this: prompts/forward/clerk.jinja never shows ticket, of graph.nodes: material",
+        "Look at this: prompts/forward/clerk.jinja never shows ticket, words.topics, of graph",
     ),
     "a template that nothing uses": (
         _spare,
