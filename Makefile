@@ -7,7 +7,7 @@ export PYTHONDONTWRITEBYTECODE =
 export MLFLOW_DISABLE_TELEMETRY = true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test lint types tests bench fuzz endurance lock audit sbom clean
+.PHONY: help demo ui test lint types tests reference bench fuzz endurance lock audit sbom clean
 
 help: ## Show this help
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ types: $(VENV)/.installed-dev ## Check types
 
 tests: $(VENV)/.installed-dev ## Run the tests
 	$(BIN)/python -m pytest -q
+
+reference: $(VENV)/.installed ## Write docs/reference.md anew from the schema of the configuration
+	$(BIN)/python docs/reference.py
 
 bench: $(VENV)/.installed ## Measure speed (about three minutes; benchmarks/README.md)
 	@$(BIN)/python benchmarks/step.py

@@ -112,6 +112,7 @@ class Reply(Conf):
     """The form of a reply."""
 
     format: Literal["text", "tagged", "numbered", "json"] = "tagged"
+    """Between tags, in lines 1 to n, one JSON object, or the whole reply."""
     tag: Text = "output"
     """Tag or JSON key of the text."""
     partial: bool = False

@@ -28,6 +28,7 @@ class ParameterConf(Conf):
     """A parameter with more to say than its value."""
 
     value: Value = None
+    """The text, or the number, that it begins with."""
     shared: Text | None = None
     """Name of one of graph.parameters, instead of a value."""
     frozen: bool = False
@@ -35,6 +36,7 @@ class ParameterConf(Conf):
     about: str = ""
     """What the text is for, in words for whoever writes it anew."""
     max_characters: Count | None = None
+    """A longer text goes back to its writer; that of method.update holds as well."""
     keep: tuple[Text, ...] = ()
     """What every text has to hold, letter by letter."""
     avoid: tuple[Text, ...] = ()
@@ -96,6 +98,7 @@ class NodeConf(Conf):
     """A node."""
 
     predecessors: list[str]
+    """Inputs and nodes whose values it is given, in this order; NODE.FIELD for a field."""
     # null takes out those of a graph that this one extends.
     parameters: Annotated[
         dict[str, AnyParameter], BeforeValidator(lambda said: {} if said is None else said)
@@ -133,13 +136,17 @@ class GraphConf(Conf):
     """A computational graph."""
 
     name: Text
+    """What the graph is called in records and comparisons."""
     inputs: Annotated[list[str], Field(min_length=1)]
+    """Fields of an example that nodes may be given."""
     parameters: dict[str, AnyParameter] = Field(default_factory=dict)
     """Parameters that several nodes share."""
     forward: Forward = Forward()
     """What all language-model nodes have in common."""
     nodes: dict[str, NodeConf]
+    """The nodes by name; every one needs a path to the output."""
     output: Text
+    """The node, or NODE.FIELD, whose value is scored."""
 
 
 def shown_images(graph: GraphConf) -> frozenset[str]:

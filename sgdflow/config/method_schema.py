@@ -53,6 +53,7 @@ class Sampling(Conf):
     """Which examples a step learns from."""
 
     examples: Literal["failing", "random"] = "failing"
+    """Those that are not right yet, or any."""
     count: Annotated[int, Field(ge=0)] = 2
     """0: none; for update rules that go by scores alone."""
     order: Literal["random", "waiting"] = "random"
@@ -65,10 +66,12 @@ class Loss(Conf):
     """Feedback on an output, written by a template, or by a model that is shown it."""
 
     prompt: Text = "loss/expected.jinja"
+    """Template below prompts/."""
     role: Text | None = None
     """Which of llm.models writes the feedback; null: no call, the template itself."""
     reply: Reply = Reply(tag="feedback")
     attempts: Count = 3
+    """How often a malformed reply is asked for, in all."""
 
 
 AnyLoss = Annotated[
@@ -89,7 +92,9 @@ class SelectConf(Conf):
     """Which of the optimised parameters a step updates."""
 
     rule: Literal["all", "random", "blamed"] = "all"
+    """blamed: those with the most gradients that ask for a change."""
     count: Count = 1
+    """How many of them, where the rule is not all."""
     dismissive: Text = "nothing should change"
     """What a gradient says that asks for no change."""
     undecided: tuple[Text, ...] = UNDECIDED
@@ -104,6 +109,7 @@ class Update(Exchange):
     """Names of the parameters to optimise; null: all that are not frozen."""
     select: SelectConf = SelectConf()
     max_characters: Count | None = None
+    """A longer text is asked for again, and never cut; null: any length."""
 
 
 class RewriteConf(Update):
@@ -176,9 +182,11 @@ class GateConf(Conf):
     """The update gate."""
 
     rule: Literal["strict", "not_worse", "always", "paired"] = "strict"
+    """What a proposal has to be: better, not worse, anything, shown to be better."""
     examples: Literal["batch", "validation", "sampled"] = "batch"
     """Which examples are scored for it; sampled: those learned from, and the guard."""
     tolerance: Annotated[float, Field(ge=0)] = 0.0
+    """strict: the gain has to be larger; not_worse: the loss may be as large."""
     wave: Count | None = 16
     """Examples scored at once; null: all, also where the proposal can no longer pass."""
     first: Literal["sampled"] | None = None
@@ -205,7 +213,9 @@ class AllowanceConf(Conf):
     """How much calls may take."""
 
     calls: Count | None = None
+    """Calls of models; null: any number."""
     tokens: Count | None = None
+    """Tokens of prompts and replies; null: any number."""
     cost: Annotated[float, Field(gt=0)] | None = None
     """US dollars."""
 
@@ -223,8 +233,11 @@ class StopConf(Conf):
     """When the descent ends."""
 
     steps: Annotated[int, Field(ge=0)] = 10
+    """Steps at most."""
     patience: Annotated[int, Field(ge=0)] | None = None
+    """Steps in a row without an accepted proposal; null: any number."""
     score: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """A training score that is good enough."""
     budget: BudgetConf = BudgetConf()
 
 
@@ -245,7 +258,9 @@ class PoolConf(Conf):
     """The candidates that are kept, and which of them a step starts from."""
 
     keep: Count = 1
+    """How many."""
     choose: Literal["newest", "best", "pareto", "queue"] = "newest"
+    """Which one: the latest, by mean, best on some example, or drawn by mean."""
     temperature: Annotated[float, Field(gt=0)] = 0.1
     """queue: how evenly candidates are drawn; means differ by 1 at most."""
     merge: bool = False
@@ -256,6 +271,7 @@ class MethodConf(Conf):
     """Everything a step does."""
 
     name: Text
+    """What the method is called in records and comparisons."""
     words: Text = "full"
     """Which set of templates: those below prompts/NAME/ hide others; short is for weak writers."""
     batch: Count | None = None

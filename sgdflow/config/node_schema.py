@@ -72,6 +72,7 @@ class FieldConf(Conf):
     """A node that is a field of its one predecessor; NODE.FIELD among predecessors makes one."""
 
     field: Text
+    """Name of the field."""
     optional: bool = False
     """Whether it may be absent; then the value is null."""
 

@@ -55,14 +55,18 @@ class Splits(Conf):
     """How many examples each split holds; null: all that is left."""
 
     train: Annotated[int, Field(ge=0)] | None
+    """Those that steps learn from, and that the gate scores."""
     validation: Annotated[int, Field(ge=0)] | None = 0
+    """Those that confirm the winner; a gate or a pool may use them instead."""
     test: Annotated[int, Field(ge=0)] | None
+    """Those that decide nothing, and are scored before and after."""
 
 
 class Task(Conf):
     """Examples, and how outputs are scored."""
 
     name: Text
+    """What the task is called in records and comparisons."""
     data: Target
     """Returns the examples."""
     score: AnyScore
@@ -73,19 +77,28 @@ class Task(Conf):
     """What an exception of the scorer or of a code node is: the end, or a score of 0."""
     splits: Splits
     path: Any = None
+    """Where the data is, for `data` to refer to as ${task.path}."""
     inputs: Any = None
+    """Columns of the inputs, for `data` to refer to."""
     target: Any = None
+    """Column of the expected answer, for `data` to refer to."""
     id: Any = None
+    """Column of unique ids, for `data` to refer to."""
 
 
 class Model(Conf):
     """What plays a role; a field that is not given comes from llm."""
 
     model: Text
+    """Its name in litellm's words; simulated/NAME for one that is built in."""
     api_base: str | None = None
+    """Address of the server, instead of that of llm."""
     endpoint: Text | None = None
+    """Name of who answers, instead of that of llm."""
     api_key_env: str | None = None
+    """Name of the environment variable with the key, instead of that of llm."""
     parameters: dict[str, Any] = Field(default_factory=dict)
+    """Sent with its calls, beside those of llm; null takes one of these out."""
     sees: bool | None = None
     """Whether it can be shown images; null: as litellm knows."""
 
@@ -99,8 +112,11 @@ class ShareConf(Conf):
     """What a role may use at most."""
 
     concurrency: Count | None = None
+    """Calls at the same time; null: as many as llm.limits lets."""
     requests_per_minute: Count | None = None
+    """Calls begun in a minute; null: any number."""
     tokens_per_minute: Count | None = None
+    """Tokens of prompts and replies in a minute; null: any number."""
 
 
 class AgainConf(Conf):
@@ -116,11 +132,15 @@ class LimitsConf(Conf):
     """What the client keeps to."""
 
     concurrency: Count = 16
+    """Calls at the same time; fewer while a provider answers with 429."""
     requests_per_minute: Count | None = None
+    """Calls begun in a minute; null: any number."""
     tokens_per_minute: Count | None = None
+    """Tokens of prompts and replies in a minute; null: any number."""
     timeout: Annotated[float, Field(gt=0)] = 60.0
     """Seconds for one call."""
     retries: Annotated[int, Field(ge=0)] = 4
+    """How often a call that failed for a reason which may pass is made again."""
     backoff: Annotated[float, Field(ge=0)] = 1.0
     """Seconds before the first retry; doubled for each further one."""
     roles: dict[str, ShareConf] = Field(default_factory=dict)
@@ -148,6 +168,7 @@ class StoreConf(Conf):
     """Where replies are kept."""
 
     mode: Annotated[StoreMode, BeforeValidator(_off)] = "use"
+    """Answer from the store first; refresh: ask anew; off: no store; replay: ask nobody."""
     path: Text | None = None
     """null: replies.db in the working directory."""
 
@@ -156,7 +177,9 @@ class PriceConf(Conf):
     """US dollars for a million tokens."""
 
     prompt: Annotated[float, Field(ge=0)]
+    """For tokens of the prompt."""
     completion: Annotated[float, Field(ge=0)]
+    """For tokens of the reply."""
     cached: Annotated[float, Field(ge=0)] | None = None
     """For tokens of the prompt that the provider had in its cache; null: as all others."""
 
@@ -178,7 +201,9 @@ class LLMConf(Conf):
     """Models by role."""
 
     name: Text
+    """What the choice is called in records and comparisons."""
     api_base: str | None = None
+    """Address of the server of all models; null: the provider's own."""
     endpoint: Text | None = None
     """Name of who answers, where addresses change; null: the address."""
     api_key_env: str | None = None
@@ -202,11 +227,14 @@ class Tracking(Conf):
     """Where runs are recorded."""
 
     kind: Literal["mlflow", "none"]
+    """none: the run directory alone holds the records."""
     # A variable of the environment that is set to nothing is as good as none.
     uri: Annotated[str | None, BeforeValidator(lambda uri: uri or None)] = None
+    """MLflow's store or server; null: mlflow.db in the working directory."""
     experiment: Annotated[Text, BeforeValidator(lambda name: "sgdflow" if name == "" else name)] = (
         "sgdflow"
     )
+    """Name that runs are filed under in MLflow."""
     prompts: bool = True
     """Accepted texts become versions in MLflow's Prompt Registry."""
     traces: Annotated[int, Field(ge=0)] = 2
@@ -219,6 +247,7 @@ class Config(Conf):
     """A whole run."""
 
     seed: int = 0
+    """What splits, samples and generated data are drawn from."""
     graph: GraphConf
     task: Task
     method: MethodConf

@@ -60,15 +60,18 @@ class ObjectiveConf(Conf):
     """One of several scores."""
 
     score: OneScore
+    """As task.score, but for several objectives."""
     field: Text | None = None
     """Which field of the output is scored, against that of the target; null: the whole."""
     weight: Annotated[float, Field(gt=0)] = 1.0
+    """How much it counts beside the others."""
 
 
 class WeightedConf(Conf):
     """Several scores, whose weighted mean counts."""
 
     objectives: Annotated[dict[str, ObjectiveConf], Field(min_length=1)]
+    """The scores by name."""
 
 
 AnyScore = Annotated[
