@@ -22,7 +22,7 @@ def _result(run: Path) -> dict[str, object]:
 def test_the_page_can_be_followed(tmp_path: Path, at: Start) -> None:
     followed = follow(PAGE, tmp_path, at)
     runs = followed.here / "runs"
-    # Feedback that passes through code does not say which price was wrong; a function of one's own does.
+    # Feedback that passes through code does not say which price was wrong; one's own does.
     assert _result(runs / "parts")["scores"]["train"]["final"]["mean"] == 0.85  # type: ignore[index]
     assert _result(runs / "sum")["scores"]["test"]["final"]["mean"] == 1  # type: ignore[index]
     # The rule that is code asks nobody for a text, the backward function for no gradient.

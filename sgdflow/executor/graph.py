@@ -14,10 +14,10 @@ from sgdflow.executor.constraints import Constraints
 from sgdflow.executor.demonstrations import read
 from sgdflow.executor.graph_names import problems
 from sgdflow.executor.graph_paths import cycle, seen_through, unused
-from sgdflow.executor.recent import Recent
+from sgdflow.executor.places import Places
+from sgdflow.executor.places import View as View
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Ask, Call
-from sgdflow.prompting.marks import texts_of
 
 Parameters = Mapping[str, Any]
 """Parameter name -> value; a text, or a number in numeric graphs."""
@@ -44,40 +44,6 @@ class Computed:
     calls: tuple[Call, ...] = ()
     transcript: str = ""
     """How it came about, where more was done than to ask once."""
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What prompts may know of a node's place in the graph."""
-
-    name: str
-    predecessors: tuple[str, ...]
-    successors: tuple[View, ...]
-    parameters: Mapping[str, Any]
-    told: Mapping[str, str] = field(default_factory=dict)
-    """What each predecessor that is told something is told; inputs and code are told nothing."""
-    given: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """What each predecessor that is told something is given."""
-    texts: tuple[str, ...] | None = None
-    """All texts of the above, where somebody has gathered them."""
-    behind: Mapping[str, Any] = field(default_factory=dict)
-    """Values that some of these were given and the node was not, where they are known."""
-    when: str = ""
-    """In which case it is computed; empty: in all."""
-
-    def gathered(self) -> View:
-        """Return the same with its texts, which need not be looked for in each prompt again."""
-        known = (self.name, self.predecessors, self.successors)
-        return replace(self, texts=texts_of((*known, self.parameters, self.told, self.given)))
-
-    def beside(self, seen: Collection[str]) -> View:
-        """Return the place as somebody knows it who sees only these predecessors."""
-        return replace(
-            self,
-            predecessors=tuple(name for name in self.predecessors if name in seen),
-            told={name: text for name, text in self.told.items() if name in seen},
-            texts=None,
-        )
 
 
 class ForwardFunction(Protocol):
@@ -177,7 +143,6 @@ class Graph:
     parameters: Mapping[str, Parameter]
     nodes: Mapping[str, Node]
     output: str
-    _places: Recent[View] = field(default_factory=Recent, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         found = list(problems(self)) or list(cycle(self)) or list(unused(self))
@@ -234,11 +199,6 @@ class Graph:
                 reached.add(name)
         return frozenset(reached)
 
-    @cached_property
-    def _users(self) -> Mapping[str, tuple[str, ...]]:
-        """Return each variable's successors, and for fields theirs."""
-        return seen_through(self.successors, [n for n in self.nodes if self._author(n) == n])
-
     def learning_before(self, optimised: Collection[str]) -> Mapping[str, tuple[str, ...]]:
         """Return the nodes that each takes values from, and that use one of these parameters.
 
@@ -260,48 +220,12 @@ class Graph:
         }
         return Operands(given, told)
 
+    @cached_property
+    def _places(self) -> Places:
+        return Places(self)
+
     def view(
         self, name: str, parameters: Parameters, values: Mapping[str, Any] | None = None
     ) -> View:
         """Return a node's place, and of an example's values those that only others were given."""
-        view, known = self._place(name, parameters), values or {}
-        own, before = self.nodes[name].predecessors, view.given.values() if known else ()
-        names = dict.fromkeys(name for given in before for name in given if name not in own)
-        return replace(view, behind={n: known[n] for n in names if n in known}) if known else view
-
-    def _place(self, name: str, parameters: Parameters) -> View:
-        """Return a node's place, which is the same for all examples under the same parameters."""
-        places = self._places.of(parameters)
-        if name not in places:
-            users = self._users[name]
-            for user in (name, *users):
-                if (user, "alone") not in places:
-                    places[user, "alone"] = self._view(user, parameters)
-            alone = [places[user, "alone"] for user in (name, *users)]
-            places[name] = replace(alone[0], successors=tuple(alone[1:])).gathered()
-        return places[name]
-
-    def _view(self, name: str, parameters: Parameters) -> View:
-        node = self.nodes[name]
-        told = {
-            local: parameters[full]
-            for local, full in node.parameters.items()
-            if not self.parameters[full].demonstrations
-        }
-        authors = {p: self._author(p) for p in node.predecessors}
-        before = {p: self._told(author, parameters) for p, author in authors.items()}
-        asked = {p: t for p, t in before.items() if t}
-        given = {p: self.nodes[authors[p]].predecessors for p in asked}
-        when = node.when.described if node.when else ""
-        return View(name, node.predecessors, (), told, asked, given, when=when)
-
-    def _author(self, variable: str) -> str:
-        """Return the variable itself, or the one whose field it is."""
-        node, (owner, _, field) = self.nodes.get(variable), variable.partition(".")
-        is_field = node and field and node.predecessors == (owner,) and not node.parameters
-        return owner if is_field else variable
-
-    def _told(self, variable: str, parameters: Parameters) -> str:
-        node = self.nodes.get(variable)
-        used = node.parameters.values() if node else ()
-        return " ".join(str(parameters[p]) for p in used if not self.parameters[p].demonstrations)
+        return self._places.of(name, parameters, values or {})

@@ -543,7 +543,7 @@ MISTAKES: Mapping[str, tuple[Files, Sequence[str]]] = {
     "unknown attribute": (
         {"m.jinja": "A\nB\n{{ node.nme }}"},
         [
-            "prompts/m.jinja, line 3: 'sgdflow.executor.graph.View object' has no attribute 'nme'."
+            "prompts/m.jinja, line 3: 'sgdflow.executor.places.View object' has no attribute 'nme'."
             + FOR
         ],
     ),

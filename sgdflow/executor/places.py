@@ -1,0 +1,118 @@
+"""What prompts may know of a node's place in the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from sgdflow.executor.graph_paths import seen_through
+from sgdflow.prompting.marks import texts_of
+
+if TYPE_CHECKING:
+    from sgdflow.executor.graph import Graph
+
+_KEPT = 8
+"""Sets of parameters whose places are kept: candidates are scored side by side."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What prompts may know of a node's place in the graph."""
+
+    name: str
+    predecessors: tuple[str, ...]
+    successors: tuple[View, ...]
+    parameters: Mapping[str, Any]
+    told: Mapping[str, str] = field(default_factory=dict)
+    """What each predecessor that is told something is told; inputs and code are told nothing."""
+    given: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What each predecessor that is told something is given."""
+    texts: tuple[str, ...] | None = None
+    """All texts of the above, where somebody has gathered them."""
+    behind: Mapping[str, Any] = field(default_factory=dict)
+    """Values that some of these were given and the node was not, where they are known."""
+    when: str = ""
+    """In which case it is computed; empty: in all."""
+
+    def gathered(self) -> View:
+        """Return the same with its texts, which need not be looked for in each prompt again."""
+        known = (self.name, self.predecessors, self.successors)
+        return replace(self, texts=texts_of((*known, self.parameters, self.told, self.given)))
+
+    def beside(self, seen: Collection[str]) -> View:
+        """Return the place as somebody knows it who sees only these predecessors."""
+        return replace(
+            self,
+            predecessors=tuple(name for name in self.predecessors if name in seen),
+            told={name: text for name, text in self.told.items() if name in seen},
+            texts=None,
+        )
+
+
+@dataclass(frozen=True)
+class Places:
+    """The places of a graph's nodes, which are made once for all examples."""
+
+    graph: Graph
+    kept: list[tuple[Mapping[str, Any], dict[Any, View]]] = field(default_factory=list)
+    """The parameters that were asked about last, told apart by identity, and what was made."""
+
+    def of(self, name: str, parameters: Mapping[str, Any], known: Mapping[str, Any]) -> View:
+        """Return a node's place, with those of the values that only others were given."""
+        view = self._whole(name, parameters)
+        own, before = self.graph.nodes[name].predecessors, view.given.values() if known else ()
+        names = dict.fromkeys(name for given in before for name in given if name not in own)
+        return replace(view, behind={n: known[n] for n in names if n in known}) if known else view
+
+    def _whole(self, name: str, parameters: Mapping[str, Any]) -> View:
+        made = self._made_under(parameters)
+        if name not in made:
+            users = self._users[name]
+            for user in (name, *users):
+                if (user, "alone") not in made:
+                    made[user, "alone"] = self._alone(user, parameters)
+            alone = [made[user, "alone"] for user in (name, *users)]
+            made[name] = replace(alone[0], successors=tuple(alone[1:])).gathered()
+        return made[name]
+
+    def _made_under(self, parameters: Mapping[str, Any]) -> dict[Any, View]:
+        for one, made in self.kept:
+            if one is parameters:
+                return made
+        made = {}
+        self.kept[:] = [*self.kept[1 - _KEPT :], (parameters, made)]
+        return made
+
+    def _alone(self, name: str, parameters: Mapping[str, Any]) -> View:
+        """Return a node's place without its successors."""
+        node, declared = self.graph.nodes[name], self.graph.parameters
+        told = {
+            local: parameters[full]
+            for local, full in node.parameters.items()
+            if not declared[full].demonstrations
+        }
+        authors = {p: self._author(p) for p in node.predecessors}
+        before = {p: self._told(author, parameters) for p, author in authors.items()}
+        asked = {p: t for p, t in before.items() if t}
+        given = {p: self.graph.nodes[authors[p]].predecessors for p in asked}
+        when = node.when.described if node.when else ""
+        return View(name, node.predecessors, (), told, asked, given, when=when)
+
+    @cached_property
+    def _users(self) -> Mapping[str, tuple[str, ...]]:
+        """Return each variable's successors, and for fields theirs."""
+        nodes = self.graph.nodes
+        return seen_through(self.graph.successors, [n for n in nodes if self._author(n) == n])
+
+    def _author(self, variable: str) -> str:
+        """Return the variable itself, or the one whose field it is."""
+        node, (owner, _, field) = self.graph.nodes.get(variable), variable.partition(".")
+        is_field = node and field and node.predecessors == (owner,) and not node.parameters
+        return owner if is_field else variable
+
+    def _told(self, variable: str, parameters: Mapping[str, Any]) -> str:
+        node, declared = self.graph.nodes.get(variable), self.graph.parameters
+        used = node.parameters.values() if node else ()
+        return " ".join(str(parameters[p]) for p in used if not declared[p].demonstrations)
