@@ -21,6 +21,10 @@ _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NAMED = re.compile(r"\A(?:# |\{# )(\S+\.(?:csv|jinja|py|yaml))(?: #\})?\n")
 
 
+OTHERS = ("py", "yml")
+"""What belongs to another program, and is only shown."""
+
+
 @dataclass
 class Followed:
     """Where a reader stands who has come to the end of a page."""
@@ -49,6 +53,8 @@ def follow(page: Path, folder: Path, at: Start) -> Followed:
         elif kind == "sh":
             for line in text.splitlines():
                 _give(line, now, at)
+        elif kind in OTHERS:
+            assert named is None, text
         elif named is not None:
             _write(named[1], text, now)
         else:

@@ -14,7 +14,8 @@ from sgdflow.config.prepare import validated
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-PAGES.remove(ROOT / "docs" / "tutorial.md")  # which is followed as a whole
+for followed in ("concepts.md", "howto.md", "peers.md", "tutorial.md"):  # each as a whole
+    PAGES.remove(ROOT / "docs" / followed)
 PAGES += [*sorted((ROOT / "conf").rglob("*.yaml")), *sorted((ROOT / "experiments").glob("*.*"))]
 _BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 _IN_TEXT = re.compile(r"`(sgdflow [^`]+)`")
