@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sgdflow.config import documents, enough, schema, score_schema
+from sgdflow.config import documents, enough, schema, score_schema, thrift
 from sgdflow.config.build import build_graph, build_method, expand_graph, optimised
 from sgdflow.config.models import build_calling, build_models
 from sgdflow.config.problems import Problems
@@ -68,6 +68,7 @@ def prepare(
     calling = build_calling(_needed(config, models), config.llm, config.seed)
     problems.extend(blind(graph, calling))
     problems.extend(unseen(graph, data.splits))
+    problems.extend(thrift.unknown(config, graph, calling, environ or {}))
     problems.check()
     return Prepared(
         config,

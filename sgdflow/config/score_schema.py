@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from sgdflow.config.fields import Conf, Exchange, Reply, Target, Text, form_of
 
@@ -31,6 +31,35 @@ class JudgeConf(Exchange):
         return scale
 
 
+class ThriftConf(Conf):
+    """What an example took: up to the first of two bounds it scores 1, from the second on 0."""
+
+
+def _bounds(value: object, such_as: str) -> object:
+    numbers = value if isinstance(value, list | tuple) else ()
+    plain = all(isinstance(one, int | float) and not isinstance(one, bool) for one in numbers)
+    if not plain or len(numbers) != 2 or not 0 <= numbers[0] < numbers[1]:
+        raise ValueError(
+            f"should be two numbers from 0 on, such as {such_as}: up to the first it scores 1, "
+            "from the second on 0"
+        )
+    return value
+
+
+class CostConf(ThriftConf):
+    """The price of an example's calls."""
+
+    cost: Annotated[list[float], BeforeValidator(lambda v: _bounds(v, "[0.001, 0.01]"))]
+    """In US dollars."""
+
+
+class LatencyConf(ThriftConf):
+    """How long an example's calls take, those beside each other at once."""
+
+    latency: Annotated[list[float], BeforeValidator(lambda v: _bounds(v, "[2, 20]"))]
+    """In seconds."""
+
+
 def _alone(value: object) -> object:
     """Leave out the scorer of a shipped task, which Hydra keeps beside what is declared instead."""
     if isinstance(value, dict) and str(value.get("_target_", "")).startswith(SHIPPED):
@@ -44,6 +73,9 @@ def _score_form(value: object) -> str:
         return "~judge"
     if isinstance(value, WeightedConf) or (isinstance(value, dict) and "objectives" in value):
         return "~weighted"
+    for form, kind in (("cost", CostConf), ("latency", LatencyConf)):
+        if isinstance(value, kind) or (isinstance(value, dict) and form in value):
+            return f"~{form}"
     return form_of(value)
 
 
@@ -51,7 +83,9 @@ OneScore = Annotated[
     Annotated[Text, Tag("~plain")]
     | Annotated[Target, Tag("~callable")]
     | Annotated[Target, Tag("~mapping")]
-    | Annotated[JudgeConf, BeforeValidator(_alone), Tag("~judge")],
+    | Annotated[JudgeConf, BeforeValidator(_alone), Tag("~judge")]
+    | Annotated[CostConf, Tag("~cost")]
+    | Annotated[LatencyConf, Tag("~latency")],
     Discriminator(_score_form),
 ]
 
@@ -66,6 +100,12 @@ class ObjectiveConf(Conf):
     weight: Annotated[float, Field(gt=0)] = 1.0
     """How much it counts beside the others."""
 
+    @model_validator(mode="after")
+    def _has_a_field(self) -> Self:
+        if self.field is not None and isinstance(self.score, ThriftConf):
+            raise ValueError("what an example took is no field's; leave 'field' out")
+        return self
+
 
 class WeightedConf(Conf):
     """Several scores, whose weighted mean counts."""
@@ -79,6 +119,8 @@ AnyScore = Annotated[
     | Annotated[Target, Tag("~callable")]
     | Annotated[Target, Tag("~mapping")]
     | Annotated[JudgeConf, BeforeValidator(_alone), Tag("~judge")]
+    | Annotated[CostConf, BeforeValidator(_alone), Tag("~cost")]
+    | Annotated[LatencyConf, BeforeValidator(_alone), Tag("~latency")]
     | Annotated[WeightedConf, BeforeValidator(_alone), Tag("~weighted")],
     Discriminator(_score_form),
 ]
@@ -92,3 +134,13 @@ def judges(score: Any, where: str = "task.score") -> dict[str, JudgeConf]:
             found |= judges(one.score, f"{where}.objectives.{name}.score")
         return found
     return {where: score} if isinstance(score, JudgeConf) else {}
+
+
+def thrifty(score: Any, where: str = "task.score") -> dict[str, ThriftConf]:
+    """Return what scores how little an example took, by the key where each stands."""
+    if isinstance(score, WeightedConf):
+        found: dict[str, ThriftConf] = {}
+        for name, one in score.objectives.items():
+            found |= thrifty(one.score, f"{where}.objectives.{name}.score")
+        return found
+    return {where: score} if isinstance(score, ThriftConf) else {}

@@ -13,7 +13,7 @@ from sgdflow.config.targets import resolve
 from sgdflow.data import scoring
 from sgdflow.errors import ConfigError, did_you_mean, listed
 from sgdflow.executor.functions import Function
-from sgdflow.executor.objectives import Objective, Weighted
+from sgdflow.executor.objectives import Objective, Thrift, Weighted
 from sgdflow.executor.scores import Judge, Score, Scorer
 from sgdflow.prompting.templates import Prompts
 
@@ -41,6 +41,8 @@ def build_score(conf: Any, place: Place, problems: Problems, where: str = "task.
                 scorer = build_score(one.score, place, problems, at)
                 parts[name] = Objective(scorer, one.weight, one.field)
         return Weighted(parts, place.errors)
+    if isinstance(conf, schema.ThriftConf):
+        return _thrift(conf, place, where)
     own: Score | Judge
     if isinstance(conf, schema.JudgeConf):
         lowest, highest = conf.scale
@@ -64,6 +66,27 @@ def fitted(scorer: Scorer, fit: Fit, field: str | None = None) -> Scorer:
             }
             return Weighted(new, errors)
     return scorer
+
+
+def _thrift(conf: schema.ThriftConf, place: Place, where: str) -> Thrift:
+    """Return what scores how little an example took; raises ConfigError where nothing else does."""
+    if where == "task.score":
+        raise ConfigError(
+            f"{where}: an answer that took nothing would be the best one. Weigh it beside another "
+            "score: 'task.score={objectives: {right: {score: like_target, weight: 3}, spare: "
+            f"{{score: {_declared(conf)}}}}}}}'."
+        )
+    if isinstance(conf, schema.LatencyConf):
+        enough, too_much = conf.latency
+        return Thrift("latency", enough, too_much, place.errors)
+    assert isinstance(conf, schema.CostConf)
+    enough, too_much = conf.cost
+    return Thrift("cost", enough, too_much, place.errors)
+
+
+def _declared(conf: schema.ThriftConf) -> str:
+    ((name, bounds),) = conf.model_dump().items()
+    return f"{{{name}: [{bounds[0]:g}, {bounds[1]:g}]}}"
 
 
 def _function(conf: str | Target, where: str) -> Function:

@@ -18,6 +18,7 @@ from sgdflow.executor.forward import ForwardPass, forward_pass, given_written
 from sgdflow.executor.graph import Graph, Parameters
 from sgdflow.executor.progress import Advance, Progress, Unwatched
 from sgdflow.executor.scores import UNJUDGED, Scorer
+from sgdflow.executor.took import took
 from sgdflow.executor.walk import Failure, task_group
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Call
@@ -273,7 +274,8 @@ class Evaluator:
         try:
             output = passed.values[self._graph.output]
             known = present(passed.values)
-            verdict = await self._score(example, known, output, self._llm)
+            taken = took(self._graph, passed)
+            verdict = await self._score(example, known, output, self._llm, taken)
         except (NodeFailed, ScoringFailed) as error:
             raised = isinstance(error, NodeFailed)
             if isinstance(error, NodeFailed) and error.kind == UNJUDGED:

@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import fsum
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from sgdflow.data import Example
 from sgdflow.errors import NodeFailed, ScoringFailed
 from sgdflow.executor.scores import Errors, Judge, ReadsPlainly, Scorer, Verdict
+from sgdflow.executor.took import Took
 from sgdflow.executor.walk import together
 from sgdflow.llm import LLM
+
+_UNITS: Mapping[str, str] = {"cost": "${:.3g}", "latency": "{:.3g} s"}
+_UNKNOWN: Mapping[str, str] = {
+    "cost": "nobody knows the price of one of its calls; declare it (llm.prices)",
+    "latency": "it has a stored reply of which no time was noted; ask anew "
+    "(llm.store.mode=refresh)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +32,7 @@ class Objective:
     """Which field of the output is scored, against that of the target; None: the whole."""
 
     async def __call__(
-        self, example: Example, values: Mapping[str, Any], output: Any, llm: LLM
+        self, example: Example, values: Mapping[str, Any], output: Any, llm: LLM, took: Took
     ) -> Verdict:
         """Return the verdict on the output, or on its field; one that is absent is no answer."""
         if self.field is not None:
@@ -32,7 +40,40 @@ class Objective:
             target = example.target
             target = target.get(self.field) if isinstance(target, Mapping) else None
             example = replace(example, target=target)
-        return await self.scorer(example, values, output, llm)
+        return await self.scorer(example, values, output, llm, took)
+
+
+@dataclass(frozen=True, slots=True)
+class Thrift(ReadsPlainly):
+    """Scores what an example took: 1 up to one bound, 0 from another on, in proportion between."""
+
+    what: Literal["cost", "latency"]
+    enough: float
+    too_much: float
+    errors: Errors = "stop"
+    needs_target: ClassVar[bool] = False
+
+    async def __call__(
+        self, example: Example, values: Mapping[str, Any], output: Any, llm: LLM, took: Took
+    ) -> Verdict:
+        """Return where between the bounds it lies; raises ScoringFailed where that is not known."""
+        found = took.cost if self.what == "cost" else took.seconds
+        if found is None:
+            raise ScoringFailed(_UNKNOWN[self.what])
+        share = (self.too_much - found) / (self.too_much - self.enough)
+        if share >= 1:
+            return Verdict(1.0)
+        unit = _UNITS[self.what]
+        said = f"It took {unit.format(found)}; {unit.format(self.enough)} would be enough."
+        return Verdict(max(0.0, share), said)
+
+    def judges(self) -> Sequence[Judge]:
+        """Return nobody."""
+        return ()
+
+    def problems(self, inputs: Sequence[str], nodes: Sequence[str]) -> Iterator[str]:
+        """Yield nothing."""
+        return iter(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +89,11 @@ class Weighted(ReadsPlainly):
         return any(one.scorer.needs_target for one in self.parts.values())
 
     async def __call__(
-        self, example: Example, values: Mapping[str, Any], output: Any, llm: LLM
+        self, example: Example, values: Mapping[str, Any], output: Any, llm: LLM, took: Took
     ) -> Verdict:
         """Return the weighted mean, with what each of them says."""
         verdicts = await together(
-            self._part(name, example, values, output, llm) for name in self.parts
+            self._part(name, example, values, output, llm, took) for name in self.parts
         )
         weights = [one.weight for one in self.parts.values()]
         total = fsum(w * said.score for w, said in zip(weights, verdicts, strict=True))
@@ -64,10 +105,16 @@ class Weighted(ReadsPlainly):
         return Verdict(min(1.0, total / fsum(weights)), "\n".join(told), calls)
 
     async def _part(
-        self, name: str, example: Example, values: Mapping[str, Any], output: Any, llm: LLM
+        self,
+        name: str,
+        example: Example,
+        values: Mapping[str, Any],
+        output: Any,
+        llm: LLM,
+        took: Took,
     ) -> Verdict:
         try:
-            return await self.parts[name](example, values, output, llm)
+            return await self.parts[name](example, values, output, llm, took)
         except NodeFailed as error:
             raise NodeFailed(f"{name}: {error}", error.calls, error.kind) from error
         except ScoringFailed as error:

@@ -16,6 +16,7 @@ from sgdflow.errors import NodeFailed, ReplyError, ScoringFailed, listed, shortl
 from sgdflow.executor.functions import Function
 from sgdflow.executor.loss import ANSWERED, Reading
 from sgdflow.executor.samples import ANYTHING
+from sgdflow.executor.took import Took
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Ask, Call
 
@@ -54,9 +55,9 @@ class Scorer(Protocol):
         """Whether an example without a target cannot be scored."""
 
     async def __call__(
-        self, example: Example, values: Mapping[str, Any], output: Any, llm: LLM
+        self, example: Example, values: Mapping[str, Any], output: Any, llm: LLM, took: Took
     ) -> Verdict:
-        """Return the verdict on an output, given all values of the graph.
+        """Return the verdict on an output, given all values of the graph, and what they took.
 
         Raises NodeFailed for an exception, or where a judge gave no verdict (of kind UNJUDGED,
         with its calls); ScoringFailed for what is no score.
@@ -69,7 +70,7 @@ class Scorer(Protocol):
         """Return what it takes for the answer; None where it finds none."""
 
     def expected_as(self, target: Any) -> str:
-        """Return the answer that a target asks for."""
+        """Return the answer that a target asks for; empty where outputs are not what it is of."""
 
     def judges(self) -> Sequence[Judge]:
         """Return the models that it asks."""
@@ -95,7 +96,7 @@ class Score:
         return self._by_name is None or "target" in self._by_name
 
     async def __call__(
-        self, example: Example, values: Mapping[str, Any], output: Any, llm: LLM
+        self, example: Example, values: Mapping[str, Any], output: Any, llm: LLM, took: Took
     ) -> Verdict:
         """Return what the callable says."""
         if (names := self._by_name) is None:
@@ -141,7 +142,9 @@ class Score:
         return read_as(self.function.call, output, target)
 
     def expected_as(self, target: Any) -> str:
-        """Return the answer that a target asks for, as it would be read."""
+        """Return the answer that a target asks for, as it would be read; else empty."""
+        if self._by_name is not None and "output" not in self._by_name:
+            return ""
         return expected_as(self.function.call, target)
 
     def judges(self) -> Sequence[Judge]:
@@ -188,7 +191,7 @@ class Judge(ReadsPlainly):
     needs_target: ClassVar[bool] = False
 
     async def __call__(
-        self, example: Example, values: Mapping[str, Any], output: Any, llm: LLM
+        self, example: Example, values: Mapping[str, Any], output: Any, llm: LLM, took: Took
     ) -> Verdict:
         """Return the model's verdict; a reply without a score on the scale is asked for again."""
         variables = self.variables(example, values, output)

@@ -41,7 +41,10 @@ class TracedForward(CallableForward):
         """Return what the program returns, with the calls it made."""
         with recording() as heard:
             computed = await CallableForward.forward(self, node, operands, llm)
-        calls = (Call(node.name, INSIDE, one.messages, one.reply, one.usage) for one in heard)
+        calls = (
+            Call(node.name, INSIDE, one.messages, one.reply, one.usage, cost=None, seconds=None)
+            for one in heard
+        )
         return Computed(computed.value, tuple(calls))
 
     def unfolded(

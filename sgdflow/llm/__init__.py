@@ -58,6 +58,9 @@ class Reply:
     """The reply hit its token limit, so its end is missing."""
     cost: float | None = None
     """US dollars; None where no price is known."""
+    seconds: float | None = field(default=None, compare=False)
+    """How long the call took that brought it, waiting in line aside; None where that is not known.
+    It is stored, so that a reply that is used again took what it took."""
 
 
 @dataclass(frozen=True, slots=True)

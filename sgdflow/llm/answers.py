@@ -54,9 +54,8 @@ def answered(stored: str, time: float = 0.0) -> Answered:
     read = _read(stored)
     reply = _of(read, "reply", dict)
     endpoint = None if read.get("endpoint") is None else _of(read, "endpoint", str)
-    said = Reply(
-        _of(reply, "text", str), _usage(reply), _of(reply, "truncated", bool, False), _cost(reply)
-    )
+    cut, seconds = _of(reply, "truncated", bool, False), _number(reply, "seconds")
+    said = Reply(_of(reply, "text", str), _usage(reply), cut, _number(reply, "cost"), seconds)
     return Answered(said, _spent(read), _of(read, "model", str), endpoint, time)
 
 
@@ -87,7 +86,9 @@ def _spent(read: Mapping[str, Any]) -> Spent:
     spent = _of(read, "spent", dict)
     faults = {str(kind): _count(n) for kind, n in _of(spent, "faults", dict, {}).items()}
     again = _usage(spent, "again") if "again" in spent else Usage()
-    return Spent(_count(spent.get("calls", 0)), _usage(spent), _cost(spent), faults, again)
+    return Spent(
+        _count(spent.get("calls", 0)), _usage(spent), _number(spent, "cost"), faults, again
+    )
 
 
 def _usage(read: Mapping[str, Any], name: str = "usage") -> Usage:
@@ -95,13 +96,13 @@ def _usage(read: Mapping[str, Any], name: str = "usage") -> Usage:
     return Usage(*(_count(usage.get(kind, 0)) for kind in ("prompt", "completion", "cached")))
 
 
-def _cost(read: Mapping[str, Any]) -> float | None:
-    cost = read.get("cost")
-    if cost is None:
+def _number(read: Mapping[str, Any], name: str) -> float | None:
+    number = read.get(name)
+    if number is None:
         return None
-    if isinstance(cost, int | float) and not isinstance(cost, bool) and 0 <= cost < 1e15:
-        return float(cost)
-    raise ValueError(f"cost is {str(cost)[:40]}")
+    if isinstance(number, int | float) and not isinstance(number, bool) and 0 <= number < 1e15:
+        return float(number)
+    raise ValueError(f"{name} is {str(number)[:40]}")
 
 
 def _count(value: Any) -> int:

@@ -205,11 +205,15 @@ class Caller:
             if failure is None:
                 raise
             return self._with_others(failure), None
-        self._session.answered(call.role, time.monotonic() - began)
+        seconds = time.monotonic() - began
+        self._session.answered(call.role, seconds)
         faults = {} if answer.counted else {"usage": 1}
         again = answer.usage if call.messages[-1].again else Usage()
         self._count(call, Spent(0, answer.usage, answer.cost, faults, again))
-        return self._judge(answer), answer.usage.prompt + answer.usage.completion
+        found = self._judge(answer)
+        if isinstance(found, Reply):
+            found = replace(found, seconds=round(seconds, 6))
+        return found, answer.usage.prompt + answer.usage.completion
 
     def _too_many(self, failure: Failure) -> bool:
         """Return whether a call failed because others were made at the same time, as may be."""

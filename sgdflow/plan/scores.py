@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from sgdflow.data import Example
 from sgdflow.executor.scores import NAMES, SCORE, Judge, ReadsPlainly, Verdict
+from sgdflow.executor.took import Took
 from sgdflow.executor.walk import together
 from sgdflow.llm import LLM
 
@@ -23,7 +24,7 @@ class PretendedScore(ReadsPlainly):
     given: list[None] = field(default_factory=list)
 
     async def __call__(
-        self, example: Example, values: Mapping[str, Any], output: Any, llm: LLM
+        self, example: Example, values: Mapping[str, Any], output: Any, llm: LLM, took: Took
     ) -> Verdict:
         """Ask the judges, and return the next score."""
         await together(

@@ -37,11 +37,21 @@ class Call:
     """Why earlier replies of this exchange could not be read."""
     times: tuple[float, float] | None = field(default=None, compare=False)
     """When it began and ended, in seconds since 1970, waiting for a turn included."""
+    cost: float | None = field(default=0.0, compare=False)
+    """US dollars, of all its replies; None where no price is known."""
+    seconds: float | None = field(default=0.0, compare=False)
+    """How long its replies took, one after another; None where one's time is not known."""
 
     def answered(self, reply: Reply, began: float) -> Call:
         """Return the call with a reply that came just now."""
-        usage, times = self.usage + reply.usage, (began, time.time())
-        return replace(self, reply=reply.text, usage=usage, times=times)
+        return replace(
+            self,
+            reply=reply.text,
+            usage=self.usage + reply.usage,
+            times=(began, time.time()),
+            cost=_sum(self.cost, reply.cost),
+            seconds=_sum(self.seconds, reply.seconds),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +172,10 @@ class Ask:
                 form=_sent(form),
             ),
         )
+
+
+def _sum(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one + other
 
 
 def repeats_itself(text: str) -> bool:

@@ -30,7 +30,8 @@ class Simulated:
 
         text = reply(messages, spec.parameters_of(messages, sample).get("seed", 0))
         prompt = estimated_tokens(*(said.content for said in messages))
-        return Answer(text, "stop", Usage(prompt, estimated_tokens(text)), 0.0)
+        usage = Usage(prompt, estimated_tokens(text))
+        return Answer(text, "stop", usage, self.price_of(spec).of(usage))
 
     def price_of(self, spec: ModelSpec) -> Price:
         """Return the declared price, or none to pay."""

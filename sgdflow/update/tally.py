@@ -30,7 +30,7 @@ class Reader(Protocol):
         """Return what is taken for the answer; None where there is none."""
 
     def expected_as(self, target: Any) -> str:
-        """Return the answer that a target asks for."""
+        """Return the answer that a target asks for; empty where outputs are not what it is of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +71,12 @@ def tally(evaluation: Evaluation, targets: Mapping[str, Any], output: str, reade
         if outcome.score is None or targets.get(name) is None:
             continue
         target = targets[name]
+        if not (wanted := reader.expected_as(target)):
+            continue
         value = outcome.passed.values.get(output)
         read = None if value is None or outcome.unanswered else reader.read_as(value, target)
         given[UNREAD if read is None else read] += 1
-        expected[reader.expected_as(target)] += 1
+        expected[wanted] += 1
     return Tally(dict(given.most_common()), dict(expected.most_common()))
 
 

@@ -603,6 +603,37 @@ DECLARED: Mapping[str, Case] = {
         "task.score: {objectives: {a: {score: number, weight: 0}}}",
         ["task.score.objectives.a.weight: input should be greater than 0 (got 0)."],
     ),
+    "cost alone": (
+        (),
+        "task.score: {cost: [0.001, 0.01]}",
+        ["task.score: an answer that took nothing would be the best one. Weigh it beside another score: 'task.score={objectives: {right: {score: like_target, weight: 3}, spare: {score: {cost: [0.001, 0.01]}}}}'."],
+    ),
+    "bounds of cost and latency": (
+        (),
+        """
+        task.score:
+          objectives:
+            right: {score: number}
+            cheap: {score: {cost: [0.01, 0.001]}}
+            quick: {score: {latency: 3}}
+            quicker: {score: {latency: [1, 2], unit: s}, field: total}
+        """,
+        [
+            "task.score.objectives.cheap.score.cost: should be two numbers from 0 on, such as [0.001, 0.01]: up to the first it scores 1, from the second on 0 (got [0.01, 0.001]).",
+            "task.score.objectives.quick.score.latency: should be two numbers from 0 on, such as [2, 20]: up to the first it scores 1, from the second on 0 (got 3).",
+            "task.score.objectives.quicker.score.unit: there is no such key.",
+        ],
+    ),
+    "cost of a field": (
+        (),
+        "task.score: {objectives: {right: {score: number}, cheap: {score: {cost: [0, 1]}, field: total}}}",
+        ["task.score.objectives.cheap: what an example took is no field's; leave 'field' out (got {'score': {'cost': [0, 1]}, 'field': 'total'})."],
+    ),
+    "cost that nobody knows": (
+        ("llm=vllm", "llm.check=false"),
+        "task.score: {objectives: {right: {score: number}, cheap: {score: {cost: [0, 1]}}}}",
+        ["task.score.objectives.cheap.score.cost: nobody knows the price of hosted_vllm/model (llm.models.forward), which graph.nodes: weight, zone, service, desk ask. Say it, in dollars for a million tokens: '+llm.prices={hosted_vllm/model: {prompt: 0.1, completion: 0.4}}'."],
+    ),
     "no score": (
         (),
         "task.score: {objectives: {}}",

@@ -18,6 +18,7 @@ from sgdflow.config.prepare import Prepared, prepare
 from sgdflow.data import Example
 from sgdflow.data.scoring import SCORERS
 from sgdflow.errors import ConfigError
+from sgdflow.executor.took import Took
 from sgdflow.llm.scripted import ScriptedLLM
 from sgdflow.prompting.templates import Prompts
 from sgdflow.records import RunFolder
@@ -199,7 +200,7 @@ def test_a_declared_scorer_needs_no_guess(key: str) -> None:
 
 def score(prepared: Prepared, output: str, target: Any) -> float:
     example = Example("one", {}, target)
-    return asyncio.run(prepared.problem.score(example, {}, output, ScriptedLLM({}))).score
+    return asyncio.run(prepared.problem.score(example, {}, output, ScriptedLLM({}), Took())).score
 
 
 def test_the_decision_is_the_one_that_scores() -> None:

@@ -23,6 +23,7 @@ from sgdflow.executor.functions import Function
 from sgdflow.executor.gradients import LOSS, Aggregation, Gradient, collect, distinct, total
 from sgdflow.executor.graph import BackwardFunction, Graph, Node, Parameter
 from sgdflow.executor.scores import Score
+from sgdflow.executor.took import Took
 from sgdflow.executor.walk import Failure, together
 from sgdflow.llm import LLM, Message, Reply, Spent, Usage
 from sgdflow.llm.scripted import Request, Said, Script, ScriptedLLM
@@ -315,7 +316,7 @@ def test_scores_are_numbers_from_0_to_1(value: float, score: float) -> None:
         return value
 
     assert run(
-        Score(Function(awaited, "scorer"))(examples("yes")[0], {}, "yes", ScriptedLLM({}))
+        Score(Function(awaited, "scorer"))(examples("yes")[0], {}, "yes", ScriptedLLM({}), Took())
     ).score == pytest.approx(score)
 
 

@@ -17,6 +17,7 @@ from sgdflow.errors import CallFailed, NodeFailed, NothingAnswered, ScoringFaile
 from sgdflow.executor.functions import Function
 from sgdflow.executor.objectives import Objective, Weighted
 from sgdflow.executor.scores import UNJUDGED, Judge, Score, Verdict
+from sgdflow.executor.took import Took
 from sgdflow.llm import Message
 from sgdflow.llm.scripted import Said, ScriptedLLM
 from sgdflow.plan.estimate import step_estimate
@@ -36,7 +37,7 @@ VALUES = {"question": "Q?", "draft": "D", "answer": "A"}
 def said(function: Callable[..., Any], **constants: Any) -> Verdict:
     score = Score(Function(function, "own.score", constants))
     assert list(score.problems(["question"], ["draft", "answer"])) == []
-    return asyncio.run(score(EXAMPLE, VALUES, "A", ScriptedLLM({})))
+    return asyncio.run(score(EXAMPLE, VALUES, "A", ScriptedLLM({}), Took()))
 
 
 def words(*parts: Any) -> dict[str, Any]:
@@ -99,7 +100,7 @@ def verdict(score: str, feedback: str = "Be kinder.") -> str:
 
 def test_a_judge_scores_on_its_scale_and_says_why() -> None:
     llm = ScriptedLLM({"judge": [verdict("2")]})
-    found = asyncio.run(judge()(Example("one", {"question": "Q?"}, None), VALUES, "A", llm))
+    found = asyncio.run(judge()(Example("one", {"question": "Q?"}, None), VALUES, "A", llm, Took()))
     assert (found.score, found.feedback) == (0.25, "Be kinder.")
     [request] = llm.requests
     assert (request.role, request.node) == ("judge", "score")
@@ -111,14 +112,14 @@ def test_a_judge_scores_on_its_scale_and_says_why() -> None:
 
 def test_a_judge_sees_a_target_where_there_is_one() -> None:
     llm = ScriptedLLM({"judge": [verdict("5")]})
-    assert asyncio.run(judge()(EXAMPLE, VALUES, "A", llm)).score == 1
+    assert asyncio.run(judge()(EXAMPLE, VALUES, "A", llm, Took())).score == 1
     assert "<expected>\nT\n</expected>" in llm.requests[0].messages[-1].content
 
 
 @pytest.mark.parametrize("bad", ["6", "0.9", "four", "2 of 5", "nan", "1e0"])
 def test_a_score_off_the_scale_is_asked_for_again(bad: str) -> None:
     llm = ScriptedLLM({"judge": [verdict(bad), verdict("3")]})
-    assert asyncio.run(judge()(EXAMPLE, VALUES, "A", llm)).score == 0.5
+    assert asyncio.run(judge()(EXAMPLE, VALUES, "A", llm, Took())).score == 0.5
     assert (
         f"the score is '{bad}'; write a number from 1 to 5" in llm.requests[1].messages[-1].content
     )
@@ -127,7 +128,9 @@ def test_a_score_off_the_scale_is_asked_for_again(bad: str) -> None:
 @pytest.mark.parametrize("reply", [verdict("9"), CallFailed("no", "connection"), "<verdict>"])
 def test_a_judge_that_gives_no_score_is_not_held_against_the_output(reply: Said) -> None:
     with pytest.raises(NodeFailed) as failed:
-        asyncio.run(judge(attempts=1)(EXAMPLE, VALUES, "A", ScriptedLLM({"judge": [reply]})))
+        asyncio.run(
+            judge(attempts=1)(EXAMPLE, VALUES, "A", ScriptedLLM({"judge": [reply]}), Took())
+        )
     assert failed.value.kind == UNJUDGED
     assert str(failed.value).startswith("the judge gave no score: ")
 
@@ -135,7 +138,9 @@ def test_a_judge_that_gives_no_score_is_not_held_against_the_output(reply: Said)
 def test_several_scores_are_a_weighted_mean_and_each_says_how_it_came() -> None:
     exact = Score(Function(lambda output, target: float(output == target), "exact"))
     several = Weighted({"right": Objective(exact, 3), "kind": Objective(judge())})
-    found = asyncio.run(several(EXAMPLE, VALUES, "T", ScriptedLLM({"judge": [verdict("3")]})))
+    found = asyncio.run(
+        several(EXAMPLE, VALUES, "T", ScriptedLLM({"judge": [verdict("3")]}), Took())
+    )
     assert found.score == pytest.approx((3 * 1 + 1 * 0.5) / 4)
     assert found.feedback == "right scores 1 of 1\nkind scores 0.5 of 1: Be kinder."
     assert len(found.calls) == 1

@@ -12,6 +12,7 @@ import pytest
 from sgdflow.data import Example
 from sgdflow.executor.functions import Function
 from sgdflow.executor.scores import Score, Verdict
+from sgdflow.executor.took import Took
 from sgdflow.library.scores import passes, passes_target, short
 from sgdflow.llm.scripted import ScriptedLLM
 
@@ -33,7 +34,7 @@ RIGHT = "def double(x):\n    return 2 * x\n"
 def verdict(call: Any, output: str, target: Any = None, **constants: Any) -> Verdict:
     score = Score(Function(call, call.__name__, constants))
     assert list(score.problems([], [])) == []
-    return asyncio.run(score(Example("one", {}, target), {}, output, ScriptedLLM({})))
+    return asyncio.run(score(Example("one", {}, target), {}, output, ScriptedLLM({}), Took()))
 
 
 def test_a_longer_output_is_worth_less_and_told_so() -> None:

@@ -47,6 +47,16 @@ def test_many_different_answers_are_told_only_where_some_are_frequent() -> None:
     assert told(texts, {i: f"{i} other" for i in texts}, like_target).answers == ""
 
 
+def test_outputs_that_the_score_is_not_of_are_not_counted() -> None:
+    """A judge's verdict may well be the same for all: the label is of another node's value."""
+
+    def of_the_draft(target: object, values: Mapping[str, object]) -> float:
+        raise NotImplementedError
+
+    found = told(dict.fromkeys("abcdefghij", "5"), dict.fromkeys("abcdefghij", "x"), of_the_draft)
+    assert (found.answers, found.wanted, found.constant) == ("", "", "")
+
+
 def test_acceptable_answers_count_as_the_first_of_them() -> None:
     found = told({"1": "It is Paris"}, {"1": ["Paris", "City of Light"]}, any_of)
     assert found.expected == {"paris": 1}
