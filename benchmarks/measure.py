@@ -11,8 +11,8 @@ from pathlib import Path
 from statistics import median
 
 from sgdflow.llm.client import Client, Limits, ModelSpec
-from sgdflow.llm.providers import LitellmBackend
 from sgdflow.llm.store import Store
+from sgdflow.llm.transports import Transport, reached_by
 
 HERE = Path(__file__).parent
 
@@ -28,10 +28,12 @@ def endpoint(latency: float) -> Iterator[str]:
         server.stdin.close()
 
 
-def client(url: str, concurrency: int, store: Store | None = None) -> Client:
+def client(
+    url: str, concurrency: int, store: Store | None = None, transport: Transport = "auto"
+) -> Client:
     """Return a client whose libraries are imported."""
     spec = ModelSpec("openai/canned", url, None, {"temperature": 0, "max_tokens": 100})
-    backend = LitellmBackend()
+    backend = reached_by(transport)
     backend.load([spec])
     models = dict.fromkeys(("forward", "backward", "optimizer"), spec)
     return Client(models, Limits(concurrency=concurrency, timeout=30.0), {}, store, backend=backend)

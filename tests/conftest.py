@@ -88,3 +88,14 @@ def unread() -> Iterator[None]:
     yield
     for one, level in zip(loggers, before, strict=True):
         one.setLevel(level)
+
+
+@pytest.fixture(scope="module", params=["auto", "litellm"])
+def transport(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Make calls that declare no transport in one way, then in the other."""
+    from sgdflow.llm import transports
+
+    with pytest.MonkeyPatch.context() as patched:
+        for place in ("sgdflow.llm.client", "sgdflow.config.models"):
+            patched.setattr(f"{place}.reached_by", lambda _: transports.reached_by(request.param))
+        yield request.param

@@ -10,7 +10,7 @@ from sgdflow.llm.allowance import Allowance
 from sgdflow.llm.backend import Backend, ByProvider
 from sgdflow.llm.calling import Calling, Keeping
 from sgdflow.llm.models import Again, Limits, ModelSpec, Price, Share
-from sgdflow.llm.providers import LitellmBackend
+from sgdflow.llm.transports import Transport, check_direct, reached_by
 from sgdflow.simulation.backend import Simulated
 
 
@@ -56,9 +56,12 @@ def build_limits(conf: schema.LimitsConf) -> Limits:
 def build_calling(models: Mapping[str, ModelSpec], llm: schema.LLMConf, seed: int) -> Calling:
     """Return who is called, within which limits, and where replies are kept."""
     keeping = Keeping(llm.store.mode, llm.store.path)
-    return Calling(models, build_limits(llm.limits), keeping, seed, llm.check, build_backend())
+    if llm.transport == "direct":
+        check_direct(models)
+    backend = build_backend(llm.transport)
+    return Calling(models, build_limits(llm.limits), keeping, seed, llm.check, backend)
 
 
-def build_backend() -> Backend:
-    """Return how models are reached: the simulated ones here, all others through litellm."""
-    return ByProvider({"simulated": Simulated()}, LitellmBackend())
+def build_backend(transport: Transport) -> Backend:
+    """Return how models are reached: the simulated ones here, all others as is declared."""
+    return ByProvider({"simulated": Simulated()}, reached_by(transport))

@@ -208,6 +208,8 @@ class LLMConf(Conf):
     """Name of who answers, where addresses change; null: the address."""
     api_key_env: str | None = None
     """Name of the environment variable that holds the key."""
+    transport: Literal["auto", "litellm", "direct"] = "auto"
+    """What calls go through: our own HTTP where that can be, litellm, or our own alone."""
     parameters: dict[str, Any] = Field(default_factory=dict)
     """Sent with every call: temperature, max_tokens, ..."""
     models: dict[str, AnyModel]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -77,14 +78,16 @@ def sees(backend: Backend, spec: ModelSpec) -> bool:
     return isinstance(backend, KnowsSight) and backend.sees(spec)
 
 
-@dataclass(frozen=True, slots=True)
-class ByProvider:
-    """Asks each model through the backend of its provider."""
+class Choosing(ABC):
+    """Asks each model through one of several backends."""
 
-    own: Mapping[str, Backend]
-    """By provider."""
-    others: Backend
-    """For all other providers."""
+    @abstractmethod
+    def _of(self, spec: ModelSpec) -> Backend:
+        """Return the backend that reaches a model."""
+
+    @abstractmethod
+    def _all(self) -> Iterable[Backend]:
+        """Return all of them."""
 
     def load(self, specs: Iterable[ModelSpec]) -> None:
         """Get each backend ready to ask its own models."""
@@ -118,8 +121,21 @@ class ByProvider:
 
     async def close(self) -> None:
         """Close what all of them have opened."""
-        for backend in (*self.own.values(), self.others):
+        for backend in self._all():
             await backend.close()
+
+
+@dataclass(frozen=True)
+class ByProvider(Choosing):
+    """Asks each model through the backend of its provider."""
+
+    own: Mapping[str, Backend]
+    """By provider."""
+    others: Backend
+    """For all other providers."""
 
     def _of(self, spec: ModelSpec) -> Backend:
         return self.own.get(spec.provider, self.others)
+
+    def _all(self) -> Iterable[Backend]:
+        return (*self.own.values(), self.others)

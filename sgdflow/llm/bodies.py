@@ -42,22 +42,34 @@ def taken(error: BaseException) -> Iterator[Mapping[str, Any]]:
 def body_of(error: Exception, answer: Mapping[str, Any] | None) -> Mapping[str, Any]:
     """Return what an endpoint said of an error; empty where it is no mapping."""
     body = answer or getattr(error, "body", None)
-    if not isinstance(body, Mapping):
-        text = str(error)[:MOST]
-        try:
-            body = json.loads(text[text.index("{") : text.rindex("}") + 1])
-        except (ValueError, RecursionError):
-            return {}
-    inner = (body.get("error") or body) if isinstance(body, Mapping) else body
-    if isinstance(inner, str):
-        return {"message": inner}
-    return inner if isinstance(inner, Mapping) else {}
+    return inner(body) if isinstance(body, Mapping) else told(str(error))
+
+
+def told(text: str) -> Mapping[str, Any]:
+    """Return what an endpoint said of an error in a text; empty where it holds no mapping."""
+    text = text[:MOST]
+    try:
+        return inner(json.loads(text[text.index("{") : text.rindex("}") + 1]))
+    except (ValueError, RecursionError):
+        return {}
+
+
+def inner(body: Any) -> Mapping[str, Any]:
+    """Return the part of a body that tells of an error."""
+    found = (body.get("error") or body) if isinstance(body, Mapping) else body
+    if isinstance(found, str):
+        return {"message": found}
+    return found if isinstance(found, Mapping) else {}
 
 
 def said(error: Exception, body: Mapping[str, Any]) -> str:
     """Return the endpoint's own words in one line, or those of the library where it had none."""
-    words = (body[name] for name in _WORDS if isinstance(body.get(name), str))
-    return one_line(next(words, None) or _PREFIX.sub("", str(error)[: 2 * MOST]))
+    return one_line(words(body) or _PREFIX.sub("", str(error)[: 2 * MOST]))
+
+
+def words(body: Mapping[str, Any]) -> str:
+    """Return what a body says of an error; empty where it says nothing."""
+    return next((body[name] for name in _WORDS if isinstance(body.get(name), str)), "")
 
 
 def one_line(text: str) -> str:

@@ -20,10 +20,10 @@ from sgdflow.llm.check import Check
 from sgdflow.llm.credentials import around, sent
 from sgdflow.llm.ledger import Accounts, Session
 from sgdflow.llm.models import Limits, ModelSpec, Request, check_keys, located
-from sgdflow.llm.providers import LitellmBackend
 from sgdflow.llm.queue import Line
 from sgdflow.llm.sharing import InFlight
 from sgdflow.llm.store import Store
+from sgdflow.llm.transports import reached_by
 from sgdflow.secrets import Redactor, Seal
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class Client:
         self._seal = Seal(secrets)
         self._accounts, self._session = Accounts(models), Session(models)
         self._check = Check({role: spec for role, spec in self._models.items() if role in check})
-        self._backend = backend or LitellmBackend()
+        self._backend = backend or reached_by("auto")
         self._loaded = False
         self._told: set[str] = set()
         self._answered: dict[str, Reply] = {}

@@ -228,7 +228,6 @@ def _kind(
 ) -> str:
     """Return the kind of failure; `inside`: an answer of status 200 that holds an error."""
     names = {cls.__name__ for cause in found for cls in type(cause).__mro__}
-    text = f"{str(error)[:MOST]} {body.get('code')} {body.get('type')}"[: 2 * MOST]
     by_name = {
         "ContextWindowExceededError": "context_window",
         "ContentPolicyViolationError": "content_filter",
@@ -239,6 +238,13 @@ def _kind(
         if cls.__name__ in by_name:
             return by_name[cls.__name__]
     status = number(body) if inside else getattr(error, "status_code", None)
+    told = by_words(status, str(error), body, inside=inside)
+    return told or ("server" if inside else _by_causes(status, names))
+
+
+def by_words(status: Any, said: str, body: Mapping[str, Any], *, inside: bool) -> str | None:
+    """Return the kind of failure that a status and words tell; None where they tell none."""
+    text = f"{said[:MOST]} {body.get('code')} {body.get('type')}"[: 2 * MOST]
     if _NO_KEY.search(text):
         return "authentication"
     if (inside or status in (400, 402, 403, 429)) and _QUOTA.search(text):
@@ -247,10 +253,6 @@ def _kind(
         return "content_filter"
     if status == 400 and _NO_PROVIDER.search(text):
         return "provider"
-    return _by_status(status) or ("server" if inside else _by_causes(status, names))
-
-
-def _by_status(status: Any) -> str | None:
     known = {
         401: "authentication", 402: "quota", 403: "permission", 404: "not_found",
         405: "not_found", 408: "timeout", 409: "server", 410: "not_found", 413: "context_window",
@@ -273,7 +275,13 @@ def _by_causes(status: Any, names: set[str]) -> str:
 
 def _retry_after(error: Exception) -> float | None:
     headers = getattr(error, "litellm_response_headers", None)
-    headers = headers or getattr(getattr(error, "response", None), "headers", None) or {}
+    return asked_to_wait(
+        headers or getattr(getattr(error, "response", None), "headers", None) or {}
+    )
+
+
+def asked_to_wait(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that a response asks to wait before the next attempt."""
     for name, scale in (("retry-after-ms", 1000), ("retry-after", 1)):
         if said := headers.get(name) or headers.get(f"llm_provider-{name}"):
             return _seconds(str(said), scale)

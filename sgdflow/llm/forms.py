@@ -11,6 +11,8 @@ from sgdflow.llm.failures import Failure
 
 _TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens")
 _TEXTS = frozenset({"text", "output_text"})
+_CACHED = ("prompt_cache_hit_tokens", "cache_read_input_tokens")
+"""What some providers call the tokens that they had in their caches."""
 _MOST = 100_000_000
 """Tokens that one call can have."""
 
@@ -129,7 +131,7 @@ def _parts(message: object) -> Iterator[Mapping[str, Any]]:
 
 def tokens_of(said: Any) -> Usage | None:
     """Return the tokens a provider counted, None where its numbers cannot be right."""
-    numbers = [getattr(said, f"{what}_tokens", None) for what in ("prompt", "completion", "total")]
+    numbers = [_number(_get(said, name)) for name in _TOKENS]
     match numbers:
         case [int(prompt), int(completion), int(total)]:
             plausible = prompt > 0 and completion >= 0 and _MOST >= total >= max(prompt, completion)
@@ -139,5 +141,16 @@ def tokens_of(said: Any) -> Usage | None:
 
 def _cached(said: Any, prompt: int) -> int:
     """Return how many tokens of the prompt were cached; litellm has one name for all providers."""
-    cached = getattr(getattr(said, "prompt_tokens_details", None), "cached_tokens", None)
-    return min(cached, prompt) if isinstance(cached, int) and cached > 0 else 0
+    named = (_get(said, name) for name in _CACHED)
+    counts = [_get(_get(said, "prompt_tokens_details"), "cached_tokens"), *named]
+    cached = next((count for count in reversed(counts) if isinstance(count, int)), 0)
+    return max(0, min(cached, prompt))
+
+
+def _number(said: object) -> object:
+    """Return a number as a whole one, where it is one in another form."""
+    if isinstance(said, bool):
+        return None
+    if isinstance(said, str) and len(said) < 20 and said.strip().isdecimal():
+        return int(said)
+    return int(said) if isinstance(said, float) and said.is_integer() else said

@@ -56,23 +56,34 @@ def _bounding() -> Callable[[Any], Awaitable[None]]:
     import httpx
 
     class Stream(httpx.AsyncByteStream):
-        def __init__(self, stream: Any, wbits: int | None) -> None:
-            self._stream, self._wbits = stream, wbits
+        def __init__(self, stream: Any, packed: str) -> None:
+            self._stream, self._packed = stream, packed
 
         def __aiter__(self) -> AsyncIterator[bytes]:
-            pieces = self._stream
-            return _bounded(_unpacked(pieces, self._wbits) if self._wbits else pieces)
+            return opened(self._stream, self._packed)
 
         async def aclose(self) -> None:
             await self._stream.aclose()
 
     async def bound(response: Any) -> None:
-        packed = response.headers.pop("content-encoding", "identity").strip().lower()
-        if packed not in (*_PACKED, "identity", ""):
-            raise Noticed(Failure("packed", packed[:40]))
-        response.stream = Stream(response.stream, _PACKED.get(packed))
+        packed = response.headers.pop("content-encoding", "")
+        response.stream = Stream(response.stream, packed)
 
     return bound
+
+
+def opened(pieces: Any, packed: str) -> AsyncIterator[bytes]:
+    """Return a response's bytes as they were before they were packed, and no more than `MOST`.
+
+    `packed` is what it says of itself (Content-Encoding). Raises Noticed where that is nothing
+    that can be opened.
+    """
+    way = packed.strip().lower()
+    if way in ("", "identity"):
+        return _bounded(pieces)
+    if way not in _PACKED:
+        raise Noticed(Failure("packed", way[:40]))
+    return _bounded(_unpacked(pieces, _PACKED[way]))
 
 
 async def _bounded(pieces: Any) -> AsyncIterator[bytes]:

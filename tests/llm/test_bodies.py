@@ -17,6 +17,8 @@ from sgdflow.llm.client import Client, Limits, ModelSpec
 from sgdflow.llm.models import check_keys
 from sgdflow.simulation.server import running
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 SECRET = "Bearer of-the-user-alone"
 
 

@@ -23,6 +23,8 @@ from sgdflow.llm.store import Store
 from sgdflow.prompting.templates import Prompts
 from sgdflow.simulation.server import Faults, create_app, running
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 LIMITS = Limits(concurrency=8, timeout=10.0, retries=2, backoff=0.001)
 ROLES = ("forward", "backward", "optimizer")
 KEY = "sk-planted-4f9a8b7c6d5e"

@@ -31,6 +31,8 @@ from sgdflow.simulation.server import Faults, create_app, running
 from sgdflow.simulation.worlds import reply as worlds
 from sgdflow.tracking import NullTracker
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 SAID = "It is 42."
 PROMPTS = Prompts(prompt_folders(Path("nowhere")))
 
@@ -89,8 +91,8 @@ def struck(kind: str, times: int) -> tuple[Any, Spent, First]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def warm() -> None:
-    """Import litellm and make its first call, which take seconds."""
+def warm(transport: str) -> None:
+    """Import litellm, where it is the way, and make its first call, which take seconds."""
     struck("ok", 0)
 
 
@@ -266,7 +268,7 @@ def decisions(folder: Path) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(tmp_path_factory: pytest.TempPathFactory, transport: str) -> Path:
     """A run without faults."""
     folder, said = optimised(tmp_path_factory.mktemp("whole"), Faults())
     result = json.loads((folder / "result.json").read_text())

@@ -32,6 +32,8 @@ from sgdflow.llm.sharing import InFlight
 from sgdflow.simulation.backend import Simulated
 from sgdflow.simulation.server import create_app, running
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 HOME = Path(sgdflow.__file__).parents[1]
 SECRET = "sk-planted-4f9a8b7c6d5e"
 TEXT = "<answer>It is 42.</answer>"
@@ -112,7 +114,7 @@ def unused_port() -> int:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def warm() -> None:
+def warm(transport: str) -> None:
     """Make one call first: the import of litellm and its first call take seconds."""
 
     async def use(url: str, seen: Seen, stack: AsyncExitStack) -> None:

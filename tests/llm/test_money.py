@@ -98,6 +98,7 @@ class Cached:
         ("openai/nobody-knows", None, None),
     ],
 )
+@pytest.mark.usefixtures("transport")
 def test_cached_tokens_are_counted_and_cheaper(
     model: str, price: Price | None, cost: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,6 +109,7 @@ def test_cached_tokens_are_counted_and_cheaper(
     assert spent.cost == (None if cost is None else pytest.approx(cost))
 
 
+@pytest.mark.usefixtures("transport")
 def test_a_price_is_that_of_who_was_really_asked() -> None:
     for model in ("openai/gpt-4o-mini", "anthropic/claude-sonnet-4-5"):
         assert Cached().ask(model, None).cost is None

@@ -14,6 +14,7 @@ from test_transport import Server, completion, stream
 from sgdflow.errors import CallFailed
 from sgdflow.llm.received import MOST
 
+pytestmark = pytest.mark.usefixtures("transport")
 MODELS = ("openai/m", "hosted_vllm/m")
 
 

@@ -24,6 +24,8 @@ from sgdflow.llm.failures import Failure, _seconds, reason
 from sgdflow.prompting.schemas import schema_of
 from sgdflow.simulation.server import running
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 ASK = (Message("user", "What is six times seven?"),)
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
 

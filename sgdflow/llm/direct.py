@@ -1,0 +1,234 @@
+"""Endpoints that speak OpenAI's chat protocol, reached without litellm.
+
+The only module of calls that imports aiohttp, inside functions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
+from urllib.request import getproxies, proxy_bypass
+from weakref import WeakKeyDictionary
+
+from sgdflow.errors import plural
+from sgdflow.llm import Message
+from sgdflow.llm.address import plain
+from sgdflow.llm.backend import Answer
+from sgdflow.llm.chat import Target, content, target
+from sgdflow.llm.failures import Failure, Noticed
+from sgdflow.llm.listing import Listing
+from sgdflow.llm.models import FORM, ModelSpec, Price
+from sgdflow.llm.received import opened
+from sgdflow.llm.responses import answer_of, failure_of, streamed
+
+if TYPE_CHECKING:
+    from aiohttp import ClientResponse, ClientSession
+
+_MOVED = frozenset({301, 302, 303, 307, 308})
+_MOVES = 5
+_DONE = b"data: [DONE]"
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How a model is reached."""
+
+    spec: ModelSpec
+    target: Target
+    proxy: str | None
+    trusted: ssl.SSLContext | bool
+    price: Price | None
+
+
+class DirectBackend:
+    """Reaches endpoints that speak OpenAI's chat protocol."""
+
+    def __init__(self, listing: Listing | None = None) -> None:
+        self._listing = listing or Listing()
+        self._sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, ClientSession]
+        self._sessions = WeakKeyDictionary()
+        self._ways: dict[tuple[int, str | None], _Way] = {}
+
+    def load(self, specs: Iterable[ModelSpec]) -> None:
+        """Import what takes a moment, if it is needed."""
+        if list(specs):
+            import aiohttp  # noqa: F401
+
+    async def ask(
+        self,
+        spec: ModelSpec,
+        messages: Sequence[Message],
+        *,
+        sample: int,
+        key: str | None,
+        seconds: float,
+    ) -> Answer:
+        """Make one attempt; raises Noticed, or what aiohttp raises."""
+        way = self._way(spec, key)
+        parameters = self._understood(spec, spec.parameters_of(messages, sample))
+        body = content(spec, messages, parameters)
+        try:
+            kind, said = await self._sent(way, body)
+        except ssl.SSLError as error:
+            raise Noticed(Failure("unreachable", str(error))) from error
+        except OSError as error:
+            if type(error).__module__.startswith("aiohttp") or isinstance(error, TimeoutError):
+                raise
+            raise Noticed(Failure("connection", str(error))) from error
+        read = streamed if "event-stream" in kind else answer_of
+        return read(spec, messages, said, way.price)
+
+    def price_of(self, spec: ModelSpec) -> Price | None:
+        """Return what the model's tokens cost, None where nobody knows; nothing is called."""
+        found = self._listing.price_of(spec)
+        return found if found is None or spec.price else Price(found.prompt, found.completion)
+
+    def window_of(self, spec: ModelSpec) -> int | None:
+        """Return how many tokens the model reads, None where nobody knows; nothing is called."""
+        return self._listing.window_of(spec)
+
+    def sees(self, spec: ModelSpec) -> bool:
+        """Return whether the model is known to take images; nothing is called."""
+        return self._listing.can(spec, "supports_vision")
+
+    async def close(self) -> None:
+        """Close the connections that the event loop has opened."""
+        session = self._sessions.pop(asyncio.get_running_loop(), None)
+        if session is not None:
+            await session.close()
+            await asyncio.sleep(0)  # the transports end with the next round of the loop
+
+    def _way(self, spec: ModelSpec, key: str | None) -> _Way:
+        way = self._ways.get((id(spec), key))
+        if way is None:
+            to = target(spec, key, os.environ)
+            price = self._listing.price_of(spec)
+            if price is not None and spec.price is None and not self._listing.is_plain(spec):
+                price = None  # what is not known to the cent is not known
+            # It holds the model, so that nothing else gets its id.
+            proxy = proxy_of(to.url)
+            safe = any(one and one.startswith("https") for one in (to.url, proxy))
+            way = _Way(spec, to, proxy, self._trusted if safe else True, price)
+            self._ways[id(spec), key] = way
+        return way
+
+    @cached_property
+    def _trusted(self) -> ssl.SSLContext | bool:
+        return trusted(os.environ)
+
+    def _understood(self, spec: ModelSpec, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the parameters without a schema that the model is not known to take."""
+        if FORM not in parameters or FORM in spec.parameters:
+            return parameters
+        if self._listing.can(spec, "supports_response_schema"):
+            return parameters
+        return {name: value for name, value in parameters.items() if name != FORM}
+
+    async def _sent(self, way: _Way, body: bytes) -> tuple[str, bytes]:
+        """Return the type and the content of the response to a request, once it is a reply."""
+        url, headers, session = way.target.url, way.target.headers, self._session()
+        for _ in range(_MOVES):
+            try:
+                async with session.post(
+                    url,
+                    data=body,
+                    headers=headers,
+                    proxy=way.proxy,
+                    ssl=way.trusted,
+                    allow_redirects=False,
+                ) as response:
+                    location = response.headers.get("Location", "")
+                    if response.status in _MOVED and location:
+                        url = _moved(url, location)
+                        continue
+                    said = await _content(response)
+                    if response.status in range(200, 300):
+                        return response.content_type, said
+                    raise Noticed(failure_of(response.status, response.headers, said))
+            except (ValueError, TypeError) as error:
+                if type(error).__module__.startswith("aiohttp"):
+                    raise
+                # A header that cannot be sent, a proxy of a kind that is not known.
+                raise Noticed(Failure("bad_request", str(error))) from error
+        raise Noticed(Failure("bad_reply", f"it was sent on {plural(_MOVES, 'time')}"))
+
+    def _session(self) -> ClientSession:
+        import aiohttp
+
+        loop = asyncio.get_running_loop()
+        session = self._sessions.get(loop)
+        if session is None or session.closed:
+            # How many calls are made at once, and how long one may take, is said elsewhere.
+            session = self._sessions[loop] = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(total=None),
+                auto_decompress=False,
+            )
+        return session
+
+
+def trusted(environ: Mapping[str, str]) -> ssl.SSLContext | bool:
+    """Return whose certificates are believed: those of SSL_VERIFY, SSL_CERT_FILE or certifi."""
+    verify = environ.get("SSL_VERIFY", "")
+    if verify.strip().lower() == "false":
+        return False
+    named = (verify, environ.get("SSL_CERT_FILE", ""))
+    if (file := next((name for name in named if name and Path(name).is_file()), None)) is None:
+        import certifi
+
+        file = certifi.where()
+    return ssl.create_default_context(cafile=file)
+
+
+def proxy_of(url: str) -> str | None:
+    """Return the proxy that the environment declares for an address."""
+    parts = urlsplit(url)
+    with suppress(OSError, UnicodeError):
+        if proxy_bypass(parts.hostname or ""):
+            return None
+    proxies = getproxies()
+    found = proxies.get(parts.scheme.lower()) or proxies.get("all")
+    return f"http://{found}" if found and "://" not in found else found
+
+
+def _moved(url: str, location: str) -> str:
+    """Return where a request is sent on to; raises Noticed where that is another host."""
+    there = urljoin(url, location)
+    if _host(url) != _host(there):
+        raise Noticed(Failure("moved", plain(there)))
+    return there
+
+
+def _host(url: str) -> tuple[str, str | None, int | None]:
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+        return parts.scheme, parts.hostname, port
+    except ValueError:
+        return "", url, None
+
+
+async def _content(response: ClientResponse) -> bytes:
+    """Return what a response holds; raises Noticed where that cannot be opened, or is too much."""
+    parts: list[bytes] = []
+    try:
+        packed = response.headers.get("Content-Encoding", "")
+        async for part in opened(response.content.iter_any(), packed):
+            parts.append(part)
+            # Some leave the connection open after the last word of a stream.
+            ended = _DONE in b"".join(parts[-2:])[-64:]
+            if ended and response.content_type == "text/event-stream":
+                break
+    except Noticed:
+        response.close()
+        raise
+    return b"".join(parts)

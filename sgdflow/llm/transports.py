@@ -1,0 +1,77 @@
+"""Which way leads to a model: our own to endpoints of OpenAI's protocol, litellm's to all."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+from urllib.request import getproxies
+
+from sgdflow.errors import ConfigError, listed
+from sgdflow.llm.backend import Backend, Choosing
+from sgdflow.llm.chat import AS_THEY_ARE, PROVIDERS
+from sgdflow.llm.direct import DirectBackend
+from sgdflow.llm.listing import Listing
+from sgdflow.llm.models import ModelSpec
+from sgdflow.llm.providers import LitellmBackend
+
+Transport = Literal["auto", "litellm", "direct"]
+_REWRITTEN = re.compile(r"gpt-5(?!-chat)|gpt-6|^o\d|audio|search|^responses/|computer-use")
+"""OpenAI's models for which litellm changes parameters, or asks in another way."""
+_SSL = ("SSL_CERTIFICATE", "SSL_SECURITY_LEVEL", "SSL_ECDH_CURVE")
+
+
+def reached_by(transport: Transport) -> Backend:
+    """Return the way to models."""
+    if transport == "litellm":
+        return LitellmBackend()
+    listing = Listing()
+    direct = DirectBackend(listing)
+    return direct if transport == "direct" else Preferred(direct, LitellmBackend(), listing)
+
+
+def check_direct(models: Mapping[str, ModelSpec]) -> None:
+    """Raise ConfigError where a model speaks another protocol than OpenAI's."""
+    for role, declared in models.items():
+        for spec in declared.line:
+            if not spec.in_process and spec.provider not in PROVIDERS:
+                known = listed(f"{one}/..." for one in sorted(PROVIDERS))
+                raise ConfigError(
+                    f"llm.models.{role}: llm.transport=direct reaches endpoints that speak "
+                    f"OpenAI's chat protocol ({known}); {spec.model} is none. Leave "
+                    "llm.transport at auto, or choose litellm; where its server speaks that "
+                    "protocol, too, write openai/MODEL and its api_base."
+                )
+
+
+@dataclass(frozen=True)
+class Preferred(Choosing):
+    """Asks a model directly where litellm would send the same, and through litellm elsewhere."""
+
+    direct: DirectBackend
+    litellm: Backend
+    listing: Listing
+
+    def _of(self, spec: ModelSpec) -> Backend:
+        return self.litellm if self._needs_litellm(spec) else self.direct
+
+    def _all(self) -> Iterable[Backend]:
+        return self.direct, self.litellm
+
+    def _needs_litellm(self, spec: ModelSpec) -> bool:
+        name = spec.model.partition("/")[2]
+        if spec.provider not in PROVIDERS or spec.parameters.keys() - AS_THEY_ARE:
+            return True
+        if spec.provider == "openai" and _REWRITTEN.search(name):
+            return True
+        if spec.api_base is None and spec.provider != "openai":
+            return True
+        if spec.price is None and spec.listed and not self.listing.is_plain(spec):
+            return True
+        # What the HTTP client of ours does not do.
+        proxies = (one for kind, one in getproxies().items() if kind != "no")
+        return any(os.environ.get(name) for name in _SSL) or any(
+            "://" in one and not one.lower().startswith("http") for one in proxies
+        )
