@@ -18,7 +18,7 @@ import pytest
 from conftest import Start
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_NAMED = re.compile(r"\A(?:# |\{# )(\S+\.(?:csv|jinja|py|yaml))(?: #\})?\n")
+_NAMED = re.compile(r"\A(?:# @package _global_\n)?(?:# |\{# )(\S+\.(?:jinja|py|yaml))(?: #\})?\n")
 
 
 OTHERS = ("py", "yml")
@@ -44,7 +44,7 @@ def blocks(page: Path) -> Sequence[tuple[str, str]]:
 
 
 def follow(page: Path, folder: Path, at: Start) -> Followed:
-    """Do what a page says: its first lines name files, `text` is what a command says."""
+    """Do what a page says: a comment at the top names a file, `text` is what a command says."""
     now = Followed(folder)
     for kind, text in blocks(page):
         named = _NAMED.match(text)
@@ -64,11 +64,8 @@ def follow(page: Path, folder: Path, at: Start) -> Followed:
 
 
 def _write(name: str, text: str, now: Followed) -> None:
-    """Write a file; its name is left out where the first line says something to a program."""
-    first = text.split("\n", 2)[1]
-    kept = text.split("\n", 1)[1] if name.endswith(".csv") or first[:10] == "# @package" else text
     (now.here / name).parent.mkdir(parents=True, exist_ok=True)
-    (now.here / name).write_text(kept, encoding="utf-8")
+    (now.here / name).write_text(text, encoding="utf-8")
     now.files.append(name)
 
 

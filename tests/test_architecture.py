@@ -22,7 +22,7 @@ _CODE = re.compile(r"\b(?:(?:sgdflow|tests|benchmarks)/[\w/]+\.py|docs/\w+\.md)\
 _SHIPPED = re.compile(
     r"\b(?:conf/[a-z_/]+\.yaml|prompts/[a-z_/]+\.jinja|experiments/[a-z_]+\.[a-z]+)\b"
 )
-_WRITTEN = re.compile(r"^```\w+\n(?:# |\{# )(\S+\.\w+)", re.MULTILINE)
+_WRITTEN = re.compile(r"^```\w+\n(?:# @package _global_\n)?(?:# |\{# )(\S+\.\w+)", re.MULTILINE)
 TEXTS = {
     page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8")
     for page in [
