@@ -20,7 +20,7 @@ from sgdflow.descent import Descent, Observer, Result, Scores, Step
 from sgdflow.errors import ConfigError
 from sgdflow.llm.credentials import sent
 from sgdflow.prompting.templates import Prompts
-from sgdflow.records import RunFolder
+from sgdflow.records import RunFolder, documents
 from sgdflow.records.owner import Owner, owned
 from sgdflow.records.resume import check, finished, goes_further
 from sgdflow.records.trust import Made
@@ -106,6 +106,7 @@ class Job:
     def _check(self, folder: Path, written: Mapping[str, Any]) -> None:
         """Raise ConfigError where the directory holds another run, or this one, finished."""
         check(folder, written)
+        documents.check(folder, self.prepared.problem.graph)
         tracked = self.prepared.config.tracking.kind == "mlflow"
         if finished(folder, tracked=tracked) and not goes_further(folder, written):
             raise ConfigError(

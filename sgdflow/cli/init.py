@@ -9,8 +9,11 @@ from pathlib import Path
 
 from sgdflow.cli.arguments import Arguments
 from sgdflow.config.paths import starters
+from sgdflow.data.ranking import available
 from sgdflow.errors import ConfigError, did_you_mean, listed
 
+_SEARCHING = ("rag",)
+"""Starters that look things up in documents."""
 _ENDING, _HIDDEN = ".txt", "gitignore.txt"
 """Of files that are code once they are a project's own, and of the one that begins with a dot."""
 
@@ -33,9 +36,14 @@ def init(words: Sequence[str]) -> int:
     made = write_project(starters() / asked.starter, asked.directory, "sgdflow init DIR")
     sys.stdout.write("".join(f"{path}\n" for path in made))
     there = shlex.quote(str(asked.directory))
+    begins = "It runs at once, with simulated models:\n"
+    if asked.starter in _SEARCHING and not available():
+        begins = (
+            "It searches documents, which takes bm25s. Once that is installed it runs with "
+            "simulated models:\n  pip install 'sgdflow[retrieval]'\n"
+        )
     sys.stdout.write(
-        f"It runs at once, with simulated models:\n  cd {there}\n  sgdflow check\n"
-        "  sgdflow optimize hydra.run.dir=runs/first\n"
+        f"{begins}  cd {there}\n  sgdflow check\n  sgdflow optimize hydra.run.dir=runs/first\n"
     )
     return 0
 

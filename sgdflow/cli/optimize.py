@@ -34,7 +34,7 @@ from sgdflow.executor.forward import forward_roles
 from sgdflow.llm import Metered
 from sgdflow.llm.credentials import sent
 from sgdflow.prompting.templates import Prompts
-from sgdflow.records import RunFolder, chosen_score
+from sgdflow.records import RunFolder, chosen_score, documents
 from sgdflow.records.owner import owned
 from sgdflow.records.resume import check, finished, goes_further
 from sgdflow.records.trust import Made
@@ -67,6 +67,8 @@ def run_optimize(raw: Mapping[str, Any]) -> float | None:
     """Optimise; return the final validation score (or training score) for a sweeper."""
     path = Path(run_directory())
     check(path, written_of(raw))
+    if (path / documents.DOCUMENTS).is_file():
+        documents.check(path, _prepared(raw).problem.graph)
     ended = finished(path, tracked=raw["tracking"]["kind"] == "mlflow")
     further = ended is not None and goes_further(path, written_of(raw))
     if ended is not None and not further:

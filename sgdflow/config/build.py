@@ -168,12 +168,15 @@ def _parameters(conf: schema.GraphConf, problems: Problems) -> Mapping[str, Para
 def _parameter(name: str, conf: schema.ParameterConf, where: str, problems: Problems) -> Parameter:
     """Return a parameter; its own text has to keep to what is declared of it."""
     constraints = Constraints(**{key: getattr(conf, key) for key in DECLARED})
+    if conf.numbers is not None:
+        constraints = replace(constraints, choices=(), number=conf.numbers)
     if conf.shared is None:
         try:
             check(constraints, str(conf.initial), str(conf.initial))
         except ReplyError as error:
+            kind = "text" if conf.numbers is None else "number"
             problems.extend(
-                iter([f"{where}: its own text breaks what is declared of it: {error}."])
+                iter([f"{where}: its own {kind} breaks what is declared of it: {error}."])
             )
     few = conf.demonstrations or 0
     return Parameter(name, conf.initial, conf.frozen, constraints, few)
@@ -200,10 +203,15 @@ def _node(
             forward = FieldForward(conf.forward.field, conf.forward.optional)
             backward = PassThrough(prompts, "backward/field.jinja")
         elif isinstance(conf.forward, schema.RetrieveConf):
-            forward = retrieving(conf.forward, f"{where}.forward.retrieve")
+            forward = retrieving(conf.forward, conf, graph, where)
             backward = PassThrough(prompts, "backward/retrieval.jinja")
         elif conf.forward is not None:
             own = merged(graph.forward, conf.forward)
+            if told := own.apart():
+                raise ConfigError(
+                    f"{where}.forward: {told}. What it does not say itself is that of "
+                    "graph.forward."
+                )
             forward = _asking(own, prompts, conf, f"{where}.forward")
     with problems.collected():
         if conf.backward is not None:

@@ -22,6 +22,10 @@ from sgdflow.config.node_schema import (
 )
 from sgdflow.executor.constraints import DECLARED
 from sgdflow.executor.demonstrations import NONE, read
+from sgdflow.executor.numbers import Numbers, plain
+
+_BOUNDS = frozenset({"min", "max", "step"})
+"""What may be declared of numbers."""
 
 
 class ParameterConf(Conf):
@@ -45,8 +49,14 @@ class ParameterConf(Conf):
     """Names that every text has to hold in braces."""
     leak: Annotated[int, Field(ge=2)] | None = None
     """So many words in a row of a training example may not stand in a new text; null: any may."""
-    choices: tuple[Text, ...] = ()
-    """The only texts that it can be."""
+    choices: tuple[Value, ...] = ()
+    """The only texts, or numbers, that it can be."""
+    min: float | None = None
+    """The smallest number that it can be."""
+    max: float | None = None
+    """The largest."""
+    step: Annotated[float, Field(gt=0)] | None = None
+    """How far apart its numbers are, from the smallest on; null: any between."""
     demonstrations: Count | None = None
     """It shows so many pieces at most of its node's own work that turned out right in training."""
 
@@ -56,15 +66,51 @@ class ParameterConf(Conf):
             return self._chosen()
         if (self.value is None) == (self.shared is None):
             raise ValueError("needs either a value or shared: NAME")
-        ruled = sorted(self.model_fields_set & DECLARED)
+        ruled = sorted(self.model_fields_set & (DECLARED | _BOUNDS))
         if ruled and self.shared is not None:
             raise ValueError(f"is shared; declare {ruled[0]} of graph.parameters.{self.shared}")
-        if ruled and not isinstance(self.value, str):
-            raise ValueError(f"is a number, of which {ruled[0]} means nothing")
+        if isinstance(self.value, str):
+            return self._text()
+        if means_nothing := [one for one in ruled if one not in {"about", "choices", *_BOUNDS}]:
+            raise ValueError(f"is a number, of which {means_nothing[0]} means nothing")
+        return self._numbers()
+
+    def _text(self) -> Self:
+        if bounds := sorted(self.model_fields_set & _BOUNDS):
+            raise ValueError(
+                f"is a text, of which {bounds[0]} means nothing; write its value as a number"
+            )
+        if others := [one for one in self.choices if not isinstance(one, str)]:
+            raise ValueError(
+                f"is a text, and {others[0]} among its choices is a number; write it in quotes"
+            )
         return self
 
+    def _numbers(self) -> Self:
+        if others := [one for one in self.choices if isinstance(one, str)]:
+            raise ValueError(f"is a number, and '{others[0]}' among its choices is none")
+        if not self.model_fields_set & {"about", "choices", *_BOUNDS}:
+            return self
+        if self.choices:
+            if self.model_fields_set & _BOUNDS:
+                raise ValueError("has choices; leave min, max and step out")
+        elif self.min is None or self.max is None or not self.min < self.max:
+            raise ValueError("is a number: declare min and max, the smaller one first, or choices")
+        return self
+
+    @property
+    def numbers(self) -> Numbers | None:
+        """Return the numbers that it may be; None for a text, or a number without bounds."""
+        if isinstance(self.value, str) or self.value is None:
+            return None
+        if self.choices:
+            return Numbers(listed=tuple(float(one) for one in self.choices))
+        if self.min is None or self.max is None:
+            return None
+        return Numbers(self.min, self.max, self.step)
+
     def _chosen(self) -> Self:
-        others = sorted(self.model_fields_set & {*DECLARED, "shared"})
+        others = sorted(self.model_fields_set & {*DECLARED, *_BOUNDS, "shared"})
         if others:
             raise ValueError(f"has demonstrations, which are chosen: {others[0]} means nothing")
         try:
@@ -76,6 +122,8 @@ class ParameterConf(Conf):
     @property
     def initial(self) -> Any:
         """Return the value that it begins with."""
+        if self.numbers is not None:
+            return plain(self.value)
         return NONE if self.value is None and self.demonstrations is not None else self.value
 
 

@@ -57,15 +57,21 @@ class Forward(Exchange):
     """The predecessors that are images: files, or data URLs."""
 
     @model_validator(mode="after")
-    def _each_or_several(self) -> Self:
+    def _go_together(self) -> Self:
+        if told := self.apart():
+            raise ValueError(told)
+        return self
+
+    def apart(self) -> str:
+        """Return what is declared that does not go together; empty where all does."""
         if self.each is not None and self.samples > 1:
-            raise ValueError("has each and samples: a list of votes is not taken; choose one")
+            return "has each and samples: a list of votes is not taken; choose one"
         if self.tools and (self.each is not None or self.samples > 1):
             other = "samples" if self.samples > 1 else "each"
-            raise ValueError(f"has tools and {other}, which do not go together; choose one")
+            return f"has tools and {other}, which do not go together; choose one"
         if self.tools and self.reply.schema_ is not None:
-            raise ValueError("has tools, whose answer is a text; take out reply.schema")
-        return self
+            return "has tools, whose answer is a text; take out reply.schema"
+        return ""
 
 
 class FieldConf(Conf):

@@ -15,10 +15,11 @@ from sgdflow.config.remedies import first_of
 from sgdflow.config.sight import blind, unseen
 from sgdflow.config.task import Notice, build_task
 from sgdflow.descent.method import Method, Problem
-from sgdflow.errors import ConfigError, did_you_mean, listed, plural
+from sgdflow.errors import ConfigError, did_you_mean, listed, plural, shortly
 from sgdflow.executor import demonstrations
 from sgdflow.executor.forward import PromptForward
 from sgdflow.executor.graph import Graph, Parameters
+from sgdflow.executor.numbers import plain
 from sgdflow.executor.trace import TracedForward
 from sgdflow.executor.voting import Vote
 from sgdflow.llm.calling import Calling
@@ -204,10 +205,27 @@ def read_parameters(read: Mapping[str, Any], graph: Graph, where: str) -> Parame
         for name, value in read.items()
         if not isinstance(value, str | int | float)
     ]
-    lines += lines or list(_no_demonstrations(read, graph, where))
+    read = {name: _as_text(value, graph, name) for name, value in read.items()}
+    lines += lines or [*_no_demonstrations(read, graph, where), *_no_numbers(read, graph, where)]
     if lines:
         raise ConfigError("\n".join(lines))
     return {name: read[name] for name in graph.parameters}
+
+
+def _as_text(value: Any, graph: Graph, name: str) -> Any:
+    """Return a number as the text that it is in a parameter with bounds."""
+    declared = graph.parameters.get(name)
+    bounded = declared is not None and declared.constraints.number is not None
+    return plain(value) if bounded and isinstance(value, int | float) else value
+
+
+def _no_numbers(read: Mapping[str, Any], graph: Graph, where: str) -> Iterator[str]:
+    for name, parameter in graph.parameters.items():
+        try:
+            if parameter.constraints.number is not None:
+                parameter.constraints.number.read(str(read[name]))
+        except ValueError as error:
+            yield f"parameters: {where}: '{name}' is {shortly(str(read[name]))}: {error}."
 
 
 def _no_demonstrations(read: Mapping[str, Any], graph: Graph, where: str) -> Iterator[str]:

@@ -15,6 +15,7 @@ from sgdflow.errors import ConfigError, did_you_mean, listed
 from sgdflow.executor.functions import Function
 from sgdflow.executor.objectives import Objective, Thrift, Weighted
 from sgdflow.executor.scores import Judge, Score, Scorer
+from sgdflow.library.needs import lacking
 from sgdflow.prompting.templates import Prompts
 
 Fit = Callable[[Function, str | None], Function]
@@ -92,7 +93,12 @@ def _declared(conf: schema.ThriftConf) -> str:
 def _function(conf: str | Target, where: str) -> Function:
     """Return the scorer that is named, or the callable at the dotted path."""
     if isinstance(conf, Target):
-        return resolve(conf, where)
+        function = resolve(conf, where)
+        if told := [
+            f"{where}.{key}: {why}." for key, why in lacking(function.call, conf.constants)
+        ]:
+            raise ConfigError("\n".join(told))
+        return function
     if conf not in scoring.SCORERS:
         raise ConfigError(
             f"{where}: there is no scorer '{conf}'.{did_you_mean(conf, scoring.SCORERS)} "

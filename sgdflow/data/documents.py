@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 
 from sgdflow.data.files import existing, few, lines
@@ -42,6 +44,12 @@ class Documents:
         """Return the longest passages there are."""
         found = sorted(self.passages, key=lambda one: -len(one.text))
         return [asdict(one) for one in found[:count]]
+
+    @cached_property
+    def digest(self) -> str:
+        """Return the SHA-256 of all passages."""
+        held = json.dumps([[one.document, one.text] for one in self.passages])
+        return sha256(held.encode()).hexdigest()
 
     @cached_property
     def _ranking(self) -> Ranking:

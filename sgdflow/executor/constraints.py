@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from sgdflow.executor.numbers import Numbers
+
 
 @dataclass(frozen=True, slots=True)
 class Constraints:
@@ -22,7 +24,9 @@ class Constraints:
     """So many words in a row of a training example may not stand in a text; None: any may."""
     choices: tuple[str, ...] = ()
     """The only texts there are; empty: any."""
+    number: Numbers | None = None
+    """The numbers that its texts are; None: they are no numbers."""
 
 
-DECLARED = frozenset(one.name for one in fields(Constraints))
-"""What may be declared."""
+DECLARED = frozenset(one.name for one in fields(Constraints)) - {"number"}
+"""What may be declared of texts."""

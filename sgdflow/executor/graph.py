@@ -213,9 +213,7 @@ class Graph:
         node = self.nodes[name]
         given = {p: values[p] for p in node.predecessors}
         told = {
-            local: read(parameters[full]).beside(given)
-            if self.parameters[full].demonstrations
-            else parameters[full]
+            local: self._told_as(self.parameters[full], parameters[full], given)
             for local, full in node.parameters.items()
         }
         return Operands(given, told)
@@ -223,6 +221,15 @@ class Graph:
     @cached_property
     def _places(self) -> Places:
         return Places(self)
+
+
+    @staticmethod
+    def _told_as(parameter: Parameter, value: Any, given: Mapping[str, Any]) -> Any:
+        """Return a parameter's value as its node is given it."""
+        if parameter.demonstrations:
+            return read(value).beside(given)
+        numbers = parameter.constraints.number
+        return value if numbers is None else numbers.read(str(value))
 
     def view(
         self, name: str, parameters: Parameters, values: Mapping[str, Any] | None = None

@@ -10,6 +10,8 @@ from sgdflow.executor.graph import Computed, Node, Operands, View
 from sgdflow.llm import LLM
 from sgdflow.prompting.values import as_text
 
+COUNT = "count"
+"""The parameter that says how many passages are found."""
 Found = Sequence[Mapping[str, str]]
 """Passages, each with its `document` and its `text`."""
 
@@ -23,6 +25,10 @@ class Search(Protocol):
     def longest(self, count: int) -> Found:
         """Return the longest passages there are."""
 
+    @property
+    def digest(self) -> str:
+        """Return what tells these documents apart from others."""
+
 
 @dataclass(frozen=True, slots=True)
 class RetrieveForward:
@@ -32,6 +38,7 @@ class RetrieveForward:
     documents: str
     """Where they are, as it was declared."""
     count: int
+    """How many passages are found at most; a parameter of this name says it anew."""
     ask: None = None
     requests: int = 0
     code: str = "retrieve"
@@ -39,7 +46,7 @@ class RetrieveForward:
     @property
     def described(self) -> str:
         """Return what is looked for, and where."""
-        return f"the {self.count} passages of {self.documents} that fit best"
+        return f"at most {self.count} passages of {self.documents} that fit best"
 
     @property
     def largest(self) -> str:
@@ -49,14 +56,15 @@ class RetrieveForward:
     async def forward(self, node: View, operands: Operands, llm: LLM) -> Computed:
         """Return the passages; an empty list where none has a word of the query."""
         query = "\n".join(str(as_text(value)) for value in operands.predecessors.values())
-        return Computed(self.search.best(query, self.count))
+        return Computed(self.search.best(query, operands.parameters.get(COUNT, self.count)))
 
     def problems(self, node: Node) -> Iterator[str]:
         """Yield why it could look up nothing, or what it has no use for."""
         if not node.predecessors:
             yield "has nothing to look up: name the query among the predecessors."
-        if node.parameters:
+        if others := [name for name in node.parameters if name != COUNT]:
             yield (
-                f"has no use for parameters ({', '.join(node.parameters)}): what is looked up is "
-                "what the predecessors say. Let a node before it write the query."
+                f"has no use for parameters ({', '.join(others)}): what is looked up is "
+                "what the predecessors say. Let a node before it write the query. How many "
+                f"passages are found may be one: {COUNT}: {{value: 3, min: 1, max: 10, step: 1}}."
             )

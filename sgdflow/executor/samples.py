@@ -7,8 +7,36 @@ from collections.abc import Iterator
 from sgdflow.executor.graph import Node, Operands, View
 
 
-class Anything(str):
-    """Stands for a value of any kind: a text, with every key and attribute there is."""
+class TextOrNumber(str):
+    """Stands for a parameter: a text, with which can be counted as with a number."""
+
+    __slots__ = ()
+
+    def __lt__(self, other: object) -> bool:
+        return True
+
+    __le__ = __gt__ = __ge__ = __lt__
+
+    def __sub__(self, other: object) -> TextOrNumber:
+        return self
+
+    __rsub__ = __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = __sub__
+
+    def __add__(self, other: object) -> str:
+        return str.__add__(self, other) if isinstance(other, str) else self
+
+    def __radd__(self, other: object) -> str:
+        return self
+
+    def __mul__(self, other: object) -> str:
+        return self
+
+    def __rmul__(self, other: object) -> str:
+        return self
+
+
+class Anything(TextOrNumber):
+    """Stands for a value of any kind: that, and every key and attribute there is."""
 
     __slots__ = ()
 
@@ -30,7 +58,8 @@ ANYTHING = Anything("...")
 def sample_operands(node: Node) -> tuple[View, Operands]:
     """Return a made-up place and made-up operands of a node."""
     operands = Operands(
-        dict.fromkeys(node.predecessors, ANYTHING), dict.fromkeys(node.parameters, "...")
+        dict.fromkeys(node.predecessors, ANYTHING),
+        dict.fromkeys(node.parameters, TextOrNumber("...")),
     )
     successor = View("successor", (node.name,), (), {"instruction": "..."})
     told = dict.fromkeys(node.predecessors, "...")

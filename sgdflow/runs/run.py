@@ -25,6 +25,7 @@ from sgdflow.records import (
     FORMAT,
     SPLITS,
     RunFolder,
+    documents,
     result_record,
     scores_record,
     spent_record,
@@ -79,6 +80,7 @@ async def optimise(
     with _tracked(tracker, prepared, written, folder):
         # A store that cannot be used leaves nothing behind.
         folder.begin(written, prepared.start)
+        documents.keep(folder.path, prepared.problem.graph)
         with _reported(prepared, folder):
             recorder = _Recorder(tracker, folder, llm, clean, prepared.problem, beside)
             descent = Descent(prepared.problem, prepared.method, llm, recorder, progress)

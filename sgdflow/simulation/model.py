@@ -8,6 +8,7 @@ from typing import Protocol
 
 from sgdflow.llm import Message
 from sgdflow.simulation.editing import as_edits
+from sgdflow.simulation.numbering import another
 from sgdflow.simulation.program import redesign
 from sgdflow.simulation.reading import (
     Assess,
@@ -92,9 +93,18 @@ def _judged(prompt: Judge) -> Mapping[str, str]:
 
 
 def _rewritten(world: World, prompt: Rewrite) -> str | None:
+    told = [text for one in prompt.examples for text in one.feedback]
+    number = another(prompt.text, prompt.request) if _asks(told) else None
+    if number is not None:
+        return as_edits(prompt.text, number) if prompt.edits else number
     summed = written_from(prompt.text, prompt.summaries) if prompt.summaries else None
     text = world.rewrite(prompt) if summed is None else summed
     return as_edits(prompt.text, text) if prompt.edits and text is not None else text
+
+
+def _asks(feedback: Sequence[str]) -> bool:
+    """Return whether feedback asks for anything."""
+    return any(not one.startswith(SETTLED) for one in feedback)
 
 
 def _summed_up(world: World, prompt: SumUp) -> str | None:

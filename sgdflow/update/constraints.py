@@ -32,6 +32,8 @@ def _told(constraints: Constraints) -> Iterator[str]:
         yield f"Do not write {quoted(text)}."
     if constraints.choices:
         yield f"It is one of these, letter by letter: {listed(map(quoted, constraints.choices))}"
+    if constraints.number is not None:
+        yield f"It is {constraints.number}: write the number and nothing else."
     if constraints.leak is not None:
         yield "Copy no words out of a query or an answer."
 
@@ -51,6 +53,11 @@ def check(constraints: Constraints, text: str, before: str, seen: Iterable[str] 
         raise ReplyError(f"it holds {quoted(found[0])}, which it may not")
     if constraints.choices and text.strip() not in constraints.choices:
         raise ReplyError(f"it is none of {listed(map(quoted, constraints.choices))}")
+    if constraints.number is not None:
+        try:
+            constraints.number.read(text)
+        except ValueError as error:
+            raise ReplyError(str(error)) from error
     if constraints.leak is not None and (run := copied(text, before, seen, constraints.leak)):
         raise ReplyError(
             f'it copies "{run}" from an example; say it as a rule, in words of its own'

@@ -157,5 +157,6 @@ def not_texts(
         if not isinstance(value, str):
             yield (
                 f"parameter '{name}' is {value!r}; {needs}. "
-                "Freeze it (frozen: true) or write it as text."
+                "Declare min and max or choices, so that a model can write it; freeze it (frozen: "
+                "true), or write it as text."
             )

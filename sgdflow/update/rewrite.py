@@ -172,4 +172,7 @@ class Rewrite:
         text = self.form.text(texts[""], before)
         check_length(text, self.max_characters)
         check_new(name, text, situation)
-        self.check(text, before, shown)
+        declared = situation.graph.parameters[name].constraints
+        # One of several, or a number, is no copy whatever it says.
+        if not declared.choices and declared.number is None:
+            self.check(text, before, shown)

@@ -603,6 +603,37 @@ DECLARED: Mapping[str, Case] = {
         "task.score: {objectives: {a: {score: number, weight: 0}}}",
         ["task.score.objectives.a.weight: input should be greater than 0 (got 0)."],
     ),
+    "tests that are not there": (
+        (),
+        "task.score: {_target_: sgdflow.library.scores.passes, folder: tests/nowhere, seconds: 0, file: ../x.py, command: [pytestt, -q]}",
+        [
+            "task.score.seconds: should be a whole number from 1 on (got 0).",
+            "task.score.file: should be the name of a file within the folder (got '../x.py').",
+            "task.score.folder: there is no folder 'tests/nowhere' with the tests. A relative path starts in {cwd}.",
+            "task.score.command: there is no program 'pytestt' (looked for on PATH).",
+        ],
+    ),
+    "tests in the place of the output": (
+        (),
+        "task.score: {objectives: {a: {score: {_target_: sgdflow.library.scores.passes_target, tests: solution.py, command: unittest}}}}",
+        [
+            "task.score.objectives.a.score.tests: 'solution.py' is the file of the output, too; name another one.",
+            "task.score.objectives.a.score.command: should be a list of words, such as [python, -m, unittest] (got 'unittest').",
+        ],
+    ),
+    "no words for a short one": (
+        (),
+        "task.score: {_target_: sgdflow.library.scores.short, words: sixty}",
+        ["task.score.words: should be a whole number from 1 on (got 'sixty')."],
+    ),
+    "tools among votes of the graph": (
+        (),
+        """
+        graph.forward.samples: 3
+        graph.nodes.desk.forward: {tools: {calculate: {_target_: sgdflow.library.tools.calculate}}}
+        """,
+        ["graph.nodes.desk.forward: has tools and samples, which do not go together; choose one. What it does not say itself is that of graph.forward."],
+    ),
     "cost alone": (
         (),
         "task.score: {cost: [0.001, 0.01]}",

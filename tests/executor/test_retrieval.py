@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from conftest import Start
 
 import sgdflow
 from sgdflow.config import retrieval
@@ -165,7 +166,8 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "parameters": (
         graph_of("here.md", parameters={"instruction": "Find it."}),
         "graph.nodes.found.forward: has no use for parameters (instruction): what is looked up is "
-        "what the predecessors say. Let a node before it write the query.",
+        "what the predecessors say. Let a node before it write the query. How many passages are found "
+        "may be one: count: {value: 3, min: 1, max: 10, step: 1}.",
     ),
     "no passages": (
         graph_of("here.md", forward={"retrieve": "here.md", "count": 0}),
@@ -254,3 +256,27 @@ def test_a_strangers_folder_reads_nothing_but_what_it_brings(
         with pytest.raises(ConfigError) as refused:
             sgdflow.load("away")
         assert f"- read {path} and send it to the models ({KEY})" in str(refused.value)
+
+
+def test_a_run_is_not_gone_on_with_over_other_documents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: Start
+) -> None:
+    """Whether it has ended or not; with the documents as they were it goes on."""
+    words = ["optimize", "tracking=none", "method.stop.steps=1", "hydra.run.dir=runs/first"]
+    assert at(tmp_path, "init", "mine", "--from", "rag")[0] == 0
+    home = tmp_path / "mine"
+    assert at(home, *words)[0] == 0
+    page = home / "data/handbook/care.md"
+    before = page.read_text()
+    page.write_text(before.replace("H7", "H8"))
+    for more in ([], ["method.stop.steps=2"]):
+        code, _, err = at(home, *words, *more)
+        assert code == 1
+        assert err.splitlines()[-1] == (
+            f"{home}/runs/first holds a run that searched other documents: data/handbook "
+            "(graph.nodes.passages.forward.retrieve) holds something else now. To go on with the "
+            "run that is there, put the documents back as they were. For a run over those that are "
+            "there now, choose another directory (hydra.run.dir)."
+        )
+    page.write_text(before)
+    assert at(home, *words)[0] == 0

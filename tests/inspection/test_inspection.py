@@ -76,6 +76,21 @@ def test_init_says_what_there_is(tmp_path: Path, at: Start) -> None:
     assert not (tmp_path / "mine").exists()
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_init_says_what_has_to_be_installed(
+    there: bool, tmp_path: Path, at: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sgdflow.cli.init.available", lambda: there)
+    _, out, _ = at(tmp_path, "init", "mine", "--from", "rag")
+    commands = ["cd mine", "sgdflow check", "sgdflow optimize hydra.run.dir=runs/first"]
+    needed = [] if there else ["pip install 'sgdflow[retrieval]'"]
+    assert [line.strip() for line in out.splitlines() if line.startswith("  ")] == [
+        *needed,
+        *commands,
+    ]
+    assert ("runs at once" in out) is there
+
+
 def _rows(home: Path) -> list[dict[str, str]]:
     lines = (home / "data/tickets.jsonl").read_text().splitlines()
     return [json.loads(line) for line in lines]
