@@ -24,7 +24,8 @@ from sgdflow.errors import ConfigError
 from sgdflow.executor.evaluation import Summary
 from sgdflow.executor.functions import in_thread
 from sgdflow.executor.graph_names import RESERVED
-from sgdflow.llm.recording import hear
+from sgdflow.llm.heard import Heard, heard
+from sgdflow.llm.recording import hear, unheard
 
 _EXPECTED = "what is expected"
 _HOLE = re.compile(r"\{\{[^{}]*\}\}")
@@ -180,9 +181,7 @@ class _Program:
             if batch := self.waiting.pop(key, []):
                 await self._evaluated(key, batch)
         record = await answer
-        for span in record.trace.data.spans if record.trace is not None else ():
-            if span.span_type in _MODELS and isinstance(span.inputs, Mapping):
-                hear(span.inputs, span.outputs)
+        hear(_spans(record))
         if isinstance(record.outputs, str) and record.outputs.startswith(_FAILED):
             raise RuntimeError(record.outputs)
         self.verdicts[number, repr(record.outputs)] = record
@@ -194,7 +193,8 @@ class _Program:
         prompts = dict(zip(self.names.values(), key, strict=True))
         rows = [self.rows[number] for number, _ in batch]
         try:
-            records = await in_thread(partial(self.eval_fn, prompts, rows))
+            with unheard():  # rows are told apart by their traces
+                records = await in_thread(partial(self.eval_fn, prompts, rows))
         except Exception as error:
             for _, answer in batch:
                 answer.set_exception(error)
@@ -231,6 +231,19 @@ class _Program:
     def _values(self, row: Mapping[str, Any]) -> list[Any]:
         given = row["inputs"]
         return [given] if self._inputs == ["request"] else [given[name] for name in self._inputs]
+
+
+def _spans(record: EvaluationResultRecord) -> Sequence[tuple[str, str | None, Heard | None]]:
+    """Return the spans of a row in the order in which they ended, with the calls they are of."""
+    spans = record.trace.data.spans if record.trace is not None else ()
+    return [
+        (
+            one.span_id,
+            one.parent_id,
+            heard(one.inputs, one.outputs) if one.span_type in _MODELS else None,
+        )
+        for one in sorted(spans, key=lambda one: one.end_time_ns or 0)
+    ]
 
 
 def _declared(text: str) -> Mapping[str, Any]:

@@ -42,7 +42,8 @@ def wrap(
     wrap(agent, {"plan": "...", "answer": "..."}, examples=[...], score=function). The program
     takes its inputs by position (`inputs`: their names, else those of its signature) and each
     prompt by its name, or all of them as `prompts`. With `trace` the calls that it makes with the
-    openai or litellm client become nodes, so that gradients reach the prompts that are to blame.
+    openai or litellm client, or that are seen as MLflow or OpenTelemetry spans, become nodes, so
+    that gradients reach the prompts that are to blame.
     `at_once` runs are under way at the same time, a synchronous program in threads. All else is
     as for Flow.
     """

@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sgdflow.executor.forward import CallableForward, ForwardPass
 from sgdflow.executor.functions import Function
 from sgdflow.executor.graph import Computed, Graph, Node, Operands, Parameter, View
 from sgdflow.llm import LLM
-from sgdflow.llm.recording import recording
+from sgdflow.llm.recording import Silence, recording
 from sgdflow.prompting.ask import Call
 
 INSIDE = "inside"
@@ -23,6 +23,8 @@ INSIDE = "inside"
 _HOLE = re.compile(r"\{\{.*?\}\}|\{[^{}\n]*\}|%\(\w+\)s|%s|\$\{\w+\}|\$\w+", re.DOTALL)
 """Where a program fills something into its prompt."""
 _TAGGED = re.compile(r"<([A-Za-z_][\w-]*)[^<>]*>\s*(.*?)\s*</\1>", re.DOTALL)
+_MARKED = re.compile(r"\[\[ ## \w+ ## \]\]\s*(.*?)\s*(?=\[\[ ## |\Z)", re.DOTALL)
+"""How DSPy's programs have a model write its fields."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +39,24 @@ class Unfolded:
 class TracedForward(CallableForward):
     """A program whose calls of models are heard while it runs."""
 
+    silence: Silence = field(default_factory=Silence, compare=False)
+
     async def forward(self, node: View, operands: Operands, llm: LLM) -> Computed:
         """Return what the program returns, with the calls it made."""
         with recording() as heard:
             computed = await CallableForward.forward(self, node, operands, llm)
+        self.silence.ran(self.code, len(heard))
         calls = (
-            Call(node.name, INSIDE, one.messages, one.reply, one.usage, cost=None, seconds=None)
+            Call(
+                node.name,
+                INSIDE,
+                one.messages,
+                one.reply,
+                one.usage,
+                times=one.times,
+                cost=None,
+                seconds=None if one.times is None else one.times[1] - one.times[0],
+            )
             for one in heard
         )
         return Computed(computed.value, tuple(calls))
@@ -71,12 +85,15 @@ class _Unfolding:
         nodes: dict[str, Node] = {}
         values: dict[str, Any] = dict(self.operands.predecessors)
         pieces: dict[str, Sequence[str]] = {}
-        for call in self.calls:
+        times: dict[str, tuple[float, float] | None] = {}
+        for call in self._in_order():
             said = _flat("\n".join(one.content for one in call.messages))
             used = self._used(said)
             name = self._free(f"{next(iter(used)) if len(used) == 1 else 'model'}_call", nodes)
-            before = self._before(self._without(said, used), pieces)
+            ended = {one: pieces[one] for one in pieces if not _overlap(times[one], call.times)}
+            before = self._before(self._without(said, used), ended)
             nodes[name] = Node(name, tuple(before), used, _HEARD)
+            times[name] = call.times
             values[name], pieces[name] = call.reply, list(_pieces(call.reply))
         nodes = self._with_inputs(nodes)
         output = passed.values[self.node.name]
@@ -89,6 +106,27 @@ class _Unfolding:
         held = {full: Parameter(full, self.parameters[full]) for full in own}
         graph = Graph(self.node.name, tuple(self.operands.predecessors), held, nodes, end)
         return Unfolded(graph, ForwardPass(passed.example, values, {}, {}))
+
+    def _in_order(self) -> Sequence[Call]:
+        """Return the calls as they ended; those made at the same time, as the prompts they use.
+
+        Which of these ends first is chance, and what is asked about them should not hang on it.
+        """
+        if any(call.times is None for call in self.calls):
+            return self.calls
+        left = sorted(self.calls, key=lambda call: (call.times or ())[1:])
+        ordered = []
+        while left:
+            first, *others = left
+            together = [first, *(one for one in others if _overlap(first.times, one.times))]
+            ordered.append(together[0] if len(together) == 1 else min(together, key=self._place))
+            left.remove(ordered[-1])
+        return ordered
+
+    def _place(self, call: Call) -> tuple[list[int], list[str]]:
+        said = [one.content for one in call.messages]
+        used = self._used(_flat("\n".join(said)))
+        return [number for number, name in enumerate(self.node.parameters) if name in used], said
 
     def _before(self, rest: str, pieces: Mapping[str, Sequence[str]]) -> Iterator[str]:
         """Yield the inputs and the earlier calls whose values stand in what a call was told."""
@@ -166,6 +204,11 @@ def _heard(*values: Any, **parameters: Any) -> Any:
 _HEARD = CallableForward(Function(_heard, "a call that was heard"))
 
 
+def _overlap(one: tuple[float, float] | None, other: tuple[float, float] | None) -> bool:
+    """Say whether two calls were under way at the same time; not where that is unknown."""
+    return one is not None and other is not None and one[0] < other[1] and other[0] < one[1]
+
+
 def _flat(text: str) -> str:
     return " ".join(text.split())
 
@@ -195,6 +238,7 @@ def _pieces(reply: str) -> Iterator[str]:
     """Yield a reply and the parts of it that a program may have taken out."""
     yield _flat(reply)
     yield from (_flat(inner) for _, inner in _TAGGED.findall(reply))
+    yield from (_flat(inner) for inner in _MARKED.findall(reply))
     if lines := [line for line in reply.splitlines() if line.strip()]:
         yield _flat(lines[-1])
     try:

@@ -34,6 +34,15 @@ _NO_PRICE = dict.fromkeys(_PRICES, 1e-15)
 """Stands for a price that nobody knows."""
 
 
+def imported() -> Any:
+    """Return litellm."""
+    # The list of prices that comes with it will do; without this it asks the network for one.
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    import litellm
+
+    return litellm
+
+
 class LitellmBackend:
     """Reaches all providers that litellm speaks to.
 
@@ -46,8 +55,6 @@ class LitellmBackend:
         asked = list(specs)
         if not asked:
             return
-        # The list of prices that comes with it will do; without this it asks the network for one.
-        os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
         # With its 100, its bookkeeping falls behind a busy loop and keeps each reply in memory.
         os.environ.setdefault("LOGGING_WORKER_CONCURRENCY", "1000")
         # Its own HTTP handler takes a quarter less CPU than the openai client; requests and
@@ -55,8 +62,7 @@ class LitellmBackend:
         if "OPENAI_ORGANIZATION" not in os.environ:
             os.environ.setdefault("EXPERIMENTAL_OPENAI_BASE_LLM_HTTP_HANDLER", "True")
         new = "litellm" not in sys.modules
-        import litellm
-
+        litellm = imported()
         litellm.suppress_debug_info = True
         _keep_at_home()
         if any(has_login(with_login(s.api_base, None, s.parameters)[0]) for s in asked):

@@ -1,160 +1,229 @@
-"""Calls that somebody's own program makes while it runs, as its clients see them."""
+"""Calls that somebody's own program makes while it runs, as its clients and its spans show them."""
 
 from __future__ import annotations
 
 import inspect
 import json
+import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
 
-from sgdflow.llm import Message, Usage
+from sgdflow.llm.heard import Heard, heard
+from sgdflow.llm.providers import imported
+
+_log = logging.getLogger(__name__)
+_ENOUGH = 5
+"""Runs of a program after which silence means something."""
+Span = int | str
+"""The name of one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """One call of a client."""
+@dataclass
+class _Recording:
+    """What is heard of one run of a program."""
 
-    messages: tuple[Message, ...]
-    reply: str
-    usage: Usage = field(default_factory=Usage)
+    calls: list[Heard] = field(default_factory=list)
+    around: dict[Span, Span | None] = field(default_factory=dict)
+    """By span: the one that it lies in."""
+    told: set[Span] = field(default_factory=set)
+    """The spans within which a call was heard: that one is what they tell of, too."""
+
+    def noted(self, call: Heard, spans: Iterable[Span]) -> None:
+        """Take a call that was heard within these spans."""
+        self.calls.append(call)
+        for span in spans:
+            self._tell(span)
+
+    def began(self, span: Span, around: Span | None) -> None:
+        """Take a span that begins, and the one that it lies in."""
+        self.around[span] = around
+
+    def ended(self, span: Span, call: Heard | None) -> None:
+        """Take the end of a span, with the call of a model that it was."""
+        if call is None or span in self.told:
+            return
+        if not any(_is_within(one, call) for one in self.calls):
+            self.calls.append(call)
+        self._tell(self.around[span])
+
+    def _tell(self, span: Span | None) -> None:
+        while span is not None and span not in self.told:
+            self.told.add(span)
+            span = self.around.get(span)
 
 
-_HEARD: ContextVar[list[Heard] | None] = ContextVar("sgdflow_heard", default=None)
+_RECORDING: ContextVar[_Recording | None] = ContextVar("sgdflow_recording", default=None)
 
 
 @contextmanager
 def recording() -> Iterator[list[Heard]]:
-    """Give the calls of the openai and litellm clients that the block makes, in their order.
+    """Give the calls of models that the block makes, in the order in which they end.
 
-    So do threads and tasks that it starts with its context, as asyncio does. The clients' methods
-    hand on what they are asked and what they answer as ever; where nobody records, and that is
-    everywhere else, they do nothing more. Replies that are streamed are not heard.
+    Those of the openai and litellm clients are heard, and those that are seen as spans: MLflow's,
+    and OpenTelemetry's by its conventions for generative AI. So are those of threads and tasks
+    that the block starts with its context, as asyncio does. The clients' methods hand on what
+    they are asked and what they answer as ever; where nobody records, and that is everywhere
+    else, they do nothing more. Replies that are streamed are heard in spans only.
     """
     _listen()
-    heard: list[Heard] = []
-    with _set(heard):
-        yield heard
-
-
-def hear(asked: Mapping[str, Any], answer: Any) -> None:
-    """Note a call that somebody else has seen, as clients have what is asked and answered.
-
-    Where nobody records, nothing is done.
-    """
-    if (heard := _HEARD.get()) is not None:
-        _note(heard, asked, answer)
+    own = _Recording()
+    with _set(own):
+        yield own.calls
 
 
 @contextmanager
-def _set(heard: list[Heard] | None) -> Iterator[None]:
-    token = _HEARD.set(heard)
+def unheard() -> Iterator[None]:
+    """Hear nothing of what the block does."""
+    with _set(None):
+        yield
+
+
+class Silence:
+    """Warns, once, of a program none of whose calls is heard."""
+
+    def __init__(self) -> None:
+        self._runs: list[int] = []
+
+    def ran(self, program: str, calls: int) -> None:
+        """Take a run of it, and how many calls were heard."""
+        self._runs.append(calls)
+        if len(self._runs) == _ENOUGH and not any(self._runs):
+            _log.warning(
+                "trace: no call of a model was heard in %d runs of %s, so that it is taken as one "
+                "function. Which calls are heard, and how others come to be, is said in "
+                "docs/agents.md; answers from a cache of its own are no calls.",
+                _ENOUGH,
+                program,
+            )
+
+
+def hear(spans: Sequence[tuple[str, str | None, Heard | None]]) -> None:
+    """Note what somebody else has seen: spans in the order in which they ended.
+
+    Each has a name, the span that it lies in and, where it is one of a model, the call. Where
+    nobody records, nothing is done.
+    """
+    if (own := _RECORDING.get()) is not None:
+        for name, around, _ in spans:
+            own.began(name, around)
+        for name, _, call in spans:
+            own.ended(name, call)
+
+
+@contextmanager
+def _set(own: _Recording | None) -> Iterator[None]:
+    token = _RECORDING.set(own)
     try:
         yield
     finally:
-        _HEARD.reset(token)
+        _RECORDING.reset(token)
+
+
+def _is_within(inner: Heard, outer: Heard) -> bool:
+    """Say whether a call is what another one tells of: in its time, with its reply."""
+    if inner.times is None or outer.times is None or inner.reply.split() != outer.reply.split():
+        return False
+    return outer.times[0] <= inner.times[0] and inner.times[1] <= outer.times[1]
 
 
 def _listen() -> None:
-    """Let the clients' methods note what they are asked, once."""
-    from openai.resources.chat.completions import AsyncCompletions, Completions
-    from openai.resources.responses import AsyncResponses, Responses
+    """Let clients and spans tell what is asked, once."""
+    from openai import AsyncOpenAI, OpenAI
 
-    for owner in (Completions, AsyncCompletions, Responses, AsyncResponses):
-        _noting(owner, "create")
-    # Whoever uses litellm has imported it, which takes seconds.
-    if (litellm := sys.modules.get("litellm")) is not None:
-        for name in ("completion", "acompletion"):
-            _noting(litellm, name)
+    from sgdflow.llm.spans import hear_spans
+
+    for client in (OpenAI, AsyncOpenAI):
+        # All their methods come to this one, also those that were taken from them before.
+        owner = next(one for one in client.__mro__ if "request" in vars(one))
+        _noting(owner, "request", _of_openai)
+    litellm = imported()
+    for name in ("completion", "acompletion", "responses", "aresponses"):
+        _noting(litellm, name, _of_litellm)
+    hear_spans(_RECORDING.get)
 
 
-def _noting(owner: Any, name: str) -> None:
+def _noting(owner: Any, name: str, asked: Callable[[Mapping[str, Any]], Any]) -> None:
     original = getattr(owner, name, None)
-    if original is not None and not hasattr(original, "_sgdflow_notes"):
-        setattr(owner, name, _noted(original))
+    if original is None or hasattr(original, "_sgdflow_notes"):
+        return
+    noted = _noted(original, asked)
+    setattr(owner, name, noted)
+    if inspect.ismodule(owner):
+        _hand_out(noted, original, owner.__name__)
 
 
-def _noted(original: Callable[..., Any]) -> Callable[..., Any]:
+def _hand_out(noted: Any, original: Any, source: str) -> None:
+    """Give a function to modules that have taken it before: `from litellm import completion`."""
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] != source:
+            known = dict(getattr(module, "__dict__", {}))
+            for own in [key for key, one in known.items() if one is original]:
+                setattr(module, own, noted)
+
+
+def _noted(
+    original: Callable[..., Any], asked: Callable[[Mapping[str, Any]], Any]
+) -> Callable[..., Any]:
     signature = inspect.signature(original)
 
     @wraps(original)
     def call(*arguments: Any, **named: Any) -> Any:
-        heard = _HEARD.get()
-        if heard is None:
+        own = _RECORDING.get()
+        if own is None:
             return original(*arguments, **named)
-        said = signature.bind_partial(*arguments, **named).arguments
-        asked = {**said, **said.get("kwargs", {})}
+        said = asked(signature.bind_partial(*arguments, **named).arguments)
+        began = time.time()
 
         async def later(answer: Any) -> Any:
-            with _set(None):  # litellm asks by the openai client: one call is one
+            with unheard():  # litellm asks by the openai client: one call is one
                 found = await answer
-            _note(heard, asked, found)
+            _note(own, said, found, began)
             return found
 
-        with _set(None):
+        with unheard():
             answer = original(*arguments, **named)
         if inspect.isawaitable(answer):
             return later(answer)
-        _note(heard, asked, answer)
+        _note(own, said, answer, began)
         return answer
 
     call._sgdflow_notes = True  # type: ignore[attr-defined]
     return call
 
 
-def _note(heard: list[Heard], asked: Mapping[str, Any], answer: Any) -> None:
-    text = _text_of(answer)
-    if text is not None:
-        heard.append(Heard(tuple(_messages(asked)), text, _usage(answer)))
+def _of_openai(arguments: Mapping[str, Any]) -> Any:
+    return getattr(arguments["options"], "json_data", None)
 
 
-def _messages(asked: Mapping[str, Any]) -> Iterator[Message]:
-    if isinstance(system := asked.get("instructions"), str):
-        yield Message("system", system)
-    said = asked.get("messages", asked.get("input"))
-    if isinstance(said, str):
-        yield Message("user", said)
+def _of_litellm(arguments: Mapping[str, Any]) -> Any:
+    return {**arguments, **arguments.get("kwargs", {})}
+
+
+def _note(own: _Recording, asked: Any, answer: Any, began: float) -> None:
+    from sgdflow.llm.spans import spans_here
+
+    if not isinstance(asked, Mapping) or asked.get("stream") or not _is_chat(asked):
         return
-    for one in said if isinstance(said, Sequence) else ():
-        role, content = _field(one, "role"), _field(one, "content")
-        text = content if isinstance(content, str) else "\n".join(_parts(content))
-        if role in ("system", "developer"):
-            yield Message("system", text)
-        else:
-            yield Message("assistant" if role == "assistant" else "user", text)
+    # What the raw forms of the openai client's methods return.
+    raw = getattr(answer, "text", None) if hasattr(answer, "http_response") else None
+    found = heard(asked, _read(raw) if isinstance(raw, str) else answer, None, (began, time.time()))
+    if found is not None:
+        own.noted(found, spans_here())
 
 
-def _parts(content: Any) -> Iterator[str]:
-    for part in content if isinstance(content, Sequence) else ():
-        if isinstance(text := _field(part, "text"), str):
-            yield text
+def _is_chat(asked: Mapping[str, Any]) -> bool:
+    """Say whether a model is asked for a text: not for embeddings, say."""
+    return "messages" in asked or "instructions" in asked or "input" in asked
 
 
-def _text_of(answer: Any) -> str | None:
-    """Return the text of an answer, or the tools that it calls; None of one that is streamed."""
-    if isinstance(text := _field(answer, "output_text"), str):
-        return text
-    choices = _field(answer, "choices")
-    if not isinstance(choices, Sequence) or not choices:
+def _read(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
         return None
-    message = _field(choices[0], "message")
-    if isinstance(content := _field(message, "content"), str) and content:
-        return content
-    functions = [_field(one, "function") for one in _field(message, "tool_calls") or ()]
-    calls = [{key: _field(one, key) for key in ("name", "arguments")} for one in functions]
-    return json.dumps(calls, default=str) if calls else ""
-
-
-def _usage(answer: Any) -> Usage:
-    usage = _field(answer, "usage")
-    prompt = _field(usage, "prompt_tokens") or _field(usage, "input_tokens") or 0
-    completion = _field(usage, "completion_tokens") or _field(usage, "output_tokens") or 0
-    return Usage(int(prompt), int(completion))
-
-
-def _field(thing: Any, name: str) -> Any:
-    return thing.get(name) if isinstance(thing, Mapping) else getattr(thing, name, None)

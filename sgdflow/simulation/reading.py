@@ -22,6 +22,9 @@ _LINE = re.compile(
 )
 _LAST = re.compile(r"^Output: ([\w.]+)$", re.MULTILINE)
 _SCALE = re.compile(r"the score is a number from (\S+) \(.*?\) to (\S+) \(")
+_ASKED_BY_MARKS = re.compile(r"^Respond with the corresponding output fields, .*", re.MULTILINE)
+"""What DSPy's programs end with."""
+_MARK = re.compile(r"\[\[ ## (\w+) ## \]\]")
 _ASKED_AS_JSON = re.compile(r'^\{.*"\.\.\.".*\}$', re.MULTILINE)
 
 
@@ -163,8 +166,11 @@ class Asked:
 
         The fields of a structured reply are filled in from it, and from what was `given`.
         """
-        if self.fields:
+        if self.fields and self.format != "marks":
             return filled(self.fields, values.get("", ""), given)
+        if self.format == "marks":
+            said = [f"[[ ## {name} ## ]]\n{values['']}" for name in self.fields]
+            return "\n\n".join([*said, "[[ ## completed ## ]]"])
         if self.format == "json":
             return json.dumps({name or self.tag: value for name, value in values.items()})
         if self.format == "numbered":
@@ -229,6 +235,9 @@ def _split(text: str) -> tuple[str, Asked]:
     body, form = (
         (text[: heading[-1].start()], text[heading[-1].end() :]) if heading else (text, text)
     )
+    if not heading and (marks := _ASKED_BY_MARKS.search(text)):
+        *own, _ = _MARK.findall(marks[0])
+        return text[: marks.start()], Asked("marks", "", fields=dict.fromkeys(own, "a text"))
     if named := _ASKED_BY_NAME.findall(form):
         return body, Asked("tagged", named[0][0], tuple(name for _, name in named))
     if between := _ASKED_BETWEEN.findall(form):

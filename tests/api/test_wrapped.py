@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import litellm
 import pytest
+from litellm import completion
 from openai import AsyncOpenAI, OpenAI
 
 import sgdflow
 from sgdflow.errors import ConfigError
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "agents.md"
+CODE = re.compile(r"```python\n(.*?)```", re.DOTALL)
 PROMPTS = {
     "weight": "Price the weight of the order.",
     "zone": "Price the zone of the order.",
@@ -26,6 +31,10 @@ PRICES = {
     "weight": {"none": 0, "light": 7, "heavy": 21, "bulky": 10},
     "zone": {"none": 0, "north": 4, "east": 10, "south": 33},
 }
+TOLD = """
+import json
+print(json.dumps([{0}.initial.test.mean, {0}.final.test.mean, dict({0}.parameters)]))
+"""
 ROWS = [
     {
         "order": f"Price this order. Weight: {weight}. Zone: {zone}.",
@@ -70,20 +79,51 @@ def facts(text: Any) -> set[str]:
     return set(re.findall(r"(weight|zone) \w+ costs", str(text)))
 
 
-def test_the_page_runs_and_the_right_prompts_learn(here: str) -> None:
-    page = PAGE.read_text(encoding="utf-8")
-    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    assert len(blocks) == 3
+def blocks() -> Mapping[str, list[str]]:
+    """Return the blocks of each part of the page."""
+    parts = PAGE.read_text(encoding="utf-8").split("\n## ")
+    return {part.partition("\n")[0]: CODE.findall(part) for part in parts}
+
+
+def run(*code: str) -> dict[str, Any]:
     names: dict[str, Any] = {}
-    exec("\n".join(blocks), names)
-    names["client"].close()
-    result, learned = names["result"], names["learned"]
+    exec("\n".join(code), names)
+    return names
+
+
+def run_apart(result: str, *code: str) -> Any:
+    """Return what a result of code comes to in a process of its own, where clients stay open."""
+    Path("agent.py").write_text("\n".join([*code, TOLD.format(result)]), encoding="utf-8")
+    done = subprocess.run([sys.executable, "agent.py"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    initial, final, parameters = json.loads(done.stdout.splitlines()[-1])
+    test = SimpleNamespace(mean=initial), SimpleNamespace(mean=final)
+    before, after = (SimpleNamespace(test=one) for one in test)
+    return SimpleNamespace(initial=before, final=after, parameters=parameters)
+
+
+def learned_well(result: Any, node: str) -> None:
     assert result.initial.test.mean < 0.5 < 0.9 < result.final.test.mean
+    learned = {name.removeprefix(f"{node}."): text for name, text in result.parameters.items()}
     assert facts(learned["weight"]) == {"weight"}
     assert facts(learned["zone"]) == {"zone"}
     assert learned["desk"] == PROMPTS["desk"]
-    calls = (result.directory / "calls.jsonl").read_text(encoding="utf-8")
+
+
+def test_the_page_runs_and_the_right_prompts_learn(here: str) -> None:
+    names = run(*blocks()["# An existing agent"])
+    names["client"].close()
+    learned_well(names["result"], "price")
+    calls = (names["result"].directory / "calls.jsonl").read_text(encoding="utf-8")
     assert '"inside"' in calls
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("part", ["A LangGraph graph", "A DSPy program"])
+def test_agents_of_frameworks_learn_the_right_prompts(part: str, here: str) -> None:
+    kind = part.split()[1].lower()
+    _, data, *_ = blocks()["# An existing agent"]
+    learned_well(run_apart(f"{kind}_result", data, *blocks()[part]), f"{kind}_price")
 
 
 def test_without_a_trace_nothing_tells_the_prompts_apart(here: str) -> None:
@@ -123,15 +163,23 @@ def test_what_calls_are_made_by_makes_no_difference(here: str) -> None:
             both = [await ask(prompts["weight"], order), await ask(prompts["zone"], order)]
             return await ask(prompts["desk"], "\n".join(both))
 
+    def taken(order: str, prompts: Mapping[str, str]) -> str:
+        def ask(name: str, text: str) -> str:
+            told = said(prompts[name], text)
+            reply = completion("openai/worlds", told, api_base=here, client=client)
+            return str(reply.choices[0].message.content)
+
+        return ask("desk", "\n".join([ask("weight", order), ask("zone", order)]))
+
     heard = []
     with client:
-        for program in (with_openai(client), lite, awaited):
+        for program in (with_openai(client), lite, taken, awaited):
             passed = sgdflow.wrap(program, PROMPTS, trace=True).run(ORDER)
             assert passed.failures == {}
             [(name, calls)] = passed.calls.items()
             heard.append([(one.messages, one.reply, one.usage) for one in calls])
             assert passed.values[name] == "20"
-    assert heard[0] == heard[1] == heard[2]
+    assert heard[0] == heard[1] == heard[2] == heard[3]
     assert [messages[0].content for messages, *_ in heard[0]] == list(PROMPTS.values())
 
 
@@ -149,7 +197,8 @@ def test_responses_are_heard_and_streams_are_not(monkeypatch: pytest.MonkeyPatch
         function = {"name": "look", "arguments": "{}"}
         calls = [{"id": "1", "type": "function", "function": function}]
         said = {"role": "assistant", "content": None, "tool_calls": calls}
-        return httpx.Response(200, json={"choices": [{"index": 0, "message": said}]})
+        choice = {"index": 0, "message": said, "finish_reason": "tool_calls"}
+        return httpx.Response(200, json={"choices": [choice]})
 
     with (
         httpx.Client(transport=httpx.MockTransport(answer)) as http,
@@ -158,10 +207,11 @@ def test_responses_are_heard_and_streams_are_not(monkeypatch: pytest.MonkeyPatch
 
         def agent(question: str, *, plan: str) -> str:
             client.responses.create(model="m", instructions=plan, input=question)
-            part = {"type": "text", "text": question}
-            told: Any = [{"role": "user", "content": [part]}]
-            list(client.chat.completions.create(model="m", messages=told, stream=True))
-            client.chat.completions.create(model="m", messages=told)
+            raw = client.chat.completions.with_raw_response.create(model="m", messages=ASKED)
+            assert raw.parse().choices[0].message.tool_calls
+            client.chat.completions.parse(model="m", messages=ASKED)
+            list(client.chat.completions.create(model="m", messages=ASKED, stream=True))
+            client.chat.completions.create(model="m", messages=ASKED)
             return "done"
 
         [calls] = (
@@ -172,10 +222,11 @@ def test_responses_are_heard_and_streams_are_not(monkeypatch: pytest.MonkeyPatch
     heard = [([one.content for one in call.messages], call.reply) for call in calls]
     assert heard == [
         (["Plan.", "Why?"], "blue"),
-        (["Why?"], '[{"name": "look", "arguments": "{}"}]'),
+        *[(["Why?"], '[{"name": "look", "arguments": "{}"}]')] * 3,
     ]
 
 
+ASKED: Any = [{"role": "user", "content": [{"type": "text", "text": "Why?"}]}]
 STREAMED = {"content-type": "text/event-stream"}
 
 

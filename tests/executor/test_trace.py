@@ -103,6 +103,33 @@ def test_calls_become_nodes(case: str) -> None:
     assert set(graph.parameters) == {names[p] for _, used in expected.values() for p in used}
 
 
+def test_what_ends_first_among_calls_at_the_same_time_makes_no_difference() -> None:
+    """Two at once, which cannot have taken up each other's replies, then one that takes up both."""
+    prompts = {"plan": PLAN, "answer": ANSWER, "join": "Join."}
+    names = {local: f"agent.{local}" for local in prompts}
+    forward = TracedForward(Function(str, "agent"))
+    node = Node("agent", ("question",), names, forward)
+    said = {"plan": f"{PLAN} Why? 4", "answer": f"{ANSWER} Why? 3", "join": "Join. 3 4"}
+    replies = {"plan": "3", "answer": "4", "join": "34"}
+    parameters = {full: prompts[local] for local, full in names.items()}
+    found = []
+    for ends in ({"plan": 5.0, "answer": 6.0}, {"plan": 6.0, "answer": 5.0}):
+        times = {"plan": (1.0, ends["plan"]), "answer": (2.0, ends["answer"]), "join": (6.0, 9.0)}
+        calls = tuple(
+            Call("agent", "inside", (Message("user", text),), replies[n], Usage(), times=times[n])
+            for n, text in sorted(said.items(), key=lambda one: times[one[0]][1])
+        )
+        passed = ForwardPass("1", {"question": "Why?", "agent": "34"}, {"agent": calls}, {})
+        operands = Operands({"question": "Why?"}, prompts)
+        unfolded = forward.unfolded(node, operands, parameters, passed)
+        assert unfolded is not None
+        found.append({n: one.predecessors for n, one in unfolded.graph.nodes.items()})
+        assert list(found[0]) == list(found[-1]) == ["plan_call", "answer_call", "join_call"]
+    assert found[0] == found[1]
+    assert found[0]["plan_call"] == found[0]["answer_call"] == ("question",)
+    assert found[0]["join_call"] == ("plan_call", "answer_call")
+
+
 def test_a_program_that_made_no_call_stays_one_node() -> None:
     forward = TracedForward(Function(str, "agent"))
     node = Node("agent", ("question",), {}, forward)
