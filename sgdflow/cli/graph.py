@@ -14,6 +14,7 @@ from sgdflow.cli.picture import check_kind, write_picture
 from sgdflow.cli.taking import taking
 from sgdflow.config.build import build_graph, named
 from sgdflow.config.job import working_directory
+from sgdflow.config.legs import acting
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import starting_parameters, validated
 from sgdflow.config.problems import build_backward
@@ -36,7 +37,7 @@ def print_graph(raw: Mapping[str, Any], picture: Path | None = None) -> None:
     """Print the graph; draw it, too, where a file is named."""
     config = validated(raw)
     prompts = Prompts(prompt_folders(working_directory()))
-    built, backward = build_graph(config.graph, prompts), config.method.backward
+    built, backward = build_graph(config.graph, prompts), acting(config.method)[-1][1].backward
     default = build_backward(backward, prompts, "method.backward") if backward else None
     parameters = starting_parameters(built, config.parameters)
     names = named(config.method, built)

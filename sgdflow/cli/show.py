@@ -119,12 +119,20 @@ def _step(
             yield Part(f"  {what:<11} {score_words(score)}\n")
     for parameter, text in step["proposal"].items():
         yield Part(f"\n{parameter}", "title")
+        yield from _cause(step, parameter)
         yield from _changed(stood.get(parameter, ""), text)
     for parameter, reason in step["skipped"].items():
         yield Part(f"\n{parameter}", "title")
         yield Part(f"  no new text: {reason}\n")
     for example in step["sampled"]:
         yield from _example(example)
+
+
+def _cause(proposal: Mapping[str, Any], parameter: str) -> Iterator[Part]:
+    """Yield what a new text was to mend, where a step told causes apart."""
+    if cause := proposal.get("causes", {}).get(parameter):
+        behind = plural(len(cause["examples"]), "example")
+        yield Part(f"\n  to mend, of {behind}: {cause['words']}", "quiet")
 
 
 def _stood(

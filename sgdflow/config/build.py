@@ -11,8 +11,8 @@ from typing import Any
 from sgdflow.config import schema
 from sgdflow.config.branches import condition
 from sgdflow.config.graph_fields import with_fields
+from sgdflow.config.legs import build_method, named, optimised
 from sgdflow.config.loops import unrolled
-from sgdflow.config.methods import build_method, named, optimised
 from sgdflow.config.problems import Problems, ask, build_backward
 from sgdflow.config.retrieval import retrieving
 from sgdflow.config.sight import not_inputs

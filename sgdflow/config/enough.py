@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from sgdflow.config.legs import SEQUENCE, in_leg
 from sgdflow.data import Splits
 from sgdflow.descent.method import Method
 from sgdflow.errors import plural
@@ -13,6 +14,12 @@ from sgdflow.update.statistics import gains_needed
 
 def fitted(method: Method, splits: Splits) -> Method:
     """Return the method without a confirmation that is not required and that nothing can give."""
+    for leg in method.legs:
+        one = fitted(leg.after(0, method), splits)
+        if one.unconfirmed:
+            return replace(method, confirm=None, unconfirmed=one.unconfirmed)
+    if method.legs:
+        return method
     confirm = method.confirm
     if confirm is None or confirm.required or not method.stop.steps:
         return method
@@ -33,6 +40,9 @@ def fitted(method: Method, splits: Splits) -> Method:
 
 def problems(method: Method, splits: Splits) -> Iterator[str]:
     """Yield what these examples can never show."""
+    if method.legs:
+        yield from _of_legs(method, splits)
+        return
     gate = method.gate
     if gate.examples == "validation" and not splits.validation:
         yield (
@@ -55,6 +65,16 @@ def problems(method: Method, splits: Splits) -> Iterator[str]:
         yield from _confirm_problems(method, splits)
     yield from _guard_problems(method, splits)
     yield from _pool_problems(method, splits)
+
+
+def _of_legs(method: Method, splits: Splits) -> Iterator[str]:
+    """Yield what these examples can never show in a leg, and in the end."""
+    for leg in method.legs:
+        own = leg.after(0, method)
+        for told in problems(replace(own, confirm=None), splits):
+            yield in_leg(told, f"{SEQUENCE}.{leg.name}.method")
+        if method.confirm is not None and method.stop.steps:
+            yield from _confirm_problems(own, splits)
 
 
 def _confirm_problems(method: Method, splits: Splits) -> Iterator[str]:

@@ -205,7 +205,9 @@ def _siblings(model: type[BaseModel], location: tuple[int | str, ...]) -> list[s
         # Other parts are a key of a free mapping, or the form of a union: the models stay.
         if fields:
             here = {kind for field in fields for kind in _models(field.annotation)}
-    return [name for kind in here for name in kind.model_fields]
+    known = [name for kind in here for name in kind.model_fields]
+    # Another form of the same mapping may have the very key: that is no misspelling.
+    return [] if location[-1] in known else known
 
 
 def _models(annotation: object) -> Iterator[type[BaseModel]]:

@@ -31,6 +31,8 @@ class Backward(Exchange):
     reply: Reply = Reply(tag="gradient")
     calls: Literal["node", "edge"] = "node"
     """One call for all predecessors of a node, or one for each."""
+    targets: Count | None = None
+    """How many predecessors one call is about at most, the others in short beside; null: all."""
     neighbors: bool = True
     """Whether a call for one predecessor shows the others."""
     of_parameters: bool = False
@@ -86,6 +88,10 @@ class Critique(Exchange):
     prompt: Text = "optimizer/critique.jinja"
     role: Text = "optimizer"
     reply: Reply = Reply(tag="critique")
+    causes: Annotated[int, Field(ge=2)] | None = None
+    """null: a review; else so many causes at most, each mended by a proposal of its own."""
+    fallback: Literal["collect", "skip"] = "collect"
+    """With causes, where no reply can be used: one proposal from all evidence, or none."""
 
 
 class SelectConf(Conf):
@@ -132,6 +138,8 @@ class RewriteConf(Update):
     """Whether a text that speaks of feedback, copies a query shown or adds nothing is refused."""
     successes: Annotated[int, Field(ge=0)] = 0
     """Right answers shown beside the failures."""
+    contrast: Annotated[int, Field(ge=0)] = 0
+    """Texts of other candidates shown, with what they made of the same examples."""
 
 
 class WholeConf(Update):
@@ -267,7 +275,7 @@ class PoolConf(Conf):
     """Whether changes of different parameters in two candidates are tried together."""
 
 
-class MethodConf(Conf):
+class OneMethod(Conf):
     """Everything a step does."""
 
     name: Text
@@ -296,3 +304,18 @@ class MethodConf(Conf):
     confirm: ConfirmConf | None = None
     """null: what was found is returned as it is."""
     stop: StopConf = StopConf()
+
+
+class LegConf(Conf):
+    """A method that takes some of the steps."""
+
+    method: OneMethod
+    share: Annotated[float, Field(gt=0, le=1)]
+    """Of method.stop.budget; what one leg leaves, the next may use."""
+
+
+class MethodConf(OneMethod):
+    """A method, or several one after the other."""
+
+    sequence: dict[str, LegConf] = Field(default_factory=dict)
+    """By name, in order; none: this method takes all steps."""

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from sgdflow.config import method_schema as schema
-from sgdflow.config.aggregation_schema import TreeConf
+from sgdflow.config.aggregation_schema import ExampleCluster, TreeConf
+from sgdflow.config.apart import apart, causes_asked
 from sgdflow.config.fields import Target
 from sgdflow.config.problems import Problems, ask, build_backward, reply_format
 from sgdflow.config.targets import resolve
@@ -33,7 +34,7 @@ from sgdflow.update.edits import Edits
 from sgdflow.update.edits import Whole as WholeText
 
 
-def build_method(conf: schema.MethodConf, graph: Graph, prompts: Prompts) -> Method:
+def build_method(conf: schema.OneMethod, graph: Graph, prompts: Prompts) -> Method:
     """Return the method, checked against the graph."""
     problems = Problems()
     with problems.collected():
@@ -51,7 +52,9 @@ def build_method(conf: schema.MethodConf, graph: Graph, prompts: Prompts) -> Met
         problems.extend(_update_problems(update, conf, graph))
     verification = _verification(conf, graph, prompts, problems)
     tree = example_tree(conf, prompts, problems)
+    told_apart = apart(conf, prompts, problems)
     problems.extend(_contradictions(conf))
+    problems.extend(_alone(conf))
     problems.check()
     assert update is not None
     return Method(
@@ -62,7 +65,7 @@ def build_method(conf: schema.MethodConf, graph: Graph, prompts: Prompts) -> Met
         aggregate_examples=aggregate,
         update=update,
         gate=Gate(**conf.gate.model_dump()),
-        stop=_stop(conf, graph),
+        stop=stop_of(conf, graph),
         batch=conf.batch,
         select=_select(conf),
         confirm=None if conf.confirm is None else Confirm(**conf.confirm.model_dump()),
@@ -74,11 +77,12 @@ def build_method(conf: schema.MethodConf, graph: Graph, prompts: Prompts) -> Met
         pool=PoolRules(**conf.pool.model_dump()),
         verification=verification,
         tree=tree,
+        apart=told_apart,
     )
 
 
 def _checked_loss(
-    conf: schema.MethodConf, graph: Graph, prompts: Prompts, problems: Problems
+    conf: schema.OneMethod, graph: Graph, prompts: Prompts, problems: Problems
 ) -> Loss:
     loss: Loss = PromptLoss(prompts, schema.Loss().prompt)
     with problems.collected():
@@ -88,7 +92,7 @@ def _checked_loss(
 
 
 def _differentiation(
-    conf: schema.MethodConf, graph: Graph, prompts: Prompts, problems: Problems
+    conf: schema.OneMethod, graph: Graph, prompts: Prompts, problems: Problems
 ) -> Differentiation | None:
     if conf.backward is None:
         return None
@@ -101,7 +105,7 @@ def _differentiation(
 
 
 def _verification(
-    conf: schema.MethodConf, graph: Graph, prompts: Prompts, problems: Problems
+    conf: schema.OneMethod, graph: Graph, prompts: Prompts, problems: Problems
 ) -> Verification | None:
     if not isinstance(conf.backward, schema.Backward) or conf.backward.verify is None:
         return None
@@ -115,7 +119,8 @@ def _verification(
 def _update(conf: schema.AnyUpdate, prompts: Prompts) -> UpdateRule:
     match conf:
         case schema.RewriteConf():
-            critique = ask(conf.critique, prompts) if conf.critique is not None else None
+            review = conf.critique if not causes_asked(conf, prompts) else None
+            critique = ask(review, prompts) if review is not None else None
             return Rewrite(
                 ask(conf, prompts),
                 conf.max_characters,
@@ -125,6 +130,7 @@ def _update(conf: schema.AnyUpdate, prompts: Prompts) -> UpdateRule:
                 conf.constraints,
                 conf.successes,
                 check_text if conf.checks else no_check,
+                conf.contrast,
                 Edits() if conf.form == "edits" else WholeText(),
             )
         case schema.WholeConf():
@@ -138,14 +144,15 @@ def _update(conf: schema.AnyUpdate, prompts: Prompts) -> UpdateRule:
     return CallableUpdate(resolve(conf, "method.update"))
 
 
-def _select(conf: schema.MethodConf) -> Select:
+def _select(conf: schema.OneMethod) -> Select:
     if isinstance(conf.update, Target):
         return Select()
     select = conf.update.select
     return Select(**select.model_dump())
 
 
-def _stop(conf: schema.MethodConf, graph: Graph) -> Stop:
+def stop_of(conf: schema.OneMethod, graph: Graph) -> Stop:
+    """Return when the method ends."""
     stop, budget, steps = conf.stop, conf.stop.budget, conf.stop.steps
     if isinstance(conf.update, schema.SearchConf):
         steps = min(steps, conf.update.depth * len(named(conf, graph)))
@@ -158,7 +165,7 @@ def _stop(conf: schema.MethodConf, graph: Graph) -> Stop:
     )
 
 
-def _contradictions(conf: schema.MethodConf) -> Iterator[str]:
+def _contradictions(conf: schema.OneMethod) -> Iterator[str]:
     """Yield what each setting allows but all together do not."""
     name, update, sample = f"method '{conf.name}'", conf.update, conf.sample
     if conf.shuffle and conf.backward is None:
@@ -187,13 +194,23 @@ def _contradictions(conf: schema.MethodConf) -> Iterator[str]:
         yield f"method.sample.count: 0 leaves the rule {update.rule} nothing to go by."
 
 
-def _more_than_search(conf: schema.MethodConf) -> bool:
+def _alone(conf: schema.OneMethod) -> Iterator[str]:
+    """Yield that there is no other candidate to compare with."""
+    update = conf.update
+    if isinstance(update, schema.RewriteConf) and update.contrast and conf.pool.keep == 1:
+        yield (
+            "method.update.contrast: one candidate (method.pool.keep=1) has none to be compared "
+            "with. Set method.pool.keep=2 or more, or method.update.contrast=0."
+        )
+
+
+def _more_than_search(conf: schema.OneMethod) -> bool:
     how = conf.proposals
     several = how.parents * how.each > 1 or how.form != "joint" or how.fallback
     return conf.lazy or several or conf.pool.keep > 1
 
 
-def optimised(conf: schema.MethodConf, graph: Graph) -> tuple[str, ...]:
+def optimised(conf: schema.OneMethod, graph: Graph) -> tuple[str, ...]:
     """Return the parameters that the method may change."""
     wanted = [] if isinstance(conf.update, Target) else conf.update.parameters or []
     unknown = [name for name in wanted if name not in graph.optimisable]
@@ -214,13 +231,13 @@ def optimised(conf: schema.MethodConf, graph: Graph) -> tuple[str, ...]:
     return names
 
 
-def named(conf: schema.MethodConf, graph: Graph) -> tuple[str, ...]:
+def named(conf: schema.OneMethod, graph: Graph) -> tuple[str, ...]:
     """Return the parameters that the method would change, if there are any."""
     wanted = None if isinstance(conf.update, Target) else conf.update.parameters
     return tuple(name for name in graph.optimisable if wanted is None or name in wanted)
 
 
-def _update_problems(update: UpdateRule, conf: schema.MethodConf, graph: Graph) -> Iterator[str]:
+def _update_problems(update: UpdateRule, conf: schema.OneMethod, graph: Graph) -> Iterator[str]:
     """Yield what would go wrong with the parameters that it writes; others are chosen."""
     written = texts(graph, named(conf, graph))
     yield from (f"method.update: {problem}" for problem in update.problems(graph, written))
@@ -252,9 +269,12 @@ def _loss(conf: Target | schema.Loss, prompts: Prompts) -> Loss:
 
 
 def _aggregation(
-    conf: Target | TreeConf | str, known: Mapping[str, Callable[..., Any]], where: str, what: str
+    conf: Target | TreeConf | ExampleCluster | str,
+    known: Mapping[str, Callable[..., Any]],
+    where: str,
+    what: str,
 ) -> Callable[..., Any]:
-    if isinstance(conf, TreeConf):  # which joins what was collected
+    if isinstance(conf, TreeConf | ExampleCluster):  # which see what was collected
         return known["collect"]
     if isinstance(conf, str):
         return known[conf]

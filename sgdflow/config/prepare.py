@@ -9,6 +9,7 @@ from typing import Any
 
 from sgdflow.config import documents, enough, schema, score_schema, thrift
 from sgdflow.config.build import build_graph, build_method, expand_graph, optimised
+from sgdflow.config.legs import acting
 from sgdflow.config.models import build_calling, build_models
 from sgdflow.config.problems import Problems
 from sgdflow.config.remedies import first_of
@@ -249,12 +250,13 @@ def _asked(config: schema.Config) -> Mapping[str, str]:
             if isinstance(conf, schema.Exchange) and own:
                 roles[f"graph.nodes.{name}.{side}.role"] = conf.role
     parts = ("backward", "backward.verify", "update", "loss", "update.critique")
-    for part in (*parts, "aggregation.successors", "aggregation.examples"):
-        found: Any = config.method
-        for key in part.split("."):
-            found = getattr(found, key, None)
-        if isinstance(role := getattr(found, "role", None), str):
-            roles[f"method.{part}.role"] = role
+    for where, method in acting(config.method):
+        for part in (*parts, "aggregation.successors", "aggregation.examples"):
+            found: Any = method
+            for key in part.split("."):
+                found = getattr(found, key, None)
+            if isinstance(role := getattr(found, "role", None), str):
+                roles[f"{where}.{part}.role"] = role
     judges = score_schema.judges(config.task.score)
     return {**roles, **{f"{where}.role": judge.role for where, judge in judges.items()}}
 
@@ -265,7 +267,8 @@ def _needed(config: schema.Config, models: Mapping[str, ModelSpec]) -> Mapping[s
     An update rule of one's own may ask anybody.
     """
     judge = score_schema.JudgeConf.model_fields["role"].default
-    if judge in _asked(config).values() or isinstance(config.method.update, schema.Target):
+    own = any(isinstance(one.update, schema.Target) for _, one in acting(config.method))
+    if own or judge in _asked(config).values():
         return models
     return {role: model for role, model in models.items() if role != judge}
 

@@ -66,6 +66,11 @@ def build_backward(
             f"{where}: calls: node shows all predecessors at once, so neighbors: false means "
             "nothing there. Use calls: edge."
         )
+    if conf.calls == "edge" and conf.targets is not None:
+        raise ConfigError(
+            f"{where}: calls: edge has one call for each predecessor, so targets: {conf.targets} "
+            "means nothing there. Take it out, or use calls: node."
+        )
     if conf.verify and where != "method.backward":
         raise ConfigError(
             f"{where}: verify belongs to the method, not to a node: set method.backward.verify."
@@ -83,4 +88,5 @@ def build_backward(
         conf.of_parameters,
         conf.rules,
         conf.local,
+        conf.targets,
     )

@@ -21,7 +21,7 @@ from sgdflow.update.prompt_views import SAMPLE_MEMBER
 EXAMPLES, SUCCESSORS = "method.aggregation.examples", "method.aggregation.successors"
 
 
-def example_tree(conf: schema.MethodConf, prompts: Prompts, problems: Problems) -> Tree | None:
+def example_tree(conf: schema.OneMethod, prompts: Prompts, problems: Problems) -> Tree | None:
     """Return what sums up the evidence of many examples, where that is declared."""
     how = conf.aggregation.examples
     if not isinstance(how, TreeConf):
@@ -32,7 +32,7 @@ def example_tree(conf: schema.MethodConf, prompts: Prompts, problems: Problems) 
     return tree
 
 
-def _ungrouped(conf: schema.MethodConf) -> Iterator[str]:
+def _ungrouped(conf: schema.OneMethod) -> Iterator[str]:
     """Yield why there is no evidence that could be grouped."""
     count, mend = conf.sample.count, f"Set {EXAMPLES}=collect."
     if not isinstance(conf.update, schema.RewriteConf | Target):
@@ -51,7 +51,7 @@ def _ungrouped(conf: schema.MethodConf) -> Iterator[str]:
 
 
 def successor_tree(
-    conf: schema.MethodConf,
+    conf: schema.OneMethod,
     graph: Graph,
     optimised: Collection[str],
     prompts: Prompts,

@@ -25,6 +25,22 @@ class Budget:
     roles: Mapping[str, Allowance] = field(default_factory=dict)
     """What a role may use."""
 
+    def share(self, part: float) -> Budget:
+        """Return a part of it, whole numbers rounded down."""
+        if part >= 1:
+            return self
+
+        def of(most: int | None) -> int | None:
+            return None if most is None else int(most * part + 1e-9)
+
+        def allowed(one: Allowance) -> Allowance:
+            cost = None if one.cost is None else one.cost * part
+            return Allowance(of(one.calls), of(one.tokens), cost)
+
+        whole = allowed(Allowance(self.calls, self.tokens, self.cost))
+        roles = {role: allowed(one) for role, one in self.roles.items()}
+        return Budget(of(self.forward), whole.calls, whole.tokens, whole.cost, roles)
+
     def reached(self, forward: int, spent: Mapping[str, Spent]) -> str:
         """Return why the run has to end; an empty string while it may go on."""
         if self.forward is not None and forward >= self.forward:

@@ -110,7 +110,7 @@ class Judge:
 
     async def _asked(self, case: _Case, changes: Mapping[str, Any], turned_down: int) -> Trial:
         method = self.method
-        tests = method.stop.steps * method.proposals.tests(len(self.problem.optimised))
+        tests = method.horizon or method.stop.steps * method.tests(len(self.problem.optimised))
         gate = method.gate.after(turned_down, tests)
         proposed = {**case.parameters, **changes}
         unscored = gate.rule == "always" and method.batch is not None

@@ -39,6 +39,17 @@ class Lesson:
     known: tuple[str, ...] = ()
     """Parameters that are not asked for again: an earlier step had the same evidence."""
 
+    def only(self, evidence: Evidence) -> Lesson:
+        """Return what some of the evidence teaches, and its examples alone."""
+        shown = {
+            one.example
+            for items in evidence.values()
+            for item in items
+            for one in (item, *item.behind)
+        }
+        learned = tuple(one for one in self.learned if one.forward.example in shown)
+        return replace(self, learned=learned, evidence=evidence)
+
 
 @dataclass(frozen=True, slots=True)
 class Teacher:

@@ -1,45 +1,19 @@
-"""Semantic gradient descent: step after step, until there is a reason to stop."""
+"""Semantic gradient descent: leg after leg, and what comes of it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import replace
 
-from sgdflow.data import Example
 from sgdflow.descent.budget import Meter
-from sgdflow.descent.confirm import Confirmation
-from sgdflow.descent.method import Method, Problem
-from sgdflow.descent.rounds import Rounds, State
-from sgdflow.descent.stepper import Stepper
-from sgdflow.descent.steps import Gating, Observer, Result, Returned, Scores, Step
-from sgdflow.errors import BudgetSpent, every, plural
-from sgdflow.executor.evaluation import Evaluation, Summary
+from sgdflow.descent.method import Leg, Method, Problem
+from sgdflow.descent.steps import Observer, Result, Returned, Scores
+from sgdflow.descent.stretch import Course, Stretch, by_gate
+from sgdflow.errors import BudgetSpent, plural
+from sgdflow.executor.evaluation import Evaluation
 from sgdflow.executor.graph import Parameters
 from sgdflow.executor.progress import Progress, Unwatched
 from sgdflow.llm import LLM
-from sgdflow.update import Gate
-
-_AT_ONCE = 8
-"""Examples that are scored at once to see whether all are good enough."""
-
-
-@dataclass
-class _Course:
-    """How far a descent has come; a step that was not decided is no part of it."""
-
-    start: Parameters
-    best: Parameters
-    initial: Scores | None = None
-    final: Scores | None = None
-    steps: int = 0
-    accepted: int = 0
-    reason: str = ""
-    gating: Gating = field(default_factory=Gating)
-    confirmation: Confirmation | None = None
-    returned: int = 0
-    """The step whose texts are the best; 0: those that it began with."""
-    unconfirmed: str = ""
 
 
 class Descent:
@@ -58,14 +32,15 @@ class Descent:
         self._evaluate = problem.evaluator(llm, self._progress)
         self._observer = observer
         self._meter = Meter(llm, problem.graph)
-        steps = Stepper(problem, method, llm, self._evaluate, self._meter, self._progress)
-        self._rounds = Rounds(problem, method, self._evaluate, steps)
 
     async def run(self, start: Parameters) -> Result:
         """Descend from these parameters and return the best that were found."""
-        course = _Course(start, start)
+        course = Course(start, start)
         try:
-            await self._descend(course)
+            course.initial = await self._scores(start)
+            self._observer.scored(course.initial)
+            for leg in self._method.legs or (Leg("", self._method, self._problem.optimised, 1.0),):
+                await self._stretch(leg, course.steps).go(course)
             await self._confirm(course, start)
             await self._complete(course, start)
             if self._method.lazy and self._method.report_train:
@@ -95,12 +70,25 @@ class Descent:
             self._constant(course.final or course.initial),
         )
 
+    def _stretch(self, leg: Leg, steps: int) -> Stretch:
+        """Return what takes the steps of a leg, after so many steps."""
+        return Stretch(
+            replace(self._problem, optimised=leg.optimised),
+            leg.method if not leg.name else leg.after(steps, self._method),
+            self._llm,
+            self._evaluate,
+            self._meter,
+            self._observer,
+            self._progress,
+            leg.name,
+        )
+
     def _constant(self, scores: Scores) -> str:
         """Return what nearly all answers are in the end, in words."""
         found = (self._problem.constant(one) for one in scores.evaluations.values())
         return next(filter(None, found), "")
 
-    def _returned(self, course: _Course) -> Returned:
+    def _returned(self, course: Course) -> Returned:
         """Say whose texts are returned, and why."""
         validation = self._problem.splits.validation
         if course.confirmation is not None and not course.confirmation.confirmed:
@@ -108,7 +96,7 @@ class Descent:
             return Returned(0, why)
         if not course.accepted:
             return Returned(0, "no proposal was accepted")
-        if self._by_gate:
+        if by_gate(self._problem, self._method):
             return Returned(course.returned, "the last that the gate accepted")
         split = "validation" if validation else "train"
         kind = "validation" if validation else "training"
@@ -128,7 +116,7 @@ class Descent:
         method, splits = self._method, self._problem.splits
         return method.gate.smallest(method.compared(splits), method.stop.steps)
 
-    async def _confirm(self, course: _Course, start: Parameters) -> None:
+    async def _confirm(self, course: Course, start: Parameters) -> None:
         """Go back to the start where the best is not confirmed to be better."""
         confirm, validation = self._method.confirm, self._problem.splits.validation
         if course.best == start:
@@ -144,91 +132,12 @@ class Descent:
         if not course.confirmation.confirmed:
             course.best = start
 
-    async def _complete(self, course: _Course, start: Parameters) -> None:
+    async def _complete(self, course: Course, start: Parameters) -> None:
         """Score what the first scores left out, as no step goes by it."""
         if self._method.confirm is not None and course.initial is not None:
             with self._meter.reporting():
                 validation = await self._evaluate(start, self._problem.splits.validation)
             course.initial = Scores({**course.initial.evaluations, "validation": validation})
-
-    async def _descend(self, course: _Course) -> None:
-        """Take steps until there is a reason to stop."""
-        course.initial = await self._scores(course.best)
-        self._observer.scored(course.initial)
-        state, number, unaccepted = await self._rounds.start(course.best), 0, 0
-        while not (reason := await self._reason_to_stop(state, number, unaccepted)):
-            number += 1
-            before, best, returned = self._llm.spent(), course.best, course.returned
-            proposals, state = await self._rounds.take(number, state)
-            validation = None
-            unaccepted += not all(one.malformed for one in proposals)
-            for one in sorted(proposals, key=lambda one: one.number or 0):
-                if one.decision.accepted:
-                    unaccepted = 0
-                    if await self._at_least_as_good(one.proposed, best):
-                        best, returned = one.proposed, number
-            if proposals[0].decision.accepted and self._method.confirm is None:
-                splits = self._problem.splits
-                validation = await self._summary(proposals[0].proposed, splits.validation)
-            kept = state.pool.candidates
-            self._evaluate.keep(course.start, best, *(one.parameters for one in kept))
-            step = Step(
-                number,
-                proposals[0],
-                validation,
-                best,
-                (before, self._llm.spent()),
-                proposals[1:],
-                tuple(one.number for one in kept),
-            )
-            self._observer.stepped(step)
-            course.best, course.steps, course.accepted = best, number, state.accepted
-            course.returned = returned
-            course.gating += step.gating
-        course.reason = reason
-
-    async def _reason_to_stop(self, state: State, number: int, unaccepted: int) -> str:
-        stop = self._method.stop
-        if reason := await self._good_enough(state.pool.foremost.parameters):
-            return reason
-        if number >= stop.steps:
-            only = "the only one was" if stop.steps == 1 else f"all {stop.steps} were"
-            return f"steps: {only} taken"
-        if stop.patience is not None and unaccepted >= stop.patience:
-            return f"patience: {plural(unaccepted, 'step')} in a row without an accepted proposal"
-        if number and (used_up := self._meter.reached(stop.budget)):
-            return used_up
-        return ""
-
-    async def _good_enough(self, current: Parameters) -> str:
-        train = await self._as_far_as_it_matters(current)
-        if train is None:
-            return ""
-        summary = train.summary()
-        if summary is None:
-            why = next(iter(train.failures.values()))
-            return f"failures: no training example could be scored ({why})"
-        if summary.mean >= self._method.stop.score and not summary.failed:
-            return f"score: {summary.mean:.4g} on {every(summary.n, 'training example')}"
-        return ""
-
-    async def _as_far_as_it_matters(self, current: Parameters) -> Evaluation | None:
-        """Score the training examples; None as soon as their mean cannot be good enough.
-
-        Where steps score only some of them, the others are scored once those are good enough.
-        """
-        train = self._problem.splits.train
-        if self._method.batch is None and not self._method.lazy:
-            return await self._evaluate(current, train)
-        while True:
-            known = self._evaluate.some(current, train)
-            lost = sum(1 - score for score in known.scores.values()) + len(known.failures)
-            left = [example for example in train if example.id not in known.outcomes]
-            if not left:
-                return known
-            if not known.outcomes or lost > (1 - self._method.stop.score) * len(train) + 1e-9:
-                return None
-            await self._evaluate(current, left[:_AT_ONCE])
 
     async def _scores(self, parameters: Parameters, *, ended: bool = False) -> Scores:
         """Score all splits; what no step goes by is not held against the budget."""
@@ -262,26 +171,3 @@ class Descent:
                 for name in ("train", "validation", "test")
             }
         )
-
-    async def _summary(self, parameters: Parameters, examples: Sequence[Example]) -> Summary | None:
-        return (await self._evaluate(parameters, examples)).summary()
-
-    async def _at_least_as_good(self, new: Parameters, best: Parameters) -> bool:
-        """Compare accepted parameters with the best so far, on the same examples."""
-        if self._by_gate:
-            return True
-        splits = self._problem.splits
-        examples = splits.validation or splits.train
-        before, after = await self._evaluate(best, examples), await self._evaluate(new, examples)
-        return not before.scores or Gate("not_worse").decide(before, after).accepted
-
-    @property
-    def _by_gate(self) -> bool:
-        """Whether the gate alone decides which parameters are the best."""
-        method = self._method
-        if method.confirm is not None:
-            return True  # what confirms may not choose as well
-        if self._problem.splits.validation:
-            return False
-        # Scores on different examples do not compare.
-        return method.gate.rule == "paired" or method.batch is not None or method.lazy

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Literal
 
@@ -21,6 +21,7 @@ from sgdflow.executor.scores import Scorer
 from sgdflow.executor.tree import Tree
 from sgdflow.llm import LLM
 from sgdflow.update import Gate, Select, UpdateRule
+from sgdflow.update.apart import Apart
 from sgdflow.update.evidence import ItemAggregation
 from sgdflow.update.paired import fixed_order
 from sgdflow.update.tally import tally
@@ -134,6 +135,16 @@ class Method:
     """None: no gradient is tried out."""
     tree: Tree | None = None
     """What sums up the evidence of many examples; None: it is shown as it is."""
+    apart: Apart | None = None
+    """What tells causes apart, each mended by a proposal; None: one proposal for all."""
+    legs: tuple[Leg, ...] = ()
+    """Methods that take steps one after the other; none: this one takes all."""
+    horizon: int | None = None
+    """How often all legs together may ask the gate; None: this method is alone."""
+
+    def tests(self, parameters: int) -> int:
+        """Return how often a step may ask the gate where so many parameters may change."""
+        return self.proposals.tests(parameters) * (self.apart.count if self.apart else 1)
 
     def compared(self, splits: Splits) -> int:
         """Return on how many examples the gate compares at most."""
@@ -142,6 +153,27 @@ class Method:
         if self.gate.examples == "sampled":
             return min(len(splits.train), self.sample.count + self.gate.guard)
         return min(len(splits.train), self.batch or len(splits.train))
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """A method that takes some of the steps of a descent."""
+
+    name: str
+    method: Method
+    optimised: tuple[str, ...]
+    """Names of the parameters that it may change."""
+    until: float
+    """The share of the budget that may be used when it ends, by it and by all before it."""
+
+    def after(self, steps: int, whole: Method) -> Method:
+        """Return the method as it goes on after so many steps of the whole."""
+        stop = replace(
+            self.method.stop,
+            steps=min(steps + self.method.stop.steps, whole.stop.steps),
+            budget=whole.stop.budget.share(self.until),
+        )
+        return replace(self.method, stop=stop, confirm=whole.confirm, unconfirmed=whole.unconfirmed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,10 +35,16 @@ class Rounds:
     evaluate: Evaluator
     steps: Stepper
 
-    async def start(self, parameters: Parameters) -> State:
-        """Return the state before the first step."""
-        first = Candidate(0, parameters, await self._scores(parameters))
-        return State(Pool.of(self.method.pool, first))
+    async def start(
+        self,
+        parameters: Parameters,
+        number: int = 0,
+        accepted: int = 0,
+        history: tuple[Past, ...] = (),
+    ) -> State:
+        """Return the state before the first step; `number` is that of the candidate."""
+        first = Candidate(number, parameters, await self._scores(parameters))
+        return State(Pool.of(self.method.pool, first), history, accepted)
 
     async def take(self, number: int, state: State) -> tuple[tuple[Tried, ...], State]:
         """Make the proposals of a step, one after the other; return them, the best one first.
@@ -54,11 +60,15 @@ class Rounds:
         random = Random(f"{self.problem.seed}/pool/{number}")
         parents = state.pool.choose(how.parents, random)
         for variant, parent in enumerate(one for one in parents for _ in range(how.each)):
-            tried, past = await self.steps.take(number, variant, parent.parameters, state.history)
-            part = "part" if tried.decision.accepted and tried.tested else "joint"
-            tried = replace(tried, parents=(parent.number,), why=part)
-            tried, state = await self._decided(tried, past, state)
-            made.append(tried)
+            others = [one.parameters for one in state.pool.candidates if one is not parent]
+            drafted = await self.steps.take(
+                number, variant, parent.parameters, state.history, others
+            )
+            for tried, past in drafted:
+                part = "part" if tried.decision.accepted and tried.tested else "joint"
+                tried = replace(tried, parents=(parent.number,), why=part)
+                tried, state = await self._decided(tried, past, state)
+                made.append(tried)
         made.sort(key=lambda one: (not one.decision.accepted, -one.gain))
         return tuple(made), state
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from sgdflow.data import Example
 from sgdflow.descent.budget import Meter
+from sgdflow.descent.drafting import Draft, Drafting
 from sgdflow.descent.judge import Judge, Judgement, rejections
 from sgdflow.descent.learning import Lesson, Teacher
 from sgdflow.descent.method import Method, Problem
@@ -20,9 +21,8 @@ from sgdflow.executor.graph import Parameters
 from sgdflow.executor.progress import Progress
 from sgdflow.llm import LLM
 from sgdflow.update import Decision, Past, Proposal, Situation
-from sgdflow.update.condense import condensed
-from sgdflow.update.constraints import kept
-from sgdflow.update.demonstrations import texts, with_demonstrations
+from sgdflow.update.demonstrations import texts
+from sgdflow.update.rule import Rival
 
 
 class Stepper:
@@ -41,11 +41,17 @@ class Stepper:
         self._evaluate, self._meter, self._progress = evaluate, meter, progress
         self._teacher = Teacher(problem, method, llm, evaluate, progress)
         self._judge = Judge(problem, method, evaluate, meter)
+        self._drafting = Drafting(problem, method, llm)
 
     async def take(
-        self, number: int, variant: int, parameters: Parameters, history: tuple[Past, ...]
-    ) -> tuple[Tried, Past]:
-        """Make one proposal of a step, up to the gate's decision."""
+        self,
+        number: int,
+        variant: int,
+        parameters: Parameters,
+        history: tuple[Past, ...],
+        others: Sequence[Parameters] = (),
+    ) -> Sequence[tuple[Tried, Past]]:
+        """Make a proposal, or one for each cause that is told apart, up to the gate's decision."""
         method = self._method
         self._progress.step(number, method.stop.steps)
         own = f"/{variant}" if variant else ""
@@ -66,27 +72,38 @@ class Stepper:
             {example.id: example.target for example in lesson.batch},
             self._problem.score,
             variant,
+            rivals=tuple(Rival(one, self._evaluate.some(one, lesson.batch)) for one in others),
         )
         scored = self._meter.gate_calls
         self._progress.expect("rewriting", 0)
-        proposal = await self._proposal(situation)
-        judgement = Judgement(proposal, _nothing(method, situation, proposal, lesson), ())
-        if proposal.changes:
-            down = sum(past.turned_down for past in history)
-            judgement = await self._judge.judge(parameters, proposal, lesson, down, random)
-        tried = self._tried(parameters, lesson, judgement, self._meter.gate_calls - scored)
-        return tried, _past(situation, proposal, judgement)
+        made: list[tuple[Tried, Past]] = []
+        down = sum(past.turned_down for past in history)
+        for draft in await self._drafting.drafts(situation):
+            tried, past = await self._judged(draft, situation, lesson, down, scored)
+            if made:  # what was learned counts once
+                tried = replace(tried, repeats=True)
+                past = replace(past, evidence={}, sampled=())
+            made.append((tried, past))
+            down, scored = down + past.turned_down, self._meter.gate_calls
+        return made if self._method.pool.keep > 1 else alone(made)
 
-    async def _proposal(self, situation: Situation) -> Proposal:
-        """Return what the rule writes, and what is chosen beside it."""
-        problem, proposal = self._problem, Proposal({})
-        if situation.optimised:
-            summed = await condensed(situation, self._method.tree, self._llm)
-            asked = replace(situation, evidence=summed.evidence)
-            proposal = summed.beside(await self._method.update.propose(asked, self._llm))
-        written = texts(problem.graph, problem.optimised)
-        others = [name for name in problem.optimised if name not in written]
-        return with_demonstrations(kept(proposal, situation), situation, others)
+    async def _judged(
+        self, draft: Draft, situation: Situation, lesson: Lesson, down: int, scored: int
+    ) -> tuple[Tried, Past]:
+        """Put a draft to the gate; `scored` is what scores had taken before it was written."""
+        proposal = draft.proposal
+        if draft.evidence != lesson.evidence:
+            lesson = lesson.only(draft.evidence)
+        judgement = Judgement(proposal, _nothing(self._method, situation, proposal, lesson), ())
+        if proposal.changes:
+            judgement = await self._judge.judge(
+                situation.parameters, proposal, lesson, down, situation.random
+            )
+        tried = self._tried(
+            situation.parameters, lesson, judgement, self._meter.gate_calls - scored
+        )
+        tried = replace(tried, learned=situation.learned, evidence=situation.evidence)
+        return tried, _past(situation, proposal, judgement)
 
     async def merge(
         self,
@@ -140,6 +157,22 @@ class Stepper:
         nodes = sum(graph.nodes[name].forward.requests for name in reached)
         total, evaluated = len(trial.current.outcomes), len(trial.seen.outcomes)
         return Gating(0, total, evaluated, trial.spared * nodes)
+
+
+def alone(made: Sequence[tuple[Tried, Past]]) -> Sequence[tuple[Tried, Past]]:
+    """Let the best of those that pass stand alone, where only one of them can be kept."""
+    passed = [tried for tried, _ in made if tried.decision.accepted]
+    best = max(passed, key=lambda one: one.gain, default=None)
+
+    def decided(tried: Tried, past: Past) -> tuple[Tried, Past]:
+        if tried is best or not tried.decision.accepted:
+            return tried, past
+        words = f"{tried.decision.reason}; another proposal of the step gains as much or more"
+        decision = replace(tried.decision, accepted=False, reason=words)
+        trial = replace(tried.trial, decision=decision)
+        return replace(tried, trial=trial), replace(past, decision=decision)
+
+    return [decided(*one) for one in made]
 
 
 def _past(situation: Situation, proposal: Proposal, judgement: Judgement) -> Past:

@@ -71,6 +71,8 @@ class Tried:
     """That of the candidate it became; None where it was turned down."""
     why: str = "joint"
     """joint; part: some of its texts; merge."""
+    repeats: bool = False
+    """Whether the proposal before it was learned from the same examples."""
 
     @property
     def candidate(self) -> Evaluation | None:
@@ -108,6 +110,8 @@ class Step:
     """Further proposals of the step, in the order in which they were made."""
     pool: tuple[int, ...] = (0,)
     """Numbers of the candidates that are kept after it."""
+    leg: str = ""
+    """The leg of the descent that it belongs to, where there are several."""
 
     @property
     def proposals(self) -> tuple[Tried, ...]:

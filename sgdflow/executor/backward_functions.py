@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from sgdflow.errors import NodeFailed, ReplyError, listed
@@ -38,6 +39,8 @@ _EMPTY_WORDS = frozenset(
 
 _BEHIND = 1500
 """Characters of a value that is shown although the node was not given it."""
+_BESIDE = 300
+"""Characters of a value that another call is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,8 @@ class PromptBackward:
     """Whether gradients that only repeat the feedback are asked for once more."""
     local: bool = False
     """Whether a node that has predecessors to blame says apart what it lacks itself."""
+    at_once: int | None = None
+    """How many targets one call has at most, the node itself aside; None: all."""
 
     def targets(
         self, node: Node, reach: Collection[str], optimised: Collection[str]
@@ -75,14 +80,14 @@ class PromptBackward:
         llm: LLM,
     ) -> Computed:
         """Return one text for each target."""
-        groups = [[target] for target in targets] if self.per_edge else [list(targets)]
+        groups = self.groups(targets, node.name)
         work = {"output": output, "gradients": as_gradients(gradient)}
         said = [str(one.value) for one in work["gradients"]]
         answers = await together(
             self.ask.send(
                 llm,
                 node.name,
-                {**self._variables(node, operands, group), **work},
+                {**self._variables(node, operands, group, short=len(groups) > 1), **work},
                 group,
                 accept=_asking_once_for_more_than(said) if self.rules else _taking_all,
             )
@@ -90,6 +95,18 @@ class PromptBackward:
         )
         texts = {name: text for answered in answers for name, text in answered.texts.items()}
         return Computed(texts, tuple(answered.call for answered in answers))
+
+    def groups(self, targets: Sequence[str], node: str) -> Sequence[Sequence[str]]:
+        """Return the targets of each call, in order, in groups that are as equal as can be."""
+        if self.per_edge:
+            return [[target] for target in targets]
+        others = [target for target in targets if target != node]
+        if self.at_once is None or len(others) <= self.at_once:
+            return [list(targets)] if targets else []
+        number = -(-len(others) // self.at_once)
+        ends = [len(others) * place // number for place in range(number + 1)]
+        found = [others[start:end] for start, end in pairwise(ends)]
+        return [*found[:-1], [*found[-1], node]] if node in targets else found
 
     def problems(self, node: Node) -> Iterator[str]:
         """Yield what is wrong with the template for this node."""
@@ -103,7 +120,7 @@ class PromptBackward:
         yield from self.ask.problems({**sample, **work}, f"node '{node.name}'", targets)
 
     def _variables(
-        self, node: View, operands: Operands, targets: Sequence[str]
+        self, node: View, operands: Operands, targets: Sequence[str], *, short: bool = False
     ) -> Mapping[str, Any]:
         # For a parameter no predecessor is a neighbor to hide: they are what it worked with.
         hidden = not self.neighbors and any(t in operands.predecessors for t in targets)
@@ -114,10 +131,18 @@ class PromptBackward:
         }
         told = {name: text for name, text in node.told.items() if name in seen}
         node = node.beside(seen) if hidden else node
+        alike = _alike(seen, told)
+        if short := short and self.at_once is not None:  # the others stand beside, in short
+            seen = {
+                name: shortened(str(as_text(value)), _BESIDE)
+                if name in told and name not in targets
+                else value
+                for name, value in seen.items()
+            }
         behind = {
             name: shortened(str(as_text(value)), _BEHIND)
             for name, value in node.behind.items()
-            if any(name in node.given.get(one, ()) for one in seen)
+            if any(name in node.given.get(one, ()) for one in (targets if short else seen))
         }
         return {
             **nested(seen),
@@ -125,7 +150,7 @@ class PromptBackward:
             "node": node,
             "predecessors": shown(seen),
             "behind": shown(behind),
-            "alike": _alike(seen, told),
+            "alike": alike,
             "targets": list(targets),
             "parameters": to_show(operands.parameters),
         }

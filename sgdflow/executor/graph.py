@@ -222,7 +222,6 @@ class Graph:
     def _places(self) -> Places:
         return Places(self)
 
-
     @staticmethod
     def _told_as(parameter: Parameter, value: Any, given: Mapping[str, Any]) -> Any:
         """Return a parameter's value as its node is given it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sgdflow.descent.method import Method, Problem
 from sgdflow.errors import plural
@@ -33,6 +33,7 @@ class Estimate:
 
 def step_estimate(problem: Problem, method: Method) -> Estimate:
     """Return what the first step takes at most, with the scoring that it starts from."""
+    problem, method = _first(problem, method)
     batch = len(problem.splits.train)
     if method.batch is not None:
         batch = min(batch, method.batch)
@@ -48,7 +49,8 @@ def step_estimate(problem: Problem, method: Method) -> Estimate:
     tried, after = _trials(problem, method, sampled, proposals, sums)
     if sampled * each:
         sums.append(f"for gradients {plural(sampled, 'example')} x {each} = {sampled * each}")
-    written = (rule.optimizer + _summaries(problem, method)) * proposals
+    own = rule.optimizer if method.apart is None else changed + rule.optimizer * method.apart.count
+    written = (own + _summaries(problem, method)) * proposals
     if written:
         sums.append(f"for new texts {written}")
     return Estimate(forward + after, sampled * each + tried, written, tuple(sums))
@@ -64,8 +66,8 @@ def backward_calls(graph: Graph, optimised: tuple[str, ...], method: Method) -> 
         function = node.backward or method.differentiation.default
         if node.name not in reach or not isinstance(function, PromptBackward):
             continue
-        targets = len(function.targets(node, reach, optimised))
-        calls += targets if function.per_edge else min(targets, 1)
+        targets = function.targets(node, reach, optimised)
+        calls += len(function.groups(targets, node.name))
     if (tree := method.differentiation.tree) is not None:
         calls += sum(map(tree.calls, widths(graph, optimised).values()))
     return calls
@@ -86,6 +88,10 @@ def shortage(problem: Problem, method: Method) -> Iterator[str]:
     """Yield why the declared budget does not allow for one step, with the arithmetic."""
     if method.stop.steps == 0:
         return
+    share, what = "", "The run"
+    if method.legs:
+        share, what = f", the share of method.sequence.{method.legs[0].name},", "This leg"
+    problem, method = _first(problem, method)
     budget, estimate = method.stop.budget, step_estimate(problem, method)
     for name, allowed, needed in (
         ("forward", budget.forward, estimate.forward),
@@ -93,9 +99,18 @@ def shortage(problem: Problem, method: Method) -> Iterator[str]:
     ):
         if allowed is not None and allowed < needed:
             yield (
-                f"method.stop.budget.{name}: {allowed} is less than the {needed} that the first "
-                f"step may take ({'; '.join(estimate.sums)}). The run ends after its first step."
+                f"method.stop.budget.{name}: {allowed}{share} is less than the {needed} that the "
+                f"first step may take ({'; '.join(estimate.sums)}). {what} ends after its first "
+                "step."
             )
+
+
+def _first(problem: Problem, method: Method) -> tuple[Problem, Method]:
+    """Return the first leg of a method, and what it may change."""
+    if not method.legs:
+        return problem, method
+    leg = method.legs[0]
+    return replace(problem, optimised=leg.optimised), leg.after(0, method)
 
 
 def _each(nodes: int, requests: int, judges: int) -> str:
@@ -132,7 +147,7 @@ def _forward(
         if method.gate.examples == "validation":
             number = len(problem.splits.validation)
         number *= method.gate.repeats
-        tests = method.proposals.tests(len(problem.optimised))
+        tests = method.tests(len(problem.optimised))
         calls = tests * number * nodes
         times = f"{tests} x " if tests > 1 else ""
         sums.append(f"for the gate {times}{plural(number, 'example')} x {each} = {calls}")

@@ -19,10 +19,12 @@ from sgdflow.llm import LLM
 from sgdflow.plan.standin import AnyForm, made_up
 from sgdflow.prompting.ask import Ask
 from sgdflow.prompting.replies import ReplyFormat
-from sgdflow.update import CallableUpdate, Proposal, Situation, StepCalls
+from sgdflow.update import CallableUpdate, Item, Proposal, Situation, StepCalls
+from sgdflow.update.apart import Apart
 from sgdflow.update.checks import no_check
 from sgdflow.update.optoprime import Whole
 from sgdflow.update.rewrite import Rewrite
+from sgdflow.update.rule import Cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ def pretended(thing: Any) -> Any:
         thing = replace(thing, check=no_check)
     if isinstance(thing, Rewrite):
         thing = replace(thing, form=AnyForm(thing.form))
+    if isinstance(thing, Apart):
+        thing = replace(thing, read=_as_many)
     return replace(thing, **asks) if asks else thing
 
 
@@ -84,6 +88,14 @@ def differentiation(method: Method) -> Any:
         return None
     same = {"aggregate": collect, "tree": pretended(how.tree)}
     return replace(how, default=pretended(how.default), **same)
+
+
+def _as_many(reply: str, items: Sequence[Item], most: int) -> tuple[Cause, ...]:
+    """Return as many causes as there may be, each with evidence of its own where there is some."""
+    dealt = [tuple(items[place::most]) or tuple(items) for place in range(most)]
+    return tuple(
+        Cause(f"{place} {reply}", f"{place} {reply}", own) for place, own in enumerate(dealt)
+    )
 
 
 def _any(declared: ReplyFormat, longest: int | None) -> _AnyReply:

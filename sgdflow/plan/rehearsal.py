@@ -67,25 +67,34 @@ def rehearse(
         score=PretendedScore(bool(scenario.accepted), judges),
         first=None,
     )
+    rehearsed = _rehearsed(method, scenario)
+    rehearsed = replace(rehearsed, stop=replace(rehearsed.stop, steps=steps))
+    with asyncio.Runner(loop_factory=NoWaiting) as runner:
+        return runner.run(_run(shown, rehearsed, start, llm()))
+
+
+def _rehearsed(method: Method, scenario: Scenario) -> Method:
+    """Return a method whose models take any reply, and whose gate decides as it is told."""
     # Patience is a matter of the scenario; a score that is good enough, of luck.
-    stop = replace(method.stop, steps=steps, patience=None, score=2.0)
+    stop = replace(method.stop, patience=None, score=2.0)
     declared = method.gate
     wave, first = (declared.wave, declared.first) if scenario.at_once else (None, None)
     same = {one.name: getattr(declared, one.name) for one in fields(declared)}
     gate = _Decided(**{**same, "wave": wave, "first": first}, scenario=scenario)
-    rehearsed = replace(
+    legs = (replace(leg, method=_rehearsed(leg.method, scenario)) for leg in method.legs)
+    return replace(
         method,
         loss=pretended(method.loss),
         differentiation=differentiation(method),
         aggregate_examples=items.collect,
         verification=pretended(method.verification),
         tree=pretended(method.tree),
+        apart=pretended(method.apart),
         update=_Thinned(pretended(method.update), scenario.changed),
         gate=gate,
         stop=stop,
+        legs=tuple(legs),
     )
-    with asyncio.Runner(loop_factory=NoWaiting) as runner:
-        return runner.run(_run(shown, rehearsed, start, llm()))
 
 
 async def _run(problem: Problem, method: Method, start: Parameters, llm: StandIn) -> Rehearsal:

@@ -76,7 +76,8 @@ def make_plan(prepared: Prepared, prices: Mapping[str, Price | None]) -> Plan:
         totals.append(_row(words, _whole(expected, steps)))
         late = None
         if method.lazy or method.proposals.fallback:
-            whole = replace(method, lazy=False)
+            legs = (replace(leg, method=replace(leg.method, lazy=False)) for leg in method.legs)
+            whole = replace(method, lazy=False, legs=tuple(legs))
             late = rehearse(problem, whole, prepared.start, llm, Scenario(0.0), rehearsed)
         totals += _at_most(most, late, steps)
     splits = problem.splits

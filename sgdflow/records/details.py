@@ -23,7 +23,7 @@ def calls_record(step: Step, targets: Mapping[str, Any]) -> dict[str, Any]:
 
     `targets` are what was expected, by example.
     """
-    learned = [one for tried in step.proposals for one in tried.learned]
+    learned = [one for tried in step.proposals if not tried.repeats for one in tried.learned]
     updates: dict[str, list[Call]] = {}
     for tried in step.proposals:
         for name, made in tried.proposal.calls.items():

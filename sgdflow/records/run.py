@@ -38,6 +38,7 @@ def step_record(step: Step) -> dict[str, Any]:
             "validation": summary_record(step.validation),
         },
         **_made(tried),
+        **({"leg": step.leg} if step.leg else {}),
         "pool": list(step.pool),
         "accepted": tried.decision.accepted,
         "reason": tried.decision.reason,
@@ -73,7 +74,22 @@ def _moved(decision: Decision) -> dict[str, int | None]:
 
 def _made(tried: Tried) -> dict[str, Any]:
     """Return the place of a proposal in the tree of candidates."""
-    return {"from": list(tried.parents), "candidate": tried.number, "why": tried.why}
+    made: dict[str, Any] = {
+        "from": list(tried.parents),
+        "candidate": tried.number,
+        "why": tried.why,
+    }
+    causes = {
+        name: {
+            "label": cause.label,
+            "words": cause.words,
+            "examples": list(dict.fromkeys(item.example for item in cause.items)),
+        }
+        for name, cause in tried.proposal.causes.items()
+    }
+    summaries = {name: asdict(one) for name, one in tried.proposal.summaries.items()}
+    told = {"causes": causes, "summaries": summaries}
+    return made | {key: found for key, found in told.items() if found}
 
 
 def _tested(one: Tested) -> dict[str, Any]:
@@ -211,8 +227,16 @@ def _learned(one: Learned) -> dict[str, Any]:
             for variable, arrived in gradients.items()
         },
         **({"trials": [_trial(trial) for trial in one.interventions]} if one.interventions else {}),
+        **_joined(backward),
         "failures": failures | ({"loss": one.failure} if one.failure else {}),
     }
+
+
+def _joined(backward: BackwardPass | None) -> dict[str, Any]:
+    """Return what the gradients of many successors were summed up to, by node."""
+    joined = backward.joined if backward else {}
+    found = {name: {"source": one.source, "value": one.value} for name, one in joined.items()}
+    return {"joined": found} if found else {}
 
 
 def _trial(one: Intervention) -> dict[str, Any]:
@@ -233,13 +257,12 @@ def _why(unanswered: Failure) -> dict[str, str]:
 
 def _malformed(tried: Tried) -> int:
     """Count the replies of a proposal that could not be read and were asked for again."""
-    passes: list[ForwardPass | BackwardPass] = [
-        one.backward for one in tried.learned if one.backward
-    ]
+    learned = () if tried.repeats else tried.learned
+    passes: list[ForwardPass | BackwardPass] = [one.backward for one in learned if one.backward]
     if tried.trial.seen:
         passes += [outcome.passed for outcome in tried.trial.seen.outcomes.values()]
     exchanges = [*tried.proposal.calls.values()]
-    exchanges += [trial.calls for one in tried.learned for trial in one.interventions]
+    exchanges += [trial.calls for one in learned for trial in one.interventions]
     for one in passes:
         exchanges += one.calls.values()
         # A failure also stands for the variables that depend on the one where it began.

@@ -66,6 +66,8 @@ class Proposed:
     step: int
     parts: tuple[Part, ...]
     """The difference to the text it would replace."""
+    told: str = ""
+    """What its writer was to mend, or was shown in the place of many pieces of work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ def histories(shape: Shape, run: Run) -> Mapping[str, History]:
             if name in current:
                 text = as_text(value)
                 parts = words(shortened(current[name]), shortened(text))
-                proposed[name].append(Proposed(step["step"], parts))
+                proposed[name].append(Proposed(step["step"], parts, _told(step, name)))
                 if step["accepted"]:
                     current[name] = text
     return {
@@ -102,6 +104,15 @@ def histories(shape: Shape, run: Run) -> Mapping[str, History]:
         )
         for name in start
     }
+
+
+def _told(step: Record, name: str) -> str:
+    """Say what a writer was to mend, or what stood for many pieces of work."""
+    if cause := step.get("causes", {}).get(name):
+        return f"To mend, of {plural(len(cause['examples']), 'example')}: {cause['words']}"
+    if summary := step.get("summaries", {}).get(name):
+        return f"What {summary['of']} pieces of work came to, in all:\n{summary['text']}"
+    return ""
 
 
 def shortened(text: str) -> str:

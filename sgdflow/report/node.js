@@ -36,6 +36,7 @@ function version(name, proposed, step) {
     make("p", "", make("strong", "", `Step ${step.step} `), verdict(step.accepted), " ",
       text(step.reason)),
     make("p", "", make("small", "", scoresOf(step))),
+    proposed.told === null ? null : block(text(proposed.told)),
     difference(proposed.parts),
     tried(name, step),
     exchanges("Prompt and reply that wrote it", step.step, (c) => c.updates[name] ?? []));
@@ -108,6 +109,12 @@ function trial(name, sampled) {
   ];
 }
 
+function joined(name, sampled) {
+  if (!(name in sampled.joined)) return [];
+  const [source, number] = sampled.joined[name];
+  return [make("h4", "", `What the gradients of ${source} were summed up to`), block(text(number))];
+}
+
 function passesOn(name, sampled) {
   const before = [...nodes[name].predecessors, ...Object.values(nodes[name].parameters)];
   return before.some((variable) => (sampled.gradients[variable] ?? [])
@@ -122,6 +129,7 @@ function example(name, step, sampled, index) {
   const sources = [...new Set(found.map((one) => one.source).filter((s) => s in nodes && s !== name))];
   return folded(title, "", () => [
     ...found.flatMap((one) => gradient(name, one, sampled)),
+    ...joined(name, sampled),
     ...trial(name, sampled),
     ...Object.entries(sampled.failures).map(([variable, number]) =>
       make("p", "small", `Failed, ${variable}: ${text(number)}`)),

@@ -70,7 +70,11 @@ def run_data(
                 "known": history.start is not None,
                 "final": texts.add(history.final),
                 "proposed": [
-                    {"step": p.step, "parts": [[_OPS[op], texts.add(t)] for op, t in p.parts]}
+                    {
+                        "step": p.step,
+                        "parts": [[_OPS[op], texts.add(t)] for op, t in p.parts],
+                        "told": texts.add(p.told) if p.told else None,
+                    }
                     for p in history.proposed
                 ],
             }
@@ -152,6 +156,10 @@ def _step(step: Record, shown: int, texts: Texts, asks: Callable[[object], bool]
                     for variable, gradients in one["gradients"].items()
                 },
                 "failures": _each({**_unanswered(one), **one["failures"]}, texts.add),
+                "joined": {
+                    node: [found["source"], texts.add(found["value"])]
+                    for node, found in one.get("joined", {}).items()
+                },
                 "trials": {
                     trial["node"]: [
                         texts.add(str(trial["failure"] or trial["value"])),

@@ -21,10 +21,12 @@ from sgdflow.simulation.reading import (
     Rewrite,
     Seen,
     SumUp,
+    TellApart,
     Work,
     read,
 )
 from sgdflow.simulation.summing import joined, requests, summed_up, written_from
+from sgdflow.simulation.telling import causes, groups, mended
 
 SETTLED = "Nothing should change"
 """How a request begins that asks for nothing."""
@@ -59,8 +61,8 @@ def answer(worlds: Sequence[World], messages: Sequence[Message], seed: int = 0) 
 
 def _said(world: World, prompt: Prompt) -> Mapping[str, str] | None:
     """Return what a world says, by name; None where it knows nothing of the subject."""
-    if isinstance(prompt, SumUp):
-        return _single(_summed_up(world, prompt))
+    if isinstance(prompt, SumUp | TellApart):
+        return _single(_of_many(world, prompt))
     match prompt:
         case Work():
             return _single(world.work(prompt))
@@ -99,12 +101,18 @@ def _rewritten(world: World, prompt: Rewrite) -> str | None:
         return as_edits(prompt.text, number) if prompt.edits else number
     summed = written_from(prompt.text, prompt.summaries) if prompt.summaries else None
     text = world.rewrite(prompt) if summed is None else summed
+    if prompt.cause and text is not None:
+        text = mended(prompt.text, text, prompt.cause)
     return as_edits(prompt.text, text) if prompt.edits and text is not None else text
 
 
 def _asks(feedback: Sequence[str]) -> bool:
     """Return whether feedback asks for anything."""
     return any(not one.startswith(SETTLED) for one in feedback)
+
+
+def _of_many(world: World, prompt: SumUp | TellApart) -> str | None:
+    return _summed_up(world, prompt) if isinstance(prompt, SumUp) else _told_apart(world, prompt)
 
 
 def _summed_up(world: World, prompt: SumUp) -> str | None:
@@ -114,6 +122,15 @@ def _summed_up(world: World, prompt: SumUp) -> str | None:
         return requests(prompt.feedback, SETTLED)
     better = world.rewrite(Rewrite(prompt.text, prompt.examples, prompt.seed))
     return None if better is None else summed_up(prompt.text, better, len(prompt.examples))
+
+
+def _told_apart(world: World, prompt: TellApart) -> str | None:
+    pieces = [(one,) for one in prompt.examples] if prompt.groups else [prompt.examples]
+    better = [world.rewrite(Rewrite(prompt.text, own, prompt.seed)) for own in pieces]
+    texts = [one for one in better if one is not None]
+    if len(texts) < len(better) or not texts:
+        return None
+    return (groups if prompt.groups else causes)(prompt.text, texts, prompt.most)
 
 
 def _single(statement: str | None) -> Mapping[str, str] | None:

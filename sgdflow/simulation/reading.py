@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from sgdflow.llm import Message
-from sgdflow.simulation.filling import ASKED, filled
+from sgdflow.simulation.asking import REPLY_HEADING, Asked, split
 
 _MARKED = re.compile(r"<[a-z_]\w*(?P<mark>(?:-[0-9a-f]{4,})?)(?: (?:name|from)=\"[^\"]*\")?>", re.I)
 _FRAMES = re.compile(r"# How the model is asked: .*?</frame[^>]*>\n\n", re.DOTALL)
-_REPLY_HEADING = re.compile(r"^# How to reply$", re.MULTILINE)
-_ASKED_BY_NAME = re.compile(r'<([\w-]+) name="([^"]+)">\.\.\.</\1>')
-_ASKED_BETWEEN = re.compile(r"between <([\w-]+)> and </\1>")
-_ASKED_BY_NUMBER = re.compile(r"^(\d+)\. \((.+?)\) \.\.\.$", re.MULTILINE)
 _LINE = re.compile(
     r"^`([\w.]+)` = (model|python [\w.]+)\(([^;)\n]*)(?:; (?:told )?([^)\n]*))?\)$", re.MULTILINE
 )
 _LAST = re.compile(r"^Output: ([\w.]+)$", re.MULTILINE)
+_MOST = re.compile(r"^(?:Put these .*|Name) at most (\d+) (?:groups|causes)\b", re.MULTILINE)
 _SCALE = re.compile(r"the score is a number from (\S+) \(.*?\) to (\S+) \(")
-_ASKED_BY_MARKS = re.compile(r"^Respond with the corresponding output fields, .*", re.MULTILINE)
-"""What DSPy's programs end with."""
-_MARK = re.compile(r"\[\[ ## (\w+) ## \]\]")
-_ASKED_AS_JSON = re.compile(r'^\{.*"\.\.\.".*\}$', re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +69,8 @@ class Rewrite:
     """Whether it asks for edits of the text's lines."""
     request: str = field(default="", repr=False)
     """The prompt: what differs in it, frames aside, may make a writer decide differently."""
+    cause: str = field(default="", repr=False)
+    """What is to be mended; empty: all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +82,19 @@ class SumUp:
     examples: tuple[Seen, ...]
     feedback: tuple[str, ...]
     summaries: tuple[str, ...]
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TellApart:
+    """A turn at many pieces of work: group those that the same would mend, or name causes."""
+
+    text: str
+    """Of the parameter."""
+    examples: tuple[Seen, ...]
+    most: int
+    groups: bool
+    """Whether groups of the examples are asked for, or causes."""
     seed: int = 0
 
 
@@ -148,47 +155,15 @@ class Redesign:
     seed: int = 0
 
 
-Prompt = Work | Critique | Revise | Rewrite | SumUp | Review | Assess | Judge | Redesign
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """The reply format a prompt asks for; `names` is empty for a single statement."""
-
-    format: str
-    tag: str
-    names: tuple[str, ...] = ()
-    fields: Mapping[str, str] = field(default_factory=dict)
-    """Of a structured reply: what each has to be, in the prompt's words."""
-
-    def write(self, values: Mapping[str, str], given: str = "") -> str:
-        """Write values in this format; a single statement stands under the name ''.
-
-        The fields of a structured reply are filled in from it, and from what was `given`.
-        """
-        if self.fields and self.format != "marks":
-            return filled(self.fields, values.get("", ""), given)
-        if self.format == "marks":
-            said = [f"[[ ## {name} ## ]]\n{values['']}" for name in self.fields]
-            return "\n\n".join([*said, "[[ ## completed ## ]]"])
-        if self.format == "json":
-            return json.dumps({name or self.tag: value for name, value in values.items()})
-        if self.format == "numbered":
-            lines = (" ".join(values[name].split()) for name in self.names)
-            return "\n".join(
-                f"{i}. ({n}) {v}" for i, (n, v) in enumerate(zip(self.names, lines, strict=True), 1)
-            )
-        if self.names:
-            return "\n".join(f'<{self.tag} name="{n}">{values[n]}</{self.tag}>' for n in self.names)
-        return f"<{self.tag}>{values['']}</{self.tag}>" if self.tag else values[""]
+Prompt = Work | Critique | Revise | Rewrite | SumUp | TellApart | Review | Assess | Judge | Redesign
 
 
 def read(messages: Sequence[Message], seed: int = 0) -> tuple[Prompt, Asked]:
     """Return what the prompt wants done and in which form."""
     texts = [m.content for m in messages if m.role == "user"]
     # Turns may stand before what is asked, and what is wrong with a reply behind it.
-    text = next((one for one in reversed(texts) if _REPLY_HEADING.search(one)), texts[0])
-    body, asked = _split(text)
+    text = next((one for one in reversed(texts) if REPLY_HEADING.search(one)), texts[0])
+    body, asked = split(text)
     first = _MARKED.search(body)
     sections = _sections(first["mark"] if first else "")
     found = [match for match in sections.finditer(body)]
@@ -204,12 +179,16 @@ def read(messages: Sequence[Message], seed: int = 0) -> tuple[Prompt, Asked]:
         return Redesign(_lines(body), _last(body), parameters, fixed, examples, seed), asked
     if parameters:
         parameter = next(iter(parameters.values()))
-        if asked.tag.partition("-")[0] == "critique":
+        kind = asked.tag.partition("-")[0]
+        if most := _MOST.search(body):
+            return TellApart(parameter, examples, int(most[1]), kind == "groups", seed), asked
+        if kind == "critique":
             return Review(parameter, examples, seed), asked
         attempts = tuple(_attempt(name, text) for tag, name, text in by_tag if tag == "attempt")
         request = _FRAMES.sub("", text)
         edits = any(tag == "lines" for tag, _, _ in by_tag)
-        return Rewrite(parameter, examples, seed, attempts, summaries, edits, request), asked
+        cause = next((content for tag, _, content in by_tag if tag == "cause"), "")
+        return Rewrite(parameter, examples, seed, attempts, summaries, edits, request, cause), asked
     rubric = [content for tag, _, content in by_tag if tag == "rubric"]
     if rubric and (scale := _SCALE.search(body)):
         output = _seen(body, sections).output
@@ -228,28 +207,6 @@ def read(messages: Sequence[Message], seed: int = 0) -> tuple[Prompt, Asked]:
     if any(tag == "output" for tag, _, _ in by_tag):
         return Critique(instruction, seen, asked.names), asked
     return Work(instruction, seen.variables or {"question": body}), asked
-
-
-def _split(text: str) -> tuple[str, Asked]:
-    heading = list(_REPLY_HEADING.finditer(text))
-    body, form = (
-        (text[: heading[-1].start()], text[heading[-1].end() :]) if heading else (text, text)
-    )
-    if not heading and (marks := _ASKED_BY_MARKS.search(text)):
-        *own, _ = _MARK.findall(marks[0])
-        return text[: marks.start()], Asked("marks", "", fields=dict.fromkeys(own, "a text"))
-    if named := _ASKED_BY_NAME.findall(form):
-        return body, Asked("tagged", named[0][0], tuple(name for _, name in named))
-    if between := _ASKED_BETWEEN.findall(form):
-        return body, Asked("tagged", between[-1])
-    if numbered := _ASKED_BY_NUMBER.findall(form):
-        return body, Asked("numbered", "", tuple(name for _, name in numbered))
-    if fields := dict(ASKED.findall(form)):
-        return body, Asked("json", "", fields=fields)
-    if as_json := _ASKED_AS_JSON.findall(form):
-        names = tuple(json.loads(as_json[-1]))
-        return body, Asked("json", names[0]) if len(names) == 1 else Asked("json", "", names)
-    return body, Asked("text", "")
 
 
 def _lines(body: str) -> tuple[Line, ...]:

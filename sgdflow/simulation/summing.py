@@ -13,8 +13,12 @@ NOTHING = "Nothing is lacking."
 
 def summed_up(text: str, better: str | None, queries: int) -> str:
     """Say which sentences a better text has that this one lacks, and on how many queries."""
-    lacking = [one for one in _SENTENCE_ENDS.split(better or "") if one and one not in text]
-    return _told(Counter(dict.fromkeys(lacking, queries)))
+    return _told(Counter(dict.fromkeys(lacking(text, better or ""), queries)))
+
+
+def lacking(text: str, better: str) -> Sequence[str]:
+    """Return the sentences of a better text that this one lacks."""
+    return [one for one in _SENTENCE_ENDS.split(better) if one and one not in text]
 
 
 def joined(summaries: Iterable[str]) -> str:

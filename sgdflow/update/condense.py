@@ -28,9 +28,9 @@ class Condensed:
 
     def beside(self, proposal: Proposal) -> Proposal:
         """Return the proposal with these calls and reasons in front of its own."""
-        names = dict.fromkeys((*self.calls, *proposal.calls))
-        calls = {n: (*self.calls.get(n, ()), *proposal.calls.get(n, ())) for n in names}
-        return replace(proposal, skipped={**self.skipped, **proposal.skipped}, calls=calls)
+        found = {name: items[0].summary for name, items in self.evidence.items()}
+        summaries = {name: one for name, one in found.items() if one is not None}
+        return replace(proposal.after(self.skipped, self.calls), summaries=summaries)
 
 
 async def condensed(situation: Situation, tree: Tree | None, llm: LLM) -> Condensed:

@@ -107,6 +107,7 @@ class Whole:
         example = {
             "predecessors": shown(dict.fromkeys((*graph.inputs, *graph.nodes), "...")),
             "reasoning": "",
+            "number": 0,
             "verdict": "",
             "summary": None,
             "output": "...",
@@ -178,6 +179,7 @@ def _executed(graph: Graph, one: Learned) -> Mapping[str, Any]:
     return {
         "predecessors": shown(values),
         "reasoning": "",
+        "number": 0,
         "verdict": "",
         "summary": None,
         "output": output,

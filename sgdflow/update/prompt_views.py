@@ -79,10 +79,11 @@ def members(situation: Situation, name: str) -> Sequence[View]:
     return [situation.graph.view(node, situation.parameters) for node in nodes]
 
 
-def examples(items: Sequence[Item]) -> Sequence[Mapping[str, Any]]:
-    """Return evidence for a template."""
+def examples(items: Sequence[Item], *, numbered: bool = False) -> Sequence[Mapping[str, Any]]:
+    """Return evidence for a template; with numbers where a reply is to name single items."""
     return [
         {
+            "number": number if numbered else 0,
             "node": item.node,
             "predecessors": shown(item.predecessors),
             "reasoning": item.reasoning,
@@ -91,7 +92,7 @@ def examples(items: Sequence[Item]) -> Sequence[Mapping[str, Any]]:
             "verdict": "" if item.verdict == "untested" else item.verdict,
             "summary": item.summary,
         }
-        for item in items
+        for number, item in enumerate(items, 1)
     ]
 
 

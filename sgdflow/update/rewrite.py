@@ -15,6 +15,7 @@ from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Ask, Call
 from sgdflow.update.checks import RUN, Check, check_length, check_text, no_check
 from sgdflow.update.constraints import check_new, told
+from sgdflow.update.contrast import Contrast, Done, contrasts
 from sgdflow.update.edits import Form, Whole
 from sgdflow.update.evidence import Item
 from sgdflow.update.prompt_views import (
@@ -60,6 +61,8 @@ class Rewrite:
     """How many right answers are shown beside the failures."""
     check: Check = no_check
     """Raises ReplyError for a text that is no use."""
+    contrast: int = 0
+    """How many texts of other candidates are shown, with what they made of the same examples."""
     form: Form = field(default_factory=Whole)
     """How a reply says what the new text is."""
 
@@ -83,6 +86,7 @@ class Rewrite:
         sample = {
             "parameter": {"name": "parameter", "text": "..."},
             "lines": self.form.lines("..."),
+            "cause": "...",
             **self._work([SAMPLE_MEMBER], [SAMPLE_ITEM]),
             "frames": [Frame("node", "...")],
             "about": "...",
@@ -96,6 +100,7 @@ class Rewrite:
                 ),
             ],
             "stands": [Stand(1, "...", [Gradient("successor", "...")])],
+            "contrasts": [Contrast("...", (Done(1, True, "..."),), ("other",))],
         }
         if self.critique is not None:
             yield from (f"critique: {p}" for p in self.critique.problems(sample, "the critique"))
@@ -120,16 +125,19 @@ class Rewrite:
     async def _one(self, name: str, situation: Situation, llm: LLM) -> _Written:
         right = successes(situation, name, self.successes)
         tried = tries(situation.history, name, self.memory, situation.graph)
+        others = contrasts(situation, name, self.contrast)
         variables = {
             "parameter": {"name": name, "text": situation.parameters[name]},
             "lines": self.form.lines(situation.parameters[name]),
-            **self._work(members(situation, name), situation.evidence[name]),
+            "contrasts": others,
+            **self._work(members(situation, name), situation.evidence[name], bool(others)),
             "constraints": [*self.constraints, *told(situation.graph.parameters[name].constraints)],
             "frames": frames(situation, name),
             "about": about(situation, name),
             "standing": standing(situation),
             "successes": examples(right),
             "others": [other for other in situation.evidence if other != name],
+            "cause": cause.words if (cause := situation.causes.get(name)) else "",
             "attempts": tried,
             "stands": stands(situation.history, name, self.momentum),
         }
@@ -156,10 +164,12 @@ class Rewrite:
         text = self.form.text(answered.texts[""], situation.parameters[name])
         return _Written(text, None, (*calls, answered.call))
 
-    def _work(self, nodes: Sequence[View], items: Sequence[Item]) -> Mapping[str, Any]:
+    def _work(
+        self, nodes: Sequence[View], items: Sequence[Item], numbered: bool = False
+    ) -> Mapping[str, Any]:
         return {
             "members": nodes,
-            "examples": examples(items),
+            "examples": examples(items, numbered=numbered),
             "constraints": list(self.constraints),
             "max_characters": self.max_characters,
             "copies": RUN if self.check is check_text else 0,

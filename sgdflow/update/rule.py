@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, Protocol
 
@@ -11,10 +11,11 @@ from sgdflow.executor.evaluation import Evaluation
 from sgdflow.executor.forward import ForwardPass
 from sgdflow.executor.graph import Graph, Parameters
 from sgdflow.executor.scores import ReadsPlainly
+from sgdflow.executor.tree import Summary
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Call
 from sgdflow.update.decision import Decision
-from sgdflow.update.evidence import Evidence, Learned
+from sgdflow.update.evidence import Evidence, Item, Learned
 from sgdflow.update.tally import Reader
 
 
@@ -28,6 +29,18 @@ class Scored:
 
 
 @dataclass(frozen=True, slots=True)
+class Cause:
+    """Why some of the answers were wrong, as far as a parameter goes; mended by itself."""
+
+    label: str
+    """Empty where nothing was told apart."""
+    words: str
+    """What the writer of the new text is told of it."""
+    items: tuple[Item, ...]
+    """The evidence that it is behind."""
+
+
+@dataclass(frozen=True, slots=True)
 class Proposal:
     """New values for some parameters, and why others have none."""
 
@@ -38,6 +51,16 @@ class Proposal:
     calls: Mapping[str, tuple[Call, ...]] = field(default_factory=dict)
     tried: tuple[Scored, ...] = ()
     """What the rule scored to choose these changes."""
+    causes: Mapping[str, Cause] = field(default_factory=dict)
+    """What is to be mended, by parameter, where a step tells causes apart."""
+    summaries: Mapping[str, Summary] = field(default_factory=dict)
+    """What the writers were shown in the place of many pieces of work, by parameter."""
+
+    def after(self, skipped: Mapping[str, str], calls: Mapping[str, tuple[Call, ...]]) -> Proposal:
+        """Return the proposal with what came before it: calls, and reasons for no new text."""
+        names = dict.fromkeys((*calls, *self.calls))
+        made = {name: (*calls.get(name, ()), *self.calls.get(name, ())) for name in names}
+        return replace(self, skipped={**skipped, **self.skipped}, calls=made)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +84,14 @@ class Past:
     """The highest mean that it could have had, where not all was scored."""
     lost: ForwardPass | None = None
     """Where it was turned down: how an example went with it that became no better."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """Another candidate, and what is known of how it did on the step's examples."""
+
+    parameters: Parameters
+    known: Evaluation
 
 
 Evaluate = Callable[[Parameters], Awaitable[Evaluation]]
@@ -97,6 +128,10 @@ class Situation:
     """Reads outputs and targets as they are read for their scores."""
     variant: int = 0
     """Which of the step's proposals this is."""
+    causes: Mapping[str, Cause] = field(default_factory=dict)
+    """What this proposal is to mend, by parameter; none: all that the evidence shows."""
+    rivals: tuple[Rival, ...] = ()
+    """Other candidates that are kept, the newest last."""
 
     @property
     def sample(self) -> int:

@@ -318,6 +318,16 @@ DECLARED: Mapping[str, Case] = {
         "method.backward: {local: true, calls: edge}",
         ["method.backward: local: true tells apart, in one call, what a node lacks itself and what its predecessors do; it does not go together with calls: edge. Take one of them out."],
     ),
+    "targets of a call for each edge": (
+        (),
+        "method.backward: {calls: edge, targets: 3}",
+        ["method.backward: calls: edge has one call for each predecessor, so targets: 3 means nothing there. Take it out, or use calls: node."],
+    ),
+    "no targets": (
+        (),
+        "method.backward.targets: 0",
+        ["method.backward.targets: input should be greater than or equal to 1 (got 0)."],
+    ),
     "local blame with gradients of parameters": (
         (),
         "method.backward: {local: true, of_parameters: true}",
@@ -352,6 +362,102 @@ DECLARED: Mapping[str, Case] = {
         (),
         "method.aggregation.examples: tree\nmethod.backward: null",
         ["method.aggregation.examples: there are no gradients to sum up (method.backward is null). Set method.aggregation.examples=collect."],
+    ),
+    "legs whose shares do not add up": (
+        ("method=sequence",),
+        "method.sequence.then.share: 0.6",
+        ["method.sequence: the shares of first, then add up to 0.9; they have to add up to 1."],
+    ),
+    "legs without a budget": (
+        ("method=sequence",),
+        "method.stop.budget.calls: null",
+        ["method.sequence: there is no budget to share. Set method.stop.budget.calls, or another of its limits."],
+    ),
+    "a leg with a budget of its own": (
+        ("method=sequence",),
+        "method.sequence.first.method.stop.budget.calls: 10\nmethod.sequence.then.method.sample.count: 0\nmethod.sequence.then.share: 2",
+        ["method.sequence.then.share: input should be less than or equal to 1 (got 2)."],
+    ),
+    "legs that cannot be": (
+        ("method=sequence",),
+        "method.sequence.first.method.stop.budget.calls: 10\nmethod.sequence.then.method.sample.count: 0\nmethod.sequence.then.method.update.parameters: [desk.instruktion]",
+        [
+            "method.sequence.then.method.update.parameters: graph 'tariff' has no parameter 'desk.instruktion'. Did you mean 'desk.instruction'? It has: weight.instruction, zone.instruction, service.instruction, desk.instruction.",
+            "method.sequence.first.method.stop.budget: a leg has its share of method.stop.budget. Take it out, and set method.sequence.first.share.",
+            "method.sequence.then.method.sample.count: 0 leaves the rule rewrite nothing to go by.",
+        ],
+    ),
+    "a leg that searches": (
+        ("method=sequence", "method@method.sequence.first.method=copro"),
+        "method.sequence.then.method.backward.role: nobody",
+        [
+            "method.sequence.first.method.update.rule: search goes round the parameters from the first step of a run on, and can be no leg. Take another method.",
+            "method.sequence.then.method.backward.role: llm.models has no 'nobody'. It has: forward, backward, optimizer, judge.",
+        ],
+    ),
+    "a guard in a leg": (
+        ("method=sequence",),
+        "method.sequence.then.method.gate.guard: 3",
+        ["method.sequence.then.method.gate.guard: 3 examples would guard nothing. Set method.sequence.then.method.gate.first=sampled or method.sequence.then.method.gate.examples=sampled, or method.sequence.then.method.gate.guard=0."],
+    ),
+    "a contrast with nobody": (
+        (),
+        "method.update.contrast: 2",
+        ["method.update.contrast: one candidate (method.pool.keep=1) has none to be compared with. Set method.pool.keep=2 or more, or method.update.contrast=0."],
+    ),
+    "groups of one example": (
+        (),
+        "method.aggregation.examples: cluster\nmethod.sample.count: 1",
+        ["method.aggregation.examples: one example makes one group (method.sample.count=1). Set method.sample.count=2 or more, or method.aggregation.examples=collect."],
+    ),
+    "one group": (
+        (),
+        "method.aggregation.examples: {rule: cluster, count: 1, fallback: cut, largest: 8}",
+        [
+            "method.aggregation.examples.count: input should be greater than or equal to 2 (got 1).",
+            "method.aggregation.examples.fallback: input should be 'collect' or 'skip' (got 'cut').",
+            "method.aggregation.examples.largest: there is no such key.",
+        ],
+    ),
+    "no such rule for examples": (
+        (),
+        "method.aggregation.examples: {rule: clusters}",
+        ["method.aggregation.examples.rule: there is no 'clusters'. Did you mean 'cluster'? There are: tree, cluster."],
+    ),
+    "groups by nobody": (
+        (),
+        "method.aggregation.examples: {rule: cluster, role: nobody}",
+        ["method.aggregation.examples.role: llm.models has no 'nobody'. It has: forward, backward, optimizer, judge."],
+    ),
+    "groups for a rule that goes by the whole": (
+        ("method=optoprime",),
+        "method.aggregation.examples: cluster",
+        ["method.aggregation.examples: the rule whole is not shown the evidence of single parameters, so that there is nothing to group for it. Set method.aggregation.examples=collect."],
+    ),
+    "groups without gradients": (
+        (),
+        "method.aggregation.examples: cluster\nmethod.backward: null",
+        ["method.aggregation.examples: there are no gradients to group (method.backward is null). Set method.aggregation.examples=collect."],
+    ),
+    "causes of a review": (
+        (),
+        "method.update.critique: {causes: 3}",
+        ["method.update.critique: prompts/optimizer/critique.jinja does not ask for causes (critique.causes=3). Set method.update.critique.prompt=optimizer/causes.jinja, or method.update.critique.causes=null."],
+    ),
+    "a review of causes": (
+        (),
+        "method.update.critique: {prompt: optimizer/causes.jinja}",
+        ["method.update.critique: prompts/optimizer/causes.jinja asks for causes, and none are declared. Set method.update.critique.causes=3, or method.update.critique.prompt=optimizer/critique.jinja."],
+    ),
+    "one cause": (
+        (),
+        "method.update.critique: {prompt: optimizer/causes.jinja, causes: 1}",
+        ["method.update.critique.causes: input should be greater than or equal to 2 (got 1)."],
+    ),
+    "groups and causes": (
+        (),
+        "method.aggregation.examples: cluster\nmethod.update.critique: {prompt: optimizer/causes.jinja, causes: 3}",
+        ["method.aggregation.examples: cluster and method.update.critique.causes both tell apart what each proposal is to mend. Set method.aggregation.examples=collect, or method.update.critique.causes=null."],
     ),
     "trials where no value can be blamed": (
         (),
@@ -527,7 +633,7 @@ DECLARED: Mapping[str, Case] = {
             "method.batch: input should be greater than or equal to 1 (got 0).",
             "method.sample.count: input should be a valid integer, unable to parse string as an integer (got 'many').",
             "method.aggregation.successors: input should be 'collect', 'distinct', 'sum' or 'tree' (got 'sun'). Did you mean 'sum'?",
-            "method.aggregation.examples: input should be 'collect', 'distinct' or 'tree' (got 'sum').",
+            "method.aggregation.examples: input should be 'collect', 'distinct', 'tree' or 'cluster' (got 'sum').",
             "method.update.parameters: input should be a valid list (got 'desk.instruction').",
             "method.gate.rule: input should be 'strict', 'not_worse', 'always' or 'paired' (got 'strikt'). Did you mean 'strict'?",
             "method.gate.tolerance: input should be a valid number, unable to parse string as a number (got 'hot').",

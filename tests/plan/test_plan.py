@@ -179,6 +179,36 @@ def test_shared_requests_are_counted_once(words: Sequence[str]) -> None:
         assert least.taken[role].calls <= expected.taken[role].calls <= most.taken[role].calls
 
 
+SEQUENCE = ["method=sequence", "method.stop.budget.calls=700"]
+APART = [
+    ["method.aggregation.examples=cluster"],
+    ["method.update.critique={prompt: optimizer/causes.jinja, causes: 2}"],
+    SEQUENCE,
+]
+
+
+@pytest.mark.parametrize("words", APART, ids=" ".join)
+def test_what_nobody_can_know_beforehand_is_bounded(words: Sequence[str]) -> None:
+    """How many causes there are, and which leg takes how many steps."""
+    own = [] if words is SEQUENCE else ["method.stop.steps=2"]
+    result, steps = ran(*words, *own, AT_RANDOM)
+    plan = planned(*words, *own, AT_RANDOM)
+    first, most = calls(plan.parts[0].taken), plan.totals[-1]
+    assert first == calls(steps[0].spent[0])
+    assert result.spent["optimizer"].calls > 0
+    for role, spent in result.spent.items():
+        assert spent.calls <= most.taken[role].calls
+    assert all(most.taken[role].calls > 0 for role in ("forward", "backward", "optimizer"))
+
+
+def test_a_share_that_is_too_small_for_a_step_is_told() -> None:
+    plan = planned("method=sequence", "method.stop.budget.calls=90")
+    assert plan.warnings[0].startswith(
+        "method.stop.budget.calls: 27, the share of method.sequence.first, is less than the "
+    )
+    assert plan.warnings[0].endswith(" This leg ends after its first step.")
+
+
 def test_copro_turned_down_is_known_exactly() -> None:
     words = ["method=copro", AT_RANDOM, "method.stop.steps=2"]
     result, steps = ran(*words)

@@ -27,6 +27,7 @@ from sgdflow.prompting.ask import Ask
 from sgdflow.prompting.replies import ReplyFormat
 from sgdflow.prompting.templates import Prompts
 from sgdflow.prompting.values import shown
+from sgdflow.update.contrast import Contrast, Done
 from sgdflow.update.edits import Edits
 from sgdflow.update.optoprime import Line, Try
 from sgdflow.update.prompt_views import Attempt, Stand
@@ -78,6 +79,7 @@ def _work(targets: Sequence[str], names: Sequence[str]) -> Mapping[str, Any]:
 
 def _rewrite(reply: ReplyFormat, **more: Any) -> Mapping[str, Any]:
     example = {
+        "number": more.pop("number", 0),
         "node": "weight",
         "predecessors": shown({"order": VALUES["order"]}),
         "reasoning": "",
@@ -90,6 +92,8 @@ def _rewrite(reply: ReplyFormat, **more: Any) -> Mapping[str, Any]:
         "attempts": [],
         "stands": [],
         "critique": "",
+        "cause": "",
+        "contrasts": [],
         "frames": [],
         "about": "",
         "standing": None,
@@ -110,6 +114,7 @@ def _program() -> Mapping[str, Any]:
     graph = _graph()
     names = list(graph.optimisable)
     run = {
+        "number": 0,
         "predecessors": shown(VALUES),
         "reasoning": "",
         "verdict": "",
@@ -146,7 +151,7 @@ def _program() -> Mapping[str, Any]:
 def _search(attempts: Sequence[Attempt]) -> Mapping[str, Any]:
     variables = _rewrite(IMPROVED, attempts=attempts, variant=2, breadth=4)
     variables = {**variables, "frames": [FRAME], "about": "a small model"}
-    unused = {"examples", "stands", "critique", "successes", "lines"}
+    unused = {"examples", "stands", "critique", "cause", "contrasts", "successes", "lines"}
     return {name: value for name, value in variables.items() if name not in unused}
 
 
@@ -179,6 +184,8 @@ def _verdict() -> Mapping[str, Any]:
     return {**judge.variables(example, VALUES, "19"), "reply": form.asking(NAMES)}
 
 
+CAUSE = "zones: it does not say what a zone costs"
+CONTRAST = Contrast("Heavy: 15.", (Done(1, True, "15"),), ("desk.instruction",))
 WORSE = "worse: 0.5 -> 0.25 on 4 examples (0 up, 1 down)"
 ATTEMPT = Attempt(
     "Weigh it.",
@@ -225,6 +232,25 @@ CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "critique": ("optimizer/critique.jinja", _rewrite(ReplyFormat("tagged", "critique"))),
     "textgrad-rewrite": ("optimizer/textgrad.jinja", _rewrite(IMPROVED, **EVERYTHING)),
     "optoprime": ("optimizer/optoprime.jinja", _program()),
+    "causes": (
+        "optimizer/causes.jinja",
+        _rewrite(ReplyFormat("tagged", "critique"), number=1, causes=3, attempts=[ATTEMPT]),
+    ),
+    "cluster": (
+        "aggregation/cluster.jinja",
+        _rewrite(ReplyFormat("tagged", "groups"), number=1, causes=3),
+    ),
+    "rewrite-cause": ("optimizer/rewrite.jinja", _rewrite(IMPROVED, cause=CAUSE)),
+    "rewrite-contrast": (
+        "optimizer/rewrite.jinja",
+        _rewrite(IMPROVED, number=1, contrasts=[CONTRAST]),
+    ),
+    "textgrad-rewrite-contrast": (
+        "optimizer/textgrad.jinja",
+        _rewrite(IMPROVED, number=1, contrasts=[CONTRAST]),
+    ),
+    "textgrad-rewrite-cause": ("optimizer/textgrad.jinja", _rewrite(IMPROVED, cause=CAUSE)),
+    "short-rewrite-cause": ("short/optimizer/rewrite.jinja", _rewrite(IMPROVED, cause=CAUSE)),
     "sum-examples": (
         "aggregation/examples.jinja",
         {**_rewrite(SUMMARY), "summaries": [], "count": 2},

@@ -1,0 +1,111 @@
+"""Wide fan-in: several backward calls about a few predecessors each, with all of them in view."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from sgdflow.config.paths import prompt_folders
+from sgdflow.executor.backward import BackwardPass, Differentiation, backward_pass
+from sgdflow.executor.backward_functions import PromptBackward
+from sgdflow.executor.forward import ForwardPass, PromptForward
+from sgdflow.executor.graph import Graph, Node, Parameter
+from sgdflow.llm import Message
+from sgdflow.llm.scripted import ScriptedLLM
+from sgdflow.prompting.ask import Ask
+from sgdflow.prompting.replies import ReplyFormat
+from sgdflow.prompting.templates import Prompts
+
+PROMPTS = Prompts(prompt_folders(Path(__file__).parent))
+FORWARD = PromptForward(Ask(PROMPTS, "forward/node.jinja", "forward", ReplyFormat("text")))
+LONG = 5000
+
+
+def wide(members: int) -> Graph:
+    """Return so many nodes that feed one."""
+    names = [f"member_{i}" for i in range(members)]
+    nodes = {n: Node(n, ("question",), {"instruction": f"{n}.instruction"}, FORWARD) for n in names}
+    join = Node("join", ("question", *names), {"instruction": "join.instruction"}, FORWARD)
+    found = {**nodes, "join": join}
+    parameters = {f"{n}.instruction": Parameter(f"{n}.instruction", f"Task of {n}.") for n in found}
+    return Graph("wide", ("question",), parameters, found, "join")
+
+
+def critic(role: str, node: str, messages: Sequence[Message]) -> str:
+    asked = re.findall(r'<gradient name="(\w+)">\.\.\.', messages[-1].content)
+    return "".join(f'<gradient name="{n}">{n} should differ</gradient>' for n in asked)
+
+
+def differentiate(
+    graph: Graph, at_once: int | None, *, local: bool = False
+) -> tuple[BackwardPass, Sequence[str]]:
+    llm = ScriptedLLM(critic)
+    ask = Ask(
+        PROMPTS,
+        f"backward/{'local' if local else 'joint'}.jinja",
+        "backward",
+        ReplyFormat("tagged", "gradient"),
+    )
+    function = PromptBackward(ask, local=local, at_once=at_once)
+    texts = {name: parameter.initial for name, parameter in graph.parameters.items()}
+    values = {"question": "Q " * 400, **{n: f"{n} " + "x" * LONG for n in graph.nodes}}
+    passed = ForwardPass("e", values, {}, {})
+    how = Differentiation(function)
+    found = backward_pass(graph, texts, passed, "wrong", tuple(texts), how, llm)
+    return asyncio.run(found), [r.messages[-1].content for r in llm.requests if r.node == "join"]
+
+
+def asked(prompt: str) -> list[str]:
+    return re.findall(r'<gradient name="(\w+)">\.\.\.', prompt)
+
+
+def shown(prompt: str) -> Mapping[str, str]:
+    return dict(re.findall(r'<variable name="(\w+)">\n(.*?)\n</variable>', prompt, re.DOTALL))
+
+
+@pytest.mark.parametrize("local", [False, True])
+@pytest.mark.parametrize(
+    ("members", "at_once", "calls"), [(7, 3, 3), (8, 4, 2), (4, 4, 1), (5, 1, 5)]
+)
+def test_gradients_are_those_of_one_call(
+    members: int, at_once: int, calls: int, *, local: bool
+) -> None:
+    """One call about all of them is the oracle."""
+    graph = wide(members)
+    whole, one = differentiate(graph, None, local=local)
+    found, prompts = differentiate(graph, at_once, local=local)
+    assert (len(one), len(prompts)) == (1, calls)
+    assert found.gradients == whole.gradients
+    about = [[name for name in asked(prompt) if name != "join"] for prompt in prompts]
+    assert [name for names in about for name in names] == [f"member_{i}" for i in range(members)]
+    sizes = [len(names) for names in about]
+    assert max(sizes) <= at_once
+    assert max(sizes) - min(sizes) <= 1
+    assert sum("join" in asked(prompt) for prompt in prompts) == local
+
+
+def test_every_call_sees_the_whole_neighborhood_in_short() -> None:
+    _, prompts = differentiate(wide(7), 3)
+    for prompt in prompts:
+        values = shown(prompt)
+        assert list(values) == ["question", *(f"member_{i}" for i in range(7))]
+        assert len(values["question"]) > 700  # the query is whole
+        for name in list(values)[1:]:
+            whole = name in asked(prompt)
+            assert (len(values[name]) > LONG) == whole
+            assert ("characters left out ...]" in values[name]) != whole
+            assert values[name].startswith(name)
+
+
+def test_prompts_are_bounded_whatever_the_fan_in() -> None:
+    longest = {}
+    for at_once in (None, 4):
+        for members in (8, 30):
+            _, prompts = differentiate(wide(members), at_once)
+            longest[at_once, members] = max(map(len, prompts))
+    assert longest[None, 30] > 3 * longest[None, 8]
+    assert longest[4, 30] < 1.5 * longest[4, 8]
