@@ -82,7 +82,8 @@ def test_shown_make_targets_exist() -> None:
 def test_readme_lists_the_shipped_choices() -> None:
     """docs/configuration.md names every shipped choice of every group, and no other."""
     text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-    for folder in ("graph", "task", "method", "llm", "tracking"):
+    engines = ("hydra/launcher", "hydra/sweeper")
+    for folder in ("graph", "task", "method", "llm", "tracking", *engines):
         row = re.search(rf"^\| `{folder}` \|[^|]*\|([^|]*)\|", text, re.MULTILINE)
         assert row is not None, folder
         shipped = {path.stem for path in (ROOT / "conf" / folder).glob("*.yaml")}

@@ -31,7 +31,7 @@ from sgdflow.config.job import (
     working_directory,
 )
 from sgdflow.config.paths import conf_folder
-from sgdflow.config.project import look_here
+from sgdflow.config.project import VARIABLE, check_reached, look_here
 from sgdflow.config.searchpath import look_into_own
 from sgdflow.config.secret_words import without_secrets
 from sgdflow.config.words import readable
@@ -41,7 +41,9 @@ from sgdflow.tracking.registry import registered
 
 log = logging.getLogger(__name__)
 
-Command = Callable[[Mapping[str, Any]], float | None]
+Aims = float | tuple[float, float] | None
+"""What a sweeper goes by: a score, or a score and a cost."""
+Command = Callable[[Mapping[str, Any]], Aims]
 
 _NO_TRACE = (
     "hydra.run.dir=.",
@@ -85,7 +87,7 @@ def run_hydra(command: Command, words: Sequence[str], own: Sequence[str] = ()) -
         with explained(whole, settings), _judging(settings, told, whole):
             os.environ.setdefault(DEBUG, "1")  # Hydra then leaves the reporting of errors to us
             hydra.main(str(conf_folder()), "config", version_base="1.3")(
-                _Job(command, whole, told)
+                _Job(command, whole, told, os.environ.get(VARIABLE))
             )()
     return 0
 
@@ -98,12 +100,17 @@ class _Job:
     whole: bool
     """Let errors of the configuration pass with their tracebacks."""
     told: Told
+    project: str | None
+    """What the environment names, which not every worker inherits."""
 
-    def __call__(self, config: DictConfig) -> float | None:
+    def __call__(self, config: DictConfig) -> Aims:
         made = handed_over(Path(run_directory()))
+        if self.project:
+            os.environ[VARIABLE] = self.project
         look_here(working_directory())
         try:
             with explained(self.whole):
+                check_reached(working_directory())
                 return self.command(registered(plain(config)))
         except SgdflowError as error:
             if in_multirun():

@@ -13,10 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sgdflow.cli.app import run_hydra
+from sgdflow.cli.app import Aims, run_hydra
 from sgdflow.cli.stopping import asked_to_stop, give_way, run
 from sgdflow.cli.taking import taken_words, taking
 from sgdflow.config.job import (
+    aims,
     in_multirun,
     run_directory,
     same_directory,
@@ -29,7 +30,7 @@ from sgdflow.config.project import VARIABLE, hiding
 from sgdflow.config.task import Notice
 from sgdflow.config.written import written_of
 from sgdflow.deploy.model import keep_model
-from sgdflow.errors import ConfigError, plural
+from sgdflow.errors import ConfigError, listed, plural
 from sgdflow.executor.forward import forward_roles
 from sgdflow.llm import Metered
 from sgdflow.llm.credentials import sent
@@ -45,6 +46,7 @@ from sgdflow.terminal import Watch, watching
 log = logging.getLogger(__name__)
 
 
+_TWO = 2  # score and cost
 _RESUME = "+hydra.callbacks.resume._target_=sgdflow.cli.guard.Resume"
 
 
@@ -63,8 +65,11 @@ def probe(words: Sequence[str]) -> int:
     return run_hydra(run_probe, taking(words))
 
 
-def run_optimize(raw: Mapping[str, Any]) -> float | None:
-    """Optimise; return the final validation score (or training score) for a sweeper."""
+def run_optimize(raw: Mapping[str, Any]) -> Aims:
+    """Optimise; return the final validation score (or training score) for a sweeper.
+
+    A sweeper with two directions gets the cost, too.
+    """
     path = Path(run_directory())
     check(path, written_of(raw))
     if (path / documents.DOCUMENTS).is_file():
@@ -76,6 +81,8 @@ def run_optimize(raw: Mapping[str, Any]) -> float | None:
         sys.stdout.write(f"{path}\n")
         return _objective(ended)
     prepared = _prepared(raw)
+    if aims() > 1:
+        _check_prices(prepared)
     with owned(path, give_way):
         check(path, written_of(raw))  # another start may have been here meanwhile
         if further and ended is not None:
@@ -110,9 +117,28 @@ def _optimised(prepared: Prepared, raw: Mapping[str, Any], folder: RunFolder) ->
     return record
 
 
-def _objective(record: Mapping[str, Any]) -> float | None:
-    chosen = chosen_score(record)
-    return chosen[1] if chosen else None
+def _objective(record: Mapping[str, Any]) -> Aims:
+    chosen, wanted = chosen_score(record), aims()
+    if chosen is None and wanted:
+        raise ConfigError(
+            "The sweeper has no score to go by: neither task.splits.validation nor "
+            "task.splits.train has examples that were scored."
+        )
+    if chosen is None or wanted < _TWO:
+        return chosen[1] if chosen else None
+    return chosen[1], float(sum(record["cost"].values()))
+
+
+def _check_prices(prepared: Prepared) -> None:
+    """Raise ConfigError where a sweeper wants the cost, and a price is known to nobody."""
+    found = prepared.calling.prices(os.environ)
+    specs = prepared.calling.models
+    if unknown := sorted({specs[role].model for role, price in found.items() if price is None}):
+        raise ConfigError(
+            "hydra.sweeper.direction asks for score and cost, and nobody knows the price of "
+            f"{listed(unknown)}: declare it in llm.prices, or aim at the score alone with "
+            "hydra.sweeper.direction=maximize."
+        )
 
 
 def run_evaluate(raw: Mapping[str, Any]) -> float | None:

@@ -20,8 +20,19 @@ def same_directory() -> str:
     """Return the override that leads another start of the command to the same directory."""
     config = HydraConfig.get()
     if config.mode == RunMode.MULTIRUN:
-        return f"hydra.sweep.dir={config.sweep.dir}"
+        folder = Path(str(config.sweep.dir))
+        here = working_directory()
+        shown = folder.relative_to(here) if folder.is_relative_to(here) else folder
+        return f"hydra.sweep.dir={shown}"
     return f"hydra.run.dir={config.run.dir}"
+
+
+def aims() -> int:
+    """Return how many numbers the sweeper wants of a job; 0 where it looks at none."""
+    if not in_multirun():
+        return 0
+    directions = HydraConfig.get().sweeper.get("direction")
+    return len(directions) if OmegaConf.is_list(directions) else int(directions is not None)
 
 
 def job_number() -> str:

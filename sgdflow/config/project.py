@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import chdir, contextmanager, nullcontext
@@ -59,6 +60,19 @@ def inside(folder: Path) -> Iterator[None]:
     here = folder.is_dir() and folder.resolve() == Path.cwd().resolve()
     with nullcontext() if here or not folder.is_dir() else chdir(folder):
         yield
+
+
+def check_reached(folder: Path) -> None:
+    """Raise ConfigError where the folder in which a command was given is not on this machine.
+
+    A job would go on with shipped templates and files in the place of the user's own.
+    """
+    if not folder.is_dir():
+        raise ConfigError(
+            f"The command was given in {folder}, which is not there on {socket.gethostname()}, "
+            "where this job runs. Jobs need the project's files and the sweep's directory: put "
+            "both where all machines reach them by the same path (docs/scale.md)."
+        )
 
 
 def look_here(folder: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.config_store import ConfigStore
 from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSource
@@ -217,3 +218,18 @@ def look_into_own() -> None:
     check_own()
     for plugin in (Own, Shipped, Taken, OwnFirst):
         Plugins.instance().register(plugin)
+    _stand_for_plugins()
+
+
+def _stand_for_plugins() -> None:
+    """Let shipped files of launchers and sweepers stand for those that plugins bring.
+
+    Hydra would lay a plugin's own of the same name over them, as their schema, with a warning.
+    """
+    shipped = conf_folder()
+    for file in (shipped / "hydra").glob("*/**/*.yaml"):
+        *groups, name = file.relative_to(shipped).parts
+        place: Any = ConfigStore.instance().repo
+        for group in groups:
+            place = place.get(group, {})
+        place.pop(name, None)

@@ -173,11 +173,16 @@ class Client:
         if found is None:
             if self._store is not None and self._store.replays:
                 raise self._not_stored(call, requests[0])
+            found = await self._of_others(requests)
+        if found is None:
             try:
                 found = await self._ask(call, requests)
             except BaseException:
                 self._accounts.add(requests[0].key, call.role, call.node, call.bill.total())
                 raise
+            finally:
+                if self._store is not None:
+                    self._store.give_back(requests[0].key)
         else:
             if isinstance(found, Answered):
                 self._session.found(place(found), found.time)
@@ -194,6 +199,12 @@ class Client:
         stored = (self._store.find(request.key) for request in requests)
         found = next((found for found in stored if found is not None), None)
         return self._shown(found) if isinstance(found, Answered) else found
+
+    async def _of_others(self, requests: Sequence[Request]) -> Answered | Failed | None:
+        """Wait for a reply that another process asks for; None where this one has to ask."""
+        if self._store is None or await self._store.claimed(requests[0].key):
+            return None
+        return self._find(requests)
 
     async def _ask(self, call: Call, requests: Sequence[Request]) -> Answered:
         self._tell_of_others(call.spec)

@@ -15,6 +15,7 @@ from threading import Lock
 from typing import Literal, TypeVar
 
 from sgdflow.llm.answers import Answered, Failed, answered, as_json, failed, read_row
+from sgdflow.llm.claims import Claims
 from sgdflow.llm.database import FAILED, Replies, Row
 
 log = logging.getLogger(__name__)
@@ -43,8 +44,9 @@ class Store:
         self._since = since if mode == "refresh" else 0.0
         self._replies = Replies(file, write=not self.replays)
         self._writer = None if self.replays else Writer(Replies(file), self._since)
+        self._claims = None if self.replays else Claims(file, self._since)
         self._readable = True
-        self._spoilt = 0
+        self._spoilt: list[str] = []
 
     def find(self, key: str) -> Answered | Failed | None:
         """Return what was answered before; in a replay also that nothing was."""
@@ -52,6 +54,20 @@ class Store:
         if found is None and self.replays:
             return self._get(FAILED + key, lambda answer, time: failed(answer))
         return found
+
+    async def claimed(self, key: str) -> bool:
+        """Return whether a request is this one's to make; False as soon as its reply is stored.
+
+        Whoever has made it, or makes it no longer, gives it back.
+        """
+        if self._claims is None or key in self._spoilt:
+            return True
+        return await self._claims.won(key)
+
+    def give_back(self, key: str) -> None:
+        """Let others make a request that this one had claimed."""
+        if self._claims is not None:
+            self._claims.give_back(key)
 
     def elsewhere(self, model: str, endpoint: str) -> Sequence[str | None]:
         """Return the endpoints that have answered for a model, where this one never has."""
@@ -71,8 +87,8 @@ class Store:
         try:
             return None if found is None else read(*found)
         except ValueError as error:
-            self._spoilt += 1
-            if self._spoilt <= _NAMED:
+            self._spoilt.append(key)
+            if len(self._spoilt) <= _NAMED:
                 log.warning("%s: %s holds no reply (%s) and is passed over.", self.file, key, error)
             return None
 
@@ -92,11 +108,13 @@ class Store:
 
     def close(self) -> None:
         """Commit what is left and close the file."""
-        if self._spoilt > _NAMED:
-            log.warning("%s: %d rows hold no reply.", self.file, self._spoilt)
+        if (spoilt := len(self._spoilt)) > _NAMED:
+            log.warning("%s: %d rows hold no reply.", self.file, spoilt)
         self._replies.close()
         if self._writer is not None:
             self._writer.close()
+        if self._claims is not None:
+            self._claims.close()
 
 
 @dataclass(frozen=True, slots=True)
