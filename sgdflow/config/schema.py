@@ -78,11 +78,25 @@ class Task(Conf):
     id: Any = None
 
 
+def _several(value: object) -> object:
+    """Return one address as several; an empty one is none at all."""
+    if value is None or value == "":
+        return []
+    found = value if isinstance(value, list) else [value]
+    if all(isinstance(one, str) and one for one in found):
+        return found
+    raise ValueError("should be an address, or a list of addresses")
+
+
+Addresses = Annotated[list[Text], BeforeValidator(_several)]
+"""Where a model is asked; several answer alike. None: the provider's own address."""
+
+
 class Model(Conf):
     """What plays a role; a field that is not given comes from llm."""
 
     model: Text
-    api_base: str | None = None
+    api_base: Addresses = Field(default_factory=list)
     endpoint: Text | None = None
     api_key_env: str | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
@@ -176,7 +190,7 @@ class LLMConf(Conf):
     """Models by role."""
 
     name: Text
-    api_base: str | None = None
+    api_base: Addresses = Field(default_factory=list)
     endpoint: Text | None = None
     """Name of who answers, where addresses change; null: the address."""
     api_key_env: str | None = None
