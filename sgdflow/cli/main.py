@@ -64,6 +64,7 @@ COMMANDS: Mapping[str, str] = {
 }
 """Word -> the function that gets the words after it and returns the exit code."""
 _SERVERS = ("ui", "simulate")
+_RUNS = ("optimize", "evaluate", "probe", "plan")
 _HOME = "SGDFLOW_PROJECT"
 
 
@@ -100,6 +101,10 @@ def _at_home(words: Sequence[str]) -> Sequence[str]:
 
 def _guarded(command: str, words: Sequence[str]) -> int:
     """Turn user mistakes into one message; no traceback is theirs to read."""
+    if command in _RUNS and sys.stderr.isatty() and not any(w.startswith("-") for w in words):
+        # What follows takes a moment to import.
+        sys.stderr.write("Reading the configuration ...\n")
+        sys.stderr.flush()
     from sgdflow.cli.stopping import INTERRUPTED, Stopper
 
     # A server has others to end before itself.

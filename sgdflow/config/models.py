@@ -31,9 +31,11 @@ def _model(
 ) -> ModelSpec:
     model = declared if isinstance(declared, schema.Model) else schema.Model(model=declared)
     price = conf.prices.get(model.model)
+    addresses = list(dict.fromkeys(model.api_base or conf.api_base))
     return ModelSpec(
         model=model.model,
-        api_base=model.api_base or conf.api_base,
+        api_base=next(iter(addresses), None),
+        others=tuple(addresses[1:]),
         api_key_env=model.api_key_env or conf.api_key_env,
         parameters={**conf.parameters, **model.parameters},
         price=Price(**price.model_dump()) if price else None,

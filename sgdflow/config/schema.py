@@ -86,13 +86,27 @@ class Task(Conf):
     """Column of unique ids, for `data` to refer to."""
 
 
+def _several(value: object) -> object:
+    """Return one address as several; an empty one is none at all."""
+    if value is None or value == "":
+        return []
+    found = value if isinstance(value, list) else [value]
+    if all(isinstance(one, str) and one for one in found):
+        return found
+    raise ValueError("should be an address, or a list of addresses")
+
+
+Addresses = Annotated[list[Text], BeforeValidator(_several)]
+"""Where a model is asked; several answer alike. None: the provider's own address."""
+
+
 class Model(Conf):
     """What plays a role; a field that is not given comes from llm."""
 
     model: Text
     """Its name in litellm's words; simulated/NAME for one that is built in."""
-    api_base: str | None = None
-    """Address of the server, instead of that of llm."""
+    api_base: Addresses = Field(default_factory=list)
+    """Address of the server, or several that answer alike, instead of that of llm."""
     endpoint: Text | None = None
     """Name of who answers, instead of that of llm."""
     api_key_env: str | None = None
@@ -202,8 +216,8 @@ class LLMConf(Conf):
 
     name: Text
     """What the choice is called in records and comparisons."""
-    api_base: str | None = None
-    """Address of the server of all models; null: the provider's own."""
+    api_base: Addresses = Field(default_factory=list)
+    """Address of the server of all models, or several that answer alike; null: the provider's own."""
     endpoint: Text | None = None
     """Name of who answers, where addresses change; null: the address."""
     api_key_env: str | None = None

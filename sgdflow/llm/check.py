@@ -105,8 +105,9 @@ class _Asking:
         """Say why nothing can be reached at a declared address."""
         if self.spec.in_process or self.spec.api_base is None:
             return None
-        said = await unreachable(self.spec.api_base, _PATIENCE)
-        return self._lack(Failure("unreachable", said), 1) if said else None
+        asked = (unreachable(one, _PATIENCE) for one in self.spec.addresses)
+        said = await asyncio.gather(*asked)
+        return self._lack(Failure("unreachable", said[0]), 1) if all(said) else None
 
     async def answered(self, lack: _Lack | None) -> _Lack | None:
         """Say why the model does not answer, where nothing was found lacking before."""
@@ -130,5 +131,5 @@ class _Asking:
 
 def _which(spec: ModelSpec) -> str:
     """Return what one answer stands for: the same model, asked in the same way."""
-    how = [spec.model, spec.api_base, spec.api_key_env, dict(spec.parameters)]
+    how = [spec.model, spec.addresses, spec.api_key_env, dict(spec.parameters)]
     return json.dumps(how, sort_keys=True, default=str)

@@ -20,7 +20,7 @@ def sent(models: Models, environ: Mapping[str, str]) -> Iterator[str]:
     """Yield the secrets that go out with calls and are long enough to be told from words."""
     for declared in models.values():
         for spec in declared.line:
-            found = [environ.get(spec.api_key_env or "", ""), *_in(spec.api_base or "")]
+            found = [environ.get(spec.api_key_env or "", ""), *_in(" ".join(spec.addresses))]
             found += _texts(spec.parameters, looks_secret)
             yield from (secret for secret in found if len(secret) >= _LONG)
     for name, value in environ.items():
@@ -32,7 +32,7 @@ def around(models: Models, environ: Mapping[str, str]) -> Iterator[str]:
     """Yield what else is kept out of messages: headers, and secrets of the environment."""
     for declared in models.values():
         for spec in declared.line:
-            yield from _in(spec.api_base or "")
+            yield from _in(" ".join(spec.addresses))
             headers = _texts(spec.parameters, lambda name: name.lower().endswith("headers"))
             yield from (header for header in headers if len(header) > 7)
     for name, value in environ.items():

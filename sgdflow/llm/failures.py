@@ -11,7 +11,7 @@ from math import isfinite
 from time import time
 from typing import Any
 
-from sgdflow.errors import CallFailed, LLMError, ProviderRefused, plural
+from sgdflow.errors import CallFailed, LLMError, ProviderRefused, listed, plural
 from sgdflow.llm import places
 from sgdflow.llm.bodies import MOST, body_of, causes, number, one_line, said, taken
 from sgdflow.llm.models import ModelSpec
@@ -155,7 +155,7 @@ def error_of(
 
 def at(spec: ModelSpec) -> str:
     """Say where a model is asked, which may hold a password until it is redacted."""
-    return f"api_base={spec.api_base}" if spec.api_base else "the provider's address"
+    return f"api_base={listed(spec.addresses)}" if spec.api_base else "the provider's address"
 
 
 def reason(failure: Failure, role: str, spec: ModelSpec) -> str:

@@ -83,6 +83,8 @@ class ModelSpec:
     """A name for who answers, where several addresses or a moving one are the same."""
     moved: bool = False
     """Whether the address comes from the provider's variable in the environment."""
+    others: tuple[str, ...] = ()
+    """More addresses at which the same is answered; each call goes to one of them."""
     sees: bool | None = None
     """Whether it can be shown images; None: as its backend knows."""
     own: frozenset[str] = frozenset()
@@ -94,8 +96,14 @@ class ModelSpec:
                 f"The parameters of {self.model} hold an api_key. Keys do not belong into a "
                 "configuration: set an environment variable and name it in api_key_env."
             )
-        if self.api_base and (wrong := problem(self.api_base)):
+        if wrong := next(filter(None, map(problem, self.addresses)), ""):
             raise ConfigError(wrong)
+        if self.others and not self.endpoint:
+            raise ConfigError(
+                f"{self.model} has {len(self.addresses)} addresses. Give them a name with endpoint "
+                "(llm.endpoint=NAME): it says that the same model answers at all of them, and the "
+                "store of replies knows their replies by it."
+            )
         if taken := sorted(_OURS & set(self.parameters)):
             raise ConfigError(f"The parameters of {self.model} cannot set {', '.join(taken)}.")
 
@@ -110,6 +118,11 @@ class ModelSpec:
         return self.provider == "simulated"
 
     @property
+    def addresses(self) -> tuple[str, ...]:
+        """All its addresses; none for the provider's own."""
+        return (self.api_base, *self.others) if self.api_base else ()
+
+    @property
     def answers(self) -> str:
         """Who answers: the name or address of its endpoint, empty for the provider's own."""
         return "" if self.in_process else answering(self.provider, self.api_base, self.endpoint)
@@ -117,7 +130,8 @@ class ModelSpec:
     @property
     def listed(self) -> bool:
         """Whether its provider's list of prices holds for it."""
-        return self.provider in _FREE or is_own(self.provider, self.api_base)
+        at = self.addresses or (None,)
+        return self.provider in _FREE or all(is_own(self.provider, one) for one in at)
 
     @property
     def deterministic(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 from urllib.request import getproxies
 
@@ -16,6 +16,7 @@ from sgdflow.llm.direct import DirectBackend
 from sgdflow.llm.listing import Listing
 from sgdflow.llm.models import ModelSpec
 from sgdflow.llm.providers import LitellmBackend
+from sgdflow.llm.spread import Spread
 
 Transport = Literal["auto", "litellm", "direct"]
 _REWRITTEN = re.compile(r"gpt-5(?!-chat)|gpt-6|^o\d|audio|search|^responses/|computer-use")
@@ -25,6 +26,10 @@ _SSL = ("SSL_CERTIFICATE", "SSL_SECURITY_LEVEL", "SSL_ECDH_CURVE")
 
 def reached_by(transport: Transport) -> Backend:
     """Return the way to models."""
+    return Spread(_one(transport))
+
+
+def _one(transport: Transport) -> Backend:
     if transport == "litellm":
         return LitellmBackend()
     listing = Listing()
@@ -53,9 +58,14 @@ class Preferred(Choosing):
     direct: DirectBackend
     litellm: Backend
     listing: Listing
+    _chosen: dict[int, tuple[ModelSpec, Backend]] = field(default_factory=dict)
 
     def _of(self, spec: ModelSpec) -> Backend:
-        return self.litellm if self._needs_litellm(spec) else self.direct
+        # It holds the model, so that nothing else gets its id.
+        if (found := self._chosen.get(id(spec))) is None:
+            found = spec, self.litellm if self._needs_litellm(spec) else self.direct
+            self._chosen[id(spec)] = found
+        return found[1]
 
     def _all(self) -> Iterable[Backend]:
         return self.direct, self.litellm

@@ -175,9 +175,10 @@ class Folder:
         known = provider in _KEYS or provider in _HERE or provider == "simulated"
         with_key = f", with the key in {variable}" if variable else ""
         if address and not self._is_said(at):
-            here = not variable and _host(address) in _LOOPBACK
-            if not here and _host(address) != host:
-                yield f"send all inputs to {address}{with_key} ({at})"
+            for one in address if isinstance(address, list) else [address]:
+                here = not variable and _host(one) in _LOOPBACK
+                if not here and _host(one) != host:
+                    yield f"send all inputs to {one}{with_key} ({at})"
         elif variable and variable not in usual and not self._is_said(named):
             yield f"send the key in {variable} to {address or provider} ({named})"
         if (not known or "://" in model) and not self._is_said(key):

@@ -28,7 +28,8 @@ from sgdflow.llm.listing import Listing
 from sgdflow.llm.models import Price
 from sgdflow.llm.providers import LitellmBackend
 from sgdflow.llm.responses import _end, answer_of, failure_of
-from sgdflow.llm.transports import Preferred, reached_by
+from sgdflow.llm.spread import Spread
+from sgdflow.llm.transports import Preferred, Transport, reached_by
 from sgdflow.simulation.server import running
 
 SAID = (
@@ -99,8 +100,15 @@ def test_the_same_is_sent_and_read_as_through_litellm(name: str, model: str) -> 
     asyncio.run(main())
 
 
+def way(transport: Transport) -> Backend:
+    """Return what reaches one address."""
+    spread = reached_by(transport)
+    assert isinstance(spread, Spread)
+    return spread.backend
+
+
 def test_what_is_declared_to_be_left_to_litellm_or_has_to_be_is() -> None:
-    auto = reached_by("auto")
+    auto = way("auto")
     assert isinstance(auto, Preferred)
     here = "http://localhost:8000/v1"
     directly = {
@@ -122,12 +130,12 @@ def test_what_is_declared_to_be_left_to_litellm_or_has_to_be_is() -> None:
         ModelSpec("openai/m", here, parameters={"drop_params": True}),
     ):
         assert auto._of(spec) is auto.litellm
-    assert isinstance(reached_by("litellm"), LitellmBackend)
-    assert isinstance(reached_by("direct"), DirectBackend)
+    assert isinstance(way("litellm"), LitellmBackend)
+    assert isinstance(way("direct"), DirectBackend)
 
 
 def test_proxies_of_another_kind_are_left_to_litellm(monkeypatch: pytest.MonkeyPatch) -> None:
-    auto = reached_by("auto")
+    auto = way("auto")
     assert isinstance(auto, Preferred)
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
     assert auto._of(ModelSpec("openai/m", "http://h/v1")) is auto.litellm
