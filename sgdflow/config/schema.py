@@ -217,7 +217,7 @@ class LLMConf(Conf):
     name: Text
     """What the choice is called in records and comparisons."""
     api_base: Addresses = Field(default_factory=list)
-    """Address of the server of all models, or several that answer alike; null: the provider's own."""
+    """Address of the server of all models, or several that answer alike; null: its provider's."""
     endpoint: Text | None = None
     """Name of who answers, where addresses change; null: the address."""
     api_key_env: str | None = None
