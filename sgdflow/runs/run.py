@@ -108,6 +108,7 @@ async def evaluate(
     progress: Progress | None = None,
     clean: Clean = _as_it_is,
     answered: Callable[[Shown], None] = lambda shown: None,
+    scored: Callable[[Evaluation], None] = lambda evaluation: None,
 ) -> dict[str, Any]:
     """Score the starting parameters on the declared split and return the record."""
     began = time.monotonic()
@@ -115,6 +116,7 @@ async def evaluate(
     problem, split = prepared.problem, prepared.config.split
     evaluator = Evaluator(problem.graph, problem.score, llm, progress, problem.first)
     evaluation = await evaluator(prepared.start, getattr(problem.splits, split))
+    scored(evaluation)
     found = {
         "format": FORMAT,
         **about(prepared),
