@@ -19,10 +19,11 @@ from sgdflow.config.program import Program, build_program
 from sgdflow.config.project import hiding, home, inside
 from sgdflow.config.task import Notice
 from sgdflow.config.written import lacking
+from sgdflow.data.examples import SPLITS
 from sgdflow.deploy.export import write_folder
 from sgdflow.deploy.predict import Prediction, check_inputs, predict
 from sgdflow.descent import Observer
-from sgdflow.errors import ConfigError, DataError, NodeFailed, SgdflowError
+from sgdflow.errors import ConfigError, DataError, NodeFailed, SgdflowError, did_you_mean, listed
 from sgdflow.executor.evaluation import Evaluation
 from sgdflow.executor.forward import ForwardPass, forward_pass
 from sgdflow.executor.graph import Graph, Parameters
@@ -187,17 +188,47 @@ class Flow:
 
             await predict(lines, graph.inputs, answer, write, at_once, shown_images(program.conf))
 
-    def evaluate(self, split: str = "test") -> Evaluation:
-        """Return the outcome of each example of a split."""
-        return _now(self.aevaluate(split), "aevaluate")
+    def evaluate(
+        self,
+        split: str = "test",
+        *,
+        directory: str | Path | None = None,
+        record: bool = True,
+        progress: bool = False,
+    ) -> Evaluation:
+        """Return the outcome of each example of a split.
 
-    async def aevaluate(self, split: str = "test") -> Evaluation:
-        """Return the outcome of each example of a split."""
-        ready = self.prepared
+        It leaves what `sgdflow evaluate` leaves: evaluation.json in `directory` or else
+        outputs/DATE/TIME, and a run in MLflow (`tracking=none` among the words: none). With
+        `record=False` it leaves nothing.
+        """
+        return _now(
+            self.aevaluate(split, directory=directory, record=record, progress=progress),
+            "aevaluate",
+        )
+
+    async def aevaluate(
+        self,
+        split: str = "test",
+        *,
+        directory: str | Path | None = None,
+        record: bool = True,
+        progress: bool = False,
+    ) -> Evaluation:
+        """Return the outcome of each example of a split, with the records of `evaluate`."""
+        ready, origin = self.prepared, self.origin
         problem = ready.problem
-        examples = getattr(problem.splits, split, None)
+        if split not in SPLITS:
+            near = did_you_mean(str(split), SPLITS)
+            raise ConfigError(f"split: there is no '{split}'.{near} It is one of {listed(SPLITS)}.")
+        examples = getattr(problem.splits, split)
         if not examples:
             raise ConfigError(f"split: the {split} split has no examples (task.splits.{split}).")
+        if record:
+            config = recorded_as(origin, self.parameters, self.graph)
+            with watching_python(wanted=progress) as watch:
+                job = Job(ready, config, origin.prompts, origin.working)
+                return await job.evaluate(split, place_of(directory, origin.working), watch)
         async with ready.calling.opened(self.working, os.environ) as llm:
             evaluator = problem.evaluator(llm)
             return await evaluator(self.parameters, examples)

@@ -7,23 +7,26 @@ import logging
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from sgdflow.config.prepare import Prepared
 from sgdflow.config.project import inside
-from sgdflow.config.written import written_of
+from sgdflow.config.schema import Tracking
+from sgdflow.config.written import Composed, written_of
 from sgdflow.deploy.model import keep_model
 from sgdflow.descent import Descent, Observer, Result, Scores, Step
 from sgdflow.errors import ConfigError
+from sgdflow.executor.evaluation import Evaluation
 from sgdflow.llm.credentials import sent
 from sgdflow.prompting.templates import Prompts
 from sgdflow.records import RunFolder, documents
 from sgdflow.records.owner import Owner, owned
 from sgdflow.records.resume import check, finished, goes_further
 from sgdflow.records.trust import Made
+from sgdflow.runs.evaluated import evaluated, scores_alone, scoring_roles
 from sgdflow.runs.run import optimise
 from sgdflow.secrets import Redactor
 from sgdflow.terminal import Watch
@@ -46,7 +49,7 @@ def place_of(directory: str | Path | None, working: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A descent that is ready to start."""
+    """A descent, or scores alone, ready to start."""
 
     prepared: Prepared
     config: Mapping[str, Any]
@@ -72,6 +75,27 @@ class Job:
                 RunFolder(folder).set_aside()
             return await self._recorded(RunFolder(folder), watch)
 
+    async def evaluate(self, split: str, folder: Path, watch: Watch) -> Evaluation:
+        """Score the starting parameters on a split, with records."""
+        if (folder / "config.yaml").exists() or (folder / "evaluation.json").exists():
+            raise ConfigError(
+                f"directory: {folder} holds the records of a run; choose another directory."
+            )
+        written = written_of(self.config)
+        says = {"split": split, "parameters": written.get("parameters")}
+        ready = replace(self.prepared, config=self.prepared.config.model_copy(update=says))
+        raw = Composed({**self.config, **says}, {**written, **says})
+        clean = Redactor(sent(ready.calling.models, os.environ)).record
+        tracker = self._tracker(scores_alone(ready.config.tracking), folder)
+        found: list[Evaluation] = []
+        calling = ready.calling.opened(
+            self.working, os.environ, time.time(), asked=scoring_roles(ready)
+        )
+        async with calling as llm, watch.following(llm.spent):
+            own = RunFolder(folder)
+            await evaluated(ready, raw, llm, tracker, own, watch, clean, found.append)
+        return found[0]
+
     async def _descend(self, watch: Watch) -> Result:
         ready = self.prepared
         async with ready.calling.opened(self.working, os.environ, asked=ready.roles) as llm:
@@ -83,7 +107,7 @@ class Job:
 
     async def _recorded(self, folder: RunFolder, watch: Watch) -> Result:
         ready, since = self.prepared, folder.began() or time.time()
-        tracker = self._tracker(folder.path)
+        tracker = self._tracker(ready.config.tracking, folder.path)
         Made.by_user(os.environ).note(written_of(self.config))
         clean = Redactor(sent(ready.calling.models, os.environ)).record
         ended: list[Result] = []
@@ -96,8 +120,7 @@ class Job:
             keep_model(ready, self.config, self.prompts, folder.path)
         return ended[0]
 
-    def _tracker(self, folder: Path) -> Tracker:
-        settings = self.prepared.config.tracking
+    def _tracker(self, settings: Tracking, folder: Path) -> Tracker:
         if settings.kind != "none":
             uri = store_uri(settings.uri, self.working)
             settings = settings.model_copy(update={"uri": uri})

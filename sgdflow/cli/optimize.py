@@ -31,7 +31,6 @@ from sgdflow.config.task import Notice
 from sgdflow.config.written import written_of
 from sgdflow.deploy.model import keep_model
 from sgdflow.errors import ConfigError, listed, plural
-from sgdflow.executor.forward import forward_roles
 from sgdflow.llm import Metered
 from sgdflow.llm.credentials import sent
 from sgdflow.prompting.templates import Prompts
@@ -143,7 +142,7 @@ def _check_prices(prepared: Prepared) -> None:
 
 def run_evaluate(raw: Mapping[str, Any]) -> float | None:
     """Score a graph with given parameters on a split; return the mean score."""
-    from sgdflow.runs.evaluated import evaluated
+    from sgdflow.runs.evaluated import evaluated, scores_alone, scoring_roles
     from sgdflow.tracking import open_tracker
 
     prepared = _prepared(raw)
@@ -153,14 +152,13 @@ def run_evaluate(raw: Mapping[str, Any]) -> float | None:
     path = Path(run_directory())
     with owned(path, give_way):
         folder = RunFolder(path)
-        scores_alone = prepared.config.tracking.model_copy(update={"prompts": False, "traces": 0})
-        tracker = open_tracker(scores_alone, os.environ, path)
+        tracker = open_tracker(scores_alone(prepared.config.tracking), os.environ, path)
         clean = _clean(prepared)
 
         async def job(llm: Metered, watch: Watch) -> dict[str, Any]:
             return await evaluated(prepared, raw, llm, tracker, folder, watch, clean)
 
-        record = _run(prepared, folder, job, _scoring_roles(prepared))
+        record = _run(prepared, folder, job, scoring_roles(prepared))
     sys.stdout.write(f"{path}\n")
     return float(record["score"]["mean"])
 
@@ -169,6 +167,7 @@ def run_probe(raw: Mapping[str, Any]) -> float | None:
     """Probe a run before it is made; return how much is lacking."""
     from sgdflow.plan.totals import make_plan
     from sgdflow.probe.sizes import problems
+    from sgdflow.runs.evaluated import scores_alone, scoring_roles
     from sgdflow.runs.probed import probed
     from sgdflow.tracking import open_tracker
 
@@ -178,21 +177,17 @@ def run_probe(raw: Mapping[str, Any]) -> float | None:
     path, plan = Path(run_directory()), make_plan(prepared, prepared.calling.prices(os.environ))
     with owned(path, give_way):
         folder = RunFolder(path)
-        numbers_alone = prepared.config.tracking.model_copy(update={"prompts": False, "traces": 0})
-        tracker, clean = open_tracker(numbers_alone, os.environ, path), _clean(prepared)
+        tracker, clean = (
+            open_tracker(scores_alone(prepared.config.tracking), os.environ, path),
+            _clean(prepared),
+        )
 
         async def job(llm: Metered, watch: Watch) -> dict[str, Any]:
             return await probed(prepared, prompts, plan, raw, llm, tracker, folder, watch, clean)
 
-        record = _run(prepared, folder, job, _scoring_roles(prepared))
+        record = _run(prepared, folder, job, scoring_roles(prepared))
     sys.stdout.write(f"{path}\n")
     return float(record["start"]["lacking"])
-
-
-def _scoring_roles(prepared: Prepared) -> Collection[str]:
-    """Return the roles that scores take, without a method."""
-    judges = (judge.ask.role for judge in prepared.problem.score.judges())
-    return {*forward_roles(prepared.problem.graph).values(), *judges}
 
 
 def _clean(prepared: Prepared) -> Callable[[Any], Any]:

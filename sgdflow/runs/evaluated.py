@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from asyncio import CancelledError
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from sgdflow.config.prepare import Prepared
+from sgdflow.config.schema import Tracking
 from sgdflow.config.written import written_of
+from sgdflow.executor.evaluation import Evaluation
+from sgdflow.executor.forward import forward_roles
 from sgdflow.executor.progress import Progress
 from sgdflow.llm import Metered
 from sgdflow.records import RunFolder
@@ -24,13 +27,25 @@ async def evaluated(
     folder: RunFolder,
     progress: Progress,
     clean: Clean,
+    scored: Callable[[Evaluation], None] = lambda evaluation: None,
 ) -> dict[str, Any]:
     """Score the starting parameters on the declared split, and record it."""
     split = prepared.config.split
     with tracked(tracker, prepared, written_of(raw), EVALUATION, split):
-        record = await evaluate(prepared, llm, folder, progress, clean, tracker.answered)
+        record = await evaluate(prepared, llm, folder, progress, clean, tracker.answered, scored)
         tracker.evaluated(record, folder.path)
     return record
+
+
+def scoring_roles(prepared: Prepared) -> Collection[str]:
+    """Return the roles that scores take, without a method."""
+    judges = (judge.ask.role for judge in prepared.problem.score.judges())
+    return {*forward_roles(prepared.problem.graph).values(), *judges}
+
+
+def scores_alone(settings: Tracking) -> Tracking:
+    """Return what is tracked where nothing is learned."""
+    return settings.model_copy(update={"prompts": False, "traces": 0})
 
 
 @contextmanager

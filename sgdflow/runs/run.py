@@ -110,6 +110,7 @@ async def evaluate(
     progress: Progress | None = None,
     clean: Clean = _as_it_is,
     answered: Callable[[Shown], None] = lambda shown: None,
+    scored: Callable[[Evaluation], None] = lambda evaluation: None,
 ) -> dict[str, Any]:
     """Score the starting parameters on the declared split and return the record."""
     began = time.monotonic()
@@ -117,6 +118,7 @@ async def evaluate(
     problem, split = prepared.problem, prepared.config.split
     evaluator = problem.evaluator(llm, progress)
     evaluation = await evaluator(prepared.start, getattr(problem.splits, split))
+    scored(evaluation)
     found = {
         "format": FORMAT,
         **about(prepared),
