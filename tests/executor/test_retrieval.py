@@ -166,8 +166,8 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "parameters": (
         graph_of("here.md", parameters={"instruction": "Find it."}),
         "graph.nodes.found.forward: has no use for parameters (instruction): what is looked up is "
-        "what the predecessors say. Let a node before it write the query. How many passages are found "
-        "may be one: count: {value: 3, min: 1, max: 10, step: 1}.",
+        "what the predecessors say. Let a node before it write the query. How many passages are "
+        "found may be one: count: {value: 3, min: 1, max: 10, step: 1}.",
     ),
     "no passages": (
         graph_of("here.md", forward={"retrieve": "here.md", "count": 0}),
