@@ -7,7 +7,7 @@ export PYTHONDONTWRITEBYTECODE =
 export MLFLOW_DISABLE_TELEMETRY = true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test lint types tests reference bench fuzz endurance lock audit sbom clean
+.PHONY: help demo ui test lint types tests reference bench fuzz endurance pictures lock audit sbom clean
 
 help: ## Show this help
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ fuzz: $(VENV)/.installed ## Feed made-up and broken inputs to everything that re
 
 endurance: $(VENV)/.installed-dev ## Kill runs 40 times; have three calls in ten fail, over 10 seeds (docs/reliability.md)
 	SGDFLOW_KILLS=40 SGDFLOW_FAULT_SEEDS=10 $(BIN)/python -m pytest -q tests/records/test_resume.py tests/llm/test_faults.py
+
+pictures: $(VENV)/.installed ## Draw the example graphs of docs/graphs.md anew
+	$(BIN)/python docs/pictures.py
 
 lock: ## Pin all dependencies anew (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \

@@ -7,9 +7,12 @@ from typing import Any
 
 from sgdflow.config import schema
 from sgdflow.config.graph_fields import schema_at
+from sgdflow.config.kinds import LIST, MAPPING, TEXT, fields_of, kind_of
 from sgdflow.config.targets import resolve
 from sgdflow.errors import ConfigError, did_you_mean, listed
 from sgdflow.executor.branches import Asks, Condition, Equals, alike
+
+_YAML = " YAML reads yes, no, on and off as true and false: write such a word in quotes."
 
 
 def condition(name: str, graph: schema.GraphConf) -> Condition | None:
@@ -45,16 +48,30 @@ def _never(tests: Mapping[str, Sequence[Any]], graph: schema.GraphConf) -> Itera
     """Yield the values that a field never has, where its schema names all there are."""
     for name, values in tests.items():
         owner, _, field = name.partition(".")
-        if not field or owner not in graph.nodes:
-            continue
-        found = schema_at(graph, owner)
+        found = schema_at(graph, owner) if field and owner in graph.nodes else None
         known = found and found.json["properties"].get(field, {}).get("enum")
         if not known:
+            yield from filter(None, [_no_value(name, values, graph)])
             continue
         for value in values:
             if alike(value) not in map(alike, known):
                 names = [str(one) for one in known]
                 yield (
                     f"'{name}' is never '{value}'.{did_you_mean(str(value), names)} "
-                    f"It is one of {listed(names)}."
+                    f"It is one of {listed(names)}.{_YAML if isinstance(value, bool) else ''}"
                 )
+
+
+def _no_value(name: str, values: Sequence[Any], graph: schema.GraphConf) -> str:
+    """Return why a variable has none of some values, whatever a model answers."""
+    kind = kind_of(graph, name)
+    if kind in (MAPPING, LIST):
+        fields = fields_of(graph, name) if kind == MAPPING else []
+        instead = f" Name a field of it: {listed(fields)}." if fields else ""
+        by_code = (
+            "" if fields else " A function can look into it: when: {_target_: MODULE.FUNCTION}."
+        )
+        return f"'{name}' is {kind}, and never {values[0]!r}.{instead}{by_code}"
+    if kind == TEXT and any(isinstance(value, bool) for value in values):
+        return f"'{name}' is a text, and never true or false.{_YAML}"
+    return ""

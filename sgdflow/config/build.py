@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from sgdflow.config import schema
 from sgdflow.config.branches import condition
 from sgdflow.config.graph_fields import with_fields
+from sgdflow.config.kinds import no_fields, no_lists
 from sgdflow.config.legs import build_method, named, optimised
 from sgdflow.config.loops import unrolled
 from sgdflow.config.problems import Problems, ask, build_backward
@@ -89,6 +91,7 @@ def build_graph(conf: schema.GraphConf, prompts: Prompts) -> Graph:
     if graph is not None:
         problems.extend(iter(_forward_problems(conf, graph)))
         problems.extend(not_inputs(graph))
+        problems.extend(chain(no_lists(conf), no_fields(conf)))
         for node in graph.nodes.values():
             if node.backward is not None:
                 problems.extend(

@@ -156,7 +156,8 @@ def _lines(error: ValidationError, where: str, model: type[BaseModel]) -> list[s
             lines.append(f"{parent}: the name {one['input']!r} is no text; write it in quotes.")
         elif one["type"] == "extra_forbidden":
             wrong = path.split(".")[-1]
-            meant = did_you_mean(wrong, _siblings(model, one["loc"]))
+            meant = _elsewhere(model, one["loc"], path)
+            meant = meant or did_you_mean(wrong, _siblings(model, one["loc"]))
             lines.append(f"{path}: there is no such key.{meant}")
         elif one["type"] == "union_tag_invalid" and one["ctx"]["tag"] in ("~plain", "~mapping"):
             wanted = "text" if one["ctx"]["tag"] == "~mapping" else "dictionary"
@@ -208,6 +209,22 @@ def _siblings(model: type[BaseModel], location: tuple[int | str, ...]) -> list[s
     known = [name for kind in here for name in kind.model_fields]
     # Another form of the same mapping may have the very key: that is no misspelling.
     return [] if location[-1] in known else known
+
+
+def _elsewhere(model: type[BaseModel], location: tuple[int | str, ...], path: str) -> str:
+    """Say of a key that stands one place too deep, or not deep enough, where it belongs."""
+    *above, here, wrong = path.split(".")
+    outer = tuple(part for part in location if not str(part).startswith("~"))
+    if wrong in _siblings(model, outer[:-1]):
+        return f" It stands one place further up: {'.'.join([*above, wrong])}."
+    inner = [
+        name
+        for name in _siblings(model, location)
+        if wrong in _siblings(model, (*location[:-1], name, wrong))
+    ]
+    if inner == ["forward"]:
+        return f" It stands below forward: {'.'.join([*above, here, 'forward', wrong])}."
+    return ""
 
 
 def _models(annotation: object) -> Iterator[type[BaseModel]]:

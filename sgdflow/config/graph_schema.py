@@ -142,6 +142,12 @@ class RepeatConf(Conf):
     """The variable in whose place the node's value stands, from the second time on."""
 
 
+def _loop(value: object) -> object:
+    if not isinstance(value, dict | RepeatConf):
+        raise ValueError("should be a mapping, such as {times: 3, instead_of: draft}")
+    return value
+
+
 class NodeConf(Conf):
     """A node."""
 
@@ -165,7 +171,7 @@ class NodeConf(Conf):
     """Whether the calls of models that a callable makes become nodes of their own."""
     when: AnyCondition | None = None
     """Values of predecessors at which the node is computed, or a callable; null: at all."""
-    repeat: RepeatConf | None = None
+    repeat: Annotated[RepeatConf, BeforeValidator(_loop)] | None = None
     """A loop that ends in this node."""
 
     @model_validator(mode="after")

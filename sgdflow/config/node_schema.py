@@ -103,6 +103,7 @@ NOT = "not"
 def _condition(value: object) -> object:
     """Take a mapping from predecessors to a value, or to a list of values."""
     said = "; such as {triage.department: billing}, {language: [de, fr]}, {not: {language: en}}"
+    said += ", or {_target_: MODULE.FUNCTION}"
     if not isinstance(value, dict) or not value:
         raise ValueError(f"should name predecessors and the values that they have{said}")
     inner = value.get(NOT, {NOT: True})

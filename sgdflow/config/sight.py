@@ -1,15 +1,16 @@
-"""Whether what nodes are shown beside their prompts is there, and whether their models can see."""
+"""Whether the data has what nodes take in a form of its own, and whether their models can see."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sgdflow.data import Splits
 from sgdflow.data.examples import SPLITS
-from sgdflow.errors import listed, plural
+from sgdflow.errors import listed, plural, shortly
 from sgdflow.executor.forward import PromptForward
 from sgdflow.executor.graph import Graph
+from sgdflow.executor.mapping import Each
 from sgdflow.llm.backend import sees
 from sgdflow.llm.calling import Calling
 from sgdflow.prompting.beside import turns_of
@@ -46,17 +47,25 @@ def not_inputs(graph: Graph) -> Iterator[str]:
 
 
 def unseen(graph: Graph, splits: Splits) -> Iterator[str]:
-    """Yield which examples hold no image, or no conversation, where nodes are shown one."""
+    """Yield which examples hold no image, conversation or list, where a node takes one."""
     for name, forward in _asking(graph).items():
         looks: Mapping[str, Callable[[Any], object]] = {
             **({forward.history: turns_of} if forward.history else {}),
             **{image: forward.sight for image in forward.images},
+            **({forward.each: _list} if isinstance(forward, Each) else {}),
         }
         for variable, look in looks.items():
+            if variable not in graph.inputs:
+                continue
             found = list(_refused(variable, look, splits))
             yield from (f"{told} (graph.nodes.{name}.forward)." for told in found[:_SHOWN])
             if len(found) > _SHOWN:
                 yield f"and {plural(len(found) - _SHOWN, 'more example')} for '{variable}'."
+
+
+def _list(value: Any) -> None:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise ValueError(f"is {shortly(repr(value))}, no list to go through")
 
 
 def _refused(variable: str, look: Callable[[Any], object], splits: Splits) -> Iterator[str]:

@@ -571,7 +571,7 @@ DECLARED: Mapping[str, Case] = {
     "number to rewrite": (
         (),
         "graph.nodes.zone.parameters.instruction: 3",
-        ["method.update: parameter 'zone.instruction' is 3; a rewrite needs a text. Freeze it (frozen: true) or write it as text."],
+        ["method.update: parameter 'zone.instruction' is 3; a rewrite needs a text. Declare min and max or choices, so that a model can write it; freeze it (frozen: true), or write it as text."],
     ),
     # Keys and types, anywhere, all at once.
     "unknown keys": (

@@ -223,6 +223,7 @@ def derivatives(operands: Mapping[str, Any], output: float, gradient: float) -> 
 
 WHERE = "graph.nodes.draft.when"
 SUCH = "; such as {triage.department: billing}, {language: [de, fr]}, {not: {language: en}}"
+SUCH += ", or {_target_: MODULE.FUNCTION}"
 MISTAKES: dict[str, tuple[Any, str]] = {
     "a name that is no predecessor": (
         {"knd": "a"},
