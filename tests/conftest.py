@@ -61,6 +61,7 @@ def at(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> S
         with monkeypatch.context() as patched:
             patched.chdir(folder)
             patched.setattr(sys, "argv", ["sgdflow", *words])
+            patched.setattr(sys, "path", [*sys.path])
             # Whatever a command sets is taken back.
             patched.setenv("SGDFLOW_PROJECT", environ.get("SGDFLOW_PROJECT", ""))
             patched.setenv("HYDRA_FULL_ERROR", "")

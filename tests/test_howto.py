@@ -33,6 +33,13 @@ def test_the_page_can_be_followed(tmp_path: Path, at: Start) -> None:
     assert "You price orders, and you state" in sent
     assert "The output is wrong" not in sent
     assert followed.names["answer"] == "23"
+    # Commands within the text are looked at only; of a sweep its first job.
+    within = re.findall(r"`sgdflow optimize ([^`]+)`", PAGE.read_text(encoding="utf-8"))
+    assert len(within) > 1
+    for line in within:
+        words = [re.sub(r"=([^,]+),.*$", r"=\1", word) for word in line.split() if word != "-m"]
+        code, _, err = at(followed.here, "check", *words)
+        assert code == 0, (line, err)
 
 
 def test_the_list_at_the_top_leads_to_every_section() -> None:
