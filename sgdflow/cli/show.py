@@ -124,8 +124,21 @@ def _step(
     for parameter, reason in step["skipped"].items():
         yield Part(f"\n{parameter}", "title")
         yield Part(f"  no new text: {reason}\n")
+    yield from _others(step)
     for example in step["sampled"]:
         yield from _example(example)
+
+
+def _others(step: Mapping[str, Any]) -> Iterator[Part]:
+    """Yield what each further proposal of a step was to mend, and what became of it."""
+    told = [one for one in step.get("others", ()) if one.get("causes")]
+    for one in told:
+        verdict = "accepted" if one["accepted"] else "rejected"
+        yield Part(f"\nAnother proposal, {verdict}: {one['reason']}", "title")
+        for parameter in one["causes"]:
+            yield Part(f"\n  {parameter}")
+            yield from _cause(one, parameter)
+        yield Part("\n")
 
 
 def _cause(proposal: Mapping[str, Any], parameter: str) -> Iterator[Part]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from textwrap import TextWrapper
 
+from sgdflow.comparison import worth
 from sgdflow.comparison.averages import Cell, PairedRow
 from sgdflow.comparison.outcomes import Goal, label, roles
 from sgdflow.comparison.paper import CAVEAT
@@ -42,6 +43,9 @@ def sections_of(comparison: Comparison) -> Iterator[Section]:
     if comparison.column_keys:
         yield _overview(comparison)
     yield _details(comparison)
+    if shown := tuple(worth.rows(comparison)):
+        header = (", ".join(comparison.row_keys), *worth.HEADER)
+        yield Section("What the runs could show", header, shown, tuple(worth.lines(comparison)))
     if comparison.against is not None:
         yield _differences(comparison)
     if comparison.ablations:

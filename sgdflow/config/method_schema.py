@@ -131,7 +131,7 @@ class RewriteConf(Update):
     memory: Annotated[int, Field(ge=0)] = 0
     """Texts tried before that are shown, with what the gate said of them."""
     momentum: Annotated[int, Field(ge=0)] = 0
-    """Earlier steps shown, with the text as it stood and its gradients."""
+    """Texts that the parameter had before which are shown, with gradients of each."""
     constraints: tuple[Text, ...] = ()
     """What every text has to keep to; shown, and not checked."""
     checks: bool = True

@@ -30,7 +30,8 @@ from sgdflow.secrets import KEYS, in_address, looks_secret
 
 _CHOSEN = (
     "graph.nodes.*", "llm.models.*", "llm.fallbacks.*", "llm.prices.*", "llm.limits.roles.*",
-    "llm.assumed.tokens.*", "method.stop.budget.roles.*", "task.inputs.*",
+    "llm.assumed.tokens.*", "method.stop.budget.roles.*", "method.sequence.*",
+    "method.sequence.*.method.stop.budget.roles.*", "task.inputs.*",
 )  # fmt: skip
 """Where the last part of a key is a name of the user's own choice, which says nothing."""
 

@@ -14,6 +14,7 @@ from sgdflow.report.page import element, page, section
 from sgdflow.report.page_data import calls_data, run_data
 from sgdflow.report.reading import Run, read, shape_of
 from sgdflow.report.tree import tree
+from sgdflow.report.worth import worth
 
 NAME = "report.html"
 """Of the file in a run directory."""
@@ -50,6 +51,7 @@ def run_page(run: Run, expand: Expand) -> str:
         overview.curve(run),
         tree(run),
         overview.steps(run),
+        worth(run),
         overview.spent(run),
         section("Worst examples", "examples", element("div", id="worst")),
         element("noscript", element("p", "Texts, gradients and prompts need JavaScript.")),

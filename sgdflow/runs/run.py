@@ -32,6 +32,7 @@ from sgdflow.records import (
     step_record,
     summary_record,
 )
+from sgdflow.records.account import account, counted
 from sgdflow.records.details import calls_record, example_records, shown_records, untimed
 from sgdflow.records.words import constant_words, score_words, step_words
 from sgdflow.runs.closing import changed_words, closing_words
@@ -89,6 +90,7 @@ async def optimise(
             record: dict[str, Any] = clean(
                 result_record(result, about(prepared), seconds, llm.by_node())
             )
+            record["account"] = account(recorder.counts, record)
             folder.save(result.parameters)
             folder.keep_examples(map(clean, example_records(result)))
             changed = clean(changed_words(prepared.start, result.parameters))
@@ -199,6 +201,8 @@ class _Recorder:
     """Calls whose latencies the tracker has, by role."""
     lost: list[str | None] = field(default_factory=list)
     """Why each step's proposal was lost to failures, None where it was not."""
+    counts: list[Counter[str]] = field(default_factory=list)
+    """What each step adds to the account."""
 
     def scored(self, initial: Scores) -> None:
         scores = scores_record(initial, initial)
@@ -220,6 +224,7 @@ class _Recorder:
         record = self.clean(step_record(step))
         calls = self.clean(calls_record(step, self.problem.targets))
         self.lost.append(why_lost(step))
+        self.counts.append(counted(record))
         self.folder.append(record, untimed(calls))
         self.folder.save(step.best)
         self.tracker.stepped(record, calls, self._latencies())

@@ -116,6 +116,8 @@ def result_metrics(result: Mapping[str, Any]) -> dict[str, float]:
     again = result.get("again", {})
     totals |= {f"again_{role}": float(one["calls"]) for role, one in again.items()}
     totals |= {f"faults_{kind}": float(n) for kind, n in result.get("faults", {}).items()}
+    totals |= _account(result.get("account", {}))
+    totals |= {f"decided_{split}": 1.0 for split in result.get("selected_on", ())}
     # An unknown price is absent, and so is a sum it belongs to.
     costs = {role: _number(cost) for role, cost in result.get("cost", {}).items()}
     totals |= {f"cost_{role}": cost for role, cost in costs.items() if cost is not None}
@@ -124,6 +126,17 @@ def result_metrics(result: Mapping[str, Any]) -> dict[str, float]:
         totals["cost"] = sum(known)
     metrics |= {f"total/{key}": value for key, value in totals.items()}
     return metrics | _by_node(result.get("nodes", {}))
+
+
+def _account(account: Mapping[str, Any]) -> dict[str, float]:
+    """Return what a run could show, and what it tried for it."""
+    if not account:
+        return {}
+    found = {f"proposals_{key}": float(n) for key, n in account["proposals"].items()}
+    found |= {f"gradients_{key}": float(n) for key, n in account["gradients"].items()}
+    if (detectable := account["detectable"]) and detectable["gain"] is not None:
+        found["detectable"] = float(detectable["gain"])
+    return found
 
 
 def evaluation_metrics(record: Mapping[str, Any]) -> dict[str, float]:

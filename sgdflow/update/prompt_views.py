@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sgdflow.executor.forward import ForwardPass
@@ -16,6 +16,8 @@ from sgdflow.update.rule import Past, Situation
 SAMPLE_ITEM = Item("example", "node", {"input": "..."}, "...", (Gradient("successor", "..."),))
 SAMPLE_MEMBER = View("node", ("input",), (), {"instruction": "..."})
 
+_GRADIENTS = 6
+"""Gradients that are shown with a text as it stood before."""
 _LONGEST_REPLY = 500
 """Characters of a reply, and of a value, that are shown with a text that was tried."""
 
@@ -136,17 +138,27 @@ def _wrote(
 
 
 def stands(history: Sequence[Past], name: str, count: int) -> Sequence[Stand]:
-    """Return how a parameter stood in its latest `count` steps with gradients, oldest first."""
-    found = [
-        Stand(
-            past.step,
-            past.parameters[name],
-            [gradient for item in past.evidence[name] for gradient in item.gradients],
-        )
-        for past in history
-        if name in past.evidence
-    ]
-    return found[len(found) - count :] if count < len(found) else found
+    """Return the latest `count` texts that a parameter had, oldest first.
+
+    Each comes once, with the step that it stood in last and gradients of that one; a text that was
+    turned down is none of them. At most so many gradients are shown, and so much of each, as a
+    prompt has room for however many examples a step learns from.
+    """
+    found: dict[Any, Stand] = {}
+    for past in history:
+        if name in past.evidence:
+            text = past.parameters[name]
+            found.pop(text, None)
+            told = [gradient for item in past.evidence[name] for gradient in item.gradients]
+            few = [_briefly(gradient) for gradient in told[:_GRADIENTS]]
+            found[text] = Stand(past.step, text, few)
+    return list(found.values())[max(0, len(found) - count) :]
+
+
+def _briefly(gradient: Gradient) -> Gradient:
+    if len(str(gradient.value)) <= _LONGEST_REPLY:
+        return gradient
+    return replace(gradient, value=shortened(str(gradient.value), _LONGEST_REPLY))
 
 
 def not_texts(

@@ -54,7 +54,7 @@ class Rewrite:
     memory: int = 0
     """How many of the latest texts tried are shown, with what the gate said of them."""
     momentum: int = 0
-    """How many of the latest steps are shown, with the text as it stood and its gradients."""
+    """How many of the latest texts it had are shown, with gradients of each."""
     constraints: tuple[str, ...] = ()
     """What every text has to keep to; shown, and not checked."""
     successes: int = 0

@@ -100,6 +100,35 @@ def test_a_step_is_shown_against_the_texts_it_was_made_from(
         assert f"\na\n    {text}\n" in capsys.readouterr().out
 
 
+def test_a_step_tells_what_each_proposal_was_to_mend(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def mending(label: str) -> dict[str, Any]:
+        return {
+            "causes": {"a": {"label": label, "words": f"{label}: none", "examples": ["1", "2"]}}
+        }
+
+    other = {
+        **made(None, 0, a="y"),
+        **mending("sums"),
+        "accepted": False,
+        "reason": "worse: 1 -> 0",
+    }
+    told = {"format": 1, "accepted": True, "reason": "better", "skipped": {}, "sampled": []}
+    none = {"train": None, "candidate": None, "validation": None}
+    line = {**step(1, made(1, 0, a="x"), other), **mending("zones"), **told, "scores": none}
+    (tmp_path / "steps.jsonl").write_text(json.dumps(line) + "\n")
+    for name, content in {"config": {}, "initial": {"a": "0"}, "parameters": {"a": "x"}}.items():
+        (tmp_path / f"{name}.yaml").write_text(json.dumps(content))
+    assert show([str(tmp_path), "--step", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "\na\n  to mend, of 2 examples: zones: none\n    [-0-]{+x+}\n" in out
+    assert (
+        "\nAnother proposal, rejected: worse: 1 -> 0\n  a\n  to mend, of 2 examples: sums: none\n"
+        in out
+    )
+
+
 def drawn(steps: list[dict[str, Any]], parameters: Mapping[str, Any]) -> Any:
     return tree(Run(Path(), {}, START, parameters, tuple(steps), (), None, ()))
 

@@ -288,3 +288,30 @@ def test_what_nobody_sees_is_spelt_out_in_a_page() -> None:
         assert (unseen.search(letter) is not None) == (
             spelt_out(letter) != letter and letter != "\r"
         )
+
+
+def test_what_a_writer_was_told_and_what_was_summed_up_is_shown(tmp_path: Path) -> None:
+    directory = Directory(tmp_path)
+    first, second = (directory.step(i, 1) for i in (1, 2))
+    name, other = list(first["proposal"])[:2]
+    cause = {"label": "zones", "words": "zones: none is told", "examples": ["1", "2"]}
+    first["causes"] = {name: cause}
+    second["summaries"] = {name: {"text": "- It lacks the zones. (9)", "of": 9}}
+    node = name.partition(".")[0]
+    first["sampled"][0]["joined"] = {node: {"source": "5 successors", "value": "All want sums."}}
+    data = embedded(write(directory.write([first, second], []), declared).read_text("utf-8"))
+    texts = data["texts"]
+
+    def text(number: int) -> str:
+        found = texts[number]
+        return found if isinstance(found, str) else "\n".join(texts[one] for one in found)
+
+    told = [one["told"] for one in data["parameters"][name]["proposed"]]
+    assert [text(one) for one in told] == [
+        "To mend, of 2 examples: zones: none is told",
+        "What 9 pieces of work came to, in all:\n- It lacks the zones. (9)",
+    ]
+    assert [one["told"] for one in data["parameters"][other]["proposed"]] == [None, None]
+    [joined] = data["steps"][0]["sampled"][0]["joined"].items()
+    assert (joined[0], joined[1][0], text(joined[1][1])) == (node, "5 successors", "All want sums.")
+    assert data["steps"][1]["sampled"][0]["joined"] == {}

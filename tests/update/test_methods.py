@@ -43,7 +43,7 @@ from sgdflow.prompting.templates import Prompts
 from sgdflow.simulation.worlds import reply
 from sgdflow.update import Decision, Item, Past, Proposal, Select, Situation, shuffled
 from sgdflow.update.evidence import dealt_across_nodes
-from sgdflow.update.prompt_views import tries
+from sgdflow.update.prompt_views import stands, tries
 
 PROMPTS = Prompts(prompt_folders(Path(__file__).parent))
 METHODS = sorted(
@@ -309,6 +309,20 @@ def test_momentum_shows_earlier_texts_with_their_gradients() -> None:
     assert '<past name="step 1">' not in first
     told = '<feedback from="end">\nChange left here.\n</feedback>'
     assert f'<past name="step 1">\nLeft task.\n{told}' in second
+
+
+def test_momentum_goes_over_texts_that_were_accepted_and_is_bounded() -> None:
+    def past(step: int, text: str, gradients: int) -> Past:
+        told = tuple(Gradient("end", f"{step} {'x' * 600}") for _ in range(gradients))
+        items = (Item("1", "node", {}, "", told),)
+        return Past(step, {"p": text}, {"p": items}, Proposal({"p": "Tried."}), Decision(False, ""))
+
+    history = [past(1, "A", 2), past(2, "B", 40), past(3, "B", 40), past(4, "C", 1)]
+    found = stands(history, "p", 2)
+    assert [(one.text, one.step, len(one.gradients)) for one in found] == [("B", 3, 6), ("C", 4, 1)]
+    assert all(len(str(g.value)) < 560 for one in found for g in one.gradients)
+    assert [one.text for one in stands(history, "p", 9)] == ["A", "B", "C"]
+    assert stands(history, "p", 0) == []
 
 
 def test_constraints_and_the_limit_are_told_and_the_limit_is_kept() -> None:
