@@ -7,10 +7,10 @@ export PYTHONDONTWRITEBYTECODE =
 export MLFLOW_DISABLE_TELEMETRY = true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test lint types tests reference bench fuzz endurance pictures lock audit sbom clean
+.PHONY: help demo ui test lint types tests test-engines reference bench fuzz endurance pictures lock audit sbom clean
 
 help: ## Show this help
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 demo: $(VENV)/.installed ## Install, and optimise the tariff desk with simulated models
 	$(BIN)/sgdflow optimize experiments=quickstart
@@ -34,6 +34,10 @@ tests: $(VENV)/.installed-dev ## Run the tests
 reference: $(VENV)/.installed ## Write docs/reference.md anew from the schema of the configuration
 	$(BIN)/python docs/reference.py
 
+ENGINES ?= joblib slurm_local ray slurm
+test-engines: $(VENV)-engines/.installed ## Run sweeps on joblib, submitit, Ray and Slurm (minutes; docs/scale.md)
+	SGDFLOW_ENGINES="$(ENGINES)" $(VENV)-engines/bin/python -m pytest -q -n 0 -rs tests/engines
+
 bench: $(VENV)/.installed ## Measure speed (about three minutes; benchmarks/README.md)
 	@$(BIN)/python benchmarks/step.py
 	@$(BIN)/python benchmarks/calls.py cpu
@@ -55,6 +59,8 @@ lock: ## Pin all dependencies anew (needs uv)
 	  --group dev pyproject.toml -o requirements-dev.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
 	  pyproject.toml -c requirements-dev.lock -o requirements.lock
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --group dev \
+	  --extra joblib --extra slurm --extra ray --extra optuna pyproject.toml -o requirements-engines.lock
 
 audit: ## Look the locked packages up among known vulnerabilities (needs the network)
 	$(call with_tool,pip-audit==2.10.1,pip-audit --strict --disable-pip --require-hashes \
@@ -71,7 +77,7 @@ define with_tool
 endef
 
 clean: ## Remove the environment and caches; runs stay
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(VENV)-engines .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -83,4 +89,11 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+# The extras hold some packages below what the other locks have: an environment of its own.
+$(VENV)-engines/.installed: requirements-engines.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)-engines
+	$(VENV)-engines/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-engines.lock
+	$(VENV)-engines/bin/python -m pip install -q --disable-pip-version-check --no-deps -e .
 	@touch $@

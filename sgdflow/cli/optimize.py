@@ -21,6 +21,7 @@ from sgdflow.config.job import (
     in_multirun,
     run_directory,
     same_directory,
+    together,
     where_given,
     working_directory,
 )
@@ -215,7 +216,7 @@ async def _with_models(
     # What a killed run had refreshed is not asked for again.
     since = folder.began() or time.time()
     working = working_directory()
-    async with prepared.calling.opened(working, os.environ, since, asked) as models:
+    async with prepared.calling.opened(working, os.environ, since, asked, together()) as models:
         try:
             async with watch.following(models.spent):
                 return await job(models, watch)

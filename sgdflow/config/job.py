@@ -27,6 +27,12 @@ def same_directory() -> str:
     return f"hydra.run.dir={config.run.dir}"
 
 
+def together() -> str:
+    """Return what jobs that share limits have in common: the directory of the sweep, or run."""
+    config = HydraConfig.get()
+    return str(config.sweep.dir) if in_multirun() else run_directory()
+
+
 def aims() -> int:
     """Return how many numbers the sweeper wants of a job; 0 where it looks at none."""
     if not in_multirun():

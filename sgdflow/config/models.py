@@ -57,6 +57,11 @@ def build_limits(conf: schema.LimitsConf) -> Limits:
 
 def build_calling(models: Mapping[str, ModelSpec], llm: schema.LLMConf, seed: int) -> Calling:
     """Return who is called, within which limits, and where replies are kept."""
+    if llm.limits.shared and llm.store.mode == "off":
+        raise ConfigError(
+            "llm.limits.shared: jobs share their limits in the store of replies, and "
+            "llm.store.mode is off. Set llm.store.mode=use, or llm.limits.shared=false."
+        )
     keeping = Keeping(llm.store.mode, llm.store.path)
     if llm.transport == "direct":
         check_direct(models)

@@ -168,6 +168,9 @@ class LimitsConf(Conf):
     its calls fail one by one."""
     budget: AllowanceConf = AllowanceConf()
     """What all calls of the run may take; then none is made any more."""
+    shared: bool = False
+    """Whether budget, requests_per_minute and tokens_per_minute hold for all jobs of a sweep
+    together, and for all starts of it."""
 
 
 StoreMode = Literal["use", "refresh", "off", "replay"]

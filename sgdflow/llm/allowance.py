@@ -50,7 +50,11 @@ class Cap:
         """See what a call took."""
         self._took += spent
 
-    async def enter(self) -> None:
+    def found(self, spent: Spent) -> None:
+        """See what a stored reply had taken."""
+        self.add(spent)
+
+    async def enter(self, tokens: int = 0) -> None:
         """Return where a call may begin; raise BudgetSpent where not.
 
         That is raised when the calls under way have ended: their replies are paid for.
@@ -71,3 +75,6 @@ class Cap:
             self._under_way -= 1
             if not self._under_way:
                 self._idle.set()
+
+    def close(self) -> None:
+        """Give back what is kept open."""

@@ -182,7 +182,7 @@ class Caller:
         found: Reply | Failure | None = None
         used = None
         try:
-            await self.cap.enter()
+            await self.cap.enter(tokens)
             with self.cap.passed():
                 found, used = await self._attempt(call, spec)
             return found

@@ -51,18 +51,20 @@ class Calling:
         keys: Mapping[str, str],
         since: float | None = None,
         asked: Collection[str] = (),
+        account: str = "",
     ) -> AsyncIterator[Client]:
         """Open the store and the client for one event loop.
 
         `working` is where a relative store path starts; a store that is refreshed uses what
         was answered from `since` on. `asked` are the roles whose models may be checked at once.
+        Limits that are shared hold for all with the same `account`.
         """
         from sgdflow.llm.client import Client
 
         began = time.time() if since is None else since
         with self._replies(working, began) as store:
             asked = asked if self.check else ()
-            how = keys, store, self.seed, asked, self.backend
+            how = keys, store, self.seed, asked, self.backend, account
             async with Client(self.models, self.limits, *how) as llm:
                 yield llm
 

@@ -23,6 +23,7 @@ from sgdflow.llm.models import Limits, ModelSpec, Request, check_keys, located
 from sgdflow.llm.queue import Line
 from sgdflow.llm.sharing import InFlight
 from sgdflow.llm.store import Store
+from sgdflow.llm.together import Together
 from sgdflow.llm.transports import reached_by
 from sgdflow.secrets import Redactor, Seal
 
@@ -60,12 +61,13 @@ class Client:
         seed: int = 0,
         check: Collection[str] = (),
         backend: Backend | None = None,
+        account: str = "",
     ) -> None:
         """Declare the models by role; `keys` is the environment that holds their keys.
 
         `seed` tells runs apart whose models answer at random. The models of the roles in
         `check` are asked for one word before the first call. Without a `backend`, litellm
-        reaches all of them.
+        reaches all of them. Limits that are shared hold for all with the same `account`.
         """
         models = {role: located(spec, keys) for role, spec in models.items()}
         replays = store is not None and store.replays
@@ -81,7 +83,7 @@ class Client:
         self._accounts, self._session = Accounts(models), Session(models)
         self._check = Check({role: spec for role, spec in self._models.items() if role in check})
         self._backend = backend or reached_by("auto")
-        self._loaded = False
+        self._account, self._loaded = account, False
         self._told: set[str] = set()
         self._answered: dict[str, Reply] = {}
         self._asked: Counter[str] = Counter()
@@ -135,6 +137,8 @@ class Client:
 
     async def aclose(self) -> None:
         """Close the connections, which with litellm all clients of the process share."""
+        if self._bound is not None:
+            self._bound.caller.cap.close()
         self._bound = None
         await self._backend.close()
 
@@ -161,11 +165,16 @@ class Client:
         loop = asyncio.get_running_loop()
         if self._bound is None or self._bound.loop is not loop:
             line = Line(self._limits, self._models)
-            cap = Cap(self._limits.budget, self._accounts.total())
+            cap = self._cap()
             how = self._limits, self._keys, self._redact, self._session
             caller = Caller(self._backend, line, cap, *how)
             self._bound = _Here(loop, caller)
         return self._bound
+
+    def _cap(self) -> Cap:
+        if self._limits.shared and self._store is not None and not self._store.replays:
+            return Together(self._limits, self._store.file, self._account)
+        return Cap(self._limits.budget, self._accounts.total())
 
     async def _obtain(self, call: Call, requests: Sequence[Request]) -> Reply:
         """Find or ask for a reply that the run has not had yet, and count it."""
@@ -186,7 +195,7 @@ class Client:
         else:
             if isinstance(found, Answered):
                 self._session.found(place(found), found.time)
-            self._here().caller.cap.add(found.spent)
+            self._here().caller.cap.found(found.spent)
         self._accounts.add(requests[0].key, call.role, call.node, found.spent)
         if isinstance(found, Failed):
             raise CallFailed(found.message, found.kind)

@@ -248,6 +248,8 @@ class Limits:
     """Seconds to wait for an endpoint that answers nobody; None: its calls fail one by one."""
     budget: Allowance = field(default_factory=Allowance)
     """What all calls of a run may take; then none is made any more."""
+    shared: bool = False
+    """Whether budget and rates hold for all processes with the same account and store together."""
 
     def __post_init__(self) -> None:
         if self.concurrency < 1 or self.timeout <= 0 or self.retries < 0 or self.backoff < 0:

@@ -73,7 +73,8 @@ def test_slurm_is_refused_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(engines, "find_spec", lambda name: name)
     monkeypatch.setenv("PATH", "")
     file = conf_folder() / "hydra" / "launcher" / "slurm.yaml"
-    config = sweep({"launcher": {"_target_": OmegaConf.load(file)["_target_"]}})
+    target = OmegaConf.select(OmegaConf.load(file), "_target_")
+    config = sweep({"launcher": {"_target_": target}})
     config.hydra.runtime.choices["hydra/launcher"] = "slurm"
     with pytest.raises(SystemExit) as refused:
         Engines().on_multirun_start(config)

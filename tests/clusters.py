@@ -1,0 +1,132 @@
+"""Engines of this one machine: a Ray cluster of two nodes, and a Slurm of one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+PATIENCE = 180.0
+SLURM_CONF = """\
+ClusterName=here
+SlurmctldHost={host}(127.0.0.1)
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+MpiDefault=none
+ReturnToService=2
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd.log
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} State=UNKNOWN
+PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
+"""
+
+
+@contextmanager
+def nothing(folder: Path) -> Iterator[tuple[Sequence[str], Mapping[str, str]]]:
+    """An engine that begins with the sweep."""
+    yield (), {}
+
+
+@contextmanager
+def ray_cluster(folder: Path) -> Iterator[tuple[Sequence[str], Mapping[str, str]]]:
+    """Two nodes, each of which begins its workers in an empty folder of its own."""
+    program = Path(sys.executable).with_name("ray")
+    if not program.is_file():
+        pytest.skip("Ray is not installed: pip install 'sgdflow[ray]'")
+    port = _free_port()
+    shared = ["--num-cpus=1", "--block", "--disable-usage-stats", "--object-store-memory=100000000"]
+    head = ["--head", f"--port={port}", "--include-dashboard=false"]
+    with ExitStack() as nodes:
+        # The paths of Ray's sockets have to be short.
+        head.append(f"--temp-dir={nodes.enter_context(TemporaryDirectory(prefix='ray'))}")
+        for name, own in (("head", head), ("second", [f"--address=127.0.0.1:{port}"])):
+            (folder / name).mkdir(parents=True)
+            nodes.enter_context(_running([str(program), "start", *own, *shared], folder / name))
+            time.sleep(15 if name == "head" else 10)
+        yield [f"hydra.launcher.ray.init.address=127.0.0.1:{port}"], {}
+        for name in ("head", "second"):
+            assert [path.name for path in (folder / name).iterdir()] == ["said.txt"]
+
+
+@contextmanager
+def slurm(folder: Path) -> Iterator[tuple[Sequence[str], Mapping[str, str]]]:
+    """One node with all cores of this machine; needs root."""
+    missing = [one for one in ("slurmctld", "slurmd", "munged", "srun") if not shutil.which(one)]
+    if missing or os.getuid() != 0:
+        pytest.skip(f"needs root and apt-get install slurm-wlm munge (missing: {missing})")
+    for name in ("state", "spool"):
+        (folder / name).mkdir(parents=True)
+    told = SLURM_CONF.format(host=socket.gethostname(), folder=folder, cpus=os.cpu_count())
+    (folder / "slurm.conf").write_text(told)
+    environ = {"SLURM_CONF": str(folder / "slurm.conf")}
+    run = Path("/run/munge")
+    run.mkdir(exist_ok=True)
+    shutil.chown(run, "munge", "munge")
+    munged = ["runuser", "-u", "munge", "--", "munged", "--foreground", "--force"]
+    with ExitStack() as daemons:
+        for name, words in (
+            ("munged", munged),
+            ("slurmctld", ["slurmctld", "-D"]),
+            ("slurmd", ["slurmd", "-D"]),
+        ):
+            (folder / name).mkdir()
+            daemons.enter_context(_running(words, folder / name, environ))
+            time.sleep(3)
+        end = time.monotonic() + PATIENCE
+        while "idle" not in (said := _said(["sinfo", "-h", "-o", "%T"], environ)):
+            assert time.monotonic() < end, said
+            time.sleep(1)
+        yield ["hydra.launcher.partition=main"], environ
+
+
+def _said(words: Sequence[str], environ: Mapping[str, str]) -> str:
+    env = {**os.environ, **environ}
+    return subprocess.run(words, env=env, capture_output=True, text=True, timeout=60).stdout
+
+
+@contextmanager
+def _running(
+    words: Sequence[str], folder: Path, environ: Mapping[str, str] | None = None
+) -> Iterator[None]:
+    """Keep a program and all that it starts alive for as long as the block lasts."""
+    with (folder / "said.txt").open("w") as said:
+        env = {**os.environ, **(environ or {})}
+        program = subprocess.Popen(
+            words, cwd=folder, env=env, stdout=said, stderr=said, process_group=0
+        )
+        try:
+            yield
+        finally:
+            for number in (15, 9):
+                if program.poll() is None:
+                    os.killpg(program.pid, number)
+                    try:
+                        program.wait(timeout=20)
+                    except subprocess.TimeoutExpired:
+                        continue
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])

@@ -1,0 +1,145 @@
+"""Sweeps on other engines end as with Hydra's own launcher; `make test-engines` tries them all."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import clusters
+import pytest
+
+from sgdflow.tracking.client import client
+from sgdflow.tracking.store import sqlite_uri
+
+ROOT = Path(__file__).resolve().parents[2]
+ENGINES = os.environ.get("SGDFLOW_ENGINES", "").split()
+"""Launchers that are tried; joblib alone where nothing is said, and with fewer jobs."""
+JOBS = 6 if ENGINES else 2
+pytestmark = [pytest.mark.xdist_group("engines"), pytest.mark.timeout(1800 if ENGINES else 900)]
+WORDS = ["optimize", "-m", f"seed={','.join(map(str, range(JOBS)))}", "method.stop.steps=2"]
+WORDS += ["task.splits.train=8", "task.splits.validation=6", "task.splits.test=6"]
+STARTED = {"ray": clusters.ray_cluster, "slurm": clusters.slurm}
+PLUGINS = {"joblib": "joblib", "ray": "ray", "slurm": "submitit", "slurm_local": "submitit"}
+FILES = ("parameters.yaml", "steps.jsonl", "examples.jsonl")
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A launcher, and a folder in which commands are given."""
+
+    folder: Path
+    words: Sequence[str]
+    environ: Mapping[str, str]
+
+    def start(self, said: Path) -> subprocess.Popen[bytes]:
+        env = {**os.environ, **self.environ, "PYTHONPATH": str(ROOT)}
+        words = [sys.executable, "-m", "sgdflow", *WORDS, "hydra.sweep.dir=all", *self.words]
+        with said.open("w") as out:
+            return subprocess.Popen(words, cwd=self.folder, env=env, stdout=out, stderr=out)
+
+    def run(self) -> tuple[int, str]:
+        said = self.folder / "said.txt"
+        return self.start(said).wait(), said.read_text()
+
+    def results(self) -> dict[str, Any]:
+        """Return what the jobs have left behind, but for how long they took."""
+        found: dict[str, Any] = {}
+        for job in range(JOBS):
+            place = self.folder / "all" / str(job)
+            result = json.loads((place / "result.json").read_text())
+            found[f"{job}/result.json"] = {k: v for k, v in result.items() if k != "seconds"}
+            found |= {f"{job}/{name}": (place / name).read_bytes() for name in FILES}
+        return found
+
+    def recorded(self) -> tuple[str, list[tuple[str, str]]]:
+        """Return how the parent run ended, and its jobs' names with how they ended."""
+        store = client(sqlite_uri(self.folder / "mlflow.db"))
+        experiments = [one.experiment_id for one in store.search_experiments()]
+        runs = store.search_runs(experiments)
+        [parent] = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+        jobs = [run for run in runs if run is not parent]
+        assert {run.data.tags["mlflow.parentRunId"] for run in jobs} == {parent.info.run_id}
+        assert "seed" in parent.data.tags["mlflow.note.content"]
+        return parent.info.status, sorted((run.info.run_name, run.info.status) for run in jobs)
+
+
+ENDED = ("FINISHED", sorted((f"seed={job}", "FINISHED") for job in range(JOBS)))
+
+
+@pytest.fixture(scope="module")
+def basic(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What Hydra's own launcher brings."""
+    engine = Engine(tmp_path_factory.mktemp("basic"), (), {})
+    code, said = engine.run()
+    assert code == 0, said
+    assert engine.recorded() == ENDED
+    return engine.results()
+
+
+@pytest.fixture(params=ENGINES or ["joblib"], scope="module")
+def engine(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Engine]:
+    name = str(request.param)
+    pytest.importorskip(f"hydra_plugins.hydra_{PLUGINS[name]}_launcher")
+    begin = STARTED.get(name, clusters.nothing)
+    with begin(tmp_path_factory.mktemp(f"{name}-engine")) as (words, environ):
+        yield Engine(Path(), [f"hydra/launcher={name}", *words], environ)
+
+
+def test_results_are_those_of_hydras_own_launcher(
+    engine: Engine, basic: dict[str, Any], tmp_path: Path
+) -> None:
+    here = Engine(tmp_path, engine.words, engine.environ)
+    code, said = here.run()
+    assert code == 0, said
+    assert here.results() == basic
+    assert here.recorded() == ENDED
+
+
+@pytest.mark.skipif(not ENGINES, reason="takes minutes: make test-engines")
+def test_a_killed_worker_and_a_killed_launcher_go_on_with_the_same_command(
+    engine: Engine, basic: dict[str, Any], tmp_path: Path
+) -> None:
+    here = Engine(tmp_path, engine.words, engine.environ)
+    launcher = here.start(tmp_path / "first.txt")
+    os.kill(worker_of(here, launcher), signal.SIGKILL)
+    code = launcher.wait()
+    launcher = here.start(tmp_path / "second.txt")
+    if code:  # there is something left to do
+        worker_of(here, launcher)
+    launcher.kill()
+    launcher.wait()
+    for _ in range(30):
+        code, said = here.run()
+        if not code:
+            break
+        # Workers of the killed launcher may still be about their jobs.
+        assert "is in use by process" in said, said
+        time.sleep(5)
+    assert code == 0
+    assert here.results() == basic
+    assert here.recorded() == ENDED
+
+
+def worker_of(engine: Engine, launcher: subprocess.Popen[bytes]) -> int:
+    """Return the process that is about a job, as soon as there is one."""
+    end = time.monotonic() + 600
+    while time.monotonic() < end and launcher.poll() is None:
+        for owner in (engine.folder / "all").glob("[0-9]*/owner.json"):
+            try:
+                process = int(json.loads(owner.read_text())["process"])
+            except (OSError, ValueError):
+                continue
+            if process != launcher.pid and not (owner.parent / "result.json").is_file():
+                return process
+        time.sleep(0.05)
+    raise AssertionError((engine.folder / "first.txt").read_text())
