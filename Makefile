@@ -56,7 +56,7 @@ pictures: $(VENV)/.installed ## Draw the example graphs of docs/graphs.md anew
 
 lock: ## Pin all dependencies anew (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
-	  --group dev pyproject.toml -o requirements-dev.lock
+	  --group dev --group agents pyproject.toml -o requirements-dev.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
 	  pyproject.toml -c requirements-dev.lock -o requirements.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --group dev \
