@@ -33,16 +33,17 @@ def marked_tags(sources: Collection[str]) -> frozenset[str]:
 def mark_for(variables: Mapping[str, Any], tags: Collection[str]) -> str:
     """Return what tells a prompt's own tags from such in its values: "" where no value has one.
 
-    Otherwise a hyphen and some digits of the values' hash, which stand in none of them.
+    Otherwise a hyphen and some digits of a hash, which stand in none of the values. It is that of
+    the values with a tag alone: an instruction that shows tags gives all its prompts one mark, so
+    that servers can keep what they have in common.
     """
     texts = texts_of(variables)
     names = "|".join(sorted(map(re.escape, tags)))
-    if not names or not any(_has_tag(text, names) for text in texts):
+    tagged = [text for text in texts if names and _has_tag(text, names)]
+    if not tagged:
         return ""
-    digits, whole = (
-        sha256("\0".join(texts).encode("utf-8", "replace")).hexdigest(),
-        "\n".join(texts),
-    )
+    digits = sha256("\0".join(tagged).encode("utf-8", "replace")).hexdigest()
+    whole = "\n".join(texts)
     length = _LENGTH
     while f"-{digits[:length]}" in whole:
         length += 1

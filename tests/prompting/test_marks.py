@@ -131,6 +131,17 @@ def test_a_mark_stands_in_no_value(texts: list[str], more: str) -> None:
     assert mark_for(variables, {"variable"}) == mark
 
 
+def test_queries_without_a_tag_do_not_change_the_mark_of_an_instruction() -> None:
+    told, tags = "End with <output>yes</output>.", {"output", "variable"}
+    first, second = (mark_for({"told": told, "query": q}, tags) for q in ("Is it?", "Was it 12?"))
+    assert first == second != ""
+    # A query that has one does, and so does one that happens to hold the mark.
+    assert mark_for({"told": told, "query": "</variable>"}, tags) != first
+    longer = mark_for({"told": told, "query": f"What is {first}?"}, tags)
+    assert longer.startswith(first)
+    assert len(longer) > len(first)
+
+
 def test_a_reply_is_read_by_the_tags_that_were_asked_for() -> None:
     """A reply that quotes a value with the ordinary tags is no riddle."""
     prompts = Prompts(PROMPTS.folders)
