@@ -9,6 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from mlflow import MlflowClient
+
 HERE = Path(__file__).parent / "images"
 WIDTHS = {1280: "", 500: "-narrow"}
 SWEEP = ("method=semantic,no_gradient", "seed=0,1")
@@ -26,6 +28,7 @@ def main() -> None:
         sgdflow(folder, "optimize", "experiments=quickstart", "hydra.run.dir=first")
         sgdflow(folder, "optimize", "-m", "experiments=quickstart", *SWEEP, "hydra.sweep.dir=sweep")
         sgdflow(folder, "compare", "out=compared")
+        traces = slow_run(folder)
         pages = {"report": (folder / "first" / "report.html").as_uri()}
         pages["compare"] = next((folder / "compared").glob("*.html")).as_uri()
         with subprocess.Popen(
@@ -38,10 +41,34 @@ def main() -> None:
             found = re.search(r"(http\S+)/runs(\S*)", ui.stdout.readline())
             assert found is not None
             pages["mlflow-runs"] = f"{found[1]}/runs{found[2]}"
+            place, longest = traces
+            listed = f"{found[1].rpartition('/')[0]}/{place}/traces"
+            pages["mlflow-traces"] = listed
+            pages["mlflow-trace"] = f"{listed}?selectedEvaluationId={longest}"
             for name, address in pages.items():
                 for width, suffix in WIDTHS.items():
                     take(browser, address, HERE / f"{name}{suffix}.png", width)
             ui.terminate()
+
+
+def slow_run(folder: Path) -> tuple[str, str]:
+    """Run with models that take their time; return the experiment and its longest trace."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "sgdflow", "simulate", "--port", "0", "--latency", "0.3"],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as models:
+        assert models.stdout is not None
+        found = re.search(r"http://\S+", models.stdout.readline())
+        assert found is not None
+        words = ("llm=vllm", f"llm.api_base={found[0]}", "tracking.experiment=traces")
+        sgdflow(folder, "optimize", "experiments=quickstart", *words, "hydra.run.dir=slow")
+        models.terminate()
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    experiment = client.get_experiment_by_name("traces")
+    traces = client.search_traces(locations=[experiment.experiment_id])
+    longest = max(traces, key=lambda one: one.info.execution_duration or 0)
+    return experiment.experiment_id, longest.info.trace_id
 
 
 def sgdflow(folder: Path, *words: str) -> None:

@@ -85,9 +85,9 @@ def compare(words: Sequence[str]) -> int:
     table = comparison.compare(
         group, request, goal, lambda run: reader.examples(run, request.score)
     )
-    written = (
-        comparison.write_folder(table, request.out, progress, request.on) if request.out else ()
-    )
+    written: Sequence[Path] = ()
+    if request.out:
+        written = comparison.write_folder(table, request.out, progress, request.on, reader.texts)
     say(comparison.as_text(table))
     sys.stdout.write("".join(f"{path}\n" for path in written))
     return 0

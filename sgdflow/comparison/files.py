@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from sgdflow.comparison.outcomes import History, label, roles, values_of
@@ -12,6 +12,7 @@ from sgdflow.comparison.request import Request
 from sgdflow.comparison.table import Comparison, compare
 from sgdflow.comparison.text import as_markdown
 from sgdflow.errors import ConfigError
+from sgdflow.tracking.reading import RecordedRun, Texts
 
 Row = Sequence[object]
 _PICTURE = "Scores with their intervals"
@@ -25,7 +26,7 @@ def write_jobs(uri: str, parent: str, folder: Path) -> str:
     group = reader.group(Selection(parent=parent))
     progress = {run.id: reader.progress(run, request.on) for run in group.runs}
     table = compare(group, request, None)
-    write_folder(table, folder, progress, request.on)
+    write_folder(table, folder, progress, request.on, reader.texts)
     return as_markdown(table).partition("\n")[2].strip()
 
 
@@ -107,30 +108,34 @@ def write_folder(
     folder: Path,
     progress: Mapping[str, Mapping[str, History]],
     split: str,
+    texts: Callable[[RecordedRun], Texts | None] = lambda run: None,
 ) -> tuple[Path, ...]:
     """Write every form of the comparison, over earlier ones; raises ConfigError.
 
-    `progress` holds metrics by run, of which the page draws `score/<split>`.
+    `progress` holds metrics by run, of which the page draws `score/<split>`; `texts` says what a
+    run began with and returned.
     """
     from sgdflow.comparison.figure import as_svg
     from sgdflow.comparison.page import as_page
 
-    texts = {
+    forms = {
         "compare.md": f"{as_markdown(comparison)}\n![{_PICTURE}](compare.svg)\n",
         "cells.csv": cells_csv(comparison),
         "runs.csv": runs_csv(comparison),
     }
     if comparison.against is not None:
-        texts["differences.csv"] = differences_csv(comparison)
-    texts["compare.svg"] = as_svg(comparison)
-    texts["compare.html"] = as_page(comparison, texts["compare.svg"], progress, split)
+        forms["differences.csv"] = differences_csv(comparison)
+    forms["compare.svg"] = as_svg(comparison)
+    forms["compare.html"] = as_page(
+        comparison, forms["compare.svg"], progress, split, texts(comparison.best.run)
+    )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, text in texts.items():
+        for name, text in forms.items():
             (folder / name).write_text(text, encoding="utf-8", newline="\n")
     except OSError as error:
         raise ConfigError(f"out={folder}: cannot be written ({error.strerror}).") from error
-    return tuple(folder / name for name in texts)
+    return tuple(folder / name for name in forms)
 
 
 def _csv(header: Iterable[str], rows: Iterable[Row]) -> str:

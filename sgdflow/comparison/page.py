@@ -9,8 +9,12 @@ from xml.etree.ElementTree import Element
 from sgdflow.comparison.outcomes import History, Outcome, label, values_of
 from sgdflow.comparison.table import Comparison
 from sgdflow.comparison.text import Section, sections_of
+from sgdflow.records.words import as_text
 from sgdflow.report.chart import Dot, Line, chart
+from sgdflow.report.findings import History as Learned
+from sgdflow.report.overview import changes
 from sgdflow.report.page import element, page, section, table
+from sgdflow.tracking.reading import Texts
 
 _COLOURS = 7
 _NUMBERLESS = 1
@@ -18,9 +22,16 @@ _NUMBERLESS = 1
 
 
 def as_page(
-    comparison: Comparison, picture: str, progress: Mapping[str, Mapping[str, History]], split: str
+    comparison: Comparison,
+    picture: str,
+    progress: Mapping[str, Mapping[str, History]],
+    split: str,
+    texts: Texts | None = None,
 ) -> str:
-    """Return the tables, the picture (an SVG) and each run's `score/<split>` over its steps."""
+    """Return what the best run learned (`texts`), the tables, the picture (an SVG) and curves.
+
+    The curves are each run's `score/<split>` over its steps.
+    """
     first, *others = sections_of(comparison)
     source = base64.b64encode(picture.encode()).decode()
     image = element("img", src=f"data:image/svg+xml;base64,{source}", alt="Scores with intervals")
@@ -30,11 +41,33 @@ def as_page(
     body = element(
         "main",
         header,
+        _learned(comparison, texts),
         section("Final scores", "picture", element("div", image, class_="scroll picture")),
         _curves(comparison, progress, split),
         *(_section(part, f"block-{i}") for i, part in enumerate(others)),
     )
     return page(first.title, [body])
+
+
+def _learned(comparison: Comparison, texts: Texts | None) -> Element:
+    """Return what became of the best run's texts."""
+    best, split = comparison.best, comparison.split
+    among = f", the highest of {len(comparison.outcomes)} runs" if comparison.outcomes[1:] else ""
+    chosen = " It was chosen by this score: expect less of it elsewhere." if among else ""
+    said = f"{best.run.name}: final {split} score {best.score:.3f}{among}.{chosen}"
+    found = {}
+    if texts is not None:
+        for name, after in texts.after.items():
+            before = texts.before.get(name)
+            start = None if before is None else as_text(before)
+            found[name] = Learned(start, as_text(after), ())
+    lost = element("p", "The store keeps no texts of this run.", class_="legend")
+    return changes(
+        found,
+        "What the best run changed",
+        element("p", said, class_="legend"),
+        lost if texts is None else None,
+    )
 
 
 def _curves(
@@ -47,9 +80,13 @@ def _curves(
     ]
     if not lines:
         return None
+    named = [element("li", f"{', '.join(comparison.row_keys)}:")] if comparison.row_keys else []
     keys = [
-        element("li", element("i", class_=f"key {_style(i)}"), label(row))
-        for i, row in enumerate(comparison.rows)
+        *named,
+        *(
+            element("li", element("i", class_=f"key {_style(i)}"), label(row))
+            for i, row in enumerate(comparison.rows)
+        ),
     ]
     title = f"{split.capitalize()} score over steps, one line a run"
     return section(

@@ -55,6 +55,11 @@ class Comparison:
     left_out: tuple[LeftOut, ...]
 
     @property
+    def best(self) -> Outcome:
+        """Return the run with the highest score, of several the first."""
+        return max(self.outcomes, key=lambda one: one.score)
+
+    @property
     def turned(self) -> bool:
         """Say whether columns are better shown below each other: too many stand side by side."""
         return len(self.columns) > max(_SIDE_BY_SIDE, len(self.rows))

@@ -85,6 +85,25 @@ class History:
         return words(shortened(self.start or ""), shortened(self.final))
 
 
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How long a text was and became, in words."""
+
+    before: int
+    after: int
+    added: int
+    removed: int
+
+
+def size_of(found: History) -> Size:
+    """Count the words of what a text was and became."""
+    counts = {"equal": 0, "insert": 0, "delete": 0}
+    for op, part in found.difference:
+        counts[op] += len(part.split())
+    kept, added, removed = counts.values()
+    return Size(kept + removed, kept + added, added, removed)
+
+
 def histories(shape: Shape, run: Run) -> Mapping[str, History]:
     """Return the history of each parameter."""
     start = {name: _start(name, shape, run) for name in shape.parameters}

@@ -12,7 +12,7 @@ from sgdflow.records import SPLITS
 from sgdflow.records.words import common_words, returned_words
 from sgdflow.report.chart import chart
 from sgdflow.report.drawing import Mark, drawing
-from sgdflow.report.findings import Blame, History, flags, growing, lines
+from sgdflow.report.findings import Blame, History, flags, growing, lines, size_of
 from sgdflow.report.page import element, section, table
 from sgdflow.report.reading import Record, Run, Shape
 from sgdflow.update.select import Select
@@ -55,8 +55,10 @@ def scores(run: Run) -> Element | None:
     return element("div", *cards, class_="cards") if cards else None
 
 
-def changes(found: Mapping[str, History]) -> Element:
-    """Return what became of the texts, and which of them stayed."""
+def changes(
+    found: Mapping[str, History], title: str = "What changed", *said: Element | None
+) -> Element:
+    """Return what became of the texts, in words and in numbers, and which of them stayed."""
     changed = {name: one for name, one in found.items() if one.start not in (None, one.final)}
     kept = [name for name, one in found.items() if one.start == one.final]
     tags = {"equal": "span", "delete": "del", "insert": "ins"}
@@ -73,7 +75,19 @@ def changes(found: Mapping[str, History]) -> Element:
         for name, one in changed.items()
     ]
     stayed = element("p", f"As at the start: {listed(kept)}.", class_="legend") if kept else None
-    return section("What changed", "changes", *texts, stayed)
+    return section(title, "changes", *said, *texts, _sizes(changed), stayed)
+
+
+def _sizes(changed: Mapping[str, History]) -> Element | None:
+    """Return how much of each changed text is new."""
+    if not changed:
+        return None
+    header = ("words of", "before", "after", "added", "removed")
+    sizes = [(name, size_of(one)) for name, one in changed.items()]
+    rows = [
+        (name, *map(str, (one.before, one.after, one.added, one.removed))) for name, one in sizes
+    ]
+    return table(header, rows, numbers=len(header) - 1)
 
 
 def graph(shape: Shape, blames: Mapping[str, Blame], select: Select) -> Element:

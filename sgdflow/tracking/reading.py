@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sgdflow.config.documents import read_mapping
 from sgdflow.errors import ConfigError, did_you_mean, listed
 from sgdflow.secrets import masked
 from sgdflow.tracking import EVALUATION, KIND, PROBE
@@ -39,6 +40,14 @@ class RecordedRun:
     """The configuration, by dotted key."""
     metrics: Mapping[str, float]
     """The last value of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """The parameters of a run."""
+
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +127,17 @@ class RunReader:
             for one in found
             if one["split"] == split and one["final"] is not None
         }
+
+    def texts(self, run: RecordedRun) -> Texts | None:
+        """Return the parameters that a run began with and returned; None where it keeps none."""
+        names = ("parameters/initial.yaml", "parameters.yaml")
+        with self._readable(), tempfile.TemporaryDirectory() as folder:
+            there = {file.path for file in self._client.list_artifacts(run.id)}
+            if not {"parameters", "parameters.yaml"} <= there:
+                return None
+            paths = [self._client.download_artifacts(run.id, name, folder) for name in names]
+            before, after = (read_mapping(Path(path)) for path in paths)
+        return Texts(before, after)
 
     def copy(self, run_id: str, folder: Path) -> None:
         """Write what a run has recorded into a folder, as its run directory has it."""

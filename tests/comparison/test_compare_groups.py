@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -14,6 +15,7 @@ from sgdflow.comparison import as_markdown, as_text, write_folder
 from sgdflow.comparison.files import cells_csv
 from sgdflow.comparison.paper import ALGORITHMIC, NLP, files_of
 from sgdflow.errors import ConfigError
+from sgdflow.tracking.reading import RecordedRun, Texts
 
 
 def test_big_bench_hard_by_halves() -> None:
@@ -87,6 +89,31 @@ def test_what_is_written_to_a_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot be written"):
         write_folder(found, tmp_path / "file", {}, "train")
+
+
+def test_the_page_begins_with_what_the_best_run_changed(tmp_path: Path) -> None:
+    best = run(0.95, 1, method="no_gate")
+    found = table([*TWO[:2], best], "rows=method.name")
+    asked: list[str] = []
+
+    def texts(one: RecordedRun) -> Texts:
+        asked.append(one.id)
+        before = {"a.instruction": "Add <b> it up.", "b.instruction": "As it was."}
+        return Texts(before, {**before, "a.instruction": "Add it all up."})
+
+    progress = {best.id: {"score/train": ((0, 0.1), (1, 0.5))}}
+    page = write_folder(found, tmp_path, progress, "train", texts)[-1].read_text(encoding="utf-8")
+    assert asked == [best.id]
+    first, _, rest = page.partition("</section>")
+    assert "What the best run changed" in first
+    assert f"{best.name}: final test score 0.950, the highest of 3 runs. It was chosen by" in first
+    deleted, inserted = (re.findall(f"<{tag}>([^<]*)</{tag}>", first) for tag in ("del", "ins"))
+    assert ["".join(found).split() for found in (deleted, inserted)] == [["&lt;b&gt;"], ["all"]]
+    assert re.findall(r"<td[^>]*>([^<]*)</td>", first) == ["a.instruction", "4", "4", "1", "1"]
+    assert "As at the start: b.instruction." in first
+    assert "<li>method.name:</li>" in rest
+    silent = write_folder(found, tmp_path, {}, "train")[-1].read_text(encoding="utf-8")
+    assert "The store keeps no texts of this run." in silent
 
 
 def test_many_columns_stand_below_each_other() -> None:
