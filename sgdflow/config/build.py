@@ -12,7 +12,7 @@ from typing import Any
 from sgdflow.config import schema
 from sgdflow.config.branches import condition
 from sgdflow.config.graph_fields import with_fields
-from sgdflow.config.kinds import no_fields, no_lists
+from sgdflow.config.kinds import no_fields, no_lists, no_temperatures
 from sgdflow.config.legs import build_method, named, optimised
 from sgdflow.config.loops import unrolled
 from sgdflow.config.problems import Problems, ask, build_backward
@@ -91,7 +91,7 @@ def build_graph(conf: schema.GraphConf, prompts: Prompts) -> Graph:
     if graph is not None:
         problems.extend(iter(_forward_problems(conf, graph)))
         problems.extend(not_inputs(graph))
-        problems.extend(chain(no_lists(conf), no_fields(conf)))
+        problems.extend(chain(no_lists(conf), no_fields(conf), no_temperatures(conf)))
         for node in graph.nodes.values():
             if node.backward is not None:
                 problems.extend(

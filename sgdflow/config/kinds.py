@@ -8,6 +8,7 @@ from typing import Any
 from sgdflow.config import schema
 from sgdflow.config.graph_fields import schema_at
 from sgdflow.errors import listed
+from sgdflow.executor.forward import TEMPERATURE
 
 LIST, MAPPING, TEXT = "a list", "a mapping", "a text"
 _KINDS = {"array": LIST, "object": MAPPING, "string": TEXT, "integer": "a number"}
@@ -79,3 +80,18 @@ def no_fields(graph: schema.GraphConf) -> Iterator[str]:
                     f"fields. Name '{owner}', and go through it in the template: "
                     f"{{% for one in {owner} %}}{{{{ one.{field} }}}}{{% endfor %}}."
                 )
+
+
+def no_temperatures(graph: schema.GraphConf) -> Iterator[str]:
+    """Yield which nodes would be asked at a temperature that is none."""
+    for name, node in graph.nodes.items():
+        declared = node.parameters.get(TEMPERATURE)
+        if isinstance(declared, schema.ParameterConf) and declared.shared is not None:
+            declared = graph.parameters.get(declared.shared)
+        numbers = declared.numbers if isinstance(declared, schema.ParameterConf) else None
+        asks = node.forward is None or isinstance(node.forward, schema.Forward)
+        if asks and numbers is not None and min(numbers.listed or (numbers.low,)) < 0:
+            yield (
+                f"graph.nodes.{name}.parameters.{TEMPERATURE}: a temperature is a number from 0 "
+                f"on: {TEMPERATURE}: {{value: 0.2, min: 0, max: 1, step: 0.1}}."
+            )

@@ -18,7 +18,7 @@ from sgdflow.config.task import Notice, build_task
 from sgdflow.descent.method import Method, Problem
 from sgdflow.errors import ConfigError, did_you_mean, listed, plural, shortly
 from sgdflow.executor import demonstrations
-from sgdflow.executor.forward import PromptForward
+from sgdflow.executor.forward import TEMPERATURE, PromptForward
 from sgdflow.executor.graph import Graph, Parameters
 from sgdflow.executor.numbers import plain
 from sgdflow.executor.trace import TracedForward
@@ -106,7 +106,9 @@ def _unshown(graph: Graph) -> Iterator[Notice]:
 def _alike(graph: Graph, models: Mapping[str, ModelSpec]) -> Iterator[Notice]:
     """Yield which nodes vote among replies that will hardly differ."""
     for node in graph.nodes.values():
-        if isinstance(node.forward, Vote) and models[node.forward.ask.role].deterministic:
+        if TEMPERATURE in node.parameters or not isinstance(node.forward, Vote):
+            continue
+        if models[node.forward.ask.role].deterministic:
             role, replies = node.forward.ask.role, plural(node.forward.samples, "reply")
             yield Notice(
                 f"graph.nodes.{node.name}.forward.samples: {replies} at "

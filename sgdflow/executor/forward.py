@@ -26,6 +26,9 @@ from sgdflow.prompting.ask import Ask, Call
 from sgdflow.prompting.beside import Beside, turns_of
 from sgdflow.prompting.values import shortened, shown
 
+TEMPERATURE = "temperature"
+"""The parameter that is no part of a prompt: its model is asked at this temperature."""
+
 
 @dataclass(frozen=True, slots=True)
 class ForwardPass:
@@ -142,8 +145,8 @@ class PromptForward:
 
     @property
     def _apart(self) -> Collection[str]:
-        """Return the predecessors that no text of the prompt has to show."""
-        return {self.history, *self.images}
+        """Return what no text of the prompt has to show."""
+        return {self.history, *self.images, TEMPERATURE}
 
     def _beside(self, operands: Operands) -> Beside:
         given, name = operands.predecessors, self.history
@@ -154,7 +157,7 @@ class PromptForward:
                 images.append(self.sight(given[name]))
         except ValueError as error:
             raise NodeFailed(f"'{name}' {error}") from error
-        return Beside(turns, tuple(images))
+        return Beside(turns, tuple(images), temperature=_temperature(operands))
 
     def _variables(self, node: View, operands: Operands) -> Mapping[str, Any]:
         """Return what a forward template may use; operands also stand under their own names."""
@@ -165,8 +168,18 @@ class PromptForward:
             "predecessors": shown(
                 {n: v for n, v in operands.predecessors.items() if n not in self._apart}
             ),
-            "parameters": to_show(operands.parameters),
+            "parameters": to_show(
+                operands.parameters
+                if _temperature(operands) is None
+                else {n: v for n, v in operands.parameters.items() if n != TEMPERATURE}
+            ),
         }
+
+
+def _temperature(operands: Operands) -> float | None:
+    """Return the temperature that a parameter says; a text of this name is one like others."""
+    said = operands.parameters.get(TEMPERATURE)
+    return said if isinstance(said, int | float) else None
 
 
 @dataclass(frozen=True, slots=True)

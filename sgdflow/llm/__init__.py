@@ -22,6 +22,8 @@ class Message:
     """The response format that is asked for after it, as JSON; empty: none."""
     images: tuple[str, ...] = ()
     """Shown with it, as data URLs."""
+    temperature: float | None = field(default=None, compare=False)
+    """That a conversation with it is answered at; None: that of the model."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,7 +155,7 @@ class Client:
 
     def _which(self, call: Call) -> Any:
         """Return what tells apart requests with the same messages that are not the same."""
-        if call.spec.deterministic:
+        if call.spec.repeats(call.messages):
             return call.sample
         plain = next(call.spec.requests(call.messages, [call.sample, call.node]))
         self._asked[plain.key] += 1

@@ -138,9 +138,17 @@ class ModelSpec:
         """Whether the same request is meant to get the same reply."""
         return self.parameters.get("temperature") == 0
 
+    def repeats(self, messages: Sequence[Message]) -> bool:
+        """Return whether these messages are meant to get the same reply each time."""
+        return self._asked_for(messages).get("temperature") == 0
+
+    def _asked_for(self, messages: Sequence[Message]) -> Mapping[str, Any]:
+        own = [one.temperature for one in messages if one.temperature is not None]
+        return {**self.parameters, "temperature": own[0]} if own else self.parameters
+
     def sent(self, messages: Sequence[Message]) -> Mapping[str, Any]:
         """Return the parameters that these messages are sent with."""
-        changed = self.again.changed(self.parameters, messages[-1])
+        changed = self.again.changed(self._asked_for(messages), messages[-1])
         if not messages[-1].form or FORM in changed:
             return changed
         return {**changed, FORM: json.loads(messages[-1].form)}

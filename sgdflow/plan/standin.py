@@ -64,7 +64,7 @@ class StandIn:
     def _key(self, role: str, messages: Sequence[Message], node: str, sample: int) -> str:
         spec = self._models[role]
         which: Any = sample
-        if not spec.deterministic:
+        if not spec.repeats(messages):
             self._asked[f"{role} {node}"] += 1
             which = [sample, node, self._asked[f"{role} {node}"]]
         return next(spec.requests(messages, which)).key

@@ -14,18 +14,22 @@ _ROLES = ("user", "assistant")
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """Turns of a conversation so far, and images as data URLs."""
+    """Turns of a conversation so far, images as data URLs, and a temperature."""
 
     turns: tuple[Message, ...] = ()
     images: tuple[str, ...] = ()
     after: tuple[Message, ...] = ()
     """Turns that follow the prompt, such as calls of tools and what they returned."""
+    temperature: float | None = None
+    """That it is answered at; None: that of the model."""
 
     def placed(self, messages: Sequence[Message]) -> tuple[Message, ...]:
         """Return a prompt with the turns behind its system message, and the images at its end."""
         first = [said for said in messages[:1] if said.role == "system"]
         *others, last = messages[len(first) :]
         shown = replace(last, images=self.images) if self.images else last
+        if self.temperature is not None:
+            shown = replace(shown, temperature=self.temperature)
         if not self.after:
             return (*first, *self.turns, *others, shown)
         *turns, end = self.after

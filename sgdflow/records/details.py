@@ -137,6 +137,8 @@ def _message(message: Message) -> dict[str, Any]:
     """Return a message; of images that it shows only what kind they are, and their digests."""
     said = asdict(message)
     images = said.pop("images")
+    if said["temperature"] is None:
+        del said["temperature"]
     if not images:
         return said
     digests = [sha256(image.encode()).hexdigest() for image in images]

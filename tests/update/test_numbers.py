@@ -21,6 +21,7 @@ from sgdflow.executor.forward import forward_pass
 from sgdflow.executor.graph import Graph
 from sgdflow.executor.numbers import Numbers, plain
 from sgdflow.llm import Message
+from sgdflow.llm.models import ModelSpec
 from sgdflow.llm.scripted import Said, ScriptedLLM
 from sgdflow.plan.estimate import step_estimate
 from sgdflow.prompting.templates import Prompts
@@ -176,6 +177,33 @@ def test_passages_are_as_many_as_the_parameter_says_and_a_plan_counts_the_most()
     assert step_estimate(ready.problem, ready.method).optimizer == 4
 
 
+def test_a_node_is_asked_at_its_own_temperature(tmp_path: Path) -> None:
+    """Also where a reply is asked for again; it is no part of the prompt, and of the request."""
+    warm = {"value": 0.7, "min": 0, "max": 1, "step": 0.1}
+    node = {"predecessors": ["question"], "parameters": {"i": "Do it.", "temperature": warm}}
+    text = {**node, "parameters": {"temperature": "Say how warm it is."}}
+    nodes = {"warm": node, "text": {**text, "predecessors": ["warm"]}}
+    conf = {"name": "g", "inputs": ["question"], "nodes": nodes, "output": "text"}
+    graph = build_graph(expand_graph(conf), PROMPTS)
+    spec = ModelSpec("openai/m", parameters={"temperature": 0})
+    asked: list[tuple[str, Mapping[str, Any], bool]] = []
+
+    def model(role: str, node: str, messages: Sequence[Message]) -> Said:
+        prompt = messages[1].content
+        assert ("Say how warm" in prompt, "0.7" in prompt) == (node == "text", False)
+        asked.append((node, spec.sent(messages), spec.repeats(messages)))
+        return "" if len(asked) == 1 else "<output>yes</output>"
+
+    run = forward_pass(graph, graph.initial(), "one", {"question": "?"}, ScriptedLLM(model))
+    assert asyncio.run(run).values["text"] == "yes"
+    warmly, coldly = {"temperature": 0.7}, {"temperature": 0}
+    assert asked == [
+        ("warm", warmly, False),
+        ("warm", warmly, False),
+        ("text", coldly, True),
+    ]
+
+
 def graph_of(parameter: Any, **forward: Any) -> Mapping[str, Any]:
     node = {"predecessors": ["question"], "parameters": {"count": parameter}, **forward}
     return {"name": "g", "inputs": ["question"], "nodes": {"n": node}, "output": "n"}
@@ -251,6 +279,18 @@ MISTAKES: dict[str, tuple[Any, Mapping[str, Any], str]] = {
         "out.",
     ),
 }
+
+
+def test_a_temperature_below_zero_is_told() -> None:
+    cold = {"value": 0, "min": -1, "max": 1, "step": 0.5}
+    node = {"predecessors": ["question"], "parameters": {"temperature": cold}}
+    conf = {"name": "g", "inputs": ["question"], "nodes": {"n": node}, "output": "n"}
+    with pytest.raises(ConfigError) as refused:
+        build_graph(expand_graph(conf), PROMPTS)
+    assert str(refused.value) == (
+        "graph.nodes.n.parameters.temperature: a temperature is a number from 0 on: "
+        "temperature: {value: 0.2, min: 0, max: 1, step: 0.1}."
+    )
 
 
 @pytest.mark.parametrize("name", MISTAKES)
