@@ -34,6 +34,7 @@ tests: $(VENV)/.installed-dev ## Run the tests
 bench: $(VENV)/.installed ## Measure speed (about three minutes; benchmarks/README.md)
 	@$(BIN)/python benchmarks/step.py
 	@$(BIN)/python benchmarks/calls.py cpu
+	@$(BIN)/python benchmarks/calls.py stored --times 2
 	@$(BIN)/python benchmarks/calls.py rate --times 2
 	@$(BIN)/python benchmarks/store.py
 	@$(BIN)/python benchmarks/recording.py --times 1
