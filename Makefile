@@ -41,6 +41,7 @@ test-engines: $(VENV)-engines/.installed ## Run sweeps on joblib, submitit, Ray 
 bench: $(VENV)/.installed ## Measure speed (about three minutes; benchmarks/README.md)
 	@$(BIN)/python benchmarks/step.py
 	@$(BIN)/python benchmarks/calls.py cpu
+	@$(BIN)/python benchmarks/calls.py stored --times 2
 	@$(BIN)/python benchmarks/calls.py rate --times 2
 	@$(BIN)/python benchmarks/store.py
 	@$(BIN)/python benchmarks/recording.py --times 1
