@@ -66,6 +66,7 @@ def test_what_is_counted_is_said_in_the_singular_where_it_is_one() -> None:
     always_several = {
         "cli/app.py: {len(failed)} jobs",
         "terminal/state.py: {_short(self.tokens)} tokens",
+        "comparison/page.py: {len(comparison.outcomes)} runs",
         "comparison/table.py: {len(runs)} runs",
         "comparison/text.py: {role} calls",
         "executor/evaluation.py: {n} examples",

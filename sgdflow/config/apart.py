@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sgdflow.config import method_schema as schema
+from sgdflow.config import update_schema
 from sgdflow.config.aggregation_schema import ExampleCluster
 from sgdflow.config.fields import Target
 from sgdflow.config.problems import Problems, ask
@@ -29,9 +30,9 @@ def apart(conf: schema.OneMethod, prompts: Prompts, problems: Problems) -> Apart
     return declared[0] if declared else None
 
 
-def causes_asked(update: schema.AnyUpdate, prompts: Prompts) -> bool:
+def causes_asked(update: update_schema.AnyUpdate, prompts: Prompts) -> bool:
     """Return whether the critique stage names causes, or its template does, and is no review."""
-    if not isinstance(update, schema.RewriteConf) or update.critique is None:
+    if not isinstance(update, update_schema.RewriteConf) or update.critique is None:
         return False
     return update.critique.causes is not None or _names_causes(update.critique, prompts)
 
@@ -49,7 +50,7 @@ def _clusters(conf: schema.OneMethod, prompts: Prompts, problems: Problems) -> A
 def _ungrouped(conf: schema.OneMethod) -> Iterator[str]:
     """Yield why there is no evidence that could be grouped."""
     mend = f"Set {EXAMPLES}=collect."
-    if not isinstance(conf.update, schema.RewriteConf | Target):
+    if not isinstance(conf.update, update_schema.RewriteConf | Target):
         yield (
             f"{EXAMPLES}: the rule {conf.update.rule} is not shown the evidence of single "
             f"parameters, so that there is nothing to group for it. {mend}"
@@ -65,7 +66,7 @@ def _ungrouped(conf: schema.OneMethod) -> Iterator[str]:
 
 def _hypotheses(conf: schema.OneMethod, prompts: Prompts, problems: Problems) -> Apart | None:
     update = conf.update
-    if not isinstance(update, schema.RewriteConf) or update.critique is None:
+    if not isinstance(update, update_schema.RewriteConf) or update.critique is None:
         return None
     how = update.critique
     if how.causes is None:
@@ -82,7 +83,7 @@ def _hypotheses(conf: schema.OneMethod, prompts: Prompts, problems: Problems) ->
     return made
 
 
-def _undeclared(how: schema.Critique, prompts: Prompts) -> Iterator[str]:
+def _undeclared(how: update_schema.Critique, prompts: Prompts) -> Iterator[str]:
     """Yield that a template asks for causes, where a review is declared."""
     if _names_causes(how, prompts):
         yield (
@@ -91,5 +92,5 @@ def _undeclared(how: schema.Critique, prompts: Prompts) -> Iterator[str]:
         )
 
 
-def _names_causes(how: schema.Critique, prompts: Prompts) -> bool:
+def _names_causes(how: update_schema.Critique, prompts: Prompts) -> bool:
     return how.prompt in prompts.names() and "causes" in prompts.mentioned(how.prompt)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from sgdflow.config import method_schema as schema
-from sgdflow.config import methods
+from sgdflow.config import methods, update_schema
 from sgdflow.config.problems import Problems
 from sgdflow.descent.confirm import Confirm
 from sgdflow.descent.method import Leg, Method
@@ -103,7 +103,7 @@ def _contradictions(conf: schema.MethodConf) -> Iterator[str]:
                 f"{where}.stop.budget: a leg has its share of method.stop.budget. Take it out, "
                 f"and set {SEQUENCE}.{name}.share."
             )
-        if isinstance(leg.method.update, schema.SearchConf):
+        if isinstance(leg.method.update, update_schema.SearchConf):
             yield (
                 f"{where}.update.rule: search goes round the parameters from the first step of a "
                 "run on, and can be no leg. Take another method."

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from sgdflow.config import method_schema as schema
+from sgdflow.config import update_schema
 from sgdflow.config.aggregation_schema import ExampleCluster, TreeConf
 from sgdflow.config.apart import apart, causes_asked
 from sgdflow.config.fields import Target
@@ -116,9 +117,9 @@ def _verification(
     return verification
 
 
-def _update(conf: schema.AnyUpdate, prompts: Prompts) -> UpdateRule:
+def _update(conf: update_schema.AnyUpdate, prompts: Prompts) -> UpdateRule:
     match conf:
-        case schema.RewriteConf():
+        case update_schema.RewriteConf():
             review = conf.critique if not causes_asked(conf, prompts) else None
             critique = ask(review, prompts) if review is not None else None
             return Rewrite(
@@ -133,10 +134,10 @@ def _update(conf: schema.AnyUpdate, prompts: Prompts) -> UpdateRule:
                 conf.contrast,
                 Edits() if conf.form == "edits" else WholeText(),
             )
-        case schema.WholeConf():
+        case update_schema.WholeConf():
             check = check_text if conf.checks else no_check
             return Whole(ask(conf, prompts), conf.max_characters, conf.memory, check)
-        case schema.SearchConf():
+        case update_schema.SearchConf():
             return Search(
                 ask(conf, prompts), conf.max_characters, conf.breadth, conf.depth, conf.memory
             )
@@ -154,7 +155,7 @@ def _select(conf: schema.OneMethod) -> Select:
 def stop_of(conf: schema.OneMethod, graph: Graph) -> Stop:
     """Return when the method ends."""
     stop, budget, steps = conf.stop, conf.stop.budget, conf.stop.steps
-    if isinstance(conf.update, schema.SearchConf):
+    if isinstance(conf.update, update_schema.SearchConf):
         steps = min(steps, conf.update.depth * len(named(conf, graph)))
     roles = {role: Allowance(**allowed.model_dump()) for role, allowed in budget.roles.items()}
     return Stop(
@@ -179,7 +180,7 @@ def _contradictions(conf: schema.OneMethod) -> Iterator[str]:
         yield "method.shuffle: with method.sample.count=1 there is no other example to deal to."
     if isinstance(update, Target):
         return
-    if isinstance(update, schema.SearchConf) and _more_than_search(conf):
+    if isinstance(update, update_schema.SearchConf) and _more_than_search(conf):
         yield (
             f"{name}: the rule search chooses among texts itself; it takes method.lazy=false, "
             "method.pool.keep=1, and one joint proposal a step (method.proposals)."
@@ -188,16 +189,16 @@ def _contradictions(conf: schema.OneMethod) -> Iterator[str]:
         yield "method.gate.examples: sampled, but no example is (method.sample.count=0)."
     if update.select.rule == "blamed" and conf.backward is None:
         yield f"method.update.select: {name} has no gradients (method.backward is null) to go by."
-    if update.select.rule == "blamed" and not isinstance(update, schema.RewriteConf):
+    if update.select.rule == "blamed" and not isinstance(update, update_schema.RewriteConf):
         yield "method.update.select: only the rule rewrite takes parameters by blame."
-    if sample.count == 0 and not isinstance(update, schema.SearchConf):
+    if sample.count == 0 and not isinstance(update, update_schema.SearchConf):
         yield f"method.sample.count: 0 leaves the rule {update.rule} nothing to go by."
 
 
 def _alone(conf: schema.OneMethod) -> Iterator[str]:
     """Yield that there is no other candidate to compare with."""
     update = conf.update
-    if isinstance(update, schema.RewriteConf) and update.contrast and conf.pool.keep == 1:
+    if isinstance(update, update_schema.RewriteConf) and update.contrast and conf.pool.keep == 1:
         yield (
             "method.update.contrast: one candidate (method.pool.keep=1) has none to be compared "
             "with. Set method.pool.keep=2 or more, or method.update.contrast=0."

@@ -14,7 +14,7 @@ from sgdflow.config.models import build_calling, build_models
 from sgdflow.config.problems import Problems
 from sgdflow.config.remedies import first_of
 from sgdflow.config.sight import blind, unseen
-from sgdflow.config.task import Notice, build_task
+from sgdflow.config.task import Notice, TaskData, build_task
 from sgdflow.descent.method import Method, Problem
 from sgdflow.errors import ConfigError, did_you_mean, listed, plural, shortly
 from sgdflow.executor import demonstrations
@@ -24,7 +24,8 @@ from sgdflow.executor.numbers import plain
 from sgdflow.executor.trace import TracedForward
 from sgdflow.executor.voting import Vote
 from sgdflow.llm.calling import Calling
-from sgdflow.llm.models import ModelSpec, check_keys
+from sgdflow.llm.credentials import check_keys
+from sgdflow.llm.models import ModelSpec
 from sgdflow.prompting.templates import Prompts
 
 
@@ -75,20 +76,19 @@ def prepare(
     return Prepared(
         config,
         method,
-        Problem(
-            graph,
-            data.score,
-            data.splits,
-            names,
-            config.seed,
-            first_of(config),
-            config.llm.limits.examples,
-        ),
+        _problem(config, graph, data, names),
         start,
         calling,
         frozenset({*_asked(config).values()}),
         (*data.notices, *_unshown(graph), *_alike(graph, models), *_unpaid(graph)),
     )
+
+
+def _problem(
+    config: schema.Config, graph: Graph, data: TaskData, names: tuple[str, ...]
+) -> Problem:
+    first, at_once = first_of(config), config.llm.limits.examples
+    return Problem(graph, data.score, data.splits, names, config.seed, first, at_once)
 
 
 def _unshown(graph: Graph) -> Iterator[Notice]:

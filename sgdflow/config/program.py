@@ -16,7 +16,8 @@ from sgdflow.errors import did_you_mean, listed
 from sgdflow.executor.forward import forward_roles
 from sgdflow.executor.graph import Graph
 from sgdflow.llm.calling import Calling
-from sgdflow.llm.models import ModelSpec, check_keys
+from sgdflow.llm.credentials import check_keys
+from sgdflow.llm.models import ModelSpec
 from sgdflow.prompting.templates import Prompts
 
 

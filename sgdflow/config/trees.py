@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from sgdflow.config import method_schema as schema
+from sgdflow.config import update_schema
 from sgdflow.config.aggregation_schema import TreeConf
 from sgdflow.config.fields import Target
 from sgdflow.config.problems import Problems, ask
@@ -35,7 +36,7 @@ def example_tree(conf: schema.OneMethod, prompts: Prompts, problems: Problems) -
 def _ungrouped(conf: schema.OneMethod) -> Iterator[str]:
     """Yield why there is no evidence that could be grouped."""
     count, mend = conf.sample.count, f"Set {EXAMPLES}=collect."
-    if not isinstance(conf.update, schema.RewriteConf | Target):
+    if not isinstance(conf.update, update_schema.RewriteConf | Target):
         yield (
             f"{EXAMPLES}: the rule {conf.update.rule} is not shown the evidence of single "
             f"parameters, so that there is nothing to sum up for it. {mend}"

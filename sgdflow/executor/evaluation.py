@@ -230,9 +230,7 @@ class Evaluator:
                 found[example.id] = await self._one(parameters, example, done)
 
         async with task_group() as group:
-            ahead = [
-                group.create_task(self._one(parameters, example, done)) for example in todo[:count]
-            ]
+            ahead = [group.create_task(self._one(parameters, one, done)) for one in todo[:count]]
             if first is not None:
                 for task in asyncio.as_completed(ahead):
                     if (await task).failure is None:

@@ -17,9 +17,9 @@ from sgdflow.llm.answers import Answered, Failed, place
 from sgdflow.llm.backend import Backend
 from sgdflow.llm.caller import Call, Caller
 from sgdflow.llm.check import Check
-from sgdflow.llm.credentials import around, sent
+from sgdflow.llm.credentials import around, check_keys, sent
 from sgdflow.llm.ledger import Accounts, Session
-from sgdflow.llm.models import Limits, ModelSpec, Request, check_keys, located
+from sgdflow.llm.models import Limits, ModelSpec, Request, located
 from sgdflow.llm.queue import Line
 from sgdflow.llm.sharing import InFlight
 from sgdflow.llm.store import Store
@@ -29,7 +29,7 @@ from sgdflow.secrets import Redactor, Seal
 
 log = logging.getLogger(__name__)
 
-__all__ = ["Client", "Limits", "ModelSpec", "check_keys"]
+__all__ = ["Client", "Limits", "ModelSpec"]
 
 _SHOWN = 80
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sgdflow.llm.models import ModelSpec
@@ -12,8 +12,44 @@ Models = Mapping[str, ModelSpec]
 
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 _SECRETIVE = ("_API_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
+_NAMES = {"\n": "a line end", "\r": "a line end", " ": "a space", "\t": "a tab"}
 _LONG = 12
 """Letters from which on nobody writes the same by chance: "none" and "local" are keys, too."""
+
+
+def check_keys(models: Mapping[str, ModelSpec], environ: Mapping[str, str]) -> list[str]:
+    """Return one message for each key that cannot be used; nothing is called or imported."""
+    roles: dict[str, list[str]] = {}
+    wrong: dict[str, str] = {}
+    for role, declared in models.items():
+        for spec in declared.line:
+            variable = spec.api_key_env
+            if variable is not None and (told := _wrong(environ.get(variable, ""), spec, variable)):
+                wrong.setdefault(variable, told)
+                roles.setdefault(variable, []).append(role)
+    return [f"{_roles(concerned)}: {wrong[name]}" for name, concerned in roles.items()]
+
+
+def _wrong(key: str, spec: ModelSpec, variable: str) -> str:
+    """Say why a key cannot be sent; empty where it can."""
+    if not key.strip():
+        return (
+            f"the model {spec.model} needs the environment variable {variable}, which is not set. "
+            "Set it, or choose another llm (llm=simulated needs none)."
+        )
+    odd = next((at for at, letter in enumerate(key) if not " " < letter < "\x7f"), None)
+    if odd is None:
+        return ""
+    return (
+        f"the key in {variable} holds {_NAMES.get(key[odd], f'U+{ord(key[odd]):04X}')} at position "
+        f"{odd + 1} of {len(key)}, which no key does. Set the variable again without it."
+    )
+
+
+def _roles(concerned: Sequence[str]) -> str:
+    roles = list(dict.fromkeys(concerned))
+    also = f" (and {', '.join(roles[1:])})" if len(roles) > 1 else ""
+    return f"llm.models.{roles[0]}{also}"
 
 
 def sent(models: Models, environ: Mapping[str, str]) -> Iterator[str]:

@@ -86,10 +86,9 @@ async def optimise(
             recorder = _Recorder(tracker, folder, llm, clean, prepared.problem, beside)
             descent = Descent(prepared.problem, prepared.method, llm, recorder, progress)
             result = await descent.run(prepared.start)
-            seconds = time.monotonic() - began
-            record: dict[str, Any] = clean(
-                result_record(result, about(prepared), seconds, llm.by_node())
-            )
+            took = time.monotonic() - began
+            made = result_record(result, about(prepared), took, llm.by_node())
+            record: dict[str, Any] = clean(made)
             record["account"] = account(recorder.counts, record)
             folder.save(result.parameters)
             folder.keep_examples(map(clean, example_records(result)))

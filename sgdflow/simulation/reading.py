@@ -184,11 +184,8 @@ def read(messages: Sequence[Message], seed: int = 0) -> tuple[Prompt, Asked]:
             return TellApart(parameter, examples, int(most[1]), kind == "groups", seed), asked
         if kind == "critique":
             return Review(parameter, examples, seed), asked
-        attempts = tuple(_attempt(name, text) for tag, name, text in by_tag if tag == "attempt")
-        request = _FRAMES.sub("", text)
-        edits = any(tag == "lines" for tag, _, _ in by_tag)
-        cause = next((content for tag, _, content in by_tag if tag == "cause"), "")
-        return Rewrite(parameter, examples, seed, attempts, summaries, edits, request, cause), asked
+        wanted = Rewrite(parameter, examples, seed, (), summaries, request=_FRAMES.sub("", text))
+        return _with_tries(wanted, by_tag), asked
     rubric = [content for tag, _, content in by_tag if tag == "rubric"]
     if rubric and (scale := _SCALE.search(body)):
         output = _seen(body, sections).output
@@ -227,6 +224,14 @@ def _last(body: str) -> str:
 def _attempt(name: str, text: str) -> Attempt:
     score = re.search(r"score ([\d.]+(?:e-\d+)?)", name)
     return Attempt(text, float(score[1].rstrip(".")) if score else None)
+
+
+def _with_tries(wanted: Rewrite, by_tag: Sequence[tuple[str, str, str]]) -> Rewrite:
+    """Return a rewrite with what was tried, the form of the reply, and what it is to mend."""
+    attempts = tuple(_attempt(name, text) for tag, name, text in by_tag if tag == "attempt")
+    edits = any(tag == "lines" for tag, _, _ in by_tag)
+    cause = next((content for tag, _, content in by_tag if tag == "cause"), "")
+    return replace(wanted, attempts=attempts, edits=edits, cause=cause)
 
 
 @lru_cache(maxsize=64)

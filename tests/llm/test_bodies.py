@@ -14,7 +14,7 @@ from test_transport import ASK, Server, completion, stream
 from sgdflow.errors import CallFailed, LLMError, ProviderRefused
 from sgdflow.llm import Message
 from sgdflow.llm.client import Client, Limits, ModelSpec
-from sgdflow.llm.models import check_keys
+from sgdflow.llm.credentials import check_keys
 from sgdflow.simulation.server import running
 
 pytestmark = pytest.mark.usefixtures("transport")

@@ -24,7 +24,8 @@ import sgdflow
 from sgdflow.errors import CallFailed, ConfigError, LLMError, ProviderRefused
 from sgdflow.llm import LLM, Message, Reply, Spent, Usage
 from sgdflow.llm.backend import Answer, ByProvider
-from sgdflow.llm.client import Client, Limits, ModelSpec, check_keys
+from sgdflow.llm.client import Client, Limits, ModelSpec
+from sgdflow.llm.credentials import check_keys
 from sgdflow.llm.failures import classify
 from sgdflow.llm.models import Price
 from sgdflow.llm.scripted import Request, ScriptedLLM
