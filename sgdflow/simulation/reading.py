@@ -166,7 +166,7 @@ def read(messages: Sequence[Message], seed: int = 0) -> tuple[Prompt, Asked]:
     body, asked = split(text)
     first = _MARKED.search(body)
     sections = _sections(first["mark"] if first else "")
-    found = [match for match in sections.finditer(body)]
+    found = sections.finditer(body)
     by_tag = [(m["tag"].lower(), m["name"] or "", m["body"].strip()) for m in found]
     examples = tuple(_seen(content, sections) for tag, _, content in by_tag if tag == "example")
     parameters = {name: content for tag, name, content in by_tag if tag == "parameter"}
@@ -178,8 +178,7 @@ def read(messages: Sequence[Message], seed: int = 0) -> tuple[Prompt, Asked]:
         fixed = {name: content for tag, name, content in by_tag if tag == "fixed"}
         return Redesign(_lines(body), _last(body), parameters, fixed, examples, seed), asked
     if parameters:
-        parameter = next(iter(parameters.values()))
-        kind = asked.tag.partition("-")[0]
+        parameter, kind = next(iter(parameters.values())), asked.tag.partition("-")[0]
         if most := _MOST.search(body):
             return TellApart(parameter, examples, int(most[1]), kind == "groups", seed), asked
         if kind == "critique":
