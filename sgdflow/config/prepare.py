@@ -195,7 +195,7 @@ def read_parameters(read: Mapping[str, Any], graph: Graph, where: str) -> Parame
         for name, value in read.items()
         if not isinstance(value, str | int | float)
     ]
-    lines += lines or list(_no_demonstrations(read, graph, where))
+    lines = lines or list(_no_demonstrations(read, graph, where))
     if lines:
         raise ConfigError("\n".join(lines))
     return {name: read[name] for name in graph.parameters}
