@@ -10,7 +10,7 @@ from sgdflow.api.flow import Flow
 from sgdflow.api.optimised import Optimised
 from sgdflow.api.origin import declared, found, load_parameters
 from sgdflow.api.wrapped import wrap
-from sgdflow.config.project import home, inside
+from sgdflow.config.project import folder_of, inside
 from sgdflow.deploy.predict import Prediction
 from sgdflow.descent import Result
 from sgdflow.errors import ConfigError, NodeFailed, SgdflowError
@@ -46,7 +46,7 @@ def load(*words: str | Path, working: str | Path | None = None, trust: bool = Fa
     known to be made here by this user runs no code of its own, and sends nothing anywhere but to
     a provider's own address, unless `trust`.
     """
-    here = Path(working).resolve() if working is not None else home(os.environ)
+    here = folder_of(working, os.environ)
     with inside(here):
         if not words or _is_override(words[0]):
             return Flow.of(declared([str(word) for word in words], here))

@@ -10,13 +10,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from sgdflow.api.job import Job, place_of
+from sgdflow.api.job import Job, check_observer, place_of
 from sgdflow.api.optimised import Optimised
 from sgdflow.api.origin import Origin, given, recorded_as
 from sgdflow.config.graph_schema import shown_images
 from sgdflow.config.prepare import Prepared, prepare, read_parameters
 from sgdflow.config.program import Program, build_program
-from sgdflow.config.project import hiding, home, inside
+from sgdflow.config.project import folder_of, hiding, inside
 from sgdflow.config.task import Notice
 from sgdflow.config.written import lacking
 from sgdflow.data.examples import SPLITS
@@ -68,7 +68,7 @@ class Flow:
         """
         from sgdflow.config.given import Given
 
-        here = Path(working).resolve() if working is not None else home(os.environ)
+        here = folder_of(working, os.environ)
         with inside(here):
             what = Given(graph, examples, score, target, id, name)
             self._settle(given(what, words, here))
@@ -262,6 +262,7 @@ class Flow:
     ) -> Optimised:
         """Descend from the parameters; the result holds the best that were found."""
         ready, origin = self.prepared, self.origin
+        check_observer(observer)
         folder = place_of(directory, origin.working) if record else None
         with watching_python(wanted=progress) as watch:
             config = recorded_as(origin, self.parameters, self.graph)

@@ -18,7 +18,7 @@ from sgdflow.config.schema import Tracking
 from sgdflow.config.written import Composed, written_of
 from sgdflow.deploy.model import keep_model
 from sgdflow.descent import Descent, Observer, Result, Scores, Step
-from sgdflow.errors import ConfigError
+from sgdflow.errors import ConfigError, listed
 from sgdflow.executor.evaluation import Evaluation
 from sgdflow.llm.credentials import sent
 from sgdflow.prompting.templates import Prompts
@@ -38,13 +38,26 @@ log = logging.getLogger(__name__)
 def place_of(directory: str | Path | None, working: Path) -> Path:
     """Return where the records of a run go: outputs/DATE/TIME where nobody says it."""
     if directory is not None:
-        return working / Path(directory).expanduser()
+        said = working / Path(directory).expanduser()
+        if said.exists() and not said.is_dir():
+            raise ConfigError(f"directory: {said} is a file; name a folder, or a new one.")
+        return said
     day, hour = datetime.now().strftime("%Y-%m-%d %H-%M-%S").split()
     place, number = working / "outputs" / day / hour, 1
     while place.exists():
         number += 1
         place = working / "outputs" / day / f"{hour}-{number}"
     return place
+
+
+def check_observer(observer: Any) -> None:
+    """Raise ConfigError where it could not see a descent."""
+    lacks = [name for name in ("scored", "stepped") if not hasattr(observer, name)]
+    if observer is not None and lacks:
+        raise ConfigError(
+            f"observer: {type(observer).__name__} has no {listed(lacks)}. It takes an object with "
+            "scored(initial) and stepped(step)."
+        )
 
 
 @dataclass(frozen=True, slots=True)

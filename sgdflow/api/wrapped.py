@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def wrap(
     `at_once` runs are under way at the same time, a synchronous program in threads. All else is
     as for Flow.
     """
-    _check(program, prompts)
+    _check(program, prompts, inputs)
     own = _own(program)
     together = _takes_together(own) and _TOGETHER not in prompts
     _check_prompts(program, own, () if together else prompts)
@@ -77,7 +78,7 @@ def _named(program: Callable[..., Any], others: Sequence[str]) -> str:
     return own if free else "program"
 
 
-def _check(program: Any, prompts: Any) -> None:
+def _check(program: Any, prompts: Any, inputs: Any) -> None:
     if not callable(program):
         raise ConfigError(f"wrap: {program!r} cannot be called; give a function.")
     if not isinstance(prompts, Mapping) or not prompts:
@@ -85,6 +86,16 @@ def _check(program: Any, prompts: Any) -> None:
             "wrap: prompts should be a dictionary of names and texts, such as "
             f"{{'plan': 'Plan it.'}} (got {prompts!r})."
         )
+    if isinstance(inputs, str):
+        raise ConfigError(f"wrap: inputs should be a list of names, such as [{inputs!r}].")
+    for name in prompts:
+        if not isinstance(name, str) or not name.isidentifier():
+            plain = re.sub(r"\W", "_", str(name))
+            raise ConfigError(
+                f"wrap: {name!r} cannot name a prompt; a name is letters, digits and _, such as "
+                f"'{plain if plain.isidentifier() else f'prompt_{plain}'}'. The program puts the "
+                "text where it belongs."
+            )
 
 
 def _own(program: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:

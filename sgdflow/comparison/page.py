@@ -9,6 +9,7 @@ from xml.etree.ElementTree import Element
 from sgdflow.comparison.outcomes import History, Outcome, label, values_of
 from sgdflow.comparison.table import Comparison
 from sgdflow.comparison.text import Section, sections_of
+from sgdflow.errors import plural
 from sgdflow.records.words import as_text
 from sgdflow.report.chart import Dot, Line, chart
 from sgdflow.report.findings import History as Learned
@@ -52,7 +53,8 @@ def as_page(
 def _learned(comparison: Comparison, texts: Texts | None) -> Element:
     """Return what became of the best run's texts."""
     best, split = comparison.best, comparison.split
-    among = f", the highest of {len(comparison.outcomes)} runs" if comparison.outcomes[1:] else ""
+    runs = plural(len(comparison.outcomes), "run")
+    among = f", the highest of {runs}" if comparison.outcomes[1:] else ""
     chosen = " It was chosen by this score: expect less of it elsewhere." if among else ""
     said = f"{best.run.name}: final {split} score {best.score:.3f}{among}.{chosen}"
     found = {}

@@ -11,7 +11,7 @@ from sgdflow.config.environment import escaped, mapped
 from sgdflow.config.fields import name_of
 from sgdflow.config.words import quoted, said_of
 from sgdflow.config.written import Composed, concealed
-from sgdflow.data.given import GivenExamples
+from sgdflow.data.given import TARGET, GivenExamples
 from sgdflow.errors import ConfigError
 
 _NAME = "flow"
@@ -28,13 +28,19 @@ class Given:
     """None: the graph only answers."""
     score: Any = None
     """A callable, or what task.score may be; None: by the form of the targets."""
-    target: str = "target"
+    target: str = TARGET
     id: str | None = None
     name: str = "examples"
     """The name of the task."""
 
     def composed(self, words: Sequence[str]) -> Composed:
         """Return the configuration with everything else as the words and the files have it."""
+        if wrong := [word for word in words if not isinstance(word, str)]:
+            found = type(wrong[0]).__name__
+            raise ConfigError(
+                f"words: expected texts such as 'llm=openai', found {found}. All else is given by "
+                "name: graph={...}, examples=[...], score=function."
+            )
         said = said_of(words)
         self._check_words(said)
         base = compose([*self._choices(), *words])

@@ -209,7 +209,7 @@ def read_parameters(read: Mapping[str, Any], graph: Graph, where: str) -> Parame
         if not isinstance(value, str | int | float)
     ]
     read = {name: _as_text(value, graph, name) for name, value in read.items()}
-    lines += lines or [*_no_demonstrations(read, graph, where), *_no_numbers(read, graph, where)]
+    lines = lines or [*_no_demonstrations(read, graph, where), *_no_numbers(read, graph, where)]
     if lines:
         raise ConfigError("\n".join(lines))
     return {name: read[name] for name in graph.parameters}

@@ -45,6 +45,16 @@ def home(environ: MutableMapping[str, str], said: str | None = None) -> Path:
     return folder.resolve()
 
 
+def folder_of(working: str | Path | None, environ: MutableMapping[str, str]) -> Path:
+    """Return the folder that Python names, else that of `home`; raises ConfigError."""
+    if working is None:
+        return home(environ)
+    folder = Path(working).expanduser().resolve()
+    if not folder.is_dir():
+        raise ConfigError(f"working: there is no folder {folder}.")
+    return folder
+
+
 def enter(environ: MutableMapping[str, str], said: str | None) -> None:
     """Work in the project that is said, as if the command had been given there."""
     if said is None and not environ.get(VARIABLE):

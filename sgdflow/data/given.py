@@ -11,6 +11,8 @@ from typing import Any
 from sgdflow.data.examples import SPLITS, Example, Pools
 from sgdflow.errors import DataError, did_you_mean, listed, plural
 
+TARGET = "target"
+"""Where what is expected stands, unless somebody says it."""
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -28,6 +30,18 @@ class GivenExamples:
 
     def __call__(self) -> Pools:
         """Return the examples; raises DataError."""
+        found = self._found()
+        if not any(True for _ in self._all()):
+            raise DataError("examples: there are none; give some dictionaries.")
+        if self.target != TARGET and not self.has_targets():
+            known = list(dict.fromkeys(str(key) for row in self._all() for key in row))
+            raise DataError(
+                f"target: no example has '{self.target}'.{did_you_mean(self.target, known)} "
+                f"They have: {listed(known)}."
+            )
+        return found
+
+    def _found(self) -> Pools:
         if isinstance(self.examples, Mapping):
             if unknown := [name for name in self.examples if name not in SPLITS]:
                 raise DataError(

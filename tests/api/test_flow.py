@@ -140,6 +140,19 @@ BAD: list[tuple[Mapping[str, Any], str]] = [
         {"words": ["task.score=number"], "examples": ROWS, "score": ignored},
         "task.score: score=... is given in Python, too. Take one of them out.",
     ),
+    ({"examples": []}, "examples: there are none; give some dictionaries."),
+    (
+        {"examples": ROWS, "target": "targt"},
+        "target: no example has 'targt'. Did you mean 'target'? They have: question, target.",
+    ),
+    (
+        {"examples": ROWS, "working": "/nowhere/at all"},
+        "working: there is no folder /nowhere/at all.",
+    ),
+    (
+        {"words": [GRAPH], "examples": ROWS},
+        "words: expected texts such as 'llm=openai', found dict. All else is given by name:",
+    ),
     ({"words": ["method.stop.stps=1"], "examples": ROWS}, "method.stop.stps"),
     ({"words": ["task.splits.train=99"], "examples": ROWS}, "task.splits.train asks for 99"),
 ]
@@ -154,6 +167,22 @@ def test_bad_input_is_told_before_anything_is_done(
         sgdflow.Flow(*given.get("words", ()), **arguments).optimize()
     assert told in str(caught.value)
     assert list(here.iterdir()) == []
+
+
+def test_what_is_no_place_and_no_observer_is_told_before_anything_is_done(here: Path) -> None:
+    (here / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"directory: .*file is a file; name a folder, or a new"):
+        tariff().optimize(directory="file")
+    observer: Any = print
+    with pytest.raises(ConfigError, match=r"observer: \w+ has no scored, stepped. It takes an"):
+        tariff().optimize(observer)
+    with pytest.raises(ConfigError) as caught:
+        tariff().with_parameters({"desk.instrution": "Add."})
+    assert str(caught.value) == (
+        "parameters: given: graph 'desk' has no parameter 'desk.instrution'. "
+        "Did you mean 'desk.instruction'?"
+    )
+    assert [one.name for one in here.iterdir()] == ["file"]
 
 
 @pytest.mark.usefixtures("unread")

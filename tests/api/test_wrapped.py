@@ -242,6 +242,19 @@ BAD: list[tuple[Any, Any, Mapping[str, Any], str]] = [
     (len, PROMPTS, {}, "len takes no 'weight'."),
     (lambda order, weight: "", {}, {}, "wrap: prompts should be a dictionary of names and texts"),
     (
+        lambda order, prompts: "",
+        {"weight.predict": "Price it."},
+        {},
+        "'weight.predict' cannot name a prompt; a name is letters, digits and _, such as "
+        "'weight_predict'.",
+    ),
+    (
+        lambda order, weight: "",
+        {"weight": "Price it."},
+        {"inputs": "order"},
+        "wrap: inputs should be a list of names, such as ['order'].",
+    ),
+    (
         lambda order, *, wait: "",
         {"wiat": "Price it."},
         {},
