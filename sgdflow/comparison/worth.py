@@ -7,6 +7,7 @@ from statistics import fmean
 
 from sgdflow.comparison.outcomes import Outcome, label, values_of
 from sgdflow.comparison.table import Comparison
+from sgdflow.errors import plural
 
 _PREFIX = "total/"
 _TRIED = f"{_PREFIX}proposals_tried"
@@ -38,8 +39,8 @@ def lines(comparison: Comparison) -> Iterator[str]:
     decided = [one for one in comparison.outcomes if _decided(one, comparison.split)]
     if decided:
         yield (
-            f"In {len(decided)} of {len(comparison.outcomes)} runs {comparison.split} scores "
-            "decided what was kept: expect less elsewhere. score=test is the honest one."
+            f"In {len(decided)} of {plural(len(comparison.outcomes), 'run')} {comparison.split} "
+            "scores decided what was kept: expect less elsewhere. score=test is the honest one."
         )
 
 

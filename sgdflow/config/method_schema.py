@@ -8,6 +8,7 @@ from pydantic import Discriminator, Field, Tag
 
 from sgdflow.config.aggregation_schema import Aggregation
 from sgdflow.config.fields import Conf, Count, Exchange, Reply, Target, Text, form_of
+from sgdflow.config.stop_schema import StopConf
 from sgdflow.update.select import UNDECIDED
 
 
@@ -207,33 +208,6 @@ class ConfirmConf(Conf):
     required: bool = True
     """Whether validation examples that can confirm nothing are refused, or the run says so and goes
     without."""
-
-
-class AllowanceConf(Conf):
-    """How much calls may take."""
-
-    calls: Count | None = None
-    tokens: Count | None = None
-    cost: Annotated[float, Field(gt=0)] | None = None
-    """US dollars."""
-
-
-class BudgetConf(AllowanceConf):
-    """How much a run may use; whichever is reached first ends it after the step."""
-
-    forward: Count | None = None
-    """Calls of the roles that the graph's nodes name."""
-    roles: dict[str, AllowanceConf] = Field(default_factory=dict)
-    """What a role may use."""
-
-
-class StopConf(Conf):
-    """When the descent ends."""
-
-    steps: Annotated[int, Field(ge=0)] = 10
-    patience: Annotated[int, Field(ge=0)] | None = None
-    score: Annotated[float, Field(ge=0, le=1)] = 1.0
-    budget: BudgetConf = BudgetConf()
 
 
 class ProposalsConf(Conf):

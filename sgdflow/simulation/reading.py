@@ -178,17 +178,7 @@ def read(messages: Sequence[Message], seed: int = 0) -> tuple[Prompt, Asked]:
         fixed = {name: content for tag, name, content in by_tag if tag == "fixed"}
         return Redesign(_lines(body), _last(body), parameters, fixed, examples, seed), asked
     if parameters:
-        parameter = next(iter(parameters.values()))
-        kind = asked.tag.partition("-")[0]
-        if most := _MOST.search(body):
-            return TellApart(parameter, examples, int(most[1]), kind == "groups", seed), asked
-        if kind == "critique":
-            return Review(parameter, examples, seed), asked
-        attempts = tuple(_attempt(name, text) for tag, name, text in by_tag if tag == "attempt")
-        request = _FRAMES.sub("", text)
-        edits = any(tag == "lines" for tag, _, _ in by_tag)
-        cause = next((content for tag, _, content in by_tag if tag == "cause"), "")
-        return Rewrite(parameter, examples, seed, attempts, summaries, edits, request, cause), asked
+        return _of_parameter(text, body, by_tag, examples, asked, seed), asked
     rubric = [content for tag, _, content in by_tag if tag == "rubric"]
     if rubric and (scale := _SCALE.search(body)):
         output = _seen(body, sections).output
@@ -207,6 +197,29 @@ def read(messages: Sequence[Message], seed: int = 0) -> tuple[Prompt, Asked]:
     if any(tag == "output" for tag, _, _ in by_tag):
         return Critique(instruction, seen, asked.names), asked
     return Work(instruction, seen.variables or {"question": body}), asked
+
+
+def _of_parameter(
+    text: str,
+    body: str,
+    by_tag: Sequence[tuple[str, str, str]],
+    examples: tuple[Seen, ...],
+    asked: Asked,
+    seed: int,
+) -> TellApart | Review | Rewrite:
+    """Return what is to be done about a parameter."""
+    parameter = next(content for tag, _, content in by_tag if tag == "parameter")
+    kind = asked.tag.partition("-")[0]
+    if most := _MOST.search(body):
+        return TellApart(parameter, examples, int(most[1]), kind == "groups", seed)
+    if kind == "critique":
+        return Review(parameter, examples, seed)
+    summaries = tuple(content for tag, _, content in by_tag if tag == "summary")
+    attempts = tuple(_attempt(name, text) for tag, name, text in by_tag if tag == "attempt")
+    edits = any(tag == "lines" for tag, _, _ in by_tag)
+    cause = next((content for tag, _, content in by_tag if tag == "cause"), "")
+    request = _FRAMES.sub("", text)
+    return Rewrite(parameter, examples, seed, attempts, summaries, edits, request, cause)
 
 
 def _lines(body: str) -> tuple[Line, ...]:
