@@ -10,6 +10,7 @@ from dataclasses import replace
 from sgdflow.config import method_schema as schema
 from sgdflow.config import methods, update_schema
 from sgdflow.config.problems import Problems
+from sgdflow.config.stop_schema import BudgetConf
 from sgdflow.descent.confirm import Confirm
 from sgdflow.descent.method import Leg, Method
 from sgdflow.errors import listed
@@ -110,5 +111,5 @@ def _contradictions(conf: schema.MethodConf) -> Iterator[str]:
             )
 
 
-def _unlimited(budget: schema.BudgetConf) -> bool:
-    return budget == schema.BudgetConf()
+def _unlimited(budget: BudgetConf) -> bool:
+    return budget == BudgetConf()

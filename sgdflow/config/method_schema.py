@@ -8,6 +8,7 @@ from pydantic import Discriminator, Field, Tag
 
 from sgdflow.config.aggregation_schema import Aggregation
 from sgdflow.config.fields import Conf, Count, Exchange, Reply, Target, Text, form_of
+from sgdflow.config.stop_schema import StopConf
 from sgdflow.config.update_schema import AnyUpdate, RewriteConf
 
 
@@ -111,38 +112,6 @@ class ConfirmConf(Conf):
     required: bool = True
     """Whether validation examples that can confirm nothing are refused, or the run says so and goes
     without."""
-
-
-class AllowanceConf(Conf):
-    """How much calls may take."""
-
-    calls: Count | None = None
-    """Calls of models; null: any number."""
-    tokens: Count | None = None
-    """Tokens of prompts and replies; null: any number."""
-    cost: Annotated[float, Field(gt=0)] | None = None
-    """US dollars."""
-
-
-class BudgetConf(AllowanceConf):
-    """How much a run may use; whichever is reached first ends it after the step."""
-
-    forward: Count | None = None
-    """Calls of the roles that the graph's nodes name."""
-    roles: dict[str, AllowanceConf] = Field(default_factory=dict)
-    """What a role may use."""
-
-
-class StopConf(Conf):
-    """When the descent ends."""
-
-    steps: Annotated[int, Field(ge=0)] = 10
-    """Steps at most."""
-    patience: Annotated[int, Field(ge=0)] | None = None
-    """Steps in a row without an accepted proposal; null: any number."""
-    score: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """A training score that is good enough."""
-    budget: BudgetConf = BudgetConf()
 
 
 class ProposalsConf(Conf):

@@ -17,7 +17,7 @@ from sgdflow.config.fields import (
     validate,
 )
 from sgdflow.config.graph_schema import GraphConf, NodeConf, ParameterConf, RepeatConf
-from sgdflow.config.method_schema import AllowanceConf, Backward, Loss, MethodConf
+from sgdflow.config.method_schema import Backward, Loss, MethodConf
 from sgdflow.config.node_schema import (
     NOT,
     FieldConf,
@@ -26,6 +26,7 @@ from sgdflow.config.node_schema import (
 )
 from sgdflow.config.probe_schema import ProbeConf
 from sgdflow.config.score_schema import AnyScore
+from sgdflow.config.stop_schema import AllowanceConf
 
 __all__ = [
     "NOT",

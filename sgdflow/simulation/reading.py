@@ -178,13 +178,7 @@ def read(messages: Sequence[Message], seed: int = 0) -> tuple[Prompt, Asked]:
         fixed = {name: content for tag, name, content in by_tag if tag == "fixed"}
         return Redesign(_lines(body), _last(body), parameters, fixed, examples, seed), asked
     if parameters:
-        parameter, kind = next(iter(parameters.values())), asked.tag.partition("-")[0]
-        if most := _MOST.search(body):
-            return TellApart(parameter, examples, int(most[1]), kind == "groups", seed), asked
-        if kind == "critique":
-            return Review(parameter, examples, seed), asked
-        wanted = Rewrite(parameter, examples, seed, (), summaries, request=_FRAMES.sub("", text))
-        return _with_tries(wanted, by_tag), asked
+        return _of_parameter(text, body, by_tag, examples, asked, seed), asked
     rubric = [content for tag, _, content in by_tag if tag == "rubric"]
     if rubric and (scale := _SCALE.search(body)):
         output = _seen(body, sections).output
@@ -205,6 +199,29 @@ def read(messages: Sequence[Message], seed: int = 0) -> tuple[Prompt, Asked]:
     return Work(instruction, seen.variables or {"question": body}), asked
 
 
+def _of_parameter(
+    text: str,
+    body: str,
+    by_tag: Sequence[tuple[str, str, str]],
+    examples: tuple[Seen, ...],
+    asked: Asked,
+    seed: int,
+) -> TellApart | Review | Rewrite:
+    """Return what is to be done about a parameter."""
+    parameter = next(content for tag, _, content in by_tag if tag == "parameter")
+    kind = asked.tag.partition("-")[0]
+    if most := _MOST.search(body):
+        return TellApart(parameter, examples, int(most[1]), kind == "groups", seed)
+    if kind == "critique":
+        return Review(parameter, examples, seed)
+    summaries = tuple(content for tag, _, content in by_tag if tag == "summary")
+    attempts = tuple(_attempt(name, text) for tag, name, text in by_tag if tag == "attempt")
+    edits = any(tag == "lines" for tag, _, _ in by_tag)
+    cause = next((content for tag, _, content in by_tag if tag == "cause"), "")
+    request = _FRAMES.sub("", text)
+    return Rewrite(parameter, examples, seed, attempts, summaries, edits, request, cause)
+
+
 def _lines(body: str) -> tuple[Line, ...]:
     def names(text: str) -> tuple[str, ...]:
         return tuple(name.strip() for name in text.split(",") if name.strip())
@@ -223,14 +240,6 @@ def _last(body: str) -> str:
 def _attempt(name: str, text: str) -> Attempt:
     score = re.search(r"score ([\d.]+(?:e-\d+)?)", name)
     return Attempt(text, float(score[1].rstrip(".")) if score else None)
-
-
-def _with_tries(wanted: Rewrite, by_tag: Sequence[tuple[str, str, str]]) -> Rewrite:
-    """Return a rewrite with what was tried, the form of the reply, and what it is to mend."""
-    attempts = tuple(_attempt(name, text) for tag, name, text in by_tag if tag == "attempt")
-    edits = any(tag == "lines" for tag, _, _ in by_tag)
-    cause = next((content for tag, _, content in by_tag if tag == "cause"), "")
-    return replace(wanted, attempts=attempts, edits=edits, cause=cause)
 
 
 @lru_cache(maxsize=64)
