@@ -31,7 +31,7 @@ types: $(VENV)/.installed-dev ## Check types
 tests: $(VENV)/.installed-dev ## Run the tests
 	$(BIN)/python -m pytest -q
 
-bench: $(VENV)/.installed ## Measure speed (about three minutes; benchmarks/README.md)
+bench: $(VENV)/.installed ## Measure speed (some minutes; benchmarks/README.md)
 	@$(BIN)/python benchmarks/step.py
 	@$(BIN)/python benchmarks/calls.py cpu
 	@$(BIN)/python benchmarks/calls.py stored --times 2
