@@ -38,7 +38,7 @@ ENGINES ?= joblib slurm_local ray slurm
 test-engines: $(VENV)-engines/.installed ## Run sweeps on joblib, submitit, Ray and Slurm (minutes; docs/scale.md)
 	SGDFLOW_ENGINES="$(ENGINES)" $(VENV)-engines/bin/python -m pytest -q -n 0 -rs tests/engines
 
-bench: $(VENV)/.installed ## Measure speed (about three minutes; benchmarks/README.md)
+bench: $(VENV)/.installed ## Measure speed (some minutes; benchmarks/README.md)
 	@$(BIN)/python benchmarks/step.py
 	@$(BIN)/python benchmarks/calls.py cpu
 	@$(BIN)/python benchmarks/calls.py stored --times 2
