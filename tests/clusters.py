@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 PATIENCE = 180.0
+_PATIENT = {"RAY_raylet_start_wait_time_s": str(int(PATIENCE))}
 SLURM_CONF = """\
 ClusterName=here
 SlurmctldHost={host}(127.0.0.1)
@@ -61,8 +62,9 @@ def ray_cluster(folder: Path) -> Iterator[tuple[Sequence[str], Mapping[str, str]
         head.append(f"--temp-dir={nodes.enter_context(TemporaryDirectory(prefix='ray'))}")
         for name, own in (("head", head), ("second", [f"--address=127.0.0.1:{port}"])):
             (folder / name).mkdir(parents=True)
-            nodes.enter_context(_running([str(program), "start", *own, *shared], folder / name))
-            time.sleep(15 if name == "head" else 10)
+            words = [str(program), "start", *own, *shared]
+            nodes.enter_context(_running(words, folder / name, _PATIENT))
+            _until_said(folder / name / "said.txt", "Ray runtime started")
         yield [f"hydra.launcher.ray.init.address=127.0.0.1:{port}"], {}
         for name in ("head", "second"):
             assert [path.name for path in (folder / name).iterdir()] == ["said.txt"]
@@ -97,6 +99,13 @@ def slurm(folder: Path) -> Iterator[tuple[Sequence[str], Mapping[str, str]]]:
             assert time.monotonic() < end, said
             time.sleep(1)
         yield ["hydra.launcher.partition=main"], environ
+
+
+def _until_said(file: Path, text: str) -> None:
+    end = time.monotonic() + 2 * PATIENCE
+    while text not in file.read_text():
+        assert time.monotonic() < end, file.read_text()
+        time.sleep(1)
 
 
 def _said(words: Sequence[str], environ: Mapping[str, str]) -> str:

@@ -154,9 +154,9 @@ def _no_directory(error: OSError) -> str:
     name = str(error.filename or "The directory of the run")
     if error.errno != ENAMETOOLONG:
         return f"{name}: {error.strerror}. hydra.run.dir (with -m: hydra.sweep.dir) names another."
-    longest = max(map(len, name.split("/")))
+    longest, shown = max(map(len, name.split("/"))), name.removeprefix(f"{Path.cwd()}/")[:100]
     return (
-        f"The name of a directory is too long for the disk: {longest} letters, {name[:100]}... "
+        f"The name of a directory is too long for the disk: {longest} letters, {shown}... "
         "Set hydra.run.dir, or with -m hydra.sweep.subdir='${hydra.job.num}'."
     )
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +20,7 @@ from sgdflow.config.paths import conf_folder, prompt_folders
 from sgdflow.config.project import hiding
 from sgdflow.errors import ConfigError
 
+ROOT = Path(__file__).resolve().parents[2]
 GRAPH = """\
 defaults: [sgdflow/hints, _self_]
 name: mine
@@ -109,16 +112,24 @@ def test_every_command_finds_the_project(project: Path, tmp_path: Path, at: Star
     assert list(elsewhere.iterdir()) == []
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("launcher", ["basic", "joblib", "submitit_local"])
-def test_the_workers_of_a_launcher_find_it_too(launcher: str, project: Path, at: Start) -> None:
+def test_the_workers_of_a_launcher_find_it_too(launcher: str, project: Path) -> None:
     module = {"joblib": "hydra_plugins.hydra_joblib_launcher", "basic": "hydra"}.get(
         launcher, "hydra_plugins.hydra_submitit_launcher"
     )
     pytest.importorskip(module)
     words = ["experiments=quickstart", "seed=0,1", "hydra.sweep.dir=all", "hydra.job.chdir=true"]
     words += [] if launcher == "basic" else [f"hydra/launcher={launcher}"]
-    code, out, err = at(project.parent, "optimize", "-m", f"--project={project}", *words)
-    assert code == 0, err + out
+    words = ["-m", "sgdflow", "optimize", "-m", f"--project={project}", *words]
+    ended = subprocess.run(
+        [sys.executable, *words],
+        cwd=project.parent,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stderr + ended.stdout
     for job in ("0", "1"):
         result = json.loads((project / "all" / job / "result.json").read_text())
         assert result["scores"]["test"]["final"]["mean"] == 1

@@ -112,7 +112,7 @@ def test_a_killed_worker_and_a_killed_launcher_go_on_with_the_same_command(
     here = Engine(tmp_path, engine.words, engine.environ)
     launcher = here.start(tmp_path / "first.txt")
     os.kill(worker_of(here, launcher), signal.SIGKILL)
-    code = launcher.wait()
+    code = ended(here, launcher)
     launcher = here.start(tmp_path / "second.txt")
     if code:  # there is something left to do
         worker_of(here, launcher)
@@ -128,6 +128,20 @@ def test_a_killed_worker_and_a_killed_launcher_go_on_with_the_same_command(
     assert code == 0
     assert here.results() == basic
     assert here.recorded() == ENDED
+
+
+def ended(engine: Engine, launcher: subprocess.Popen[bytes]) -> int:
+    """Wait for the launcher; end it where it waits for the killed job, with all others done.
+
+    submitit does, on a Slurm without accounting, which cannot tell it of a killed job.
+    """
+    patience = 0
+    while launcher.poll() is None and patience < 60:
+        done = len([*(engine.folder / "all").glob("[0-9]*/result.json")])
+        patience += done >= JOBS - 1
+        time.sleep(1)
+    launcher.kill()
+    return launcher.wait()
 
 
 def worker_of(engine: Engine, launcher: subprocess.Popen[bytes]) -> int:

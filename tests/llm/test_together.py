@@ -162,8 +162,8 @@ def test_clients_that_share_stop_together_and_stored_replies_are_free(tmp_path: 
     async def answered(words: Sequence[str], *, shared: bool, name: str) -> int:
         limits, count = Limits(budget=Allowance(calls=5), shared=shared), 0
         with closing(Store(tmp_path / f"{name}.db")) as store:
-            how = {"forward": spec}, limits, {}, store
-            async with Client(*how, backend=Asking(), account="sweep") as llm:
+            client = Client({"forward": spec}, limits, {}, store, backend=Asking(), account="sweep")
+            async with client as llm:
                 for word in words:
                     try:
                         await llm.complete("forward", [Message("user", word)], node="n")
