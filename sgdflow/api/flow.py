@@ -230,8 +230,7 @@ class Flow:
                 job = Job(ready, config, origin.prompts, origin.working)
                 return await job.evaluate(split, place_of(directory, origin.working), watch)
         async with ready.calling.opened(self.working, os.environ) as llm:
-            evaluator = problem.evaluator(llm)
-            return await evaluator(self.parameters, examples)
+            return await problem.evaluator(llm)(self.parameters, examples)
 
     def optimize(
         self,
