@@ -15,6 +15,7 @@ import sgdflow
 from sgdflow.errors import ConfigError
 
 SIZES = "task.splits={train: 6, validation: 6, test: 8}"
+pytestmark = pytest.mark.timeout(300)
 WORDS = ("graph=desk", "task=tariff", "task.data.parts=2", "task.data.count=20", SIZES)
 
 
@@ -41,7 +42,6 @@ def recorded(folder: Path) -> list[Mapping[str, Any]]:
 OWN = ("sgdflow.directory", "sgdflow.started", "sgdflow.seconds")
 
 
-@pytest.mark.timeout(300)
 def test_python_and_the_command_leave_the_same(here: Path, at: Start) -> None:
     code, _, err = at(here, "evaluate", *WORDS, "hydra.run.dir=command", "split=train")
     assert code == 0, err

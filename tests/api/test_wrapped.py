@@ -110,6 +110,7 @@ def learned_well(result: Any, node: str) -> None:
     assert learned["desk"] == PROMPTS["desk"]
 
 
+@pytest.mark.timeout(600)
 def test_the_page_runs_and_the_right_prompts_learn(here: str) -> None:
     names = run(*blocks()["# An existing agent"])
     names["client"].close()
@@ -126,6 +127,7 @@ def test_agents_of_frameworks_learn_the_right_prompts(part: str, here: str) -> N
     learned_well(run_apart(f"{kind}_result", data, *blocks()[part]), f"{kind}_price")
 
 
+@pytest.mark.timeout(600)
 def test_without_a_trace_nothing_tells_the_prompts_apart(here: str) -> None:
     with OpenAI() as client:
         agent = sgdflow.wrap(with_openai(client), PROMPTS, examples=ROWS, score=right)
