@@ -213,6 +213,8 @@ def _siblings(model: type[BaseModel], location: tuple[int | str, ...]) -> list[s
 
 def _elsewhere(model: type[BaseModel], location: tuple[int | str, ...], path: str) -> str:
     """Say of a key that stands one place too deep, or not deep enough, where it belongs."""
+    if "." not in path:
+        return ""
     *above, here, wrong = path.split(".")
     outer = tuple(part for part in location if not str(part).startswith("~"))
     if wrong in _siblings(model, outer[:-1]):
