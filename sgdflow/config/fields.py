@@ -156,8 +156,10 @@ def _lines(error: ValidationError, where: str, model: type[BaseModel]) -> list[s
             lines.append(f"{parent}: the name {one['input']!r} is no text; write it in quotes.")
         elif one["type"] == "extra_forbidden":
             wrong = path.split(".")[-1]
-            meant = _elsewhere(model, one["loc"], path)
-            meant = meant or did_you_mean(wrong, _siblings(model, one["loc"]))
+            known, meant = _siblings(model, one["loc"]), _elsewhere(model, one["loc"], path)
+            # Another form of the same mapping may have the very key: that is no misspelling.
+            if not meant and wrong not in known:
+                meant = did_you_mean(wrong, known)
             lines.append(f"{path}: there is no such key.{meant}")
         elif one["type"] == "union_tag_invalid" and one["ctx"]["tag"] in ("~plain", "~mapping"):
             wanted = "text" if one["ctx"]["tag"] == "~mapping" else "dictionary"
@@ -206,9 +208,7 @@ def _siblings(model: type[BaseModel], location: tuple[int | str, ...]) -> list[s
         # Other parts are a key of a free mapping, or the form of a union: the models stay.
         if fields:
             here = {kind for field in fields for kind in _models(field.annotation)}
-    known = [name for kind in here for name in kind.model_fields]
-    # Another form of the same mapping may have the very key: that is no misspelling.
-    return [] if location[-1] in known else known
+    return [name for kind in here for name in kind.model_fields]
 
 
 def _elsewhere(model: type[BaseModel], location: tuple[int | str, ...], path: str) -> str:

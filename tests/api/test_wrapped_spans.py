@@ -6,7 +6,7 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +40,22 @@ print(json.dumps([call.messages[-1].content, call.reply]))
 """
 
 
-@pytest.fixture
-def store(tmp_path: Path, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
+@pytest.fixture(autouse=True)
+def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow opens a store where the program is, once somebody asks for its spans."""
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def store(tmp_path: Path, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("OPENAI_API_KEY", "made-up")
     monkeypatch.setenv("OPENAI_BASE_URL", endpoint)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/spans.db")
-    return endpoint
+    # What is exported later would go to wherever the next test is.
+    monkeypatch.setenv("MLFLOW_ENABLE_ASYNC_TRACE_LOGGING", "false")
+    mlflow.tracing.reset()
+    yield endpoint
+    mlflow.tracing.reset()
 
 
 def traced(program: Callable[..., Any]) -> list[tuple[str, str]]:

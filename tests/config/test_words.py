@@ -25,7 +25,7 @@ from sgdflow.errors import ConfigError
 CONF = conf_folder()
 METHODS = (
     "copro, frozen, gepa, no_gate, no_gradient, no_neighbors, optoprime, paper, semantic, "
-    "shuffled_gradient, textgrad"
+    "sequence, shuffled_gradient, textgrad"
 )
 TABLE = ("task=table", "graph=hints", "task.path=t.csv", "task.inputs=[question]", "task.target=a")
 FORM = "Write KEY=VALUE, without spaces around the =."
