@@ -53,9 +53,9 @@ def store(tmp_path: Path, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Ite
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/spans.db")
     # What is exported later would go to wherever the next test is.
     monkeypatch.setenv("MLFLOW_ENABLE_ASYNC_TRACE_LOGGING", "false")
-    mlflow.tracing.reset()
+    mlflow.tracing.reset()  # type: ignore[no-untyped-call]
     yield endpoint
-    mlflow.tracing.reset()
+    mlflow.tracing.reset()  # type: ignore[no-untyped-call]
 
 
 def traced(program: Callable[..., Any]) -> list[tuple[str, str]]:
