@@ -91,6 +91,14 @@ def unread() -> Iterator[None]:
         one.setLevel(level)
 
 
+@pytest.fixture(autouse=True)
+def _litellm_as_it_was() -> Iterator[None]:
+    """Undo what a login in an address changes for the process: how litellm's calls are made."""
+    yield
+    if (found := sys.modules.get("litellm")) is not None:
+        found.disable_aiohttp_transport = False  # type: ignore[attr-defined]
+
+
 @pytest.fixture(scope="module", params=["auto", "litellm"])
 def transport(request: pytest.FixtureRequest) -> Iterator[str]:
     """Make calls that declare no transport in one way, then in the other."""
