@@ -198,13 +198,14 @@ def read_parameters(read: Mapping[str, Any], graph: Graph, where: str) -> Parame
     unknown = [name for name in read if name not in graph.parameters]
     missing = [name for name in graph.parameters if name not in read]
     lines = [
-        f"parameters: {where}: graph '{graph.name}' has no parameter '{name}'."
+        f"parameters: {where}: graph '{graph.name}' has no parameter '{shortly(str(name))}'."
         f"{did_you_mean(str(name), graph.parameters)}"
         for name in unknown
     ]
     lines += [f"parameters: {where}: '{name}' is missing." for name in missing]
     lines += [
-        f"parameters: {where}: '{name}' is {value!r}, not a text or a number."
+        f"parameters: {where}: '{shortly(str(name))}' is {shortly(repr(value))}, not a text or a "
+        "number."
         for name, value in read.items()
         if not isinstance(value, str | int | float)
     ]

@@ -17,6 +17,7 @@ import yaml
 
 import sgdflow
 from sgdflow.cli.main import main
+from sgdflow.config.prepare import read_parameters
 from sgdflow.config.schema import Target
 from sgdflow.config.targets import resolve
 from sgdflow.errors import ConfigError
@@ -397,6 +398,15 @@ def test_nothing_of_another_s_is_told_to_be_typed(here: Path) -> None:
 
 
 LONG = "9" * 5_000
+
+
+def test_a_parameter_of_any_length_is_named_shortly() -> None:
+    graph = sgdflow.load("experiments=quickstart", "tracking=none").prepared.problem.graph
+    for read in ({LONG: "x"}, {**graph.initial(), "desk.instruction": [LONG]}):
+        with pytest.raises(ConfigError) as refused:
+            read_parameters(read, graph, "theirs.yaml")
+        assert max(map(len, str(refused.value).splitlines())) < 200
+        assert "theirs.yaml" in str(refused.value)
 
 
 @pytest.mark.parametrize(
