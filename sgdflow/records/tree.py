@@ -56,7 +56,8 @@ def candidates(
 ) -> Sequence[Grown]:
     """Return all candidates by number, the start first; `start` are its parameters.
 
-    Empty where the lines are of a version that did not tell.
+    Empty where the lines are of a version that did not tell. Lines of others may have a candidate
+    come from itself or from a later one, or two with one number: what cannot be is left out.
     """
     if any("from" not in step for step in steps):
         return ()
@@ -67,6 +68,8 @@ def candidates(
     taken = [(step, one) for step, one in made if one["candidate"] is not None]
     for step, one in sorted(taken, key=lambda both: both[1]["candidate"]):
         number, changes = one["candidate"], one["proposal"]
+        if number in known or any(parent not in known for parent in one["from"]):
+            continue
         known[number] = {**known.get(one["from"][0], {}), **changes}
         found.append(
             Grown(

@@ -57,6 +57,17 @@ def test_candidates_have_what_their_steps_gave_them() -> None:
     assert "sampled" not in place_of(STEPS[0])
 
 
+def test_a_tree_that_cannot_be_has_an_end() -> None:
+    """A candidate that comes from itself, from a later one, and one that is there twice."""
+    lines = [
+        step(1, made(1, 0, a="1"), made(1, 0, a="2"), made(0, 0, a="3")),
+        step(2, made(2, 2, a="4"), made(3, 4, a="5"), made(4, 3, a="6"), made(5, 1, 5, a="7")),
+        step(3, made(6, 1, a="8")),
+    ]
+    assert [one.number for one in candidates(lines, START)] == [0, 1, 6]
+    assert len(list(tree_lines(candidates(lines, START)))) == 3
+
+
 def test_the_tree_in_words() -> None:
     assert [*tree_lines(candidates(STEPS, START), 4)] == [
         "0 the start; 1 proposal from it turned down",
