@@ -5,9 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from sgdflow.descent import Scores, Step
 from sgdflow.llm import Message, Reply
 from sgdflow.llm.scripted import ScriptedLLM
 from sgdflow.simulation.worlds import reply
+
+
+class Watch:
+    """Collects the steps that a descent tells of."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+
+    def scored(self, initial: Scores) -> None: ...
+
+    def stepped(self, step: Step) -> None:
+        self.steps.append(step)
 
 
 class Simulated(ScriptedLLM):

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from simulated import Simulated
+from simulated import Simulated, Watch
 
 from sgdflow.config.compose import compose
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import prepare
-from sgdflow.descent import Descent, Result, Scores, Step
+from sgdflow.descent import Descent, Result, Step
 from sgdflow.descent.budget import Budget
 from sgdflow.llm.allowance import Allowance
 from sgdflow.prompting.templates import Prompts
@@ -26,16 +26,6 @@ SMALL = [
     "experiments=quickstart",
     "task.splits={train: 16, validation: 8, test: 8}",
 ]
-
-
-class Watch:
-    def __init__(self) -> None:
-        self.steps: list[Step] = []
-
-    def scored(self, initial: Scores) -> None: ...
-
-    def stepped(self, step: Step) -> None:
-        self.steps.append(step)
 
 
 def ran(raw: Mapping[str, Any]) -> tuple[Result, Sequence[Step]]:

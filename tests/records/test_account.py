@@ -13,13 +13,13 @@ import pytest
 from compare_runs import run as recorded
 from compare_runs import table
 from run_directories import Directory
-from simulated import Simulated
+from simulated import Simulated, Watch
 
 from sgdflow.comparison import as_text
 from sgdflow.config.compose import compose
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import prepare
-from sgdflow.descent import Descent, Scores, Step
+from sgdflow.descent import Descent
 from sgdflow.prompting.templates import Prompts
 from sgdflow.records.account import account, calls_by_purpose, counted
 from sgdflow.records.run import step_record
@@ -27,16 +27,6 @@ from sgdflow.report import write
 from sgdflow.tracking.naming import result_metrics
 
 PROMPTS = Prompts(prompt_folders(Path(__file__).parent))
-
-
-class Watch:
-    def __init__(self) -> None:
-        self.steps: list[Step] = []
-
-    def scored(self, initial: Scores) -> None: ...
-
-    def stepped(self, step: Step) -> None:
-        self.steps.append(step)
 
 
 def test_counts_are_those_of_the_steps_themselves() -> None:

@@ -12,12 +12,12 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from simulated import Simulated
+from simulated import Simulated, Watch
 
 from sgdflow.config.compose import changed, compose
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import Prepared, prepare
-from sgdflow.descent import Descent, Result, Scores, Step
+from sgdflow.descent import Descent, Result, Step
 from sgdflow.errors import ReplyError
 from sgdflow.llm import Message, Reply
 from sgdflow.prompting.templates import Prompts
@@ -32,16 +32,6 @@ CLUSTER = "method.aggregation.examples=cluster"
 CAUSES = "method.update.critique={prompt: optimizer/causes.jinja, causes: 3}"
 ONE = "method.stop.steps=1"
 ITEMS = tuple(Item(str(n), "node", {}, "", ()) for n in range(1, 6))
-
-
-class Watch:
-    def __init__(self) -> None:
-        self.steps: list[Step] = []
-
-    def scored(self, initial: Scores) -> None: ...
-
-    def stepped(self, step: Step) -> None:
-        self.steps.append(step)
 
 
 @cache

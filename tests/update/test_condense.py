@@ -9,12 +9,12 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from simulated import Simulated
+from simulated import Simulated, Watch
 
 from sgdflow.config.compose import changed, compose
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import Prepared, prepare
-from sgdflow.descent import Descent, Result, Scores, Step
+from sgdflow.descent import Descent, Result, Step
 from sgdflow.errors import ReplyError
 from sgdflow.executor.tree import Summary
 from sgdflow.llm import Message, Reply
@@ -25,16 +25,6 @@ from sgdflow.update.evidence import Item
 
 PROMPTS = Prompts(prompt_folders(Path(__file__).parent))
 TREE = "method.aggregation.examples=tree"
-
-
-class Watch:
-    def __init__(self) -> None:
-        self.steps: list[Step] = []
-
-    def scored(self, initial: Scores) -> None: ...
-
-    def stepped(self, step: Step) -> None:
-        self.steps.append(step)
 
 
 @cache

@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from simulated import Simulated
+from simulated import Simulated, Watch
 
 from sgdflow.config.compose import compose
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import prepare
-from sgdflow.descent import Descent, Scores, Step
+from sgdflow.descent import Descent, Step
 from sgdflow.prompting.templates import Prompts
 
 PROMPTS = Prompts(prompt_folders(Path(__file__).parent))
@@ -26,16 +26,6 @@ SMALL = [
     "method.pool={keep: 4, choose: queue, temperature: 1.0}",
     "method.stop.steps=6",
 ]
-
-
-class Watch:
-    def __init__(self) -> None:
-        self.steps: list[Step] = []
-
-    def scored(self, initial: Scores) -> None: ...
-
-    def stepped(self, step: Step) -> None:
-        self.steps.append(step)
 
 
 def ran(*words: str) -> list[Step]:

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from simulated import Simulated
+from simulated import Simulated, Watch
 
 from sgdflow.config.compose import changed, compose
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import Prepared, prepare
-from sgdflow.descent import Descent, Result, Scores, Step
+from sgdflow.descent import Descent, Result, Step
 from sgdflow.errors import ConfigError, ReplyError
 from sgdflow.llm import Message, Reply
 from sgdflow.plan.totals import make_plan
@@ -91,16 +91,6 @@ def test_lines_are_numbered_from_one_and_blank_ones_count() -> None:
         NumberedLine(2, ""),
         NumberedLine(3, "b"),
     ]
-
-
-class Watch:
-    def __init__(self) -> None:
-        self.steps: list[Step] = []
-
-    def scored(self, initial: Scores) -> None: ...
-
-    def stepped(self, step: Step) -> None:
-        self.steps.append(step)
 
 
 @cache
