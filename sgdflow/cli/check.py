@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from sgdflow.cli.app import run_untraced
 from sgdflow.cli.taking import taken_words, taking
 from sgdflow.config.job import sweep_words, working_directory
+from sgdflow.config.legs import acting
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import Prepared, prepare
 from sgdflow.config.project import hiding
@@ -88,15 +89,14 @@ def _windows(prepared: Prepared) -> Mapping[str, int | None]:
 def _unused(prepared: Prepared, prompts: Prompts) -> Iterator[str]:
     """Yield the project's own templates that nothing which is chosen refers to."""
     conf = prepared.config
-    used = {
-        *_reached(prompts, [conf.graph, conf.task]),
-        *_reached(prompts.in_words(conf.method.words), [conf.method]),
-    }
+    methods = [one for _, one in acting(conf.method)]
+    used = {*_reached(prompts, [conf.graph, conf.task])}
+    used.update(*(_reached(prompts.in_words(one.words), [one]) for one in methods))
     own = prompt_folders(working_directory())[:-1]
     files = {file: folder for folder in own for file in folder.rglob("*.jinja")}
     for file in sorted(files.keys() - used):
         name = file.relative_to(files[file]).as_posix()
-        if not name.removeprefix(f"{conf.method.words}/").startswith("reply/"):
+        if not any(name.removeprefix(f"{one.words}/").startswith("reply/") for one in methods):
             yield f"prompts/{name}: nothing that is chosen uses it."
 
 

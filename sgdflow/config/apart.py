@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from sgdflow.config import method_schema as schema
 from sgdflow.config import update_schema
 from sgdflow.config.aggregation_schema import ExampleCluster
-from sgdflow.config.fields import Target
 from sgdflow.config.problems import Problems, ask
-from sgdflow.config.trees import EXAMPLES
+from sgdflow.config.trees import EXAMPLES, ungrouped
 from sgdflow.prompting.templates import Prompts
 from sgdflow.update.apart import Apart, read_causes, read_groups
 
@@ -43,25 +42,8 @@ def _clusters(conf: schema.OneMethod, prompts: Prompts, problems: Problems) -> A
         return None
     made = Apart(ask(how, prompts), read_groups, how.count, how.fallback, fewest=2)
     problems.extend(f"{EXAMPLES}: {told}" for told in made.problems("the grouping of examples"))
-    problems.extend(_ungrouped(conf))
+    problems.extend(ungrouped(conf, "group", 2, "one example makes one group"))
     return made
-
-
-def _ungrouped(conf: schema.OneMethod) -> Iterator[str]:
-    """Yield why there is no evidence that could be grouped."""
-    mend = f"Set {EXAMPLES}=collect."
-    if not isinstance(conf.update, update_schema.RewriteConf | Target):
-        yield (
-            f"{EXAMPLES}: the rule {conf.update.rule} is not shown the evidence of single "
-            f"parameters, so that there is nothing to group for it. {mend}"
-        )
-    elif conf.backward is None:
-        yield f"{EXAMPLES}: there are no gradients to group (method.backward is null). {mend}"
-    elif conf.sample.count < 2:
-        yield (
-            f"{EXAMPLES}: one example makes one group (method.sample.count={conf.sample.count}). "
-            f"Set method.sample.count=2 or more, or {EXAMPLES}=collect."
-        )
 
 
 def _hypotheses(conf: schema.OneMethod, prompts: Prompts, problems: Problems) -> Apart | None:

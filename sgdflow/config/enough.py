@@ -38,8 +38,8 @@ def fitted(method: Method, splits: Splits) -> Method:
     return replace(method, confirm=None, unconfirmed=why) if why else method
 
 
-def problems(method: Method, splits: Splits) -> Iterator[str]:
-    """Yield what these examples can never show."""
+def problems(method: Method, splits: Splits, parameters: int) -> Iterator[str]:
+    """Yield what these examples can never show where so many parameters may change."""
     if method.legs:
         yield from _of_legs(method, splits)
         return
@@ -51,12 +51,13 @@ def problems(method: Method, splits: Splits) -> Iterator[str]:
         )
         return
     if gate.rule == "paired" and method.stop.steps:
-        level = gate.after(0, method.stop.steps).level
+        tests = method.asked(parameters)
+        level = gate.after(0, tests).level
         have, needed = method.compared(splits), gains_needed(level)
         if have < needed:
             yield (
                 f"method.gate.level: {gate.level:g} can never be reached with "
-                f"{plural(have, 'example')}: the first of {plural(method.stop.steps, 'step')} "
+                f"{plural(have, 'example')}: the first of {plural(tests, 'test')} "
                 f"has {level:.2g} of it and needs {plural(needed, 'example')} on which it is "
                 "better by 1, and none on which it is worse. Give the gate more examples "
                 f"({_more(method)}), take fewer steps, or set a higher level."
@@ -71,7 +72,7 @@ def _of_legs(method: Method, splits: Splits) -> Iterator[str]:
     """Yield what these examples can never show in a leg, and in the end."""
     for leg in method.legs:
         own = leg.after(0, method)
-        for told in problems(replace(own, confirm=None), splits):
+        for told in problems(replace(own, confirm=None), splits, len(leg.optimised)):
             yield in_leg(told, f"{SEQUENCE}.{leg.name}.method")
         if method.confirm is not None and method.stop.steps:
             yield from _confirm_problems(own, splits)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, FiniteFloat, Tag, model_validator
 
 from sgdflow.config.fields import (
     Conf,
@@ -51,11 +51,11 @@ class ParameterConf(Conf):
     """So many words in a row of a training example may not stand in a new text; null: any may."""
     choices: tuple[Value, ...] = ()
     """The only texts, or numbers, that it can be."""
-    min: float | None = None
+    min: FiniteFloat | None = None
     """The smallest number that it can be."""
-    max: float | None = None
+    max: FiniteFloat | None = None
     """The largest."""
-    step: Annotated[float, Field(gt=0)] | None = None
+    step: Annotated[FiniteFloat, Field(gt=0)] | None = None
     """How far apart its numbers are, from the smallest on; null: any between."""
     demonstrations: Count | None = None
     """It shows so many pieces at most of its node's own work that turned out right in training."""

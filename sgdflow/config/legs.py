@@ -18,6 +18,7 @@ from sgdflow.executor.graph import Graph
 from sgdflow.prompting.templates import Prompts
 
 SEQUENCE = "method.sequence"
+_OF_THE_WHOLE = {"name", "sequence", "confirm", "stop", "report_train"}
 
 
 def acting(conf: schema.MethodConf) -> Sequence[tuple[str, schema.OneMethod]]:
@@ -88,6 +89,13 @@ def _told_of(where: str, problems: Problems) -> Iterator[None]:
 
 def _contradictions(conf: schema.MethodConf) -> Iterator[str]:
     """Yield why these legs cannot share a budget."""
+    for key in sorted(conf.model_fields_set - _OF_THE_WHOLE):
+        yield f"method.{key}: is a leg's, and nobody's here. Set {SEQUENCE}.NAME.method.{key}."
+    if conf.stop.patience is not None:
+        yield (
+            "method.stop.patience: a leg loses patience, and not the whole. Set "
+            f"{SEQUENCE}.NAME.method.stop.patience."
+        )
     shares = sum(leg.share for leg in conf.sequence.values())
     if abs(shares - 1) > 1e-6:
         names = listed(conf.sequence)

@@ -93,7 +93,7 @@ class GateConf(Conf):
     tolerance: Annotated[float, Field(ge=0)] = 0.0
     """strict: the gain has to be larger; not_worse: the loss may be as large."""
     wave: Count | None = 16
-    """Examples scored at once; null: all, also where the proposal can no longer pass."""
+    """Examples scored at once, at least; null: all, also where the proposal can no longer pass."""
     first: Literal["sampled"] | None = None
     """sampled: what repairs none of the sampled failures is turned down before."""
     guard: Annotated[int, Field(ge=0)] = 0

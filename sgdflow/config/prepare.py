@@ -63,7 +63,7 @@ def prepare(
     data = build_task(config.task, config.seed, config.graph, prompts, problems)
     if data is not None and method is not None:
         method = enough.fitted(method, data.splits)
-        problems.extend(enough.problems(method, data.splits))
+        problems.extend(enough.problems(method, data.splits, len(names)))
     problems.check()
     assert graph is not None
     assert method is not None

@@ -29,25 +29,25 @@ def example_tree(conf: schema.OneMethod, prompts: Prompts, problems: Problems) -
         return None
     tree = Tree(ask(how, prompts), how.largest)
     problems.extend(f"{EXAMPLES}: {told}" for told in summary_problems(tree))
-    problems.extend(_ungrouped(conf))
+    fewer = f"a tree of {plural(conf.sample.count, 'example')} has groups of one"
+    problems.extend(ungrouped(conf, "sum up", FEWEST, fewer))
     return tree
 
 
-def _ungrouped(conf: schema.OneMethod) -> Iterator[str]:
-    """Yield why there is no evidence that could be grouped."""
+def ungrouped(conf: schema.OneMethod, do: str, fewest: int, fewer: str) -> Iterator[str]:
+    """Yield why there is no evidence to `do` something with; `fewer`: what too few examples are."""
     count, mend = conf.sample.count, f"Set {EXAMPLES}=collect."
     if not isinstance(conf.update, update_schema.RewriteConf | Target):
         yield (
             f"{EXAMPLES}: the rule {conf.update.rule} is not shown the evidence of single "
-            f"parameters, so that there is nothing to sum up for it. {mend}"
+            f"parameters, so that there is nothing to {do} for it. {mend}"
         )
     elif conf.backward is None:
-        yield f"{EXAMPLES}: there are no gradients to sum up (method.backward is null). {mend}"
-    elif count < FEWEST:
+        yield f"{EXAMPLES}: there are no gradients to {do} (method.backward is null). {mend}"
+    elif count < fewest:
         yield (
-            f"{EXAMPLES}: a tree of {plural(count, 'example')} has groups of one "
-            f"(method.sample.count={count}). Set method.sample.count={FEWEST} or more, or "
-            f"{EXAMPLES}=collect."
+            f"{EXAMPLES}: {fewer} (method.sample.count={count}). Set "
+            f"method.sample.count={fewest} or more, or {EXAMPLES}=collect."
         )
 
 

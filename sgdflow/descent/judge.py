@@ -110,8 +110,7 @@ class Judge:
 
     async def _asked(self, case: _Case, changes: Mapping[str, Any], turned_down: int) -> Trial:
         method = self.method
-        tests = method.horizon or method.stop.steps * method.tests(len(self.problem.optimised))
-        gate = method.gate.after(turned_down, tests)
+        gate = method.gate.after(turned_down, method.asked(len(self.problem.optimised)))
         proposed = {**case.parameters, **changes}
         unscored = gate.rule == "always" and method.batch is not None
         examples = case.lesson.batch if unscored else self._examples(gate, case)

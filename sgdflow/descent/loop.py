@@ -113,8 +113,9 @@ class Descent:
 
     def _smallest(self) -> float | None:
         """Return the smallest gain that the first proposal could show."""
-        method, splits = self._method, self._problem.splits
-        return method.gate.smallest(method.compared(splits), method.stop.steps)
+        method, problem = self._method, self._problem
+        tests = method.asked(len(problem.optimised))
+        return method.gate.smallest(method.compared(problem.splits), tests)
 
     async def _confirm(self, course: Course, start: Parameters) -> None:
         """Go back to the start where the best is not confirmed to be better."""

@@ -146,6 +146,10 @@ class Method:
         """Return how often a step may ask the gate where so many parameters may change."""
         return self.proposals.tests(parameters) * (self.apart.count if self.apart else 1)
 
+    def asked(self, parameters: int) -> int:
+        """Return how often a run may ask the gate where so many parameters may change."""
+        return self.horizon or self.stop.steps * self.tests(parameters)
+
     def compared(self, splits: Splits) -> int:
         """Return on how many examples the gate compares at most."""
         if self.gate.examples == "validation":
@@ -171,6 +175,7 @@ class Leg:
         stop = replace(
             self.method.stop,
             steps=min(steps + self.method.stop.steps, whole.stop.steps),
+            score=min(self.method.stop.score, whole.stop.score),
             budget=whole.stop.budget.share(self.until),
         )
         return replace(self.method, stop=stop, confirm=whole.confirm, unconfirmed=whole.unconfirmed)

@@ -167,7 +167,8 @@ def alone(made: Sequence[tuple[Tried, Past]]) -> Sequence[tuple[Tried, Past]]:
     def decided(tried: Tried, past: Past) -> tuple[Tried, Past]:
         if tried is best or not tried.decision.accepted:
             return tried, past
-        words = f"{tried.decision.reason}; another proposal of the step gains as much or more"
+        better = "another proposal of the step gains as much or more an example"
+        words = f"{tried.decision.reason}; {better}"
         decision = replace(tried.decision, accepted=False, reason=words)
         trial = replace(tried.trial, decision=decision)
         return replace(tried, trial=trial), replace(past, decision=decision)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 
@@ -32,11 +33,15 @@ class Trial:
 
     @property
     def gain(self) -> float:
-        """Return what the proposal gained on the examples that were scored with it."""
+        """Return what the proposal gained on an example, of those that were scored with it.
+
+        A gate that may stop early has scored the fewer the clearer the gain was.
+        """
         if self.current is None or self.seen is None:
             return 0.0
         before, after = self.current.comparable.scores, self.seen.comparable.scores
-        return sum(after.get(i, 0.0) - before[i] for i in self.seen.outcomes if i in before)
+        gains = [after.get(i, 0.0) - before[i] for i in self.seen.outcomes if i in before]
+        return math.fsum(gains) / len(gains) if gains else 0.0
 
     @property
     def lost(self) -> ForwardPass | None:

@@ -14,12 +14,8 @@ from sgdflow.executor.demonstrations import to_show
 from sgdflow.executor.fields import nested
 from sgdflow.executor.functions import Function
 from sgdflow.executor.gradients import LOSS, Gradient, as_gradients
-from sgdflow.executor.graph import (
-    Computed,
-    Node,
-    Operands,
-    View,
-)
+from sgdflow.executor.graph import Computed, Node, Operands
+from sgdflow.executor.places import View
 from sgdflow.executor.samples import ANYTHING, sample_operands
 from sgdflow.executor.walk import together
 from sgdflow.llm import LLM

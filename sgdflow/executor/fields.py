@@ -8,7 +8,8 @@ from typing import Any
 
 from sgdflow.errors import NodeFailed, did_you_mean, listed, shortly
 from sgdflow.executor.branches import SKIPPED
-from sgdflow.executor.graph import Computed, Node, Operands, View
+from sgdflow.executor.graph import Computed, Node, Operands
+from sgdflow.executor.places import View
 from sgdflow.llm import LLM
 
 

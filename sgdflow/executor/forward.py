@@ -11,14 +11,8 @@ from sgdflow.executor.branches import SKIPPED, plain
 from sgdflow.executor.demonstrations import to_show
 from sgdflow.executor.fields import nested
 from sgdflow.executor.functions import Function
-from sgdflow.executor.graph import (
-    Computed,
-    Graph,
-    Node,
-    Operands,
-    Parameters,
-    View,
-)
+from sgdflow.executor.graph import Computed, Graph, Node, Operands, Parameters
+from sgdflow.executor.places import View
 from sgdflow.executor.samples import sample_operands
 from sgdflow.executor.walk import Failure, walk
 from sgdflow.llm import LLM

@@ -14,8 +14,7 @@ from sgdflow.executor.constraints import Constraints
 from sgdflow.executor.demonstrations import read
 from sgdflow.executor.graph_names import problems
 from sgdflow.executor.graph_paths import cycle, seen_through, unused
-from sgdflow.executor.places import Places
-from sgdflow.executor.places import View as View
+from sgdflow.executor.places import Places, View
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Ask, Call
 

@@ -13,7 +13,8 @@ from sgdflow.executor.backward import BackwardPass
 from sgdflow.executor.evaluation import Evaluator, Outcome
 from sgdflow.executor.forward import PromptForward
 from sgdflow.executor.gradients import LOSS, Gradient, Gradients
-from sgdflow.executor.graph import Graph, Parameters, View
+from sgdflow.executor.graph import Graph, Parameters
+from sgdflow.executor.places import View
 from sgdflow.executor.samples import sample_operands
 from sgdflow.executor.walk import together
 from sgdflow.llm import LLM

@@ -8,7 +8,8 @@ from typing import Any
 
 from sgdflow.errors import NodeFailed, did_you_mean, listed, plural, shortly
 from sgdflow.executor.forward import PromptForward, exchange
-from sgdflow.executor.graph import Computed, Node, Operands, View
+from sgdflow.executor.graph import Computed, Node, Operands
+from sgdflow.executor.places import View
 from sgdflow.executor.samples import Anything
 from sgdflow.executor.walk import together
 from sgdflow.llm import LLM

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 
 from sgdflow.errors import listed
 
@@ -67,4 +68,5 @@ class Numbers:
 
 def plain(number: float) -> str:
     """Return a number as it is written in parameters."""
-    return str(int(number)) if float(number).is_integer() else repr(float(number))
+    exact = float(number)
+    return str(int(exact)) if exact.is_integer() else format(Decimal(repr(exact)), "f")

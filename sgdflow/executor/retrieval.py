@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from sgdflow.executor.graph import Computed, Node, Operands, View
+from sgdflow.executor.graph import Computed, Node, Operands
+from sgdflow.executor.places import View
 from sgdflow.llm import LLM
 from sgdflow.prompting.values import as_text
 

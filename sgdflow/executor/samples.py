@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sgdflow.executor.graph import Node, Operands, View
+from sgdflow.executor.graph import Node, Operands
+from sgdflow.executor.places import View
 
 
 class TextOrNumber(str):

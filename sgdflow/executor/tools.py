@@ -11,7 +11,8 @@ from typing import Any
 from sgdflow.errors import NodeFailed, ReplyError, listed, plural, shortly
 from sgdflow.executor.forward import PromptForward, exchange
 from sgdflow.executor.functions import Function
-from sgdflow.executor.graph import Computed, Node, Operands, View
+from sgdflow.executor.graph import Computed, Node, Operands
+from sgdflow.executor.places import View
 from sgdflow.executor.samples import Anything
 from sgdflow.llm import LLM, Message
 from sgdflow.prompting.ask import Call

@@ -13,7 +13,8 @@ from typing import Any
 
 from sgdflow.executor.forward import CallableForward, ForwardPass
 from sgdflow.executor.functions import Function
-from sgdflow.executor.graph import Computed, Graph, Node, Operands, Parameter, View
+from sgdflow.executor.graph import Computed, Graph, Node, Operands, Parameter
+from sgdflow.executor.places import View
 from sgdflow.llm import LLM
 from sgdflow.llm.recording import Silence, recording
 from sgdflow.prompting.ask import Call

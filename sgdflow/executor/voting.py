@@ -10,7 +10,8 @@ from typing import Any
 from sgdflow.errors import NodeFailed
 from sgdflow.executor.branches import alike
 from sgdflow.executor.forward import PromptForward, exchange
-from sgdflow.executor.graph import Computed, Operands, View
+from sgdflow.executor.graph import Computed, Operands
+from sgdflow.executor.places import View
 from sgdflow.executor.walk import together
 from sgdflow.llm import LLM
 

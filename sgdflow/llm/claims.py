@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Condition, Thread
 
+from sgdflow.processes import machine, runs
+
 log = logging.getLogger(__name__)
 
 BEAT, STALE = 10.0, 60.0
@@ -43,7 +45,7 @@ class _Holder:
 
     @classmethod
     def here(cls) -> _Holder:
-        return cls(uuid.uuid4().hex, _machine(), os.getpid())
+        return cls(uuid.uuid4().hex, machine(), os.getpid())
 
 
 class Claims:
@@ -175,7 +177,7 @@ class Claims:
         holder, beat = _Holder(str(there[0]), str(there[1]), int(there[2])), float(there[3])
         who = holder.machine, holder.process
         if who not in dead:
-            dead[who] = holder.machine == self._me.machine and not _runs(holder.process)
+            dead[who] = holder.machine == self._me.machine and not runs(holder.process)
         # By the clocks of two machines, where it is another one's: they should agree.
         return True if dead[who] or abs(time.time() - beat) > STALE else None
 
@@ -190,34 +192,6 @@ class Claims:
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(_TABLE)
         return connection
-
-
-def _machine() -> str:
-    """Return what tells this machine's processes, since its last start, from all others."""
-    with suppress(OSError):
-        started = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        # Containers of one machine number their processes each by themselves.
-        return f"{started} {Path('/proc/self/ns/pid').readlink()}"
-    import socket
-
-    return socket.gethostname()
-
-
-def _runs(process: int) -> bool:
-    """Say whether there is such a process here, and more of it than its number."""
-    if os.name == "nt":  # where the question itself would end the process
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    with suppress(OSError):
-        # One that was killed keeps its number until its parent has heard of it.
-        stat = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
-        return stat.rpartition(")")[2].split()[:1] != ["Z"]
-    return True
 
 
 def _tell(decided: asyncio.Future[bool | None], mine: bool | None) -> None:

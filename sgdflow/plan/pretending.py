@@ -12,8 +12,9 @@ from sgdflow.executor.backward_functions import CallableBackward
 from sgdflow.executor.constraints import Constraints
 from sgdflow.executor.functions import Function
 from sgdflow.executor.gradients import collect
-from sgdflow.executor.graph import Computed, Graph, Node, Operands, View
+from sgdflow.executor.graph import Computed, Graph, Node, Operands
 from sgdflow.executor.loss import CallableLoss
+from sgdflow.executor.places import View
 from sgdflow.executor.samples import Anything
 from sgdflow.llm import LLM
 from sgdflow.plan.standin import AnyForm, made_up

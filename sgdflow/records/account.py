@@ -23,7 +23,7 @@ def counted(step: Record) -> Counter[str]:
     found = Counter(
         proposals=len(made) + len(step.get("tried", ())),
         accepted=sum(bool(one["accepted"]) for one in made),
-        parts=len(step.get("tested", ())),
+        parts=sum(len(one["changes"]) == 1 for one in step.get("tested", ())),
     )
     for sampled in step["sampled"]:
         found["gradients"] += sum(map(len, sampled["gradients"].values()))

@@ -21,6 +21,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from sgdflow.errors import ConfigError
+from sgdflow.processes import machine, runs
 from sgdflow.records.folder import read_json
 
 LOCK, OWNER = ".lock", "owner.json"
@@ -46,7 +47,7 @@ class Owner:
         with suppress(OSError, KeyError):
             user = getpass.getuser()
         since = time.strftime("%Y-%m-%d %H:%M:%S")
-        return cls(socket.gethostname(), os.getpid(), user, since, _machine())
+        return cls(socket.gethostname(), os.getpid(), user, since, machine())
 
     def words(self) -> str:
         """Name it."""
@@ -121,9 +122,9 @@ def _acquired(lock: FileLock, folder: Path) -> bool:
 def _refuse_another(folder: Path, locked: bool) -> None:
     """Raise ConfigError where the owner that has signed is still there."""
     there = _owner(folder)
-    if there is None or (there.machine == _machine() and (locked or not _runs(there.process))):
+    if there is None or (there.machine == machine() and (locked or not runs(there.process))):
         return
-    if there.machine == _machine():
+    if there.machine == machine():
         raise ConfigError(_held(folder, there, None))
     # By the clock of the disk: those of two machines may differ.
     try:
@@ -178,23 +179,3 @@ def _write(folder: Path, owner: Owner) -> None:
     new = folder / f"{OWNER}.{owner.process}.new"
     new.write_text(json.dumps(asdict(owner)) + "\n", encoding="utf-8")
     new.replace(folder / OWNER)
-
-
-def _machine() -> str:
-    """Return what tells this machine, since its last start, from others."""
-    with suppress(OSError):
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    return socket.gethostname()
-
-
-def _runs(process: int) -> bool:
-    """Say whether there is such a process on this machine."""
-    if os.name == "nt":  # where the question itself would end the process
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -72,6 +72,8 @@ def _why_not(path: str, config: Mapping[str, Any]) -> str:
         return ""
     if path == "method.stop.steps" and config["method"].get("gate", {}).get("rule") == "paired":
         return ", and method.gate.rule=paired has shared its level among all steps"
+    if path.startswith("method.stop.budget.") and config["method"].get("sequence"):
+        return ", and the legs of method.sequence have shared the budget that there was"
     if config["llm"].get("store", {}).get("mode") in ("off", "refresh") and _is_paid(config["llm"]):
         return ", and without llm.store.mode=use all steps so far would be paid again"
     return ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from statistics import fmean
 from typing import Any
@@ -17,6 +17,7 @@ from sgdflow.executor.walk import Failure
 from sgdflow.llm import Spent
 from sgdflow.records.folder import FORMAT, SPLITS
 from sgdflow.update import Decision, Learned
+from sgdflow.update.evidence import Item
 
 ByNode = Mapping[str, Mapping[str, Spent]]
 """What was used, by role and what the calls were made for."""
@@ -83,13 +84,19 @@ def _made(tried: Tried) -> dict[str, Any]:
         name: {
             "label": cause.label,
             "words": cause.words,
-            "examples": list(dict.fromkeys(item.example for item in cause.items)),
+            "examples": list(dict.fromkeys(_examples_of(cause.items))),
         }
         for name, cause in tried.proposal.causes.items()
     }
     summaries = {name: asdict(one) for name, one in tried.proposal.summaries.items()}
     told = {"causes": causes, "summaries": summaries}
     return made | {key: found for key, found in told.items() if found}
+
+
+def _examples_of(items: Iterable[Item]) -> Iterator[str]:
+    """Yield the examples of pieces of work, and of those that one of them sums up."""
+    for item in items:
+        yield from (one.example for one in (item, *item.behind) if one.example)
 
 
 def _tested(one: Tested) -> dict[str, Any]:

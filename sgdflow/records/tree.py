@@ -61,7 +61,7 @@ def candidates(
     """
     if any("from" not in step for step in steps):
         return ()
-    made = [(step, one) for step in steps for one in (step, *step["others"])]
+    made = [(step, one) for step in steps for one in (step, *step["others"]) if one["from"]]
     down = Counter(one["from"][0] for _, one in made if one["candidate"] is None)
     known: dict[int, Mapping[str, Any]] = {0: start or {}}
     found = [Grown(0, 0, (), "start", (), known[0], down[0])]

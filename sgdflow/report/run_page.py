@@ -45,8 +45,8 @@ def run_page(run: Run, expand: Expand) -> str:
     body = element(
         "main",
         overview.header(run, shape),
-        overview.scores(run),
         overview.changes(found),
+        overview.scores(run),
         overview.graph(shape, blame(shape, run.steps, run.config), select),
         overview.curve(run),
         tree(run),

@@ -9,7 +9,8 @@ from typing import Any
 
 from sgdflow.errors import NodeFailed
 from sgdflow.executor.gradients import LOSS, Gradient
-from sgdflow.executor.graph import Graph, Node, Parameters, View
+from sgdflow.executor.graph import Graph, Node, Parameters
+from sgdflow.executor.places import View
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Ask
 from sgdflow.prompting.dressing import unfenced_like

@@ -8,7 +8,8 @@ from typing import Any
 
 from sgdflow.executor.forward import ForwardPass
 from sgdflow.executor.gradients import Gradient
-from sgdflow.executor.graph import Graph, View
+from sgdflow.executor.graph import Graph
+from sgdflow.executor.places import View
 from sgdflow.prompting.values import shortened, shown
 from sgdflow.update.evidence import Item, reasoning
 from sgdflow.update.rule import Past, Situation
@@ -138,7 +139,7 @@ def _wrote(
 
 
 def stands(history: Sequence[Past], name: str, count: int) -> Sequence[Stand]:
-    """Return the latest `count` texts that a parameter had, oldest first.
+    """Return the latest `count` texts that a parameter had in earlier steps, oldest first.
 
     Each comes once, with the step that it stood in last and gradients of that one; a text that was
     turned down is none of them. At most so many gradients are shown, and so much of each, as a

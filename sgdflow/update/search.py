@@ -9,7 +9,8 @@ from typing import Any
 
 from sgdflow.errors import NodeFailed
 from sgdflow.executor.evaluation import Evaluation
-from sgdflow.executor.graph import Graph, View
+from sgdflow.executor.graph import Graph
+from sgdflow.executor.places import View
 from sgdflow.executor.walk import together
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Answered, Ask

@@ -368,6 +368,27 @@ DECLARED: Mapping[str, Case] = {
         "method.sequence.then.share: 0.6",
         ["method.sequence: the shares of first, then add up to 0.9; they have to add up to 1."],
     ),
+    "keys that are a leg's": (
+        ("method=sequence",),
+        "method.gate.rule: always\nmethod.sample.count: 7\nmethod.stop.patience: 2",
+        [
+            "method.gate: is a leg's, and nobody's here. Set method.sequence.NAME.method.gate.",
+            "method.sample: is a leg's, and nobody's here. Set method.sequence.NAME.method.sample.",
+            "method.stop.patience: a leg loses patience, and not the whole. Set method.sequence.NAME.method.stop.patience.",
+        ],
+    ),
+    "a number without an end": (
+        (),
+        "graph.nodes.desk.parameters.count: {value: 1, min: 0, max: .inf}",
+        ["graph.nodes.desk.parameters.count.max: input should be a finite number (got inf)."],
+    ),
+    "more tests of a step than the examples can carry": (
+        (),
+        "method.gate.rule: paired\nmethod.aggregation.examples: cluster\nmethod.proposals.fallback: false\nmethod.stop.steps: 5\nmethod.lazy: false\ntask.splits.train: 6",
+        [
+            "method.gate.level: 0.05 can never be reached with 6 examples: the first of 15 tests has 0.015 of it and needs 7 examples on which it is better by 1, and none on which it is worse. Give the gate more examples (task.splits.train), take fewer steps, or set a higher level.",
+        ],
+    ),
     "legs without a budget": (
         ("method=sequence",),
         "method.stop.budget.calls: null",

@@ -75,6 +75,14 @@ def test_legs_share_the_budget_and_go_on_from_the_best() -> None:
     assert found[-1].parameters == steps[-1].best
 
 
+def test_the_score_of_the_whole_ends_every_leg() -> None:
+    words = ["method=sequence", "method.stop.budget.calls=3000", "method.stop.score=0.3"]
+    result, steps = ran(compose([*SMALL, *words]))
+    assert result.stop_reason.startswith("score: ")
+    _, more = ran(compose([*SMALL, *words[:2]]))
+    assert len(steps) < len(more)
+
+
 @pytest.mark.parametrize(
     ("share", "left"),
     [

@@ -19,7 +19,8 @@ from sgdflow.executor.backward import BackwardPass, Differentiation, backward_pa
 from sgdflow.executor.backward_functions import PromptBackward
 from sgdflow.executor.forward import ForwardPass, PromptForward
 from sgdflow.executor.gradients import Gradient
-from sgdflow.executor.graph import Graph, Node, Parameter, View
+from sgdflow.executor.graph import Graph, Node, Parameter
+from sgdflow.executor.places import View
 from sgdflow.executor.tree import FEWEST, Joined, Tree
 from sgdflow.llm import Message
 from sgdflow.llm.scripted import ScriptedLLM

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from test_method_prompts import CASES, PROMPTS
 
 from sgdflow.executor.gradients import LOSS, Gradient
-from sgdflow.executor.graph import View
+from sgdflow.executor.places import View
 from sgdflow.llm import Message
 from sgdflow.llm.scripted import ScriptedLLM
 from sgdflow.prompting.ask import Ask

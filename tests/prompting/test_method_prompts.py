@@ -17,8 +17,9 @@ from sgdflow.config.build import build_graph, expand_graph
 from sgdflow.config.paths import prompt_folders
 from sgdflow.data import Example
 from sgdflow.executor.gradients import LOSS, Gradient
-from sgdflow.executor.graph import Graph, View
+from sgdflow.executor.graph import Graph
 from sgdflow.executor.loss import ANSWERED, Reading, unread
+from sgdflow.executor.places import View
 from sgdflow.executor.scores import NAMES, Judge
 from sgdflow.executor.tree import Summary
 from sgdflow.executor.walk import Failure

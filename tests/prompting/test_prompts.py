@@ -34,8 +34,9 @@ from sgdflow.executor.backward import BackwardPass, backward_pass
 from sgdflow.executor.backward_functions import PromptBackward
 from sgdflow.executor.forward import ForwardPass, PromptForward, forward_pass
 from sgdflow.executor.gradients import Gradient
-from sgdflow.executor.graph import Graph, View
+from sgdflow.executor.graph import Graph
 from sgdflow.executor.loss import PromptLoss, Reading, unread
+from sgdflow.executor.places import View
 from sgdflow.executor.tools import Shown, reply_schema
 from sgdflow.executor.walk import Failure
 from sgdflow.llm import Message

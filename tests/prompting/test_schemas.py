@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from sgdflow.config.paths import prompt_folders
 from sgdflow.errors import NodeFailed, ReplyError
 from sgdflow.executor.forward import PromptForward
-from sgdflow.executor.graph import Operands, View
+from sgdflow.executor.graph import Operands
+from sgdflow.executor.places import View
 from sgdflow.llm import Message, Reply
 from sgdflow.llm.models import ModelSpec
 from sgdflow.llm.scripted import ScriptedLLM

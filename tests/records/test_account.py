@@ -54,6 +54,14 @@ def test_counts_are_those_of_the_steps_themselves() -> None:
     assert 0 < gradients["tried"] <= gradients["gradients"]
 
 
+def test_parts_are_those_that_were_tried_by_themselves() -> None:
+    """Of one proposal of two texts: each text, and both together once more."""
+    tested = [{"changes": ["a"]}, {"changes": ["b"]}, {"changes": ["a", "b"]}]
+    step = {"proposal": {"a": "1", "b": "2"}, "accepted": False, "sampled": [], "tested": tested}
+    found = account([counted(step)], result())
+    assert found["proposals"] == {"tried": 1, "parts": 2, "accepted": 0}
+
+
 def result(**more: Any) -> Mapping[str, Any]:
     """Return a result.json with what an account goes by."""
     score = {"mean": 0.5, "low": 0.4, "high": 0.6, "n": 20, "failed": 0}

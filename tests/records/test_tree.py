@@ -62,7 +62,7 @@ def test_a_tree_that_cannot_be_has_an_end() -> None:
     lines = [
         step(1, made(1, 0, a="1"), made(1, 0, a="2"), made(0, 0, a="3")),
         step(2, made(2, 2, a="4"), made(3, 4, a="5"), made(4, 3, a="6"), made(5, 1, 5, a="7")),
-        step(3, made(6, 1, a="8")),
+        step(3, made(6, 1, a="8"), made(None), made(7)),
     ]
     assert [one.number for one in candidates(lines, START)] == [0, 1, 6]
     assert len(list(tree_lines(candidates(lines, START)))) == 3

@@ -501,8 +501,8 @@ def test_what_ends_a_run_ends_it_also_in_a_users_rule(error: type[LLMError]) -> 
         (("method=textgrad", "task.splits.validation=0"), "there is no validation example"),
         (
             ("method.gate.rule=paired", "task.splits.train=5"),
-            "method.gate.level: 0.05 can never be reached with 5 examples: the first of 20 steps "
-            "has 0.014 of it and needs 7 examples on which it is better by 1",
+            "method.gate.level: 0.05 can never be reached with 5 examples: the first of 120 tests "
+            "has 0.0093 of it and needs 7 examples on which it is better by 1",
         ),
         (
             ("method.confirm.required=true", "task.splits.validation=4"),

@@ -46,6 +46,7 @@ def tuned() -> Graph:
         (Numbers(0, 1, 0.1), "a number from 0 to 1, in steps of 0.1", ["0.55", "1.1"]),
         (Numbers(0.5, 2), "a number from 0.5 to 2", ["0.4", "2.1"]),
         (Numbers(listed=(1, 2, 5)), "one of 1, 2, 5", ["3", "0.5"]),
+        (Numbers(0, 0.001, 0.00001), "a number from 0 to 0.001, in steps of 0.00001", ["0.1"]),
     ],
 )
 def test_numbers_are_those_that_are_declared(
