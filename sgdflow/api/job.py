@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -60,6 +60,17 @@ def check_observer(observer: Any) -> None:
         )
 
 
+def _gives_way(folder: Path) -> Callable[[Owner], None]:
+    """Return what ends this task where another process has taken a directory over."""
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+
+    def give_way(owner: Owner) -> None:
+        if task is not None:
+            loop.call_soon_threadsafe(task.cancel, f"{owner.words()} has taken {folder} over")
+
+    return give_way
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """A descent, or scores alone, ready to start."""
@@ -76,14 +87,7 @@ class Job:
             return await self._descend(watch)
         written = written_of(self.config)
         self._check(folder, written)
-        task = asyncio.current_task()
-        loop = asyncio.get_running_loop()
-
-        def give_way(owner: Owner) -> None:
-            if task is not None:
-                loop.call_soon_threadsafe(task.cancel, f"{owner.words()} has taken {folder} over")
-
-        with owned(folder, give_way):
+        with owned(folder, _gives_way(folder)):
             if goes_further_there(folder, written):
                 RunFolder(folder).set_aside()
             return await self._recorded(RunFolder(folder), watch)
@@ -102,11 +106,12 @@ class Job:
         tracker = self._tracker(scores_alone(ready.config.tracking), folder)
         found: list[Evaluation] = []
         calling = ready.calling.opened(
-            self.working, os.environ, time.time(), asked=scoring_roles(ready)
+            self.working, os.environ, time.time(), scoring_roles(ready), str(folder)
         )
-        async with calling as llm, watch.following(llm.spent):
-            own = RunFolder(folder)
-            await evaluated(ready, raw, llm, tracker, own, watch, clean, found.append)
+        with owned(folder, _gives_way(folder)):
+            async with calling as llm, watch.following(llm.spent):
+                own = RunFolder(folder)
+                await evaluated(ready, raw, llm, tracker, own, watch, clean, found.append)
         return found[0]
 
     async def _descend(self, watch: Watch) -> Result:
@@ -124,7 +129,9 @@ class Job:
         Made.by_user(os.environ).note(written_of(self.config))
         clean = Redactor(sent(ready.calling.models, os.environ)).record
         ended: list[Result] = []
-        calling = ready.calling.opened(self.working, os.environ, since, ready.roles)
+        calling = ready.calling.opened(
+            self.working, os.environ, since, ready.roles, str(folder.path)
+        )
         async with calling as llm, watch.following(llm.spent):
             beside = Beside(self.observer or Unobserved(), ended)
             await optimise(ready, self.config, llm, tracker, folder, watch, clean, beside)

@@ -126,7 +126,22 @@ def _objective(record: Mapping[str, Any]) -> Aims:
         )
     if chosen is None or wanted < _TWO:
         return chosen[1] if chosen else None
+    if unknown := [role for role, cost in record["cost"].items() if cost is None]:
+        raise ConfigError(
+            f"The sweeper wants the cost, and that of {listed(unknown)} is not known: a reply came "
+            "without its number of tokens, or a model has no price. Declare it in llm.prices, or "
+            "aim at the score alone with hydra.sweeper.direction=maximize."
+        )
     return chosen[1], float(sum(record["cost"].values()))
+
+
+def _check_aims(command: str) -> None:
+    """Raise ConfigError where a sweeper wants more numbers of a command than it has."""
+    if aims() >= _TWO:
+        raise ConfigError(
+            f"hydra.sweeper.direction asks for score and cost, and {command} has one number. Aim "
+            "at one with hydra.sweeper.direction=maximize, or sweep with optimize."
+        )
 
 
 def _check_prices(prepared: Prepared) -> None:
@@ -143,6 +158,7 @@ def _check_prices(prepared: Prepared) -> None:
 
 def run_evaluate(raw: Mapping[str, Any]) -> float | None:
     """Score a graph with given parameters on a split; return the mean score."""
+    _check_aims("evaluate")
     from sgdflow.runs.evaluated import evaluated, scores_alone, scoring_roles
     from sgdflow.tracking import open_tracker
 
@@ -166,6 +182,7 @@ def run_evaluate(raw: Mapping[str, Any]) -> float | None:
 
 def run_probe(raw: Mapping[str, Any]) -> float | None:
     """Probe a run before it is made; return how much is lacking."""
+    _check_aims("probe")
     from sgdflow.plan.totals import make_plan
     from sgdflow.probe.sizes import problems
     from sgdflow.runs.evaluated import scores_alone, scoring_roles

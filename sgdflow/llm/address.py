@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
@@ -118,10 +119,20 @@ def has_login(api_base: str | None) -> bool:
     return api_base is not None and "@" in urlsplit(api_base).netloc
 
 
+def proxy_of(url: str) -> str | None:
+    """Return the proxy that the environment declares for an address."""
+    parts = urlsplit(url)
+    with suppress(OSError, UnicodeError):
+        if proxy_bypass(parts.hostname or ""):
+            return None
+    proxies = getproxies()
+    found = proxies.get(parts.scheme.lower()) or proxies.get("all")
+    return f"http://{found}" if found and "://" not in found else found
+
+
 def proxied(api_base: str) -> bool:
     """Say whether a proxy of the environment is asked in place of an address."""
-    parts = urlsplit(api_base)
-    return parts.scheme.lower() in getproxies() and not proxy_bypass(parts.hostname or "")
+    return proxy_of(api_base) is not None
 
 
 async def unreachable(api_base: str, seconds: float) -> str:

@@ -50,6 +50,9 @@ class Cap:
         """See what a call took."""
         self._took += spent
 
+    def beside(self, spent: Spent) -> None:
+        """See what the one word took that a model is asked for, which is no part of the run."""
+
     def found(self, spent: Spent) -> None:
         """See what a stored reply had taken."""
         self.add(spent)

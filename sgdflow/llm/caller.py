@@ -257,6 +257,8 @@ class Caller:
         self._session.sent.add(call.role, more)
         if call.counts:
             self.cap.add(more)
+        else:
+            self.cap.beside(more)
 
 
 def _joined(errors: list[LLMError]) -> LLMError:

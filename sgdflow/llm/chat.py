@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -80,7 +80,7 @@ def content(spec: ModelSpec, messages: Sequence[Message], parameters: Mapping[st
     said = list(messages)
     if given.get("supports_system_message") is False:
         said = list(_without_system(messages))
-    told = [{"role": one.role, "content": _shown(one)} for one in said]
+    told = [{"role": one.role, "content": parts(one)} for one in said]
     body = {"model": spec.model.partition("/")[2], "messages": told}
     body |= {name: given[name] for name in _IN_ORDER if name in given}
     body |= given.get("extra_body") or {}
@@ -91,7 +91,16 @@ def content(spec: ModelSpec, messages: Sequence[Message], parameters: Mapping[st
     return json.dumps(body).encode()
 
 
-def _shown(said: Message) -> Any:
+def understood(
+    spec: ModelSpec, parameters: Mapping[str, Any], takes_schema: Callable[[], bool]
+) -> Mapping[str, Any]:
+    """Return the parameters without a schema that the model does not take; its prompt has it."""
+    if FORM not in parameters or FORM in spec.parameters or takes_schema():
+        return parameters
+    return {name: value for name, value in parameters.items() if name != FORM}
+
+
+def parts(said: Message) -> Any:
     """Return what a message says, with its images behind the text."""
     if not said.images:
         return said.content

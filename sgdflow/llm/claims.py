@@ -13,18 +13,18 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Condition, Thread
 
+from sgdflow.llm.database import alone, beside
+from sgdflow.llm.sharing import tell
 from sgdflow.processes import machine, runs
 
 log = logging.getLogger(__name__)
 
 BEAT, STALE = 10.0, 60.0
 """Seconds between two signs of life, and from the last one until a claim counts no longer."""
-_PATIENCE = 30.0  # seconds to wait for other writers
 _SOONEST, _LATEST, _SHARE = 0.02, 0.5, 0.25
 """How long to wait before looking again: a share of what was waited, within these seconds."""
 _TABLE = """
@@ -62,6 +62,8 @@ class Claims:
         self._changed = Condition()
         self._asked: list[_Asked] = []
         self._given_back: list[str] = []
+        self._owed: list[str] = []
+        """What could not be given back yet, and is with what comes next."""
         self._over = False
         self._usable = True
         self._beaten = 0.0
@@ -109,12 +111,14 @@ class Claims:
             with self._changed:
                 if not (self._asked or self._given_back or self._over):
                     self._changed.wait(BEAT)
-                asked, self._asked = self._asked, []
-                back, self._given_back = self._given_back, []
+                # Who has been cancelled wants nothing any more, and has given it back.
+                asked = [one for one in self._asked if not one[1].cancelled()]
+                back = [*self._owed, *self._given_back]
+                self._asked, self._given_back, self._owed = [], [], []
                 over = self._over
             found = self._try([key for key, _ in asked], back, over)
             for (_, decided), mine in zip(asked, found, strict=True):
-                _tell(decided, mine)
+                tell(decided, mine)
             if over and not asked:
                 if self._connection is not None:
                     self._connection.close()
@@ -124,6 +128,7 @@ class Claims:
         try:
             return self._decided(keys, back, over)
         except sqlite3.Error as error:
+            self._owed = [*back]
             if self._usable:
                 self._usable = False
                 log.warning(
@@ -142,8 +147,7 @@ class Claims:
         due = time.monotonic() - self._beaten > BEAT
         if not (due or over or back or any(found.values())):
             return [found[key] for key in keys]
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with alone(connection):
             drop = "DELETE FROM claims WHERE holder = ?"
             mine = [(self._me.name, key) for key in back]
             connection.executemany(f"{drop} AND key = ?", mine)
@@ -157,11 +161,6 @@ class Claims:
                 beat = "UPDATE claims SET beat = ? WHERE holder = ?"
                 connection.execute(beat, (time.time(), self._me.name))
                 self._beaten = time.monotonic()
-            connection.execute("COMMIT")
-        except BaseException:
-            with suppress(sqlite3.Error):
-                connection.execute("ROLLBACK")
-            raise
         return [found[key] for key in keys]
 
     def _state(
@@ -186,18 +185,6 @@ class Claims:
         connection.execute("INSERT OR REPLACE INTO claims VALUES (?, ?, ?, ?, ?)", row)
 
     def _opened(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self._file, timeout=_PATIENCE, isolation_level=None, check_same_thread=False
-        )
-        connection.execute("PRAGMA synchronous = NORMAL")
+        connection = beside(self._file)
         connection.execute(_TABLE)
         return connection
-
-
-def _tell(decided: asyncio.Future[bool | None], mine: bool | None) -> None:
-    def tell() -> None:
-        if not decided.done():
-            decided.set_result(mine)
-
-    with suppress(RuntimeError):  # the loop may have been closed
-        decided.get_loop().call_soon_threadsafe(tell)

@@ -172,7 +172,8 @@ class Client:
         return self._bound
 
     def _cap(self) -> Cap:
-        if self._limits.shared and self._store is not None and not self._store.replays:
+        shared = self._limits.shared and self._account
+        if shared and self._store is not None and not self._store.replays:
             return Together(self._limits, self._store.file, self._account)
         return Cap(self._limits.budget, self._accounts.total())
 
@@ -211,9 +212,14 @@ class Client:
 
     async def _of_others(self, requests: Sequence[Request]) -> Answered | Failed | None:
         """Wait for a reply that another process asks for; None where this one has to ask."""
-        if self._store is None or await self._store.claimed(requests[0].key):
+        if self._store is None:
             return None
-        return self._find(requests)
+        mine = await self._store.claimed(requests[0].key)
+        # Whose first model gave no reply has stored that of a fallback, under another key.
+        found = self._find(requests) if not mine or requests[1:] else None
+        if mine and found is not None:
+            self._store.give_back(requests[0].key)
+        return found
 
     async def _ask(self, call: Call, requests: Sequence[Request]) -> Answered:
         self._tell_of_others(call.spec)

@@ -75,8 +75,7 @@ class Replies:
         """
         kept = []
         execute = self._connection.execute
-        execute("BEGIN IMMEDIATE")
-        try:
+        with alone(self._connection):
             for row in rows:
                 values = (row.key, row.model, row.request, row.answer, row.time, since)
                 there = None if execute(_PUT, values).rowcount else self.get(row.key)
@@ -85,11 +84,6 @@ class Replies:
                     execute(_PUT, values)
                     there = None
                 kept.append(there[0] if there else row.answer)
-            execute("COMMIT")
-        except BaseException:
-            with suppress(sqlite3.Error):
-                execute("ROLLBACK")
-            raise
         return kept
 
     def rows(self, prefix: str = "") -> Iterator[Row]:
@@ -131,6 +125,26 @@ class Replies:
             # Without waiting: whoever still reads does it at the end of its own.
             self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
         self._connection.close()
+
+
+@contextmanager
+def alone(connection: sqlite3.Connection) -> Iterator[None]:
+    """Do together what no other process comes between; nothing of it, where it fails."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+
+
+def beside(file: Path) -> sqlite3.Connection:
+    """Open a file of replies that is there for what is noted beside them."""
+    connection = _connected(file.absolute().as_uri())
+    connection.execute("PRAGMA synchronous = NORMAL")
+    return connection
 
 
 def _number(value: object) -> float:

@@ -9,23 +9,21 @@ import asyncio
 import os
 import ssl
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
-from urllib.request import getproxies, proxy_bypass
 from weakref import WeakKeyDictionary
 
 from sgdflow.errors import plural
 from sgdflow.llm import Message
-from sgdflow.llm.address import plain
+from sgdflow.llm.address import plain, proxy_of
 from sgdflow.llm.backend import Answer
-from sgdflow.llm.chat import Target, content, target
+from sgdflow.llm.chat import Target, content, target, understood
 from sgdflow.llm.failures import Failure, Noticed
 from sgdflow.llm.listing import Listing
-from sgdflow.llm.models import FORM, ModelSpec, Price
+from sgdflow.llm.models import ModelSpec, Price
 from sgdflow.llm.received import opened
 from sgdflow.llm.responses import answer_of, failure_of, streamed
 
@@ -48,13 +46,28 @@ class _Way:
     price: Price | None
 
 
+@dataclass(slots=True)
+class _Open:
+    """The connections of an event loop, and the calls that are under way on them."""
+
+    session: ClientSession
+    busy: int = 0
+    leaving: bool = False
+    """Whether one of those who use them, who may be several, has ended."""
+
+    async def closed(self) -> None:
+        """Close them where they may be; who asks again opens others."""
+        if self.leaving and not self.busy and not self.session.closed:
+            await self.session.close()
+            await asyncio.sleep(0)  # the transports end with the next round of the loop
+
+
 class DirectBackend:
     """Reaches endpoints that speak OpenAI's chat protocol."""
 
     def __init__(self, listing: Listing | None = None) -> None:
         self._listing = listing or Listing()
-        self._sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, ClientSession]
-        self._sessions = WeakKeyDictionary()
+        self._open: WeakKeyDictionary[asyncio.AbstractEventLoop, _Open] = WeakKeyDictionary()
         self._ways: dict[tuple[int, str | None], _Way] = {}
 
     def load(self, specs: Iterable[ModelSpec]) -> None:
@@ -73,7 +86,9 @@ class DirectBackend:
     ) -> Answer:
         """Make one attempt; raises Noticed, or what aiohttp raises."""
         way = self._way(spec, key)
-        parameters = self._understood(spec, spec.parameters_of(messages, sample))
+        asked = spec.parameters_of(messages, sample)
+        takes_schema = partial(self._listing.can, spec, "supports_response_schema")
+        parameters = understood(spec, asked, takes_schema)
         body = content(spec, messages, parameters)
         try:
             kind, said = await self._sent(way, body)
@@ -88,8 +103,9 @@ class DirectBackend:
 
     def price_of(self, spec: ModelSpec) -> Price | None:
         """Return what the model's tokens cost, None where nobody knows; nothing is called."""
-        found = self._listing.price_of(spec)
-        return found if found is None or spec.price else Price(found.prompt, found.completion)
+        if (found := self._exact(spec)) is None or spec.price:
+            return found
+        return Price(found.prompt, found.completion)
 
     def window_of(self, spec: ModelSpec) -> int | None:
         """Return how many tokens the model reads, None where nobody knows; nothing is called."""
@@ -100,19 +116,16 @@ class DirectBackend:
         return self._listing.can(spec, "supports_vision")
 
     async def close(self) -> None:
-        """Close the connections that the event loop has opened."""
-        session = self._sessions.pop(asyncio.get_running_loop(), None)
-        if session is not None:
-            await session.close()
-            await asyncio.sleep(0)  # the transports end with the next round of the loop
+        """Close the connections that the event loop has opened, once no call is under way."""
+        if (found := self._open.get(asyncio.get_running_loop())) is not None:
+            found.leaving = True
+            await found.closed()
 
     def _way(self, spec: ModelSpec, key: str | None) -> _Way:
         way = self._ways.get((id(spec), key))
         if way is None:
             to = target(spec, key, os.environ)
-            price = self._listing.price_of(spec)
-            if price is not None and spec.price is None and not self._listing.is_plain(spec):
-                price = None  # what is not known to the cent is not known
+            price = self._exact(spec)
             # It holds the model, so that nothing else gets its id.
             proxy = proxy_of(to.url)
             safe = any(one and one.startswith("https") for one in (to.url, proxy))
@@ -120,21 +133,27 @@ class DirectBackend:
             self._ways[id(spec), key] = way
         return way
 
+    def _exact(self, spec: ModelSpec) -> Price | None:
+        """Return a model's price; what is not known to the cent is not known."""
+        known = spec.price is not None or self._listing.is_plain(spec)
+        return self._listing.price_of(spec) if known else None
+
     @cached_property
     def _trusted(self) -> ssl.SSLContext | bool:
         return trusted(os.environ)
 
-    def _understood(self, spec: ModelSpec, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the parameters without a schema that the model is not known to take."""
-        if FORM not in parameters or FORM in spec.parameters:
-            return parameters
-        if self._listing.can(spec, "supports_response_schema"):
-            return parameters
-        return {name: value for name, value in parameters.items() if name != FORM}
-
     async def _sent(self, way: _Way, body: bytes) -> tuple[str, bytes]:
         """Return the type and the content of the response to a request, once it is a reply."""
-        url, headers, session = way.target.url, way.target.headers, self._session()
+        opened_here = self._here()
+        opened_here.busy += 1
+        try:
+            return await self._posted(opened_here.session, way, body)
+        finally:
+            opened_here.busy -= 1
+            await opened_here.closed()
+
+    async def _posted(self, session: ClientSession, way: _Way, body: bytes) -> tuple[str, bytes]:
+        url, headers = way.target.url, way.target.headers
         for _ in range(_MOVES):
             try:
                 async with session.post(
@@ -160,20 +179,21 @@ class DirectBackend:
                 raise Noticed(Failure("bad_request", str(error))) from error
         raise Noticed(Failure("bad_reply", f"it was sent on {plural(_MOVES, 'time')}"))
 
-    def _session(self) -> ClientSession:
+    def _here(self) -> _Open:
         import aiohttp
 
         loop = asyncio.get_running_loop()
-        session = self._sessions.get(loop)
-        if session is None or session.closed:
+        found = self._open.get(loop)
+        if found is None or found.session.closed:
             # How many calls are made at once, and how long one may take, is said elsewhere.
-            session = self._sessions[loop] = aiohttp.ClientSession(
+            session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None),
                 auto_decompress=False,
             )
-        return session
+            found = self._open[loop] = _Open(session)
+        return found
 
 
 def trusted(environ: Mapping[str, str]) -> ssl.SSLContext | bool:
@@ -187,17 +207,6 @@ def trusted(environ: Mapping[str, str]) -> ssl.SSLContext | bool:
 
         file = certifi.where()
     return ssl.create_default_context(cafile=file)
-
-
-def proxy_of(url: str) -> str | None:
-    """Return the proxy that the environment declares for an address."""
-    parts = urlsplit(url)
-    with suppress(OSError, UnicodeError):
-        if proxy_bypass(parts.hostname or ""):
-            return None
-    proxies = getproxies()
-    found = proxies.get(parts.scheme.lower()) or proxies.get("all")
-    return f"http://{found}" if found and "://" not in found else found
 
 
 def _moved(url: str, location: str) -> str:

@@ -14,18 +14,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from sgdflow.llm import Message, Usage
 from sgdflow.llm.address import has_login, with_login
 from sgdflow.llm.backend import Answer
+from sgdflow.llm.chat import NO_KEY_NEEDED, PROVIDERS, parts, understood
 from sgdflow.llm.failures import Failure, Noticed
 from sgdflow.llm.forms import instead_of_text, plain, text_of, tokens_of, unread
-from sgdflow.llm.models import FORM, ModelSpec, Price, estimated_tokens
+from sgdflow.llm.models import ModelSpec, Price, estimated_tokens
 from sgdflow.llm.received import keep
 
-_OWN_ENDPOINTS = ("openai", "hosted_vllm")
-_NO_KEY_NEEDED = "no-key-needed"
 _PRICES = (
     "input_cost_per_token", "output_cost_per_token",
     "cache_read_input_token_cost", "cache_creation_input_token_cost",
@@ -97,12 +97,14 @@ class LitellmBackend:
         """Make one attempt; what it raises is litellm's."""
         import litellm
 
-        given = _understood(litellm, spec, spec.parameters_of(messages, sample))
+        asked = spec.parameters_of(messages, sample)
+        takes_schema = partial(litellm.supports_response_schema, model=spec.model)
+        given = understood(spec, asked, takes_schema)
         api_base, key, parameters = with_login(spec.api_base, key, given)
         if key is None and api_base is not None:
             # Otherwise litellm takes a provider's key from the environment and sends it there.
-            key = _NO_KEY_NEEDED
-        told = [{"role": said.role, "content": _parts(said)} for said in messages]
+            key = NO_KEY_NEEDED
+        told = [{"role": said.role, "content": parts(said)} for said in messages]
         try:
             with _unlogged(litellm):
                 response = await litellm.acompletion(
@@ -171,23 +173,6 @@ class LitellmBackend:
         litellm.in_memory_llm_clients_cache.flush_cache()
 
 
-def _parts(said: Message) -> Any:
-    """Return what a message says, with its images behind the text."""
-    if not said.images:
-        return said.content
-    shown = ({"type": "image_url", "image_url": {"url": image}} for image in said.images)
-    return [{"type": "text", "text": said.content}, *shown]
-
-
-def _understood(litellm: Any, spec: ModelSpec, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the parameters without a schema that the model does not take; its prompt has it."""
-    if FORM not in parameters or FORM in spec.parameters:
-        return parameters
-    if litellm.supports_response_schema(model=spec.model):
-        return parameters
-    return {name: value for name, value in parameters.items() if name != FORM}
-
-
 def _streaming(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the parameters; a stream that is asked for ends with the numbers of tokens."""
     if not parameters.get("stream"):
@@ -232,7 +217,7 @@ def _import_the_rest(litellm: Any) -> None:
 def _introduce(litellm: Any, spec: ModelSpec) -> None:
     # An unknown name sends litellm through about ten price look-ups in each call, and a price of
     # 0 through a search for its reason, which takes a third of a call's CPU time.
-    own = spec.api_base and spec.provider in _OWN_ENDPOINTS
+    own = spec.api_base and spec.provider in PROVIDERS
     if own and _listed(litellm, spec) is None:
         known = {"litellm_provider": spec.provider, "mode": "chat", **_NO_PRICE}
         litellm.register_model({spec.model: known})

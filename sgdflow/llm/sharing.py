@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -49,3 +50,14 @@ class InFlight(Generic[T]):
     def _forget(self, key: bytes, task: asyncio.Task[Any] | None) -> None:
         if key in self._calls and self._calls[key].task is task:
             del self._calls[key]
+
+
+def tell(waiting: asyncio.Future[T], found: T) -> None:
+    """Tell from another thread what somebody waits for, who may be gone."""
+
+    def told() -> None:
+        if not waiting.done():
+            waiting.set_result(found)
+
+    with suppress(RuntimeError):  # the loop may have been closed
+        waiting.get_loop().call_soon_threadsafe(told)

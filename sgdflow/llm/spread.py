@@ -33,10 +33,14 @@ class _Place:
     pause: float = 0.0
     """For how long it is left out; 0: it is not."""
     until: float = 0.0
+    left: float = 0.0
+    """When it was left out last."""
 
-    def leave_out(self, now: float) -> None:
-        self.pause = min(_LONGEST, 2 * self.pause or _PAUSE)
-        self.until = now + self.pause
+    def leave_out(self, began: float, now: float) -> None:
+        """Leave it out for longer than before, unless a call that began before that tells of it."""
+        if not self.pause or began >= self.left:
+            self.pause = min(_LONGEST, 2 * self.pause or _PAUSE)
+            self.until, self.left = now + self.pause, now
 
 
 @dataclass(frozen=True)
@@ -74,13 +78,13 @@ class Spread(Choosing):
                 )
             except CancelledError:
                 if self.clock() - began >= 0.9 * seconds:  # there was no answer in time
-                    place.leave_out(self.clock())
+                    place.leave_out(began, self.clock())
                 raise
             except Exception as error:
                 failure = classify(error)
                 kind = failure.kind if failure else ""
                 if kind in _DOWN:
-                    self._is_down(place, spec)
+                    self._is_down(place, spec, began)
                 # Where nothing was reached, nothing was asked.
                 if kind != "unreachable" or not left:
                     raise
@@ -98,7 +102,7 @@ class Spread(Choosing):
             found.until = now + found.pause
         return found
 
-    def _is_down(self, place: _Place, spec: ModelSpec) -> None:
+    def _is_down(self, place: _Place, spec: ModelSpec, began: float) -> None:
         if not place.pause:
             where = plain(place.spec.api_base or "")
             log.warning(
@@ -107,7 +111,7 @@ class Spread(Choosing):
                 spec.endpoint,
                 spec.model,
             )
-        place.leave_out(self.clock())
+        place.leave_out(began, self.clock())
 
     def _of_model(self, spec: ModelSpec) -> Sequence[_Place]:
         if id(spec) not in self._places:

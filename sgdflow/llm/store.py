@@ -17,6 +17,7 @@ from typing import Literal, TypeVar
 from sgdflow.llm.answers import Answered, Failed, answered, as_json, failed, read_row
 from sgdflow.llm.claims import Claims
 from sgdflow.llm.database import FAILED, Replies, Row
+from sgdflow.llm.sharing import tell
 
 log = logging.getLogger(__name__)
 
@@ -175,7 +176,7 @@ class Writer:
                 return
             for one, answer in zip(batch, self._write([w.row for w in batch]), strict=True):
                 if one.committed is not None:
-                    _tell(one.committed, answer)
+                    tell(one.committed, answer)
 
     def _write(self, rows: list[Row]) -> list[str]:
         """Return the answers that the file holds, or those given where it takes none."""
@@ -204,12 +205,3 @@ def _is_whole(row: Row) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _tell(committed: asyncio.Future[str], answer: str) -> None:
-    def tell() -> None:
-        if not committed.done():
-            committed.set_result(answer)
-
-    with suppress(RuntimeError):  # the loop may have been closed
-        committed.get_loop().call_soon_threadsafe(tell)

@@ -8,19 +8,18 @@ import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
 from sgdflow.errors import BudgetSpent
 from sgdflow.llm import Spent, Usage
 from sgdflow.llm.allowance import Cap
+from sgdflow.llm.database import alone, beside
 from sgdflow.llm.models import Limits
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-_PATIENCE = 30.0  # seconds to wait for other writers
 _MINUTE = 60.0
 _SOONEST = 0.05
 _TABLES = (
@@ -51,6 +50,10 @@ class Together(Cap):
         tokens = spent.usage.prompt + spent.usage.completion
         if tokens or spent.cost is None or spent.cost:
             self._pool.submit(self._told, lambda: self._added(tokens, spent.cost))
+
+    def beside(self, spent: Spent) -> None:
+        """Add what the one word took: it was sent."""
+        self.add(spent)
 
     def found(self, spent: Spent) -> None:
         """See what a stored reply had taken, which is paid for."""
@@ -133,21 +136,11 @@ class Together(Cap):
     def _alone(self, what: Callable[[sqlite3.Connection], T]) -> T:
         """Do something that no other process comes between."""
         connection = self._connection = self._connection or self._opened()
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            found = what(connection)
-            connection.execute("COMMIT")
-        except BaseException:
-            with suppress(sqlite3.Error):
-                connection.execute("ROLLBACK")
-            raise
-        return found
+        with alone(connection):
+            return what(connection)
 
     def _opened(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self._file, timeout=_PATIENCE, isolation_level=None, check_same_thread=False
-        )
-        connection.execute("PRAGMA synchronous = NORMAL")
+        connection = beside(self._file)
         for table in _TABLES:
             connection.execute(table)
         first = "INSERT OR IGNORE INTO spending VALUES (?, 0, 0, 0.0, 0)"

@@ -156,6 +156,21 @@ def test_a_job_brings_its_score_and_where_it_is_wanted_its_cost(
                 optimize._objective({"scores": {}, "cost": {}})
 
 
+def test_a_cost_that_nobody_knows_is_told_and_is_only_optimizes_to_aim_at() -> None:
+    both = {"sweeper": {"direction": ["maximize", "minimize"]}}
+    with hydra_config(sweep(both)):
+        with pytest.raises(ConfigError) as unknown:
+            optimize._objective({**RECORD, "cost": {"forward": 0.25, "backward": None}})
+        with pytest.raises(ConfigError, match="and evaluate has one number") as other:
+            optimize.run_evaluate({})
+    assert str(unknown.value).startswith(
+        "The sweeper wants the cost, and that of backward is not known: a reply came without"
+    )
+    assert "hydra.sweeper.direction=maximize" in str(other.value)
+    with hydra_config(sweep({"sweeper": {"direction": "maximize"}})):
+        assert optimize._objective({**RECORD, "cost": {"forward": None}}) == 0.5
+
+
 def test_a_job_that_does_not_find_the_project_is_refused(tmp_path: Path) -> None:
     check_reached(tmp_path)
     with pytest.raises(ConfigError) as refused:

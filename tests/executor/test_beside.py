@@ -25,8 +25,9 @@ from sgdflow.executor.backward_functions import PromptBackward
 from sgdflow.executor.forward import forward_pass
 from sgdflow.executor.graph import Graph
 from sgdflow.llm import Message, Usage
+from sgdflow.llm.chat import parts
 from sgdflow.llm.models import ModelSpec
-from sgdflow.llm.providers import LitellmBackend, _parts
+from sgdflow.llm.providers import LitellmBackend
 from sgdflow.llm.scripted import Said, ScriptedLLM
 from sgdflow.prompting.ask import Ask, Call
 from sgdflow.prompting.replies import ReplyFormat
@@ -101,8 +102,8 @@ def test_other_images_are_other_requests_and_records_keep_digests() -> None:
     first, second = _calls([call])[0]["messages"]
     assert "images" not in first
     assert second["images"] == [f"image/png, {sha256(URL.encode()).hexdigest()}"]
-    assert _parts(plain) == "?"
-    assert _parts(one) == [
+    assert parts(plain) == "?"
+    assert parts(one) == [
         {"type": "text", "text": "?"},
         {"type": "image_url", "image_url": {"url": URL}},
     ]

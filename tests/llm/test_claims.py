@@ -15,12 +15,17 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from sgdflow.llm import claims
+from sgdflow.llm import Message, Usage, claims
+from sgdflow.llm.backend import Answer
 from sgdflow.llm.claims import Claims
+from sgdflow.llm.client import Client
 from sgdflow.llm.database import Replies, Row
+from sgdflow.llm.failures import Failure, Noticed
+from sgdflow.llm.models import Limits, ModelSpec
 from sgdflow.llm.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -267,3 +272,94 @@ def test_a_row_that_holds_no_reply_is_asked_for(file: Path) -> None:
             return await store.claimed("a")
 
     assert asyncio.run(main())
+
+
+def held(file: Path) -> sqlite3.Connection:
+    """Return a connection that keeps all writers of a file waiting."""
+    lock = sqlite3.connect(file, isolation_level=None)
+    lock.execute("BEGIN IMMEDIATE")
+    return lock
+
+
+def keys_of(file: Path) -> list[str]:
+    with closing(sqlite3.connect(file)) as connection:
+        return [key for (key,) in connection.execute("SELECT key FROM claims ORDER BY key")]
+
+
+def test_who_was_cancelled_before_its_turn_holds_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "replies.db"
+
+    async def main() -> bool:
+        with closing(Store(file)) as store, closing(Store(file)) as other:
+            assert await store.claimed("first")
+            with closing(held(file)) as lock:  # so that claims pile up behind another one
+                busy = asyncio.create_task(store.claimed("busy"))
+                await asyncio.sleep(0.2)
+                gone = asyncio.create_task(store.claimed("gone"))
+                await asyncio.sleep(0.1)
+                gone.cancel()
+                await asyncio.gather(gone, return_exceptions=True)
+                lock.execute("COMMIT")
+            assert await busy
+            return await asyncio.wait_for(other.claimed("gone"), 20)
+
+    assert asyncio.run(main())
+
+
+def test_what_could_not_be_given_back_is_given_back_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "replies.db"
+    monkeypatch.setattr(claims, "BEAT", 0.3)
+
+    async def main() -> bool:
+        with closing(Store(file)) as store, closing(Store(file)) as other:
+            assert await store.claimed("one")
+            with closing(sqlite3.connect(file, isolation_level=None)) as renamed:
+                renamed.execute("ALTER TABLE claims RENAME TO elsewhere")
+                store.give_back("one")
+                await asyncio.sleep(0.5)
+                renamed.execute("ALTER TABLE elsewhere RENAME TO claims")
+            return await asyncio.wait_for(other.claimed("one"), 20)
+
+    assert asyncio.run(main())
+
+
+def test_the_reply_of_a_fallback_is_waited_for_too(tmp_path: Path) -> None:
+    sent: list[tuple[int, str]] = []
+
+    class Asking:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def load(self, specs: object) -> None: ...
+
+        def price_of(self, spec: object) -> None: ...
+
+        async def close(self) -> None: ...
+
+        async def ask(self, spec: ModelSpec, messages: object, **how: object) -> Answer:
+            sent.append((self.number, spec.model))
+            await asyncio.sleep(0.5)
+            if spec.model == "openai/a":
+                raise Noticed(Failure("content_filter"))
+            return Answer("hi", "stop", Usage(1, 1), 0.1)
+
+    def model(name: str, *others: ModelSpec) -> ModelSpec:
+        base, told = "http://one/v1", {"temperature": 0.0}
+        return ModelSpec(name, base, parameters=told, fallbacks=others)
+
+    async def client(number: int) -> str:
+        spec = model("openai/a", model("openai/b"))
+        with closing(Store(tmp_path / "replies.db")) as store:
+            how: Any = Limits(), {}, store, 0, (), Asking(number)
+            async with Client({"forward": spec}, *how) as llm:
+                return (await llm.complete("forward", [Message("user", "q")], node="n")).text
+
+    async def main() -> list[str]:
+        return list(await asyncio.gather(client(1), client(2)))
+
+    assert asyncio.run(main()) == ["hi", "hi"]
+    assert len(sent) == 2
+    assert len({number for number, _ in sent}) == 1
+    assert keys_of(tmp_path / "replies.db") == []

@@ -21,9 +21,10 @@ from sgdflow.config.models import build_calling, build_models
 from sgdflow.config.schema import LLMConf
 from sgdflow.errors import CallFailed, ConfigError, LLMError
 from sgdflow.llm import Message, Usage
+from sgdflow.llm.address import proxied, proxy_of, unreachable
 from sgdflow.llm.backend import Answer, Backend
 from sgdflow.llm.client import Client, Limits, ModelSpec
-from sgdflow.llm.direct import DirectBackend, proxy_of
+from sgdflow.llm.direct import DirectBackend
 from sgdflow.llm.listing import Listing
 from sgdflow.llm.models import Price
 from sgdflow.llm.providers import LitellmBackend
@@ -473,3 +474,47 @@ def test_litellm_is_not_imported_where_it_is_not_needed(
         check=False, timeout=100,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_one_client_that_ends_leaves_the_calls_of_others_alone() -> None:
+    seen: list[str] = []
+    backend = DirectBackend()
+
+    async def handle(request: web.Request) -> web.Response:
+        asked = (await request.json())["messages"][0]["content"]
+        seen.append(asked)
+        await asyncio.sleep(0.6 if asked == "slow" else 0.0)
+        return web.json_response(completion(asked))
+
+    async def main() -> None:
+        app = web.Application()
+        app.router.add_post("/{path:.*}", handle)
+        async with running(app) as url:
+            spec = ModelSpec("openai/m", url)
+
+            async def client(word: str) -> str:
+                async with Client({"forward": spec}, Limits(), {}, backend=backend) as llm:
+                    reply = await llm.complete("forward", [Message("user", word)], node="n")
+                    assert llm.spent()["forward"].faults == {}
+                    return reply.text
+
+            replies = await asyncio.gather(client("slow"), client("fast"))
+            assert replies == ["slow", "fast"]
+            assert await client("later") == "later"
+
+    asyncio.run(main())
+    assert seen == ["slow", "fast", "later"]
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "ALL_PROXY"])
+def test_what_a_proxy_reaches_is_the_proxys_affair(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for one in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(one, raising=False)
+    url = "http://nowhere.example/v1"
+    assert not proxied(url)
+    monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert proxied(url)
+    assert proxy_of(url) == "http://127.0.0.1:9"
+    assert asyncio.run(unreachable(url, 1.0)) == ""

@@ -138,6 +138,24 @@ def test_one_that_is_down_is_left_out_and_tried_again_later(
     ]
 
 
+def test_calls_that_fail_together_leave_an_address_out_once() -> None:
+    """The pause doubles with each further try, and not with each call that was under way."""
+    clock, servers = Clock(), Servers(fails=dict.fromkeys((A, B), "connection"))
+    spread, spec = Spread(servers, clock), model(A, B)
+
+    async def asked(count: int) -> None:
+        calls = (spread.ask(spec, ASK, sample=0, key=None, seconds=9.0) for _ in range(count))
+        await asyncio.gather(*calls, return_exceptions=True)
+
+    asyncio.run(asked(16))
+    assert sum(servers.asked.values()) == 16
+    clock.now = 1.1  # a pause of one second is over, one of two is not
+    servers.fails.clear()
+    servers.asked.clear()
+    asyncio.run(asked(2))
+    assert servers.asked == {A: 1, B: 1}
+
+
 def test_where_all_are_down_that_is_told_and_all_are_tried() -> None:
     async def main() -> None:
         servers = Servers(fails={A: "unreachable", B: "unreachable"})

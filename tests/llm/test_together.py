@@ -15,7 +15,7 @@ from sgdflow.config.models import build_calling
 from sgdflow.config.schema import LLMConf
 from sgdflow.errors import BudgetSpent, ConfigError
 from sgdflow.llm import Message, Spent, Usage, together
-from sgdflow.llm.allowance import Allowance
+from sgdflow.llm.allowance import Allowance, Cap
 from sgdflow.llm.backend import Answer
 from sgdflow.llm.client import Client
 from sgdflow.llm.database import Replies
@@ -72,6 +72,25 @@ def test_what_one_has_used_up_is_used_up_for_all_of_its_account(
         with ExitStack() as stack:
             [again] = caps(stack, limits, file, ["sweep"])
             assert await made(again, took) == 0
+
+    asyncio.run(main())
+
+
+def test_the_one_word_counts_in_full_as_it_is_sent(file: Path) -> None:
+    limits = Limits(budget=Allowance(tokens=60), shared=True)
+
+    async def main() -> None:
+        with ExitStack() as stack:
+            one, two = caps(stack, limits, file, ["sweep", "sweep"])
+            await one.enter(10)
+            with one.passed():
+                one.beside(Spent(1, Usage(30, 30)))
+            assert await made(one, Spent(1, Usage(1, 1))) == 0
+            assert await made(two, Spent(1, Usage(1, 1))) == 0
+        # Where nobody shares, it is no part of the run.
+        alone = Cap(Allowance(tokens=60), Spent())
+        alone.beside(Spent(1, Usage(30, 30)))
+        await alone.enter(10)
 
     asyncio.run(main())
 
