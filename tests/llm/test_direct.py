@@ -499,7 +499,7 @@ def test_one_client_that_ends_leaves_the_calls_of_others_alone() -> None:
                     return reply.text
 
             replies = await asyncio.gather(client("slow"), client("fast"))
-            assert replies == ["slow", "fast"]
+            assert list(replies) == ["slow", "fast"]
             assert await client("later") == "later"
 
     asyncio.run(main())
