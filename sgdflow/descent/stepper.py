@@ -190,7 +190,7 @@ def _past(situation: Situation, proposal: Proposal, judgement: Judgement) -> Pas
         tuple(one.forward.example for one in situation.learned),
         len(list(rejections(judgement))) if proposal.changes else 0,
         trial.decision.most,
-        trial.lost,
+        trial.went,
     )
 
 

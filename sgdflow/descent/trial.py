@@ -8,12 +8,15 @@ from dataclasses import dataclass
 
 from sgdflow.errors import plural
 from sgdflow.executor.evaluation import Evaluation
-from sgdflow.executor.forward import ForwardPass
 from sgdflow.update import Decision, Gate
 from sgdflow.update.decision import Moved
+from sgdflow.update.rule import Went
 
 Score = Callable[[Collection[str]], Awaitable[Evaluation]]
 """Scores the proposal on the examples with these ids."""
+
+_WORST = 2
+"""Examples that are shown of those that a rejected proposal made worse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +47,20 @@ class Trial:
         return math.fsum(gains) / len(gains) if gains else 0.0
 
     @property
-    def lost(self) -> ForwardPass | None:
-        """Return a run with a rejected proposal: of the example that lost most, or gained least.
+    def went(self) -> tuple[Went, ...]:
+        """Return how some examples went with a rejected proposal.
 
-        None where nothing was rejected, or where all that was scored with it is right.
+        First the two that lost most, or gained least, of those that are not right with it; then
+        the one that gained most. None where nothing was rejected.
         """
         if self.decision.accepted or self.current is None or self.seen is None:
-            return None
+            return ()
         before, after = self.current.comparable.scores, self.seen.comparable.scores
-        wrong = [i for i in self.seen.outcomes if i in before and after.get(i, 1.0) < 1]
-        worst = min(wrong, key=lambda i: after[i] - before[i], default=None)
-        return None if worst is None else self.seen.outcomes[worst].passed
+        gains = {i: after[i] - before[i] for i in self.seen.outcomes if i in before and i in after}
+        wrong = sorted((i for i in gains if after[i] < 1 and gains[i] <= 0), key=gains.__getitem__)
+        best = max(gains, key=gains.__getitem__, default="")
+        shown = [*wrong[:_WORST], *([best] if gains.get(best, 0.0) > 0 else [])]
+        return tuple(Went(self.seen.outcomes[i].passed, gains[i] > 0) for i in shown)
 
     @property
     def spared(self) -> int:

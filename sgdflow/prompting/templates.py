@@ -25,7 +25,7 @@ from jinja2.exceptions import SecurityError
 
 from sgdflow.errors import PromptError, did_you_mean, listed
 from sgdflow.llm import Message
-from sgdflow.prompting.marks import MARK, mark_for, marked_tags
+from sgdflow.prompting.marks import MARK, mark_for, marked_tags, texts_of
 from sgdflow.prompting.sandbox import Sandbox, one_rendering
 from sgdflow.prompting.sources import Source
 from sgdflow.prompting.turns import Role, turns, unsent
@@ -79,14 +79,15 @@ class Prompts:
         environment.filters["quoted"] = quoted
         return environment
 
-    def mark(self, name: str, variables: Mapping[str, Any], *tags: str) -> str:
+    def mark(self, name: str, variables: Mapping[str, Any], reply: str = "") -> str:
         """Return what a template's tags need so that no value can be taken for one of them.
 
-        `tags` are further names of tags in the prompt or its reply.
+        Nor for the tag of the reply, but in a node's own parameters: an instruction that shows a
+        reply shows the one that is asked for.
         """
         parameters = variables.get("parameters")
-        named = parameters if isinstance(parameters, Mapping) else ()
-        return mark_for(variables, {*self._tags(name), *named, *tags})
+        named = parameters if isinstance(parameters, Mapping) else {}
+        return mark_for(variables, {*self._tags(name), *named}, reply, texts_of(named))
 
     def messages(self, name: str, variables: Mapping[str, Any]) -> tuple[Message, ...]:
         """Render a chat: its blocks are turns, in order; without any the whole is the user's."""

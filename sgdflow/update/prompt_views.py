@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sgdflow.executor.forward import ForwardPass
 from sgdflow.executor.gradients import Gradient
 from sgdflow.executor.graph import Graph
 from sgdflow.executor.places import View
 from sgdflow.prompting.values import shortened, shown
 from sgdflow.update.evidence import Item, reasoning
-from sgdflow.update.rule import Past, Situation
+from sgdflow.update.rule import Past, Situation, Went
 
 SAMPLE_ITEM = Item("example", "node", {"input": "..."}, "...", (Gradient("successor", "..."),))
 SAMPLE_MEMBER = View("node", ("input",), (), {"instruction": "..."})
@@ -21,6 +20,19 @@ _GRADIENTS = 6
 """Gradients that are shown with a text as it stood before."""
 _LONGEST_REPLY = 500
 """Characters of a reply, and of a value, that are shown with a text that was tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wrote:
+    """What a node made of an example with a text that was turned down, as templates see it."""
+
+    node: str
+    given: Mapping[str, str]
+    wrote: str
+    better: bool = False
+
+
+SAMPLE_WROTE = Wrote("node", {"input": "..."}, "...")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +50,8 @@ class Attempt:
     accepted: bool = False
     beside: tuple[str, ...] = ()
     """Parameters that had new texts, too, when it was scored."""
-    node: str = ""
-    wrote: str = ""
-    """What a node replied with it to an example that became no better; "" where none is known."""
-    given: Mapping[str, str] = field(default_factory=dict)
-    """What the node was given there."""
+    replies: tuple[Wrote, ...] = ()
+    """What a node made of some examples with it, where it was turned down."""
 
     @property
     def scored(self) -> str:
@@ -104,8 +113,11 @@ def tries(
 ) -> Sequence[Attempt]:
     """Return the latest `count` texts of a parameter that the gate saw, oldest first.
 
-    With a graph it is known what a node that uses the text replied.
+    With a graph it is known what a node that uses the text replied: to several examples with the
+    last text that was turned down, to one with each before it.
     """
+    mine = [past for past in history if name in past.proposal.changes]
+    newest = next((past for past in reversed(mine) if past.went), None)
     found = [
         Attempt(
             past.proposal.changes[name],
@@ -115,27 +127,24 @@ def tries(
             past.most if past.after is None else None,
             past.decision.accepted,
             tuple(other for other in past.proposal.changes if other != name),
-            *_wrote(past.lost, name, graph),
+            tuple(_wrote(past.went[: None if past is newest else 1], name, graph)),
         )
-        for past in history
-        if name in past.proposal.changes
+        for past in mine
     ]
     return found[max(0, len(found) - count) :]
 
 
-def _wrote(
-    lost: ForwardPass | None, name: str, graph: Graph | None
-) -> tuple[str, str, Mapping[str, str]]:
-    """Return a node that uses a parameter, its reply, reasoning first, and what it was given."""
-    if lost is None or graph is None:
-        return "", "", {}
-    node = next((node for node in graph.successors[name] if lost.calls.get(node)), "")
-    if not node:
-        return "", "", {}
-    reply = f"{reasoning(graph, lost, node)}\n{lost.produced(node)}"
-    before = graph.nodes[node].predecessors
-    given = {v: shortened(str(lost.values[v]), _LONGEST_REPLY) for v in before if v in lost.values}
-    return node, shortened(reply.strip(), _LONGEST_REPLY), given
+def _wrote(went: Sequence[Went], name: str, graph: Graph | None) -> Iterator[Wrote]:
+    """Yield what a node that uses a parameter was given, and its reply, reasoning first."""
+    for one in went if graph is not None else ():
+        assert graph is not None
+        passed = one.passed
+        node = next((node for node in graph.successors[name] if passed.calls.get(node)), "")
+        if node:
+            values = {v: passed.values.get(v) for v in graph.nodes[node].predecessors}
+            given = {v: shortened(str(value), _LONGEST_REPLY) for v, value in values.items()}
+            reply = f"{reasoning(graph, passed, node)}\n{passed.produced(node)}".strip()
+            yield Wrote(node, given, shortened(reply, _LONGEST_REPLY), one.better)
 
 
 def stands(history: Sequence[Past], name: str, count: int) -> Sequence[Stand]:

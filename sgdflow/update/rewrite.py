@@ -22,6 +22,7 @@ from sgdflow.update.evidence import Item
 from sgdflow.update.prompt_views import (
     SAMPLE_ITEM,
     SAMPLE_MEMBER,
+    SAMPLE_WROTE,
     Attempt,
     Stand,
     examples,
@@ -96,9 +97,7 @@ class Rewrite:
             "others": ["other"],
             "attempts": [
                 Attempt("...", 0.5, 0.5, "...", accepted=True),
-                Attempt(
-                    "...", None, 0.5, "...", 0.4, False, ("other",), "node", "...", {"v": "..."}
-                ),
+                Attempt("...", None, 0.5, "...", 0.4, False, ("other",), (SAMPLE_WROTE,)),
             ],
             "stands": [Stand(1, "...", [Gradient("successor", "...")])],
             "contrasts": [Contrast("...", (Done(1, True, "..."),), ("other",))],
@@ -142,8 +141,9 @@ class Rewrite:
             "attempts": tried,
             "stands": stands(situation.history, name, self.momentum),
         }
-        lost = [Item("", one.node, one.given, one.wrote, ()) for one in tried if one.given]
-        shown = (*situation.evidence[name], *right, *lost)
+        made = (wrote for attempt in tried for wrote in attempt.replies if wrote.given)
+        replies = [Item("", one.node, one.given, one.wrote, ()) for one in made]
+        shown = (*situation.evidence[name], *right, *replies)
         calls: list[Call] = []
         # After a rejected proposal the same prompt may come again: ask for another reply.
         sample, critique = situation.sample, ""

@@ -64,6 +64,15 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True)
+class Went:
+    """How an example went with a proposal that was turned down."""
+
+    passed: ForwardPass
+    better: bool
+    """Than without the proposal; otherwise it was worse, or no better."""
+
+
+@dataclass(frozen=True, slots=True)
 class Past:
     """A step that was taken before."""
 
@@ -82,8 +91,8 @@ class Past:
     """How often the gate turned something down."""
     most: float | None = None
     """The highest mean that it could have had, where not all was scored."""
-    lost: ForwardPass | None = None
-    """Where it was turned down: how an example went with it that became no better."""
+    went: tuple[Went, ...] = ()
+    """Where it was turned down: how some examples went with it, the worst one first."""
 
 
 @dataclass(frozen=True, slots=True)

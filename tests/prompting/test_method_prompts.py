@@ -31,7 +31,7 @@ from sgdflow.prompting.values import shown
 from sgdflow.update.contrast import Contrast, Done
 from sgdflow.update.edits import Edits
 from sgdflow.update.optoprime import Line, Try
-from sgdflow.update.prompt_views import Attempt, Stand
+from sgdflow.update.prompt_views import Attempt, Stand, Wrote
 from sgdflow.update.standing import Frame, Standing
 
 GOLDEN = Path(__file__).parent / "golden_methods"
@@ -194,9 +194,10 @@ ATTEMPT = Attempt(
     0.5,
     WORSE,
     beside=("desk.instruction",),
-    node="weight",
-    wrote="It is heavy.",
-    given={"order": "Weight: light."},
+    replies=(
+        Wrote("weight", {"order": "Weight: light."}, "It is heavy."),
+        Wrote("weight", {"order": "Weight: heavy."}, "It is heavy.", better=True),
+    ),
 )
 TAKEN = Attempt("Price the weight.", 0.5, 0.25, "better: 0.25 -> 0.5 ...", accepted=True)
 STAND = Stand(1, "Price it.", [Gradient("desk", "Say what you assume.")])

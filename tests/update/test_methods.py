@@ -7,7 +7,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -44,6 +44,7 @@ from sgdflow.simulation.worlds import reply
 from sgdflow.update import Decision, Item, Past, Proposal, Select, Situation, shuffled
 from sgdflow.update.evidence import dealt_across_nodes
 from sgdflow.update.prompt_views import stands, tries
+from sgdflow.update.rule import Went
 
 PROMPTS = Prompts(prompt_folders(Path(__file__).parent))
 METHODS = sorted(
@@ -705,10 +706,20 @@ def test_a_text_turned_down_is_shown_with_a_reply_that_it_led_to() -> None:
         values = {"question": "How many?", "answer": "12"}
         lost = ForwardPass("e", values, {"answer": (call,)}, {})
         changes = {"answer.instruction": "List all."}
-        past = Past(1, {}, {}, Proposal(changes), Decision(False, "worse"), 0.5, 0.4, lost=lost)
+        past = Past(
+            1,
+            {},
+            {},
+            Proposal(changes),
+            Decision(False, "worse"),
+            0.5,
+            0.4,
+            went=(Went(lost, False),),
+        )
         (attempt,) = tries([past], "answer.instruction", 3, graph)
-        assert attempt.given == {"question": "How many?"}
-        return attempt.node, attempt.wrote
+        (made,) = attempt.replies
+        assert made.given == {"question": "How many?"}
+        return made.node, made.wrote
 
     assert shown("<output>12</output>") == ("answer", "12")
     listed = "a chair is 1, two lamps are 2, one stove is 1"
@@ -723,7 +734,9 @@ def test_the_query_of_a_text_turned_down_may_not_be_copied_either() -> None:
     call = Call("answer", "forward", (), "<output>12</output>", Usage(0, 0))
     lost = ForwardPass("e", {"question": query, "answer": "12"}, {"answer": (call,)}, {})
     turned_down = Decision(False, "worse")
-    past = Past(1, {}, {}, Proposal({name: "List."}), turned_down, 0.5, 0.4, lost=lost)
+    past = Past(
+        1, {}, {}, Proposal({name: "List."}), turned_down, 0.5, 0.4, went=(Went(lost, False),)
+    )
     item = Item("1", "answer", {"question": "Another one?"}, "3", ())
     situation = Situation(
         graph, graph.initial(), {name: (item,)}, 2, optimised=[name], history=(past,)
@@ -739,16 +752,42 @@ def test_the_query_of_a_text_turned_down_may_not_be_copied_either() -> None:
     assert "it copies" in again[-1].content
 
 
-def test_the_example_shown_is_the_one_that_a_rejected_text_made_worst() -> None:
+def test_the_examples_shown_are_those_that_a_rejected_text_moved_most() -> None:
+    """The two that it made worst and the one that it made best; wrong ones, where none is worse."""
+
     def scored(**scores: float) -> Evaluation:
         passes = {i: ForwardPass(i, {}, {}, {}) for i in scores}
         return Evaluation({i: Outcome(passes[i], score, None) for i, score in scores.items()})
 
-    before, after = scored(a=0.0, b=1.0, c=1.0), scored(a=0.0, b=0.5, c=1.0)
-    lost = Trial(Decision(False, "worse"), before, after).lost
-    assert lost == after.outcomes["b"].passed
-    assert Trial(Decision(True, "better"), before, after).lost is None
-    assert Trial(Decision(False, "equal"), scored(a=1.0), scored(a=1.0)).lost is None
+    def went(accepted: bool, before: Evaluation, after: Evaluation) -> list[tuple[str, bool]]:
+        trial = Trial(Decision(accepted, "so"), before, after)
+        return [(one.passed.example, one.better) for one in trial.went]
+
+    before = scored(a=0.0, b=1.0, c=1.0, d=0.5, e=0.2, f=0.0)
+    after = scored(a=0.0, b=0.5, c=1.0, d=0.4, e=0.9, f=1.0)
+    assert went(False, before, after) == [("b", False), ("d", False), ("f", True)]
+    assert went(False, scored(a=0.0), scored(a=0.0)) == [("a", False)]
+    assert went(True, before, after) == []
+    assert went(False, scored(a=1.0), scored(a=1.0)) == []
+
+
+def test_only_the_last_text_turned_down_is_shown_with_several_replies() -> None:
+    node = {"predecessors": ["question"], "parameters": {"instruction": "Count."}}
+    conf = {"name": "one", "inputs": ["question"], "nodes": {"answer": node}, "output": "answer"}
+    graph = build_graph(expand_graph(conf), PROMPTS)
+    name = "answer.instruction"
+
+    def past(step: int, taken: bool = False) -> Past:
+        call = Call("answer", "forward", (), "<output>12</output>", Usage(0, 0))
+        values = {"question": f"Q{step}", "answer": "12"}
+        went = Went(ForwardPass("e", values, {"answer": (call,)}, {}), better=False)
+        shown = () if taken else (went, replace(went, better=True))
+        decision = Decision(taken, "so")
+        return Past(step, {}, {}, Proposal({name: f"T{step}"}), decision, 0.5, 0.4, went=shown)
+
+    made = tries([past(1), past(2), past(3, taken=True)], name, 3, graph)
+    told = [[(one.given["question"], one.better) for one in attempt.replies] for attempt in made]
+    assert told == [[("Q1", False)], [("Q2", False), ("Q2", True)], []]
 
 
 def test_gepa_hands_the_feedback_to_every_node() -> None:
