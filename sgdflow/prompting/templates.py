@@ -82,12 +82,14 @@ class Prompts:
     def mark(self, name: str, variables: Mapping[str, Any], reply: str = "") -> str:
         """Return what a template's tags need so that no value can be taken for one of them.
 
-        Nor for the tag of the reply, but in a node's own parameters: an instruction that shows a
-        reply shows the one that is asked for.
+        Nor for the tag of the reply, but where the graph itself has it, in the prompt of a node: an
+        instruction that shows a reply shows the one that is asked for.
         """
         parameters = variables.get("parameters")
-        named = parameters if isinstance(parameters, Mapping) else {}
-        return mark_for(variables, {*self._tags(name), *named}, reply, texts_of(named))
+        if not isinstance(parameters, Mapping):
+            return mark_for(variables, {*self._tags(name), reply} if reply else self._tags(name))
+        declared = (parameters, variables.get("node"), variables.get("system"))
+        return mark_for(variables, {*self._tags(name), *parameters}, reply, texts_of(declared))
 
     def messages(self, name: str, variables: Mapping[str, Any]) -> tuple[Message, ...]:
         """Render a chat: its blocks are turns, in order; without any the whole is the user's."""
