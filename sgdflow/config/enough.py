@@ -51,6 +51,7 @@ def problems(method: Method, splits: Splits, parameters: int) -> Iterator[str]:
         )
         return
     if gate.rule == "paired" and method.stop.steps:
+        yield from _selected(method)
         tests = method.asked(parameters)
         level = gate.after(0, tests).level
         have, needed = method.compared(splits), gains_needed(level)
@@ -92,6 +93,17 @@ def _confirm_problems(method: Method, splits: Splits) -> Iterator[str]:
             f"method.confirm.level: {method.confirm.level:g} can never be reached with {have} "
             f"validation examples; it takes {needed}. Set task.splits.validation={needed} or more, "
             "or method.confirm=null."
+        )
+
+
+def _selected(method: Method) -> Iterator[str]:
+    """Yield why no level holds on examples that were chosen for what is to be compared."""
+    if method.gate.examples == "sampled" and method.sample.examples == "failing":
+        yield (
+            "method.gate.examples: sampled, but the examples sampled are those that the current "
+            "text gets wrong (method.sample.examples=failing). Any other text can only gain on "
+            "them, so that method.gate.rule=paired would show nothing. Set "
+            "method.gate.examples=batch; method.gate.first=sampled still asks them first."
         )
 
 

@@ -506,6 +506,13 @@ def test_what_ends_a_run_ends_it_also_in_a_users_rule(error: type[LLMError]) -> 
             "has 0.0093 of it and needs 7 examples on which it is better by 1",
         ),
         (
+            ("method.gate.rule=paired", "method.gate.examples=sampled", "method.sample.count=30"),
+            "method.gate.examples: sampled, but the examples sampled are those that the current "
+            "text gets wrong (method.sample.examples=failing). Any other text can only gain on "
+            "them, so that method.gate.rule=paired would show nothing. Set "
+            "method.gate.examples=batch; method.gate.first=sampled still asks them first.",
+        ),
+        (
             ("method.confirm.required=true", "task.splits.validation=4"),
             "method.confirm.level: 0.05 can never be reached with 4 validation examples; it takes "
             "5. Set task.splits.validation=5 or more",
