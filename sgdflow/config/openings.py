@@ -26,7 +26,10 @@ def opened(words: Sequence[tuple[str, Override | None]]) -> list[str]:
     of what was declared in its place.
     """
     said = {one.key_or_group: one.value() for _, one in words if one is not None}
-    anew = [*dict.fromkeys(key for name, value in said.items() if (key := _anew(name, value)))]
+    # Of a function that is taken out (~) the rest stays.
+    kept = {one.key_or_group for _, one in words if one is not None and one.is_delete()}
+    named = [(name, value) for name, value in said.items() if name not in kept]
+    anew = [*dict.fromkeys(key for name, value in named if (key := _anew(name, value)))]
     taken_out = [f"++{key}=null" for key in anew]
     found = []
     for word, override in words:

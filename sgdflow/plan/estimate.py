@@ -100,9 +100,18 @@ def shortage(problem: Problem, method: Method) -> Iterator[str]:
         if allowed is not None and allowed < needed:
             yield (
                 f"method.stop.budget.{name}: {allowed}{share} is less than the {needed} that the "
-                f"first step may take ({'; '.join(estimate.sums)}). {what} ends after its first "
-                "step."
+                f"first step may take ({'; '.join(estimate.sums)}). {what} {_end(method)}"
             )
+
+
+def _end(method: Method) -> str:
+    """Say when a run with too small a budget ends."""
+    if method.lazy:
+        return (
+            "may end after its first step; most steps take far less, as training examples are "
+            "scored as far as a step needs them (method.lazy): sgdflow plan says what to expect."
+        )
+    return "ends after its first step."
 
 
 def _first(problem: Problem, method: Method) -> tuple[Problem, Method]:
