@@ -131,6 +131,8 @@ def _may_be_absent(group: str, path: Sequence[str]) -> bool:
             return True
         case "task", ["score", *_]:  # of another form than the shipped one
             return True
+        case "method", ["update", "demonstrations", *_]:  # of no use to most graphs
+            return True
         case "probe", _:  # of no use to a configuration of one's own that runs alone
             return True
     return False

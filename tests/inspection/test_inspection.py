@@ -218,10 +218,9 @@ def test_what_stands_twice_is_told_with_its_places() -> None:
         ),
     ]
     assert list(data_findings(splits, ["question", "more"])) == []
-    drawn = Splits(
-        *(tuple(replace(one, drawn=True) for one in part) for part in (splits.train, splits.test)),
-        splits.validation,
-    )
+    train = tuple(replace(one, drawn=True) for one in splits.train)
+    validation = tuple(replace(one, drawn=True) for one in splits.validation)
+    drawn = Splits(train, validation, splits.test)
     (left,) = data_findings(drawn, ["question"])
     assert left.text.startswith("task.data: 1 question with two different answers")
 
