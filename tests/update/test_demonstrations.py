@@ -25,6 +25,7 @@ from sgdflow.llm import Message
 from sgdflow.llm.scripted import Said, ScriptedLLM
 from sgdflow.plan.estimate import step_estimate
 from sgdflow.prompting.templates import Prompts
+from sgdflow.simulation.choosing import choice
 from sgdflow.update import Situation
 from sgdflow.update.choice import read_numbers
 from sgdflow.update.constraints import check, told
@@ -189,6 +190,12 @@ def test_a_writer_chooses_by_number_what_bootstrap_would_not(tmp_path: Path) -> 
     assert "It is shown none of them now." in first[1].content
     assert "1 stands twice; name each piece once" in second[-1].content
     assert step.tried.proposal.calls["n.shots"][0].malformed
+
+
+def test_the_simulated_writer_chooses_what_is_like_the_failures() -> None:
+    pieces = [(1, "Weight: heavy."), (2, "Weight: light. Zone: east."), (3, "Zone: east. Now.")]
+    assert choice(pieces, ["Zone: east, weight: none"], 2) == "2, 3"
+    assert read_numbers(choice(pieces, [], 2), 3, 2) == (1, 2)
 
 
 def test_a_choice_that_stays_unusable_is_skipped_with_the_reason(tmp_path: Path) -> None:
