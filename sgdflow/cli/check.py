@@ -31,6 +31,8 @@ from sgdflow.llm.models import located
 from sgdflow.prompting.templates import Prompts
 from sgdflow.terminal import say
 
+_DRAWN = "; drawn at random, so that the same may come up in several of them"
+
 
 def check(words: Sequence[str]) -> int:
     """Find what is wrong with what optimize would do with the same words; nothing is sent."""
@@ -67,7 +69,8 @@ def _lines(
     yield f"graph {config.graph.name}: {nodes}, optimises {names}"
     splits = ("train", "validation", "test")
     counts = (f"{split} {len(getattr(problem.splits, split))}" for split in splits)
-    yield f"task {config.task.name}: {', '.join(counts)}"
+    drawn = any(example.drawn for example in problem.splits.train)
+    yield f"task {config.task.name}: {', '.join(counts)}{_DRAWN * drawn}"
     yield from (f"  {one.text}" for one in prepared.notices if not one.unsure)
     for prompt, (given, used) in used_variables(problem.graph, prompts).items():
         yield f"prompts/{prompt} ({', '.join(given)}): uses {used}"

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from sgdflow.config import schema
 from sgdflow.config.branches import condition
 from sgdflow.config.graph_fields import with_fields
-from sgdflow.config.kinds import no_fields, no_lists, no_temperatures
+from sgdflow.config.kinds import no_fields, no_lists, no_systems, no_temperatures
 from sgdflow.config.legs import build_method, named, optimised
 from sgdflow.config.loops import unrolled
 from sgdflow.config.problems import Problems, ask, build_backward
@@ -27,6 +26,7 @@ from sgdflow.executor.fields import FieldForward
 from sgdflow.executor.forward import CallableForward, PromptForward
 from sgdflow.executor.functions import AtOnce, Bounded, Function
 from sgdflow.executor.graph import BackwardFunction, ForwardFunction, Graph, Node, Parameter
+from sgdflow.executor.graph_names import SYSTEM
 from sgdflow.executor.mapping import Each
 from sgdflow.executor.tools import Tool, ToolUse, reply_schema
 from sgdflow.executor.trace import TracedForward
@@ -36,6 +36,8 @@ from sgdflow.prompting.templates import Prompts
 from sgdflow.update.constraints import check
 
 __all__ = ["Problems", "build_graph", "build_method", "expand_graph", "named", "optimised"]
+
+_SYSTEM_IS = "It is the system message: who the model is, and how it works whatever it is asked."
 
 
 def expand_graph(raw: object) -> schema.GraphConf:
@@ -83,7 +85,7 @@ def _overlaid(below: Any, above: Any) -> Any:
 def build_graph(conf: schema.GraphConf, prompts: Prompts) -> Graph:
     """Return the graph; raises ConfigError with all mistakes at once."""
     problems = Problems()
-    parameters = _parameters(conf, problems)
+    parameters = _explained(conf, _parameters(conf, problems))
     nodes = {name: _node(name, node, conf, prompts, problems) for name, node in conf.nodes.items()}
     graph = None
     with problems.collected():
@@ -91,7 +93,8 @@ def build_graph(conf: schema.GraphConf, prompts: Prompts) -> Graph:
     if graph is not None:
         problems.extend(iter(_forward_problems(conf, graph)))
         problems.extend(not_inputs(graph))
-        problems.extend(chain(no_lists(conf), no_fields(conf), no_temperatures(conf)))
+        for wrong in (no_lists, no_fields, no_temperatures, no_systems):
+            problems.extend(wrong(conf))
         for node in graph.nodes.values():
             if node.backward is not None:
                 problems.extend(
@@ -166,6 +169,19 @@ def _parameters(conf: schema.GraphConf, problems: Problems) -> Mapping[str, Para
         for name in unused
     )
     return found
+
+
+def _explained(conf: schema.GraphConf, found: Mapping[str, Parameter]) -> Mapping[str, Parameter]:
+    """Return them with what a system message is for, where nothing else is said of it."""
+    explained = dict(found)
+    for node, node_conf in conf.nodes.items():
+        if (declared := node_conf.parameters.get(SYSTEM)) is None:
+            continue
+        one = explained[_declared(declared).shared or f"{node}.{SYSTEM}"]
+        if not one.constraints.about:
+            told = replace(one.constraints, about=_SYSTEM_IS)
+            explained[one.name] = replace(one, constraints=told)
+    return explained
 
 
 def _parameter(name: str, conf: schema.ParameterConf, where: str, problems: Problems) -> Parameter:

@@ -41,6 +41,8 @@ class ParameterConf(Conf):
     """What the text is for, in words for whoever writes it anew."""
     max_characters: Count | None = None
     """A longer text goes back to its writer; that of method.update holds as well."""
+    max_tokens: Count | None = None
+    """The same in tokens, which are estimated: a quarter of the characters."""
     keep: tuple[Text, ...] = ()
     """What every text has to hold, letter by letter."""
     avoid: tuple[Text, ...] = ()

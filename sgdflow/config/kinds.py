@@ -9,6 +9,7 @@ from sgdflow.config import schema
 from sgdflow.config.graph_fields import schema_at
 from sgdflow.errors import listed
 from sgdflow.executor.forward import TEMPERATURE
+from sgdflow.executor.graph_names import SYSTEM
 
 LIST, MAPPING, TEXT = "a list", "a mapping", "a text"
 _KINDS = {"array": LIST, "object": MAPPING, "string": TEXT, "integer": "a number"}
@@ -80,6 +81,28 @@ def no_fields(graph: schema.GraphConf) -> Iterator[str]:
                     f"fields. Name '{owner}', and go through it in the template: "
                     f"{{% for one in {owner} %}}{{{{ one.{field} }}}}{{% endfor %}}."
                 )
+
+
+def no_systems(graph: schema.GraphConf) -> Iterator[str]:
+    """Yield which nodes would have a system message that is none, or two of them."""
+    for name, node in graph.nodes.items():
+        if SYSTEM not in node.parameters:
+            continue
+        declared = node.parameters[SYSTEM]
+        if isinstance(declared, schema.ParameterConf) and declared.shared is not None:
+            owner, _, local = declared.shared.rpartition(".")
+            shared = graph.nodes[owner].parameters if owner in graph.nodes else graph.parameters
+            declared = shared.get(local, "")  # of one that is not there others tell
+        few = isinstance(declared, schema.ParameterConf) and declared.demonstrations is not None
+        value = declared.value if isinstance(declared, schema.ParameterConf) else declared
+        where = f"graph.nodes.{name}.parameters.{SYSTEM}"
+        if few or not isinstance(value, str):
+            yield f"{where}: the system message is a text: {SYSTEM}: You answer letters."
+        if isinstance(node.forward, schema.Forward) and SYSTEM in node.forward.model_fields_set:
+            yield (
+                f"{where}: graph.nodes.{name}.forward.{SYSTEM} says another system message, which "
+                "is not sent. Take one of them out."
+            )
 
 
 def no_temperatures(graph: schema.GraphConf) -> Iterator[str]:

@@ -9,6 +9,7 @@ from sgdflow.config import method_schema as schema
 from sgdflow.config import update_schema
 from sgdflow.config.aggregation_schema import ExampleCluster, TreeConf
 from sgdflow.config.apart import apart, causes_asked
+from sgdflow.config.choosing import choosing
 from sgdflow.config.fields import Target
 from sgdflow.config.problems import Problems, ask, build_backward, reply_format
 from sgdflow.config.targets import resolve
@@ -54,6 +55,7 @@ def build_method(conf: schema.OneMethod, graph: Graph, prompts: Prompts) -> Meth
     verification = _verification(conf, graph, prompts, problems)
     tree = example_tree(conf, prompts, problems)
     told_apart = apart(conf, prompts, problems)
+    choice = choosing(conf, graph, named(conf, graph), prompts, problems)
     problems.extend(_contradictions(conf))
     problems.extend(_alone(conf))
     problems.check()
@@ -79,6 +81,7 @@ def build_method(conf: schema.OneMethod, graph: Graph, prompts: Prompts) -> Meth
         verification=verification,
         tree=tree,
         apart=told_apart,
+        choice=choice,
     )
 
 

@@ -26,7 +26,10 @@ def opened(words: Sequence[tuple[str, Override | None]]) -> list[str]:
     of what was declared in its place.
     """
     said = {one.key_or_group: one.value() for _, one in words if one is not None}
-    anew = [*dict.fromkeys(key for name, value in said.items() if (key := _anew(name, value)))]
+    # Of a function that is taken out (~) the rest stays.
+    kept = {one.key_or_group for _, one in words if one is not None and one.is_delete()}
+    named = [(name, value) for name, value in said.items() if name not in kept]
+    anew = [*dict.fromkeys(key for name, value in named if (key := _anew(name, value)))]
     taken_out = [f"++{key}=null" for key in anew]
     found = []
     for word, override in words:
@@ -127,6 +130,8 @@ def _may_be_absent(group: str, path: Sequence[str]) -> bool:
         case "graph", ["forward", *_] | ["nodes", _, "forward" | "backward", *_]:
             return True
         case "task", ["score", *_]:  # of another form than the shipped one
+            return True
+        case "method", ["update", "demonstrations", *_]:  # of no use to most graphs
             return True
         case "probe", _:  # of no use to a configuration of one's own that runs alone
             return True

@@ -252,7 +252,8 @@ def _asked(config: schema.Config) -> Mapping[str, str]:
             own = side == "backward" or not _has_graphs_role(conf)
             if isinstance(conf, schema.Exchange) and own:
                 roles[f"graph.nodes.{name}.{side}.role"] = conf.role
-    parts = ("backward", "backward.verify", "update", "loss", "update.critique")
+    parts = ["backward", "backward.verify", "update", "loss", "update.critique"]
+    parts += ["update.demonstrations"]
     for where, method in acting(config.method):
         for part in (*parts, "aggregation.successors", "aggregation.examples"):
             found: Any = method

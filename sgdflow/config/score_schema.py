@@ -35,6 +35,10 @@ class ThriftConf(Conf):
     """What an example took: up to the first of two bounds it scores 1, from the second on 0."""
 
 
+_FORMS = ("_target_", "rubric", "objectives", "cost", "latency")
+"""Keys each of which says how an output is scored."""
+
+
 def _bounds(value: object, such_as: str) -> object:
     numbers = value if isinstance(value, list | tuple) else ()
     plain = all(isinstance(one, int | float) and not isinstance(one, bool) for one in numbers)
@@ -60,11 +64,26 @@ class LatencyConf(ThriftConf):
     """In seconds."""
 
 
-def _alone(value: object) -> object:
+def _alone(value: object, where: str = "task.score") -> object:
     """Leave out the scorer of a shipped task, which Hydra keeps beside what is declared instead."""
-    if isinstance(value, dict) and str(value.get("_target_", "")).startswith(SHIPPED):
-        return {key: one for key, one in value.items() if key != "_target_"}
+    if not isinstance(value, dict):
+        return value
+    target = value.get("_target_")
+    if target is None or str(target).startswith(SHIPPED):
+        value = {key: one for key, one in value.items() if key != "_target_"}
+    first, *others = [form for form in _FORMS if form in value]
+    if others:
+        said = f" ({target})" if first == "_target_" else ""
+        raise ValueError(
+            f"has {first}{said} and {others[0]}, and an output is scored in one way. Take one of "
+            f"them out, on the command line with '~{where}.{first}'; or weigh both: task.score="
+            "{objectives: {NAME: {score: ...}, OTHER: {score: ...}}} (docs/scoring.md)"
+        )
     return value
+
+
+def _alone_in(value: object) -> object:
+    return _alone(value, "task.score.objectives.NAME.score")
 
 
 def _score_form(value: object) -> str:
@@ -83,9 +102,9 @@ OneScore = Annotated[
     Annotated[Text, Tag("~plain")]
     | Annotated[Target, Tag("~callable")]
     | Annotated[Target, Tag("~mapping")]
-    | Annotated[JudgeConf, BeforeValidator(_alone), Tag("~judge")]
-    | Annotated[CostConf, Tag("~cost")]
-    | Annotated[LatencyConf, Tag("~latency")],
+    | Annotated[JudgeConf, BeforeValidator(_alone_in), Tag("~judge")]
+    | Annotated[CostConf, BeforeValidator(_alone_in), Tag("~cost")]
+    | Annotated[LatencyConf, BeforeValidator(_alone_in), Tag("~latency")],
     Discriminator(_score_form),
 ]
 

@@ -22,6 +22,18 @@ class Critique(Exchange):
     """With causes, where no reply can be used: one proposal from all evidence, or none."""
 
 
+class ChoiceConf(Exchange):
+    """A call that chooses demonstrations among right work."""
+
+    prompt: Text = "optimizer/demonstrations.jinja"
+    role: Text = "optimizer"
+    reply: Reply = Reply(tag="chosen")
+    pieces: Annotated[int, Field(ge=2)] = 12
+    """How many pieces of right work are shown at most, those that stand now among them."""
+    memory: Annotated[int, Field(ge=0)] = 3
+    """Choices tried before that are shown, with what the gate said."""
+
+
 class SelectConf(Conf):
     """Which of the optimised parameters a step updates."""
 
@@ -44,6 +56,8 @@ class Update(Exchange):
     select: SelectConf = SelectConf()
     max_characters: Count | None = None
     """A longer text is asked for again, and never cut; null: any length."""
+    demonstrations: ChoiceConf | None = None
+    """Who chooses demonstrations where there is more right work than places; null: nobody."""
 
 
 class RewriteConf(Update):

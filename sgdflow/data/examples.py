@@ -23,6 +23,8 @@ class Example:
     target: Any
     where: str = field(default="", compare=False)
     """The file and line it comes from, for error messages."""
+    drawn: bool = field(default=False, compare=False)
+    """Whether it was drawn at random, so that the same may well come up again."""
 
     @property
     def place(self) -> str:

@@ -13,7 +13,7 @@ from sgdflow.update import Evidence, Proposal, Situation
 from sgdflow.update.apart import Alternative
 from sgdflow.update.condense import condensed
 from sgdflow.update.constraints import kept
-from sgdflow.update.demonstrations import texts, with_demonstrations
+from sgdflow.update.demonstrations import bootstrapped, texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +35,15 @@ class Drafting:
 
     async def drafts(self, situation: Situation) -> Sequence[Draft]:
         """Return what the rule writes, and what is chosen beside it; one draft at least."""
+        chosen = await self._chosen(situation)
         if not situation.optimised:
-            return [self._whole(Proposal({}), situation)]
-        summed = await condensed(situation, self.method.tree, self.llm)
+            return [self._whole(Proposal({}), situation, chosen)]
+        own = {n: items for n, items in situation.evidence.items() if n in situation.optimised}
+        summed = await condensed(replace(situation, evidence=own), self.method.tree, self.llm)
         asked = replace(situation, evidence=summed.evidence)
         if self.method.apart is None or not summed.evidence:
             proposal = await self.method.update.propose(asked, self.llm)
-            return [self._whole(summed.beside(proposal), situation)]
+            return [self._whole(summed.beside(proposal), situation, chosen)]
         told = await self.method.apart.alternatives(asked, self.llm)
         # Each has a chance of its own, whoever is answered first.
         randoms = [Random(situation.random.random()) for _ in told.each]
@@ -50,11 +52,22 @@ class Drafting:
             for one, random in zip(told.each, randoms, strict=True)
         )
         drafts = [
-            replace(self._whole(proposal, situation), evidence=one.evidence)
+            replace(self._whole(proposal, situation, chosen), evidence=one.evidence)
             for one, proposal in zip(told.each, written, strict=True)
-        ] or [self._whole(Proposal({}), situation)]
+        ] or [self._whole(Proposal({}), situation, chosen)]
         first = summed.beside(told.beside(drafts[0].proposal))
-        return [replace(drafts[0], proposal=first), *drafts[1:]]
+        # What was asked for all of them counts once.
+        others = (replace(one, proposal=_without(one.proposal, chosen)) for one in drafts[1:])
+        return [replace(drafts[0], proposal=first), *others]
+
+    async def _chosen(self, situation: Situation) -> Proposal:
+        """Return another choice of demonstrations."""
+        graph, optimised = self.problem.graph, self.problem.optimised
+        written = texts(graph, optimised)
+        names = [name for name in optimised if name not in written]
+        if self.method.choice is None:
+            return Proposal(bootstrapped(situation, names))
+        return await self.method.choice.choose(situation, names, self.llm)
 
     async def _written(self, one: Alternative, situation: Situation) -> Proposal:
         """Return what the rule writes from one alternative."""
@@ -62,9 +75,13 @@ class Drafting:
         proposal = await self.method.update.propose(own, self.llm)
         return replace(proposal, causes=one.causes)
 
-    def _whole(self, proposal: Proposal, situation: Situation) -> Draft:
-        graph, optimised = self.problem.graph, self.problem.optimised
-        written = texts(graph, optimised)
-        others = [name for name in optimised if name not in written]
-        proposal = with_demonstrations(kept(proposal, situation), situation, others)
-        return Draft(proposal, situation.evidence)
+    def _whole(self, proposal: Proposal, situation: Situation, chosen: Proposal) -> Draft:
+        """Return what was written, as far as it may be, with what was chosen."""
+        own = kept(proposal, situation)
+        whole = replace(own, changes={**own.changes, **chosen.changes})
+        return Draft(whole.after(chosen.skipped, chosen.calls), situation.evidence)
+
+
+def _without(proposal: Proposal, chosen: Proposal) -> Proposal:
+    calls = {name: made for name, made in proposal.calls.items() if name not in chosen.calls}
+    return replace(proposal, calls=calls)

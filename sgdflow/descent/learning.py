@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -19,6 +19,7 @@ from sgdflow.executor.progress import Progress, counted
 from sgdflow.executor.walk import together
 from sgdflow.llm import LLM
 from sgdflow.update import Evidence, Learned, Past, gather_evidence, shuffled
+from sgdflow.update.demonstrations import texts
 from sgdflow.update.evidence import dealt_across_nodes, weighed
 from sgdflow.update.paired import fixed_order
 
@@ -92,7 +93,7 @@ class Teacher:
             learned += now
             drawn |= chosen
             found = self._evidence(now, names, random)
-            evidence = self._asking(self.method.select.after(found, random, before))
+            evidence = self._asking(self._selected(found, random, before))
             known = tuple(self._known(evidence, parameters, history))
             evidence = {name: items for name, items in evidence.items() if name not in known}
             if evidence or not chosen or len(drawn) >= sample.count * sample.draws:
@@ -196,6 +197,15 @@ class Teacher:
         trials = [one for one in learned if asked(one)][: verification.examples - earlier]
         made = {one.forward.example: one for one in await together(map(tried, trials))}
         return tuple(made.get(one.forward.example, one) for one in learned)
+
+    def _selected(
+        self, found: Evidence, random: Random, before: Mapping[str, Collection[str]]
+    ) -> Evidence:
+        """Leave out the texts that are not rewritten; demonstrations are no texts."""
+        written = texts(self.problem.graph, found)
+        texts_of = {name: items for name, items in found.items() if name in written}
+        kept = self.method.select.after(texts_of, random, before)
+        return {n: items for n, items in found.items() if n in kept or n not in written}
 
     def _evidence(
         self, learned: Sequence[Learned], names: Collection[str], random: Random

@@ -22,6 +22,8 @@ from sgdflow.executor.tree import Tree
 from sgdflow.llm import LLM
 from sgdflow.update import Gate, Select, UpdateRule
 from sgdflow.update.apart import Apart
+from sgdflow.update.choice import Choice
+from sgdflow.update.demonstrations import texts
 from sgdflow.update.evidence import ItemAggregation
 from sgdflow.update.paired import fixed_order
 from sgdflow.update.tally import tally
@@ -137,10 +139,19 @@ class Method:
     """What sums up the evidence of many examples; None: it is shown as it is."""
     apart: Apart | None = None
     """What tells causes apart, each mended by a proposal; None: one proposal for all."""
+    choice: Choice | None = None
+    """What chooses demonstrations; None: they are taken in turn."""
     legs: tuple[Leg, ...] = ()
     """Methods that take steps one after the other; none: this one takes all."""
     horizon: int | None = None
     """How often all legs together may ask the gate; None: this method is alone."""
+
+    def chosen(self, problem: Problem) -> tuple[str, ...]:
+        """Return the parameters that a model chooses, and that gradients are for."""
+        if self.choice is None:
+            return ()
+        written = texts(problem.graph, problem.optimised)
+        return tuple(name for name in problem.optimised if name not in written)
 
     def tests(self, parameters: int) -> int:
         """Return how often a step may ask the gate where so many parameters may change."""

@@ -57,7 +57,9 @@ class Stepper:
         own = f"/{variant}" if variant else ""
         random = Random(f"{self._problem.seed}/step/{number}{own}")
         names = method.select.before(texts(self._problem.graph, self._problem.optimised), random)
-        lesson = await self._teacher.lesson(parameters, names, history, random)
+        lesson = await self._teacher.lesson(
+            parameters, (*names, *self._method.chosen(self._problem)), history, random
+        )
         situation = Situation(
             self._problem.graph,
             parameters,

@@ -14,6 +14,8 @@ class Constraints:
     about: str = ""
     """What the text is for, in words for its writer."""
     max_characters: int | None = None
+    max_tokens: int | None = None
+    """Estimated from the characters, as everywhere."""
     keep: tuple[str, ...] = ()
     """What every text has to hold, letter by letter."""
     avoid: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ from sgdflow.executor.demonstrations import to_show
 from sgdflow.executor.fields import nested
 from sgdflow.executor.functions import Function
 from sgdflow.executor.graph import Computed, Graph, Node, Operands, Parameters
+from sgdflow.executor.graph_names import SYSTEM
 from sgdflow.executor.places import View
 from sgdflow.executor.samples import sample_operands
 from sgdflow.executor.walk import Failure, walk
@@ -61,6 +62,7 @@ class PromptForward:
 
     ask: Ask
     system: str = ""
+    """The system message, where no parameter of the node is it."""
     about: str = ""
     """What writers are told of the model."""
     history: str = ""
@@ -127,7 +129,7 @@ class PromptForward:
             for group, names in groups
             for name in names
             if name not in self._apart
-            and not said & {name.partition(".")[0], group}
+            and not said & {name.partition(".")[0], "" if name == SYSTEM else group}
             and (group == "predecessors" or "node" not in said)
         ]
 
@@ -155,18 +157,15 @@ class PromptForward:
 
     def _variables(self, node: View, operands: Operands) -> Mapping[str, Any]:
         """Return what a forward template may use; operands also stand under their own names."""
+        apart = {SYSTEM} if _temperature(operands) is None else {SYSTEM, TEMPERATURE}
         return {
+            "system": self.system,
             **nested(operands.all()),
             "node": node,
-            "system": self.system,
             "predecessors": shown(
                 {n: v for n, v in operands.predecessors.items() if n not in self._apart}
             ),
-            "parameters": to_show(
-                operands.parameters
-                if _temperature(operands) is None
-                else {n: v for n, v in operands.parameters.items() if n != TEMPERATURE}
-            ),
+            "parameters": to_show({n: v for n, v in operands.parameters.items() if n not in apart}),
         }
 
 

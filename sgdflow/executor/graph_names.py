@@ -15,6 +15,8 @@ RESERVED = frozenset(
     "node predecessors targets parameters output gradients reply members examples "
     "parameter inputs target score loss mark system".split()
 )
+SYSTEM = "system"
+"""The parameter of a node that its model's system message is."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _VARIABLE = re.compile(rf"{_NAME.pattern}(\.{_NAME.pattern})?")
 """A name, or that of a node's field."""
@@ -60,10 +62,13 @@ def _node_problems(node: Node, variables: Sequence[str]) -> Iterator[str]:
         if used.count(parameter) > 1:
             yield f"{where}.parameters: the parameter '{parameter}' is used more than once."
     for local in node.parameters:
-        if not _NAME.fullmatch(local) or local in RESERVED:
+        reserved = local in RESERVED
+        if local == SYSTEM:
+            reserved = node.forward.ask is None  # of others it is the system message
+        if not _NAME.fullmatch(local) or reserved:
             yield (
                 f"{where}.parameters: '{local}' cannot name a parameter: it is "
-                f"{'reserved for templates' if local in RESERVED else 'not a plain name'}."
+                f"{'reserved for templates' if reserved else 'not a plain name'}."
             )
         if local in node.predecessors:
             yield (

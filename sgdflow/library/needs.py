@@ -26,8 +26,8 @@ def lacking(call: Callable[..., Any], constants: Mapping[str, Any]) -> Iterator[
             yield from _name(name, given[name])
     if given.get("tests") == given["file"]:
         yield "tests", f"'{given['file']}' is the file of the output, too; name another one"
-    if call is passes and "folder" in constants:
-        yield from _folder(given["folder"])
+    if call is passes:
+        yield from _folder(constants.get("folder"))
     yield from _command(given["command"])
 
 
@@ -43,7 +43,9 @@ def _name(name: str, value: Any) -> Iterator[tuple[str, str]]:
 
 
 def _folder(value: Any) -> Iterator[tuple[str, str]]:
-    if not isinstance(value, str) or not Path(value).is_dir():
+    if value is None:
+        yield "folder", "should be the folder with the tests, such as tests/double (it is not set)"
+    elif not isinstance(value, str) or not Path(value).is_dir():
         yield (
             "folder",
             f"there is no folder {str(value)!r} with the tests. A relative path starts in "

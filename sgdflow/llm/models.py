@@ -267,6 +267,10 @@ class Limits:
             )
 
 
+PER_TOKEN = 4
+"""Characters that are taken for a token."""
+
+
 def estimated_tokens(*texts: str) -> int:
     """Estimate tokens where nobody counted them: a quarter of the characters, rounded up."""
-    return -(-sum(map(len, texts)) // 4)
+    return -(-sum(map(len, texts)) // PER_TOKEN)

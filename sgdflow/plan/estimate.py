@@ -37,7 +37,8 @@ def step_estimate(problem: Problem, method: Method) -> Estimate:
     batch = len(problem.splits.train)
     if method.batch is not None:
         batch = min(batch, method.batch)
-    changed = len(texts(problem.graph, problem.optimised))
+    written, chosen = texts(problem.graph, problem.optimised), method.chosen(problem)
+    changed = len(written)
     if method.select.rule != "all":
         changed = min(changed, method.select.count)
     rule = method.update.calls(changed)
@@ -45,15 +46,17 @@ def step_estimate(problem: Problem, method: Method) -> Estimate:
     proposals = method.proposals.parents * method.proposals.each
     forward = _forward(problem, method, batch, rule.evaluations, sums)
     sampled = min(batch, method.sample.count * method.sample.draws) * proposals
-    each = backward_calls(problem.graph, texts(problem.graph, problem.optimised), method)
+    each = backward_calls(problem.graph, (*written, *chosen), method)
     tried, after = _trials(problem, method, sampled, proposals, sums)
     if sampled * each:
         sums.append(f"for gradients {plural(sampled, 'example')} x {each} = {sampled * each}")
     own = rule.optimizer if method.apart is None else changed + rule.optimizer * method.apart.count
-    written = (own + _summaries(problem, method)) * proposals
-    if written:
-        sums.append(f"for new texts {written}")
-    return Estimate(forward + after, sampled * each + tried, written, tuple(sums))
+    calls = (own + _summaries(problem, method)) * proposals
+    if calls:
+        sums.append(f"for new texts {calls}")
+    if picks := len(chosen) * proposals:
+        sums.append(f"for demonstrations {picks}")
+    return Estimate(forward + after, sampled * each + tried, calls + picks, tuple(sums))
 
 
 def backward_calls(graph: Graph, optimised: tuple[str, ...], method: Method) -> int:
@@ -100,9 +103,18 @@ def shortage(problem: Problem, method: Method) -> Iterator[str]:
         if allowed is not None and allowed < needed:
             yield (
                 f"method.stop.budget.{name}: {allowed}{share} is less than the {needed} that the "
-                f"first step may take ({'; '.join(estimate.sums)}). {what} ends after its first "
-                "step."
+                f"first step may take ({'; '.join(estimate.sums)}). {what} {_end(method)}"
             )
+
+
+def _end(method: Method) -> str:
+    """Say when a run with too small a budget ends."""
+    if method.lazy:
+        return (
+            "may end after its first step; most steps take far less, as training examples are "
+            "scored as far as a step needs them (method.lazy): sgdflow plan says what to expect."
+        )
+    return "ends after its first step."
 
 
 def _first(problem: Problem, method: Method) -> tuple[Problem, Method]:

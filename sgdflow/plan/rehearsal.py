@@ -90,6 +90,7 @@ def _rehearsed(method: Method, scenario: Scenario) -> Method:
         verification=pretended(method.verification),
         tree=pretended(method.tree),
         apart=pretended(method.apart),
+        choice=pretended(method.choice),
         update=_Thinned(pretended(method.update), scenario.changed),
         gate=gate,
         stop=stop,

@@ -129,6 +129,11 @@ def _notes(
             "Not counted: the other training examples, scored as soon as those of a step reach "
             f"method.stop.score ({method.stop.score:g})."
         )
+    if method.choice is not None:
+        yield (
+            "Not counted: the call of a step that chooses demonstrations, one for each parameter "
+            "that holds some (method.update.demonstrations)."
+        )
     if method.unconfirmed:
         yield f"No winner will be confirmed: {method.unconfirmed}."
     if isinstance(method.update, CallableUpdate):

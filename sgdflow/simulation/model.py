@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from sgdflow.llm import Message
+from sgdflow.simulation.choosing import choice
 from sgdflow.simulation.editing import as_edits
 from sgdflow.simulation.numbering import another
 from sgdflow.simulation.program import redesign
 from sgdflow.simulation.reading import (
     Assess,
+    Choose,
     Critique,
     Judge,
     Prompt,
@@ -61,7 +63,7 @@ def answer(worlds: Sequence[World], messages: Sequence[Message], seed: int = 0) 
 
 def _said(world: World, prompt: Prompt) -> Mapping[str, str] | None:
     """Return what a world says, by name; None where it knows nothing of the subject."""
-    if isinstance(prompt, SumUp | TellApart):
+    if isinstance(prompt, SumUp | TellApart | Choose):
         return _single(_of_many(world, prompt))
     match prompt:
         case Work():
@@ -111,7 +113,10 @@ def _asks(feedback: Sequence[str]) -> bool:
     return any(not one.startswith(SETTLED) for one in feedback)
 
 
-def _of_many(world: World, prompt: SumUp | TellApart) -> str | None:
+def _of_many(world: World, prompt: SumUp | TellApart | Choose) -> str | None:
+    if isinstance(prompt, Choose):
+        failed = [value for one in prompt.failed for value in one.variables.values()]
+        return choice(prompt.pieces, failed, prompt.most)
     return _summed_up(world, prompt) if isinstance(prompt, SumUp) else _told_apart(world, prompt)
 
 

@@ -17,6 +17,7 @@ _LINE = re.compile(
 )
 _LAST = re.compile(r"^Output: ([\w.]+)$", re.MULTILINE)
 _MOST = re.compile(r"^(?:Put these .*|Name) at most (\d+) (?:groups|causes)\b", re.MULTILINE)
+_PIECES = re.compile(r"^Choose at most (\d+) of the pieces\b", re.MULTILINE)
 _SCALE = re.compile(r"the score is a number from (\S+) \(.*?\) to (\S+) \(")
 
 
@@ -99,6 +100,15 @@ class TellApart:
 
 
 @dataclass(frozen=True, slots=True)
+class Choose:
+    """A turn at right work, by number: say which of it a member should be shown."""
+
+    pieces: tuple[tuple[int, str], ...]
+    failed: tuple[Seen, ...]
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """A text that was tried, and how well it did; None where that is not said."""
 
@@ -155,7 +165,19 @@ class Redesign:
     seed: int = 0
 
 
-Prompt = Work | Critique | Revise | Rewrite | SumUp | TellApart | Review | Assess | Judge | Redesign
+Prompt = (
+    Work
+    | Critique
+    | Revise
+    | Rewrite
+    | SumUp
+    | TellApart
+    | Choose
+    | Review
+    | Assess
+    | Judge
+    | Redesign
+)
 
 
 def read(messages: Sequence[Message], seed: int = 0) -> tuple[Prompt, Asked]:
@@ -174,6 +196,9 @@ def read(messages: Sequence[Message], seed: int = 0) -> tuple[Prompt, Asked]:
     if asked.tag.partition("-")[0] == "summary":
         text = "\n".join(parameters.values())
         return SumUp(text, examples, _seen(body, sections).feedback, summaries, seed), asked
+    if most := _PIECES.search(body):
+        pieces = tuple((int(name), content) for tag, name, content in by_tag if tag == "piece")
+        return Choose(pieces, examples, int(most[1])), asked
     if parameters and asked.names:
         fixed = {name: content for tag, name, content in by_tag if tag == "fixed"}
         return Redesign(_lines(body), _last(body), parameters, fixed, examples, seed), asked

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from sgdflow.errors import ReplyError
+from sgdflow.errors import ReplyError, plural
+from sgdflow.llm.models import PER_TOKEN, estimated_tokens
 from sgdflow.update.evidence import Item
 
 RUN = 8
@@ -35,6 +36,15 @@ def check_length(text: str, most: int | None) -> None:
     """Raise ReplyError where a text is too long to be used."""
     if most is not None and len(text) > most:
         raise ReplyError(f"it has {len(text)} characters; at most {most} may be used")
+
+
+def check_tokens(text: str, most: int | None) -> None:
+    """Raise ReplyError where a text is estimated to take too many tokens."""
+    if most is not None and (found := estimated_tokens(text)) > most:
+        raise ReplyError(
+            f"it has about {plural(found, 'token')} ({len(text)} characters); at most {most} may "
+            f"be used, which is {most * PER_TOKEN} characters"
+        )
 
 
 def no_check(text: str, before: str, items: Sequence[Item]) -> None:

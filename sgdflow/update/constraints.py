@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from sgdflow.errors import ReplyError, listed, plural
 from sgdflow.executor.constraints import Constraints
+from sgdflow.llm.models import PER_TOKEN
 from sgdflow.prompting.values import quoted
-from sgdflow.update.checks import check_length, copied
+from sgdflow.update.checks import check_length, check_tokens, copied
 from sgdflow.update.rule import Proposal, Situation
 
 
@@ -23,6 +24,8 @@ def _told(constraints: Constraints) -> Iterator[str]:
         yield f"What the text is for: {constraints.about}"
     if constraints.max_characters is not None:
         yield f"Use at most {plural(constraints.max_characters, 'character')}."
+    if (most := constraints.max_tokens) is not None:
+        yield f"Use at most {plural(most, 'token')}, about {most * PER_TOKEN} characters."
     for text in constraints.keep:
         yield f"Keep this, letter by letter: {quoted(text)}"
     if constraints.placeholders:
@@ -44,6 +47,7 @@ def check(constraints: Constraints, text: str, before: str, seen: Iterable[str] 
     `seen` are texts of training examples; what of them stood in the text `before` may stay.
     """
     check_length(text, constraints.max_characters)
+    check_tokens(text, constraints.max_tokens)
     if lacking := [one for one in constraints.keep if one not in text]:
         raise ReplyError(f"it lacks what has to stay, letter by letter: {quoted(lacking[0])}")
     if lost := [name for name in constraints.placeholders if not _holds(text, name)]:

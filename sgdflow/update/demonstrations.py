@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 
 from sgdflow.executor.demonstrations import Demonstration, demonstration, read, written
 from sgdflow.executor.graph import Graph
 from sgdflow.update.evidence import gather_evidence
-from sgdflow.update.rule import Proposal, Situation
+from sgdflow.update.rule import Situation
 
 
 def texts(graph: Graph, names: Iterable[str]) -> tuple[str, ...]:
@@ -16,24 +15,33 @@ def texts(graph: Graph, names: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in names if not graph.parameters[name].demonstrations)
 
 
-def with_demonstrations(proposal: Proposal, situation: Situation, names: Iterable[str]) -> Proposal:
-    """Return a proposal with another choice for each of the parameters that hold demonstrations.
+def bootstrapped(situation: Situation, names: Iterable[str]) -> Mapping[str, str]:
+    """Return another choice for each of the parameters, where there is one.
 
     What is missing to the declared number is filled up; where nothing is, one gives way to another.
     """
-    chosen: dict[str, str] = {}
-    for name in names:
-        found = written(_chosen(situation, name))
-        if found != situation.parameters[name]:
-            chosen[name] = found
-    return replace(proposal, changes={**proposal.changes, **chosen})
+    chosen = {name: written(_chosen(situation, name)) for name in names}
+    return {name: text for name, text in chosen.items() if text != situation.parameters[name]}
+
+
+def candidates(situation: Situation, name: str) -> Sequence[Demonstration]:
+    """Return what may stand: what does so now, and then other right work, other first each step."""
+    return [*_shown(situation, name), *_new(situation, name)]
+
+
+def _shown(situation: Situation, name: str) -> Sequence[Demonstration]:
+    most = situation.graph.parameters[name].demonstrations
+    return list(read(situation.parameters[name]))[:most]
+
+
+def _new(situation: Situation, name: str) -> Sequence[Demonstration]:
+    known = [one.given for one in _shown(situation, name)]
+    return [one for one in _right(situation, name) if one.given not in known]
 
 
 def _chosen(situation: Situation, name: str) -> Sequence[Demonstration]:
     count = situation.graph.parameters[name].demonstrations
-    shown = list(read(situation.parameters[name]))[:count]
-    known = [one.given for one in shown]
-    new = [one for one in _right(situation, name) if one.given not in known]
+    shown, new = _shown(situation, name), _new(situation, name)
     free = count - len(shown)
     if free or not new:
         return [*shown, *new[:free]]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sgdflow.executor.forward import PromptForward
 from sgdflow.executor.graph import Operands
+from sgdflow.executor.graph_names import SYSTEM
 from sgdflow.prompting.marks import Own
 from sgdflow.update.evidence import Item, gather_evidence
 from sgdflow.update.rule import Situation
@@ -84,7 +85,9 @@ def ways(situation: Situation) -> Sequence[Frame]:
     alike: dict[str, list[str]] = {}
     for name in graph.order:
         if isinstance(one := graph.nodes[name].forward, PromptForward):
-            alike.setdefault(repr((one.ask.prompt, one.ask.reply, one.system)), []).append(name)
+            own = SYSTEM in graph.nodes[name].parameters
+            way = repr((one.ask.prompt, one.ask.reply, "" if own else one.system, own))
+            alike.setdefault(way, []).append(name)
     return [Frame(", ".join(names), _frame(situation, names[0]).text) for names in alike.values()]
 
 

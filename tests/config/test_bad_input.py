@@ -748,6 +748,21 @@ DECLARED: Mapping[str, Case] = {
             "task.score.objectives.a.score.command: should be a list of words, such as [python, -m, unittest] (got 'unittest').",
         ],
     ),
+    "two forms of score": (
+        (),
+        "task.score: {_target_: scorer.score, rubric: Be kind.}",
+        ["task.score: has _target_ (scorer.score) and rubric, and an output is scored in one way. Take one of them out, on the command line with '~task.score._target_'; or weigh both: task.score={objectives: {NAME: {score: ...}, OTHER: {score: ...}}} (docs/scoring.md) (got {'_target_': 'scorer.score', 'rubric': 'Be kind.'})."],
+    ),
+    "two forms of score among objectives": (
+        (),
+        "task.score: {objectives: {a: {score: {rubric: Be kind., cost: [1, 2]}}}}",
+        ["task.score.objectives.a.score: has rubric and cost, and an output is scored in one way. Take one of them out, on the command line with '~task.score.objectives.NAME.score.rubric'; or weigh both: task.score={objectives: {NAME: {score: ...}, OTHER: {score: ...}}} (docs/scoring.md) (got {'rubric': 'Be kind.', 'cost': [1, 2]})."],
+    ),
+    "tests that stand nowhere": (
+        (),
+        "task.score: {_target_: sgdflow.library.scores.passes}",
+        ["task.score.folder: should be the folder with the tests, such as tests/double (it is not set)."],
+    ),
     "no words for a short one": (
         (),
         "task.score: {_target_: sgdflow.library.scores.short, words: sixty}",

@@ -175,3 +175,9 @@ def test_a_remedy_can_be_followed_word_for_word(words: str, remedy: str) -> None
 
 
 STOPS_WORDS = {" ".join(words): words for words, *_ in STOPS.values()}
+
+
+def test_a_scorer_that_is_taken_out_leaves_what_stands_beside_it() -> None:
+    own = "task.score={_target_: my.own.scorer}"
+    judged = compose([own, "~task.score._target_", "task.score.rubric=Be kind."])
+    assert judged["task"]["score"] == {"rubric": "Be kind."}

@@ -161,6 +161,15 @@ def test_a_budget_below_the_first_step_is_told_with_the_arithmetic() -> None:
     assert list(shortage(*_of(ready("method=frozen", "method.stop.budget.calls=1")))) == []
 
 
+def test_a_small_budget_may_do_where_examples_are_scored_as_needed() -> None:
+    (warning,) = shortage(*_of(ready("method=semantic", "method.stop.budget.calls=90")))
+    assert "90 is less than the " in warning
+    assert warning.endswith(
+        ". The run may end after its first step; most steps take far less, as training examples "
+        "are scored as far as a step needs them (method.lazy): sgdflow plan says what to expect."
+    )
+
+
 def test_proposals_beyond_the_budget_are_told_before_any_call() -> None:
     wide = ("method.proposals.each=3", "method.proposals.parents=2", "method.pool.keep=2")
     (warning,) = shortage(*_of(ready(*wide, "method.stop.budget.calls=335")))

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -217,6 +218,19 @@ def test_what_stands_twice_is_told_with_its_places() -> None:
         ),
     ]
     assert list(data_findings(splits, ["question", "more"])) == []
+    train = tuple(replace(one, drawn=True) for one in splits.train)
+    validation = tuple(replace(one, drawn=True) for one in splits.validation)
+    drawn = Splits(train, validation, splits.test)
+    (left,) = data_findings(drawn, ["question"])
+    assert left.text.startswith("task.data: 1 question with two different answers")
+
+
+def test_what_is_shipped_is_right(tmp_path: Path, at: Start) -> None:
+    """Orders are drawn at random, so that some come up in two splits."""
+    code, out, err = at(tmp_path, "check")
+    assert (code, err) == (0, "")
+    assert "test 140; drawn at random, so that the same may come up in several of them" in out
+    assert out.splitlines()[-1] == "Nothing is wrong."
 
 
 def test_a_prompt_that_no_model_can_read_is_told() -> None:

@@ -28,6 +28,7 @@ from sgdflow.prompting.ask import Ask
 from sgdflow.prompting.replies import ReplyFormat
 from sgdflow.prompting.templates import Prompts
 from sgdflow.prompting.values import shown
+from sgdflow.update.choice import Pick, Piece
 from sgdflow.update.contrast import Contrast, Done
 from sgdflow.update.edits import Edits
 from sgdflow.update.optoprime import Line, Try
@@ -149,6 +150,21 @@ def _program() -> Mapping[str, Any]:
     }
 
 
+def _choice(*now: int) -> Mapping[str, Any]:
+    pieces = [
+        Piece(n, shown({"order": f"Weight: {said}."}), price, n in now)
+        for n, (said, price) in enumerate([("heavy", "15"), ("light", "5"), ("none", "0")], 1)
+    ]
+    variables = _rewrite(ReplyFormat("tagged", "chosen"), standing=EVERYTHING["standing"])
+    own = {
+        "pieces": pieces,
+        "most": 2,
+        "picks": [Pick("1, 2", f"Turned down, {WORSE}.")] * bool(now),
+    }
+    names = ("parameter", "members", "examples", "standing", "reply")
+    return {**{name: variables[name] for name in names}, **own}
+
+
 def _search(attempts: Sequence[Attempt]) -> Mapping[str, Any]:
     variables = _rewrite(IMPROVED, attempts=attempts, variant=2, breadth=4)
     variables = {**variables, "frames": [FRAME], "about": "a small model"}
@@ -238,6 +254,8 @@ CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
         "optimizer/causes.jinja",
         _rewrite(ReplyFormat("tagged", "critique"), number=1, causes=3, attempts=[ATTEMPT]),
     ),
+    "demonstrations": ("optimizer/demonstrations.jinja", _choice(1, 2)),
+    "demonstrations-none": ("optimizer/demonstrations.jinja", _choice()),
     "cluster": (
         "aggregation/cluster.jinja",
         _rewrite(ReplyFormat("tagged", "groups"), number=1, causes=3),

@@ -29,6 +29,7 @@ PROMPTS = Prompts(prompt_folders(Path("nowhere")))
 ALL = Constraints(
     about="The tone of letters.",
     max_characters=80,
+    max_tokens=19,
     keep=("In English.",),
     avoid=("guarantee",),
     placeholders=("company",),
@@ -42,6 +43,7 @@ def test_a_writer_is_told_all_of_them() -> None:
     assert told(ALL) == [
         "What the text is for: The tone of letters.",
         "Use at most 80 characters.",
+        "Use at most 19 tokens, about 76 characters.",
         'Keep this, letter by letter: "In English."',
         "Keep these placeholders, in which values are put: {company}",
         'Do not write "guarantee".',
@@ -54,6 +56,11 @@ def test_a_writer_is_told_all_of_them() -> None:
     ("text", "why"),
     [
         (GOOD + "x" * 80, "it has 112 characters; at most 80 may be used"),
+        (
+            GOOD + "x" * 45,
+            "it has about 20 tokens (77 characters); at most 19 may be used, which is 76 "
+            "characters",
+        ),
         (GOOD.replace("English", "english"), "it lacks what has to stay, letter by letter"),
         (GOOD.replace("{company}", "company"), "it lacks the placeholder {company}"),
         (GOOD + " No Guarantees.", 'it holds "guarantee", which it may not'),
@@ -69,6 +76,7 @@ def test_a_text_that_breaks_one_is_refused_with_the_reason(text: str, why: str) 
 
 def test_a_text_that_keeps_to_all_is_taken_and_what_stood_there_may_stay() -> None:
     check(ALL, GOOD, "", SEEN)
+    check(ALL, GOOD + "x" * 44, "", SEEN)
     check(ALL, GOOD.replace("{company}", "{ company }"), "", SEEN)
     check(ALL, GOOD + " It left the depot.", "It left the depot.", SEEN)
     check(ALL, GOOD + " The depot it left.", "", SEEN)
@@ -100,6 +108,15 @@ WHERE = "graph.nodes.answer.parameters.instruction"
             graph_of({"value": 3, "max_characters": 5}),
             f"{WHERE}: is a number, of which max_characters means nothing "
             "(got {'value': 3, 'max_characters': 5}).",
+        ),
+        (
+            graph_of({"value": "Answer in one word.", "max_tokens": 4}),
+            f"{WHERE}: its own text breaks what is declared of it: it has about 5 tokens (19 "
+            "characters); at most 4 may be used, which is 16 characters.",
+        ),
+        (
+            graph_of({"value": "Answer.", "max_tokens": 0}),
+            f"{WHERE}.max_tokens: input should be greater than or equal to 1 (got 0).",
         ),
         (
             graph_of({"shared": "tone", "avoid": ["x"]}, tone="Be brief."),

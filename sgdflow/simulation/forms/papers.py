@@ -76,7 +76,8 @@ def papers(*, kind: Kind, fields: int, count: int, seed: int) -> Pools:
         codes = {name: rules[name][value] for name, value in entries.items()}
         blank = str(Paper(kind.capitalize(), entries, {}))
         filled = str(Paper(kind.capitalize(), entries, codes))
-        examples.append(Example(f"{kind}/{index}", {"paper": blank, "question": blank}, filled))
+        inputs = {"paper": blank, "question": blank}
+        examples.append(Example(f"{kind}/{index}", inputs, filled, drawn=True))
     return Pools(shared=tuple(examples))
 
 

@@ -45,7 +45,7 @@ def orders(*, family: Family, parts: int, count: int, seed: int) -> Pools:
         values = [tariff[part][kind] for part, kind in chosen.items()]
         total = sum(values) if family == "sum" else math.prod(values)
         inputs = {"order": text, "question": text}
-        examples.append(Example(f"tariff/{index}", inputs, str(total)))
+        examples.append(Example(f"tariff/{index}", inputs, str(total), drawn=True))
     return Pools(shared=tuple(examples))
 
 
