@@ -7,7 +7,7 @@ export PYTHONDONTWRITEBYTECODE =
 export MLFLOW_DISABLE_TELEMETRY = true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test lint types tests test-engines reference bench fuzz endurance pictures lock audit sbom clean
+.PHONY: help demo ui test lint types tests test-engines reference bench bench-peers fuzz endurance pictures lock audit sbom clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -39,12 +39,16 @@ test-engines: $(VENV)-engines/.installed ## Run sweeps on joblib, submitit, Ray 
 	SGDFLOW_ENGINES="$(ENGINES)" $(VENV)-engines/bin/python -m pytest -q -n 0 -rs tests/engines
 
 bench: $(VENV)/.installed ## Measure speed (some minutes; benchmarks/README.md)
+	@$(BIN)/python benchmarks/first_call.py
 	@$(BIN)/python benchmarks/step.py
 	@$(BIN)/python benchmarks/calls.py cpu
 	@$(BIN)/python benchmarks/calls.py stored --times 2
 	@$(BIN)/python benchmarks/calls.py rate --times 2
 	@$(BIN)/python benchmarks/store.py
 	@$(BIN)/python benchmarks/recording.py --times 1
+
+bench-peers: $(VENV)/.installed ## Measure the same job in TextGrad, DSPy, Trace and AdalFlow (benchmarks/README.md)
+	@$(BIN)/python benchmarks/peers.py --environments $(VENV)-peers
 
 fuzz: $(VENV)/.installed ## Feed made-up and broken inputs to everything that reads (benchmarks/README.md)
 	$(BIN)/python benchmarks/fuzz.py 100000
@@ -78,7 +82,7 @@ define with_tool
 endef
 
 clean: ## Remove the environment and caches; runs stay
-	rm -rf $(VENV) $(VENV)-engines .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(VENV)-engines $(VENV)-peers .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 
@@ -17,15 +19,33 @@ from sgdflow.llm.transports import Transport, reached_by
 HERE = Path(__file__).parent
 
 
+@dataclass
+class Served:
+    """An endpoint in another process."""
+
+    url: str
+    seen: Mapping[str, float] = field(default_factory=dict)
+    """What it was asked, once it has ended."""
+
+
 @contextmanager
-def endpoint(latency: float) -> Iterator[str]:
-    """Serve the canned reply in another process; yield the base URL."""
-    command = [sys.executable, str(HERE / "endpoint.py"), str(latency)]
+def serving(latency: float, *text: str) -> Iterator[Served]:
+    """Serve a canned reply in another process."""
+    command = [sys.executable, str(HERE / "endpoint.py"), str(latency), *text]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
         assert server.stdout is not None
         assert server.stdin is not None
-        yield f"http://127.0.0.1:{int(server.stdout.readline())}/v1"
+        served = Served(f"http://127.0.0.1:{int(server.stdout.readline())}/v1")
+        yield served
         server.stdin.close()
+        served.seen = json.loads(server.stdout.readline())
+
+
+@contextmanager
+def endpoint(latency: float) -> Iterator[str]:
+    """Serve the canned reply in another process; yield the base URL."""
+    with serving(latency) as served:
+        yield served.url
 
 
 def client(
@@ -35,7 +55,8 @@ def client(
     spec = ModelSpec("openai/canned", url, None, {"temperature": 0, "max_tokens": 100})
     backend = reached_by(transport)
     backend.load([spec])
-    models = dict.fromkeys(("forward", "backward", "optimizer"), spec)
+    models = {"forward": spec, "backward": spec}
+    models["optimizer"] = replace(spec, model="openai/canned-rewrites")
     return Client(models, Limits(concurrency=concurrency, timeout=30.0), {}, store, backend=backend)
 
 

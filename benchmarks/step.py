@@ -62,6 +62,9 @@ def _prepared(folder: Path) -> Prepared:
         "method=no_gate",
         "method.batch=32",
         "method.stop.steps=1",
+        "method.lazy=false",  # all 32 are scored
+        "method.sample.count=2",
+        "method.update.checks=false",  # what the endpoint says is no new text for all
         "tracking=none",
     ]
     return prepare(compose(words), Prompts(prompt_folders(Path())), {})

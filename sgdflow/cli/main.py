@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import importlib
 import io
 import logging
@@ -65,6 +67,7 @@ COMMANDS: Mapping[str, str] = {
 """Word -> the function that gets the words after it and returns the exit code."""
 _SERVERS = ("ui", "simulate")
 _RUNS = ("optimize", "evaluate", "probe", "plan")
+_SWEEPS = ("-m", "--multirun")
 _HOME = "SGDFLOW_PROJECT"
 
 
@@ -101,7 +104,8 @@ def _at_home(words: Sequence[str]) -> Sequence[str]:
 
 def _guarded(command: str, words: Sequence[str]) -> int:
     """Turn user mistakes into one message; no traceback is theirs to read."""
-    if command in _RUNS and sys.stderr.isatty() and not any(w.startswith("-") for w in words):
+    shows = any(word.startswith("-") and word not in _SWEEPS for word in words)
+    if command in _RUNS and sys.stderr.isatty() and not shows:
         # What follows takes a moment to import.
         sys.stderr.write("Reading the configuration ...\n")
         sys.stderr.flush()
@@ -110,6 +114,8 @@ def _guarded(command: str, words: Sequence[str]) -> int:
     # A server has others to end before itself.
     stopper = Stopper(None) if command in _SERVERS else Stopper()
     stopper.listen()
+    # To take apart at the end all that MLflow has brought takes a second, and serves nobody.
+    atexit.register(gc.freeze)
     # A log that cannot be written, and a letter that a terminal does not know, cost no run.
     logging.raiseExceptions = False
     for stream in (sys.stdout, sys.stderr):

@@ -92,7 +92,7 @@ class GateConf(Conf):
     """Which examples are scored for it; sampled: those learned from, and the guard."""
     tolerance: Annotated[float, Field(ge=0)] = 0.0
     """strict: the gain has to be larger; not_worse: the loss may be as large."""
-    wave: Count | None = 16
+    wave: Count | None = 64
     """Examples scored at once, at least; null: all, also where the proposal can no longer pass."""
     first: Literal["sampled"] | None = None
     """sampled: what repairs none of the sampled failures is turned down before."""

@@ -146,7 +146,7 @@ class AgainConf(Conf):
 class LimitsConf(Conf):
     """What the client keeps to."""
 
-    concurrency: Count = 16
+    concurrency: Count = 64
     """Calls at the same time; fewer while a provider answers with 429."""
     requests_per_minute: Count | None = None
     """Calls begun in a minute; null: any number."""

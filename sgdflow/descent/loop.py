@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import replace
 
 from sgdflow.descent.budget import Meter
@@ -141,20 +140,28 @@ class Descent:
             course.initial = Scores({**course.initial.evaluations, "validation": validation})
 
     async def _scores(self, parameters: Parameters, *, ended: bool = False) -> Scores:
-        """Score all splits; what no step goes by is not held against the budget."""
+        """Score all splits; what no step goes by is not held against the budget.
+
+        Splits that count alike are scored together, as none of them waits for another.
+        """
         splits = self._problem.splits
-        if self._method.lazy and not (ended and self._method.report_train):
-            train = self._evaluate.known(parameters, splits.train) or Evaluation({})
-        else:
-            reported = self._method.batch is not None or self._method.lazy
-            with self._meter.reporting() if reported else nullcontext():
-                train = await self._evaluate(parameters, splits.train)
+        spared = self._method.lazy and not (ended and self._method.report_train)
+        train = () if spared else splits.train
+        reported = self._method.batch is not None or self._method.lazy
         # What is to confirm the winner is not needed before there is one.
         waits = self._method.confirm is not None and not ended
-        validation = await self._evaluate(parameters, () if waits else splits.validation)
+        validation = () if waits else splits.validation
+        await self._evaluate(parameters, (*(() if reported else train), *validation))
         with self._meter.reporting():
-            test = await self._evaluate(parameters, splits.test)
-        return Scores({"train": train, "validation": validation, "test": test})
+            await self._evaluate(parameters, (*(train if reported else ()), *splits.test))
+        known = self._evaluate.known(parameters, splits.train) if spared else None
+        return Scores(
+            {
+                "train": known or await self._evaluate(parameters, train),
+                "validation": await self._evaluate(parameters, validation),
+                "test": await self._evaluate(parameters, splits.test),
+            }
+        )
 
     def _with_what_is_known(self, initial: Scores | None, start: Parameters) -> Scores | None:
         """Return the scores of the start with the training scores that steps have come to need."""

@@ -236,7 +236,7 @@ class Share:
 class Limits:
     """How calls are made."""
 
-    concurrency: int = 16
+    concurrency: int = 64
     """Calls at once."""
     timeout: float = 60.0
     """Seconds that one attempt may take."""

@@ -20,6 +20,7 @@ from sgdflow.config.job import chosen_experiment, working_directory
 from sgdflow.errors import ConfigError, listed, plural
 from sgdflow.secrets import masked
 from sgdflow.tracking import views
+from sgdflow.tracking.ready import MARK, mark
 from sgdflow.tracking.store import (
     alone,
     artifact_root,
@@ -260,22 +261,25 @@ def _experiment_id(uri: str, name: str) -> str:
     found = store.get_experiment_by_name(name)
     if found is None:
         try:
-            return store.create_experiment(name, _artifacts(uri, name), {views.TAG: views.view()})
+            store.create_experiment(name, _artifacts(uri, name), {views.TAG: views.view()})
         except MlflowException:
             # Another process may have been faster.
-            found = store.get_experiment_by_name(name)
-            if found is None:
+            if store.get_experiment_by_name(name) is None:
                 raise
+        found = store.get_experiment_by_name(name)
+        assert found is not None
     if found.lifecycle_stage != "active":
         raise ConfigError(
             f"tracking.experiment={name} was deleted in {masked(uri)}: choose another name, or "
             f"restore it with `mlflow experiments restore -x {found.experiment_id}`."
         )
-    if found.tags.get(views.TAG) != views.view():
-        with suppress(
-            MlflowException
-        ):  # another process was faster, or may alone: runs need no view
-            store.set_experiment_tag(found.experiment_id, views.TAG, views.view())
+    file = sqlite_file(uri)
+    wanted = {views.TAG: views.view()} | ({MARK: mark(file)} if file else {})
+    for tag, value in wanted.items():
+        if found.tags.get(tag) != value:
+            # Another process was faster, or may alone: runs need none of them.
+            with suppress(MlflowException):
+                store.set_experiment_tag(found.experiment_id, tag, value)
     return str(found.experiment_id)
 
 

@@ -24,6 +24,7 @@ from sgdflow.tracking.client import (
     start_run,
 )
 from sgdflow.tracking.prompts import PromptBook, Standing
+from sgdflow.tracking.ready import is_ready
 from sgdflow.tracking.run_file import Logged, logged, remember, reopened
 from sgdflow.tracking.store import store_uri
 from sgdflow.tracking.trace_store import log_traces
@@ -64,6 +65,7 @@ class MlflowTracker:
         self._memory, self._name, self._with_prompts, self._traces = memory, name, prompts, traces
         self._logged = Logged()
         self._run: Run | None = None
+        self._about: tuple[str, dict[str, str]] = ("", {})
         self._writer: Writer | None = None
         self._prompts: PromptBook | None = None
         self._tags: dict[str, str] = {}
@@ -75,7 +77,9 @@ class MlflowTracker:
 
     @property
     def run_id(self) -> str | None:
-        """Return the id of the run in MLflow, None before the start and after the end."""
+        """Return the id of the run in MLflow, once it is there; None before and after."""
+        if self._writer is not None:
+            self._writer.settle()
         return self._run.id if self._run else None
 
     def started(
@@ -86,25 +90,36 @@ class MlflowTracker:
         parameters: Mapping[str, Any],
         nodes: Nodes = NO_NODES,
     ) -> None:
-        """Make the run; log the configuration as params and, whole, as config.yaml."""
-        experiment = prepare(self._uri, self._experiment)
+        """Make the run; log the configuration as params and, whole, as config.yaml.
+
+        A store that is ready is opened beside the work; one that may not be, before it.
+        """
         self._tags = dict(tags)
         parent = {PARENT: self._parent} if self._parent else {}
         self._parameters, self._nodes, self._first = dict(parameters), nodes, dict(parameters)
-        with explained(self._uri):
-            self._run = run = self._open(experiment, self._name or name, self._tags | parent)
-        self._writer = Writer()
-        if self._with_prompts:
-            self._prompts = PromptBook(self._uri, run, self._tags.get("sgdflow.graph", "graph"))
-        try:
+        self._about = self._name or name, self._tags | parent
+        initial = dict(parameters)
+
+        def write(run: Run) -> None:
+            flat = naming.flattened(params)
+            run.log_params((k, v) for k, v in flat if k not in self._logged.params)
+            run.log_text(as_yaml(params), "config.yaml")
+            run.log_text(as_yaml(initial), "parameters/initial.yaml")
+
+        if self._may_wait():
+            self._writer = Writer()
+            self._write("the start of the run", lambda run: None)
+            self._write("the configuration", write)
+        else:
             with explained(self._uri):
-                flat = naming.flattened(params)
-                run.log_params((k, v) for k, v in flat if k not in self._logged.params)
-                run.log_text(as_yaml(params), "config.yaml")
-                run.log_text(as_yaml(self._parameters), "parameters/initial.yaml")
-        except ConfigError as error:
-            self.failed(str(error))
-            raise
+                run = self._opened()
+            self._writer = Writer()
+            try:
+                with explained(self._uri):
+                    write(run)
+            except ConfigError as error:
+                self.failed(str(error))
+                raise
         self._keep(0, self._parameters, "the text that a run started from")
 
     def scored(self, when: str, scores: Mapping[str, Mapping[str, Any] | None]) -> None:
@@ -222,18 +237,23 @@ class MlflowTracker:
         self._write(f"the gradients of step {number}", write)
 
     def _keep(self, step: int, texts: Mapping[str, Any], message: str) -> None:
-        book, texts = self._prompts, dict(texts)
-        if book is not None:
-            tags = self._tags | {"sgdflow.step": str(step)}
-            self._write(f"the prompts of step {step}", lambda _: book.keep(texts, message, tags))
+        if self._with_prompts:
+            texts, tags = dict(texts), self._tags | {"sgdflow.step": str(step)}
+            what = f"the prompts of step {step}"
+            self._write(what, lambda run: self._book(run).keep(texts, message, tags))
 
     def _crown(self, result: Mapping[str, Any], folder: Path) -> None:
-        book, best = self._prompts, chosen_score(result)
-        file = folder / "parameters.yaml"
-        if book is not None and best is not None and file.is_file():
+        best, file = chosen_score(result), folder / "parameters.yaml"
+        if self._with_prompts and best is not None and file.is_file():
             split, score = best
             standing = Standing(score, f"{split} of {self._tags.get('sgdflow.task', '')}")
-            self._write("the best prompts", lambda _: book.crown(read_yaml(file), standing))
+            what = "the best prompts"
+            self._write(what, lambda run: self._book(run).crown(read_yaml(file), standing))
+
+    def _book(self, run: Run) -> PromptBook:
+        if self._prompts is None:
+            self._prompts = PromptBook(self._uri, run, self._tags.get("sgdflow.graph", "graph"))
+        return self._prompts
 
     def _end(self, status: str, reason: str) -> None:
         if self._writer is None:
@@ -246,16 +266,28 @@ class MlflowTracker:
 
         self._write("why the run ended", say_why)
         self._write("the end of the run", lambda run: self._close(run, status))
-        writer, self._run, self._writer = self._writer, None, None
-        writer.close()
+        self._writer.close()  # what it writes may have to make the run
+        self._run = self._writer = None
 
-    def _open(self, experiment: str, name: str, tags: Mapping[str, str]) -> Run:
+    def _may_wait(self) -> bool:
+        """Say whether the store may be opened beside the work."""
+        goes_on = self._memory is not None and self._memory.is_file()
+        return not goes_on and is_ready(self._uri, self._experiment)
+
+    def _opened(self) -> Run:
+        """Return the run, which the first to ask makes."""
+        if self._run is None:
+            self._run = self._open()
+        return self._run
+
+    def _open(self) -> Run:
         """Return the run that the memory names, or a new one."""
+        experiment = prepare(self._uri, self._experiment)
         run = reopened(self._uri, experiment, self._memory) if self._memory else None
         if run is not None:
             self._logged = logged(self._uri, run)
             return run
-        run = start_run(self._uri, experiment, name, tags)
+        run = start_run(self._uri, experiment, *self._about)
         remember(self._memory, run.id, "RUNNING")
         return run
 
@@ -264,5 +296,5 @@ class MlflowTracker:
         remember(self._memory, run.id, status)
 
     def _write(self, what: str, write: Callable[[Run], object]) -> None:
-        if (run := self._run) is not None and self._writer is not None:
-            self._writer.put(what, lambda: write(run))
+        if self._writer is not None:
+            self._writer.put(what, lambda: write(self._opened()))

@@ -31,7 +31,7 @@ class Gate:
     tolerance: float = 0.0
     examples: Literal["batch", "validation", "sampled"] = "batch"
     """Which examples are scored for it; sampled: those learned from, and the guard."""
-    wave: int | None = 16
+    wave: int | None = 64
     """Examples scored before it is asked whether the rest can matter; None: all of them."""
     first: Literal["sampled"] | None = None
     """sampled: a proposal has to repair more of what it was written from than it breaks of the

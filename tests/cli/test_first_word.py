@@ -32,9 +32,9 @@ def seen(folder: Path, *words: str) -> str:
     return b"".join(parts).decode()
 
 
-@pytest.mark.parametrize("command", ["optimize", "evaluate", "plan"])
+@pytest.mark.parametrize("command", ["optimize", "evaluate", "plan", "optimize -m"])
 def test_the_first_word_comes_before_what_is_slow(command: str, tmp_path: Path) -> None:
-    said = seen(tmp_path, command, "task=nosuch")
+    said = seen(tmp_path, *command.split(), "task=nosuch")
     first = said.index("Reading the configuration ...\r\n")
     for slow in ("asyncio", "pydantic", "omegaconf", "hydra", "sgdflow.config"):
         assert said.index(f" {slow}\r\n") > first

@@ -100,6 +100,7 @@ def record(folder: Path, name: str, spoil: Callable[[], object]) -> tuple[str, s
     uri, memory = store_uri(None, folder), folder / f"{name}.json"
     tracker = MlflowTracker(uri, "e", None, memory, prompts=False, traces=0)
     tracker.started(name, {"a": 1}, {}, {"p.q": "text"})
+    assert tracker.run_id is not None  # the store is open
     spoil()
     tracker.scored("initial", {"train": {"mean": 0.5, "low": 0.0, "high": 1.0}})
     (folder / "result.json").write_text("{}")
