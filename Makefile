@@ -34,8 +34,8 @@ tests: $(VENV)/.installed-dev ## Run the tests
 reference: $(VENV)/.installed ## Write docs/reference.md anew from the schema of the configuration
 	$(BIN)/python docs/reference.py
 
-ENGINES ?= joblib slurm_local ray slurm
-test-engines: $(VENV)-engines/.installed ## Run sweeps on joblib, submitit, Ray and Slurm (minutes; docs/scale.md)
+ENGINES ?= joblib slurm_local ray slurm mlflow
+test-engines: $(VENV)-engines/.installed ## Run sweeps on joblib, submitit, Ray, Slurm and an MLflow server (half an hour; docs/scale.md)
 	SGDFLOW_ENGINES="$(ENGINES)" $(VENV)-engines/bin/python -m pytest -q -n 0 -rs tests/engines
 
 bench: $(VENV)/.installed ## Measure speed (some minutes; benchmarks/README.md)
@@ -65,7 +65,7 @@ lock: ## Pin all dependencies anew (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
 	  pyproject.toml -c requirements-dev.lock -o requirements.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --group dev \
-	  --extra joblib --extra slurm --extra ray --extra optuna pyproject.toml -o requirements-engines.lock
+	  --extra joblib --extra slurm --extra ray --extra optuna --extra postgres pyproject.toml -o requirements-engines.lock
 
 audit: ## Look the locked packages up among known vulnerabilities (needs the network)
 	$(call with_tool,pip-audit==2.10.1,pip-audit --strict --disable-pip --require-hashes \
