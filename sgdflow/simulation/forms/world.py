@@ -10,6 +10,7 @@ from random import Random
 
 from sgdflow.simulation.forms.papers import FIELDS, Paper, read
 from sgdflow.simulation.reading import Critique, Rewrite, Seen, Work
+from sgdflow.simulation.wishes import SETTLED
 
 MISCOPIES = 0.05
 """How often a writer gets a code wrong that it puts in."""
@@ -24,7 +25,6 @@ FORGETS = 0.15
 QUICK = "Be quick."
 _RULE = re.compile(r"\b(\w+) (\w+) is ([A-Z]\d)\b")
 _WANTED = re.compile(r"\b(\w+) (\w+)=([A-Z]\d)\b")
-_SETTLED = "Nothing should change"
 
 Rules = Mapping[tuple[str, str], str]
 
@@ -135,7 +135,7 @@ def _stated(texts: Iterable[str]) -> Rules:
 
 def _wanted(feedback: Sequence[str]) -> Mapping[tuple[str, str], str]:
     """Return the codes that feedback asks for."""
-    said = [text for text in feedback if _SETTLED not in text]
+    said = [text for text in feedback if SETTLED not in text]
     # What was put out may be quoted before what was expected.
     said = [text[text.lower().rfind("expected") :] if "xpected" in text else text for text in said]
     return {
@@ -160,7 +160,7 @@ def _missing(
 
 def _request(missing: Mapping[tuple[str, str], str]) -> str:
     if not missing:
-        return f"{_SETTLED}: what was filled in is right."
+        return f"{SETTLED}: what was filled in is right."
     said = (f"{field} {value}={code}" for (field, value), code in missing.items())
     return f"It should say {'; '.join(said)}."
 
