@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from simulated import Simulated, Watch
 
 from sgdflow.config.compose import compose
 from sgdflow.config.paths import prompt_folders
@@ -19,7 +20,6 @@ from sgdflow.llm.scripted import ScriptedLLM
 from sgdflow.prompting.templates import Prompts
 from sgdflow.update import Select
 from sgdflow.update.evidence import Item
-from tests.simulated import Simulated, Watch
 
 PROMPTS = Prompts(prompt_folders(Path(__file__).parent))
 
