@@ -47,6 +47,7 @@ WORLDS: Mapping[str, Sequence[str]] = {
     ),
     "chain": ("graph=chain", "task=tickets"),
     "clerks": ("graph=clerks", "task=forms"),
+    "relay": ("graph=relay", "task=dossiers"),
 }
 NUMBERED = frozenset({"numbered"})
 """Worlds in which every example has a number of its own, so that no two requests are alike."""
@@ -87,7 +88,7 @@ def confused(text: str) -> str:
     """Deal the gradients of a reply round; a single one is taken back."""
     said = GRADIENT.findall(text)
     if len(said) == 1:
-        said = [(*said[0][:2], "Nothing should change.")]
+        said = [(*said[0][:2], "KEEP: it is right.")]
     turned = [*said[1:], *said[:1]]
     return (
         "".join(

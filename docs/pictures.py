@@ -15,7 +15,7 @@ from sgdflow.prompting.templates import Prompts
 
 HERE = Path(__file__).parent
 GRAPHS = HERE.parent / "conf" / "graph"
-TASKS = {"chain": "tickets", "clerks": "forms", "desk": "tariff"}
+TASKS = {"chain": "tickets", "clerks": "forms", "desk": "tariff", "relay": "dossiers"}
 """Of graphs that are generated for a task."""
 HEAD = """# Example graphs
 

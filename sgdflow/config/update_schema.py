@@ -42,9 +42,9 @@ class SelectConf(Conf):
     count: Count = 1
     """How many of them, where the rule is not all."""
     dismissive: Text = "nothing should change"
-    """What a gradient says that asks for no change."""
+    """What one says that asks for no change, where none of CHANGE:, KEEP:, UNCLEAR: begins it."""
     undecided: tuple[Text, ...] = UNDECIDED
-    """What one says that cannot tell, and that asks nobody for a change."""
+    """What such a one says that cannot tell, and that asks nobody for a change."""
 
 
 class Update(Exchange):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 LOSS = "loss"
 """The source of the gradient that the backward pass starts from."""
@@ -19,6 +20,22 @@ class Gradient:
 
 
 Gradients = tuple[Gradient, ...]
+Wish = Literal["change", "keep", "unclear"]
+_BEGINS = re.compile(r"\W*(change|keep|unclear)(?:\W*:|\W*$)", re.IGNORECASE)
+_IN_CAPITALS = re.compile(r"^\W*(CHANGE|KEEP|UNCLEAR)\b", re.MULTILINE)
+
+
+def wish(text: str) -> Wish | None:
+    """Return what the form of a gradient asks for: the word that it begins with; None: it has none.
+
+    One that hands on others, each from a line of its own, asks for a change where one of them does.
+    """
+    first = _BEGINS.match(text)
+    said = [*([first[1].lower()] if first else []), *map(str.lower, _IN_CAPITALS.findall(text))]
+    wishes: tuple[Wish, ...] = ("change", "unclear", "keep")
+    return next((one for one in wishes if one in said), None)
+
+
 Aggregation = Callable[[Gradients], Any]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
 from functools import partial
 from typing import Any, Literal
 
@@ -21,8 +22,8 @@ from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Ask, Call
 from sgdflow.prompting.values import shown
 
-Verdict = Literal["repaired", "better", "no effect", "worse", "untested"]
-SUPPORTED: tuple[Verdict, ...] = ("repaired", "better")
+Verdict = Literal["repaired", "better", "nearer", "open", "no effect", "worse", "untested"]
+SUPPORTED: tuple[Verdict, ...] = ("repaired", "better", "nearer")
 REFUTED: tuple[Verdict, ...] = ("no effect", "worse")
 
 
@@ -39,6 +40,8 @@ class Intervention:
     after: float | None = None
     """The score with that value; None where there is none."""
     failure: str | None = None
+    moved: Literal["nearer", "otherwise"] | None = None
+    """Where the output went at the same score, as seen from the target; None: it is the same."""
     together: bool = False
     """Whether it took the other blamed values, written anew as well, for that score."""
     calls: tuple[Call, ...] = ()
@@ -49,9 +52,12 @@ class Intervention:
         """Return what the trial says of the gradients."""
         if self.after is None:
             return "untested"
-        if self.after <= self.before:
-            return "worse" if self.after < self.before else "no effect"
-        return "repaired" if self.after >= 1 else "better"
+        if self.after > self.before:
+            return "repaired" if self.after >= 1 else "better"
+        if self.after < self.before:
+            return "worse"
+        # An answer that is right or wrong cannot show one mended value where more is wrong.
+        return "no effect" if self.moved is None else "nearer" if self.moved == "nearer" else "open"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +103,8 @@ class Verification:
                 return replace(blame, failure=str(error), calls=error.calls)
             value = written.texts[""]
             tried = await run_again({name: value})
-            blame = replace(blame, value=value, calls=(written.call,))
+            moved = _moved(example.target, *(_output(graph, one) for one in (outcome, tried)))
+            blame = replace(blame, value=value, calls=(written.call,), moved=moved)
             return replace(blame, after=tried.score, failure=tried.failure)
 
         found = await together(one(name) for name in testable(graph, outcome, backward, asks))
@@ -166,6 +173,22 @@ async def _run_again(
     after = frozenset[str]().union(*(downstream(graph, name) for name in new))
     kept = {n: v for n, v in values.items() if n in graph.nodes and n not in after}
     return await evaluate.given(parameters, example, {**kept, **new})
+
+
+def _output(graph: Graph, outcome: Outcome) -> str:
+    passed = outcome.passed
+    return str(passed.produced(passed.end(graph.output)))
+
+
+def _moved(target: Any, before: str, after: str) -> Literal["nearer", "otherwise"] | None:
+    """Say whether an output shares more of its words with the target than the one before."""
+    if before.split() == after.split():
+        return None
+    near = [
+        SequenceMatcher(None, said.split(), str(target).split(), autojunk=False).ratio()
+        for said in (before, after)
+    ]
+    return "nearer" if target is not None and near[1] > near[0] else "otherwise"
 
 
 def _together(

@@ -11,7 +11,7 @@ from sgdflow.update.statistics import gains_needed
 
 _LEVEL = 0.05
 """At which a gain is called shown, where a run declares no level."""
-_SUPPORTED, _UNTESTED = ("repaired", "better"), "untested"
+_SUPPORTED, _UNTESTED = ("repaired", "better", "nearer"), ("untested", "open")
 
 Record = Mapping[str, Any]
 
@@ -30,7 +30,7 @@ def counted(step: Record) -> Counter[str]:
         for trial in sampled.get("trials", ()):
             found["tried"] += len(sampled["gradients"].get(trial["node"], ()))
             found["trials"] += 1
-            verdict = "untested" if trial["verdict"] == _UNTESTED else "refuted"
+            verdict = "untested" if trial["verdict"] in _UNTESTED else "refuted"
             found["supported" if trial["verdict"] in _SUPPORTED else verdict] += 1
     return found
 

@@ -107,8 +107,9 @@ def graph(shape: Shape, blames: Mapping[str, Blame], select: Select) -> Element:
     said = ", ".join(f'"{phrase}"' for phrase in (select.dismissive, *select.undecided))
     legend = (
         "The deeper the colour, the more blame: how many of the node's gradients ask for a change "
-        f"(they say none of {said}) and were not passed on to a node before it, over all steps and "
-        "the examples learned from. Choose a node for its texts, gradients and prompts."
+        "(they begin with CHANGE:, or with neither KEEP: nor UNCLEAR: and say none of "
+        f"{said}) and were not passed on to a node before it, over all steps and the examples "
+        "learned from. Choose a node for its texts, gradients and prompts."
     )
     scale = element("span", class_="scale", aria_hidden="true")
     return section(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sgdflow.simulation.filling import ASKED, filled
+from sgdflow.simulation.wishes import asked_for
 
 REPLY_HEADING = re.compile(r"^# How to reply$", re.MULTILINE)
 _ASKED_BY_NAME = re.compile(r'<([\w-]+) name="([^"]+)">\.\.\.</\1>')
@@ -28,6 +29,8 @@ class Asked:
     names: tuple[str, ...] = ()
     fields: Mapping[str, str] = field(default_factory=dict)
     """Of a structured reply: what each has to be, in the prompt's words."""
+    wishes: tuple[str, ...] = ()
+    """The words one of which each text is to begin with, as it asks for a change or not."""
 
     def write(self, values: Mapping[str, str], given: str = "") -> str:
         """Write values in this format; a single statement stands under the name ''.
@@ -57,7 +60,12 @@ def split(text: str) -> tuple[str, Asked]:
     body, form = (
         (text[: heading[-1].start()], text[heading[-1].end() :]) if heading else (text, text)
     )
-    if not heading and (marks := _ASKED_BY_MARKS.search(text)):
+    body, asked = _asked(body, form, text)
+    return body, replace(asked, wishes=tuple(asked_for(form)))
+
+
+def _asked(body: str, form: str, text: str) -> tuple[str, Asked]:
+    if body == text and (marks := _ASKED_BY_MARKS.search(text)):
         *own, _ = _MARK.findall(marks[0])
         return text[: marks.start()], Asked("marks", "", fields=dict.fromkeys(own, "a text"))
     if named := _ASKED_BY_NAME.findall(form):

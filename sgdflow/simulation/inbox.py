@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from sgdflow.simulation.reading import Critique, Rewrite, Seen, Work
+from sgdflow.simulation.wishes import SETTLED
 
 _TICKET = re.compile(r"^Ticket \d+\. ")
 _LISTED = re.compile(r"^\[.*\]$", re.DOTALL)
@@ -15,7 +16,6 @@ _SHOULD = re.compile(r"\bThe (\w+) should be (\w+)\.")
 _LACKS = re.compile(r"\bIt lacks: ([^.\n]+)\.")
 _GRADES = re.compile(r"\bgrade\b", re.IGNORECASE)
 _WRITES = re.compile(r"\b(?:draft|reply)\b", re.IGNORECASE)
-_SETTLED = "Nothing should change"
 _LIKE = "For tickets of such words:"
 _GRADE = 5
 
@@ -59,7 +59,7 @@ class Inbox:
             right = wanted is None or given[name] == wanted
             return "" if right else f"{_LIKE} The {name} should be {wanted}."
 
-        return {name: asked(name) or f"{_SETTLED}: it is right." for name in prompt.targets}
+        return {name: asked(name) or f"{SETTLED}: it is right." for name in prompt.targets}
 
     def revise(self, seen: Seen) -> str | None:
         """Leave every value to who wrote it."""

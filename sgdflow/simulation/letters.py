@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from sgdflow.simulation.reading import Critique, Rewrite, Seen, Work
+from sgdflow.simulation.wishes import SETTLED
 
 _LETTER = re.compile(r"^Letter \d+\. (.+)", re.DOTALL)
 _QUOTED = re.compile(r'"([^"\n]+)"')
 _LACKS = re.compile(r"\bIt lacks: ([^.\n]+)\.")
 _SAY = re.compile(r'\s*Say "[^"\n]+"\.')
-_SETTLED = "Nothing should change"
 
 
 class Letters:
@@ -37,8 +37,8 @@ class Letters:
         if not _letters(prompt.seen.variables.values()):
             return None
         lacking = _lacking(prompt.seen.feedback)
-        asked = f"It lacks: {', '.join(lacking)}." if lacking else f"{_SETTLED}: all is said."
-        others = f"{_SETTLED}: what was given is right."
+        asked = f"It lacks: {', '.join(lacking)}." if lacking else f"{SETTLED}: all is said."
+        others = f"{SETTLED}: what was given is right."
         given = prompt.seen.variables
         return {name: others if name in given else asked for name in prompt.targets}
 
@@ -64,5 +64,5 @@ def _letters(texts: Iterable[str]) -> Sequence[str]:
 
 def _lacking(feedback: Iterable[str]) -> Sequence[str]:
     """Return what feedback says is lacking, unless nothing is to be changed."""
-    said = [text for text in feedback if not text.startswith(_SETTLED)]
+    said = [text for text in feedback if not text.startswith(SETTLED)]
     return [word for text in said for found in _LACKS.findall(text) for word in found.split(", ")]

@@ -29,9 +29,7 @@ from sgdflow.simulation.reading import (
 )
 from sgdflow.simulation.summing import joined, requests, summed_up, written_from
 from sgdflow.simulation.telling import causes, groups, mended
-
-SETTLED = "Nothing should change"
-"""How a request begins that asks for nothing."""
+from sgdflow.simulation.wishes import SETTLED, led, plain
 
 
 class World(Protocol):
@@ -57,6 +55,8 @@ def answer(worlds: Sequence[World], messages: Sequence[Message], seed: int = 0) 
         texts = _said(world, prompt)
         if texts is not None:
             given = " ".join(prompt.variables.values()) if isinstance(prompt, Work) else ""
+            if isinstance(prompt, Critique | SumUp):
+                texts = {name: led(text, asked.wishes) for name, text in texts.items()}
             return asked.write(texts, given)
     return asked.write(_at_a_loss(prompt, asked.names))
 
@@ -122,7 +122,9 @@ def _of_many(world: World, prompt: SumUp | TellApart | Choose) -> str | None:
 
 def _summed_up(world: World, prompt: SumUp) -> str | None:
     if prompt.summaries:
-        return joined(prompt.summaries) if prompt.text else requests(prompt.summaries, SETTLED)
+        if prompt.text:
+            return joined(prompt.summaries)
+        return requests([plain(one) for one in prompt.summaries], SETTLED)
     if not prompt.text:
         return requests(prompt.feedback, SETTLED)
     better = world.rewrite(Rewrite(prompt.text, prompt.examples, prompt.seed))

@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from sgdflow.llm import Message
 from sgdflow.simulation.asking import REPLY_HEADING, Asked, split
+from sgdflow.simulation.wishes import plain
 
 _MARKED = re.compile(r"<[a-z_]\w*(?P<mark>(?:-[0-9a-f]{4,})?)(?: (?:name|from)=\"[^\"]*\")?>", re.I)
 _FRAMES = re.compile(r"# How the model is asked: .*?</frame[^>]*>\n\n", re.DOTALL)
@@ -287,5 +288,5 @@ def _seen(body: str, sections: re.Pattern[str]) -> Seen:
         elif tag == "output":
             output = content
         elif tag == "feedback":
-            feedback.append(content)
+            feedback.append(plain(content))
     return Seen(variables, output, tuple(feedback))

@@ -101,7 +101,7 @@ def examples(items: Sequence[Item], *, numbered: bool = False) -> Sequence[Mappi
             "reasoning": item.reasoning,
             "output": item.output,
             "gradients": item.gradients,
-            "verdict": "" if item.verdict == "untested" else item.verdict,
+            "verdict": "" if item.verdict in ("untested", "open") else item.verdict,
             "summary": item.summary,
         }
         for number, item in enumerate(items, 1)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
+from sgdflow.executor.gradients import wish
 from sgdflow.update.evidence import Evidence, Item
 
 UNDECIDED = ("undecided", "not settle", "cannot be told")
@@ -26,7 +27,7 @@ class Select:
     rule: Literal["all", "random", "blamed"] = "all"
     count: int = 1
     dismissive: str = "nothing should change"
-    """What a gradient says, in any case of letters, that asks for no change."""
+    """What a gradient without a wish says, in any case of letters, that asks for no change."""
     undecided: tuple[str, ...] = UNDECIDED
     """What one says that cannot tell: it asks nobody for a change. A single word counts where the
     gradient begins with it, several words wherever they stand."""
@@ -74,8 +75,11 @@ class Select:
         return {name: sum(map(own, items)) for name, items in evidence.items()}
 
     def asks(self, value: object) -> bool:
-        """Return whether a gradient asks for a change."""
-        return not any(_says(str(value), phrase) for phrase in (self.dismissive, *self.undecided))
+        """Return whether a gradient asks for a change: by its form, or else by what it says."""
+        said = str(value)
+        if (asked := wish(said)) is not None:
+            return asked == "change"
+        return not any(_says(said, phrase) for phrase in (self.dismissive, *self.undecided))
 
     def asking(self, item: Item) -> int:
         """Return how many of an item's gradients ask for a change."""

@@ -132,7 +132,7 @@ def test_a_critic_is_asked_for_the_rule_and_may_find_no_fault(form: str) -> None
     for prompt in prompts(form):
         assert re.search(r"[Rr]ule", prompt)
         assert re.search(r"to copy is of no use|Do not give the answer", prompt)
-        assert "Nothing should change" in prompt
+        assert "KEEP" in prompt
         if form != "short":
             assert "member may have erred itself" in prompt or form in ("comment", "textgrad")
 
@@ -142,6 +142,8 @@ REPEATING = {
     "The expected answer is 22, so the value must be 22 instead.": True,
     "Wrong: 22": True,
     "Nothing should change.": False,
+    "KEEP: the answer should have been 22.": False,
+    "CHANGE: it should have been 22.": True,
     "Heavy parcels cost 15: look each weight up.": False,
     "It cannot be told.": False,
 }

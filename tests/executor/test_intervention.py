@@ -130,9 +130,49 @@ def test_what_only_all_values_together_repair_is_found_so() -> None:
     ] * 2
     assert calls.count(("forward", "join")) == 3  # each alone, then both
     found, _ = trials({**new, "right": "<value>9</value>"}, BLAMED, "12", exact=True)
-    assert [(one.after, one.verdict, one.together) for one in found] == [
-        (0.0, "no effect", False)
-    ] * 2
+    assert [(one.after, one.verdict, one.together) for one in found] == [(0.0, "open", False)] * 2
+
+
+@pytest.mark.parametrize(
+    ("value", "verdict"),
+    [
+        ("colour=B4 size=?", "nearer"),  # one of two is right, and more is wrong
+        ("colour=? size=?", "no effect"),  # the answer is the same word for word
+        ("colour=C5 size=?", "open"),  # another answer, as wrong as before
+        ("nothing", "open"),
+        ("colour=B4 size=C3", "repaired"),
+    ],
+)
+def test_where_a_score_cannot_show_it_the_words_of_the_answer_do(value: str, verdict: str) -> None:
+    """An answer is right or wrong; the writer of the value and who hands it on are played."""
+    graph = team()
+    join = replace(graph.nodes["join"], predecessors=("left",))
+    nodes = {"left": graph.nodes["left"], "join": join}
+    told = {name: one for name, one in graph.parameters.items() if "right" not in name}
+    graph = replace(graph, nodes=nodes, parameters=told)
+
+    def said(role: str, node: str, messages: Sequence[Message]) -> str:
+        if role == "backward":
+            return f"<value>{value}</value>"
+        given = messages[-1].content.partition('<variable name="left">')[2]
+        return given.partition("</variable>")[0].strip() or "colour=? size=?"
+
+    llm, texts = ScriptedLLM(said), {f"{n}.instruction": "" for n in ("left", "join")}
+    evaluate = Evaluator(graph, Score(Function(exactly, "exactly")), llm)
+    example = Example("e", {"question": "Q"}, "colour=B4 size=C3")
+
+    async def go() -> tuple[Intervention, ...]:
+        outcome = (await evaluate(texts, [example])).outcomes["e"]
+        backward = BackwardPass("e", {"left": (Gradient("join", "Mend it."),)}, {}, {}, {})
+        trial = Verification(VALUE, 1)
+        return await trial.verify(graph, texts, example, outcome, backward, asks, evaluate, llm)
+
+    (found,) = asyncio.run(go())
+    assert found.verdict == verdict
+
+
+def exactly(output: str, target: str) -> float:
+    return float(output == target)
 
 
 def test_each_blamed_value_is_tried_alone_and_the_output_never() -> None:
@@ -201,6 +241,16 @@ def test_trials_decide_what_a_writer_is_shown_first_and_what_not() -> None:
     ]
     dropped = weighed(evidence, found)["left.instruction"]
     assert [(one.example, one.verdict) for one in dropped] == [("c", "repaired"), ("b", "untested")]
+    nearer = [*found[1:], Intervention("a", "left", 0.0, "9", 0.0, moved="nearer")]
+    kept = weighed(evidence, nearer)["left.instruction"]
+    assert [(one.example, one.verdict) for one in kept] == [
+        ("a", "nearer"),
+        ("c", "repaired"),
+        ("b", "untested"),
+    ]
+    different = [Intervention("a", "left", 0.0, "9", 0.0, moved="otherwise"), *found[1:]]
+    kept = weighed(evidence, different)["left.instruction"]
+    assert [one.verdict for one in kept] == ["repaired", "open", "untested"]
     shown = weighed(evidence, found, "show")["left.instruction"]
     assert [one.example for one in shown] == ["c", "b", "a"]
     assert weighed(evidence, [Intervention(i, "left", 0.0, "9", 0.0) for i in "abc"]) == {}

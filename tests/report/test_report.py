@@ -145,7 +145,7 @@ def test_blame_is_what_the_update_rule_counts(tmp_path: Path) -> None:
 
 
 FIELD = "triage.department"
-FINE, DOUBT = "Nothing should change: right.", "Unsure, it may be billing."
+FINE, DOUBT = "KEEP: right.", "Unsure, it may be billing."
 SAID: Sequence[Mapping[str, Sequence[tuple[str, str]]]] = [
     # Passed on through the field, to the node that wrote it.
     {"draft": [("answer", "Wrong.")], FIELD: [("draft", "Sales.")], "triage": [(FIELD, "Sales.")]},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Literal
@@ -22,11 +22,12 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "owner": ("state", "church", "museum", "private"),
     "value": ("none", "low", "fair", "high"),
 }
-Kind = Literal["ticket", "form"]
-"""A ticket goes from hand to hand, and is worked on with care; forms are filled in in a hurry."""
+Kind = Literal["ticket", "form", "dossier"]
+"""A ticket goes from hand to hand, and is worked on with care; forms are filled in in a hurry; two
+hands begin a dossier, and whoever is told much is distracted."""
 _CODES = tuple(f"{letter}{digit}" for letter in "BCDFGHKM" for digit in range(2, 8))
 _ENTRY = re.compile(r"\b(\w+) (\w+)(?:=(\w+|\?))?(?=[;.]|$)", re.MULTILINE)
-_KIND = re.compile(r"\b(Ticket|Form):")
+_KIND = re.compile(r"\b(Ticket|Form|Dossier):")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +83,22 @@ def papers(*, kind: Kind, fields: int, count: int, seed: int) -> Pools:
 
 
 def graph(*, name: str, kind: Kind, fields: int) -> Mapping[str, Any]:
-    """Return a chain with one hand for each field, or clerks for them and one who joins."""
+    """Return a chain with one hand for each field, or clerks for them and one who joins.
+
+    The first two hands of a dossier's chain both begin; the third is given what both did.
+    """
     names = _names(fields)
-    before = ["paper", *names[:-1]] if kind == "ticket" else ["paper"] * len(names)
+    before: Sequence[Sequence[str]] = [["paper"]] * len(names)
+    if kind == "ticket":
+        before = [["paper"], *([name] for name in names[:-1])]
+    if kind == "dossier":
+        before = [["paper"], ["paper"], names[:2], *([name] for name in names[2:-1])]
     nodes: dict[str, Any] = {
         field: {
-            "predecessors": [given],
+            "predecessors": list(given),
             "parameters": {"instruction": f"Fill in the code of the {field}."},
         }
-        for field, given in zip(names, before, strict=True)
+        for field, given in zip(names, before, strict=False)
     }
     if kind == "form":
         nodes["join"] = {

@@ -8,8 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from random import Random
 
+from sgdflow.simulation.forms.dossiers import distraction, slipped
 from sgdflow.simulation.forms.papers import FIELDS, Paper, read
 from sgdflow.simulation.reading import Critique, Rewrite, Seen, Work
+from sgdflow.simulation.wishes import SETTLED
 
 MISCOPIES = 0.05
 """How often a writer gets a code wrong that it puts in."""
@@ -24,7 +26,6 @@ FORGETS = 0.15
 QUICK = "Be quick."
 _RULE = re.compile(r"\b(\w+) (\w+) is ([A-Z]\d)\b")
 _WANTED = re.compile(r"\b(\w+) (\w+)=([A-Z]\d)\b")
-_SETTLED = "Nothing should change"
 
 Rules = Mapping[tuple[str, str], str]
 
@@ -36,7 +37,9 @@ class Forms:
     rest. The critic compares the
     paper that is asked for with the one that a node was given. The writer puts the codes of its
     field into the instruction. With forms everybody is in a hurry: hands overlook things, as the
-    text of their prompt has it, and a writer now and then does harm.
+    text of their prompt has it, and a writer now and then does harm. With dossiers the writer puts
+    in all that the feedback asks for, whosever field it is, and hands that are told much overlook
+    more; the critic slips.
     """
 
     def work(self, prompt: Work) -> str | None:
@@ -47,13 +50,13 @@ class Forms:
         own = _fields(prompt.instruction)
         if not own:
             return str(_joined(given))
-        paper = given[-1]
+        paper = _joined(given) if given[-1].kind == "Dossier" else given[-1]
         rules = {**_stated(prompt.variables.values()), **_rules(prompt.instruction)}
         codes = dict(paper.codes)
         for field in own:
             if field in paper.entries:
                 codes[field] = rules.get((field, paper.entries[field]), "?")
-                if paper.kind == "Form" and _overlooked(prompt, field):
+                if _overlooked(prompt, field, paper.kind):
                     codes[field] = "?"
         entries = paper.entries
         if paper.kind == "Form":
@@ -68,10 +71,11 @@ class Forms:
             return None
         own = set(_fields(prompt.instruction))
         mine = _request({key: code for key, code in wanted.items() if key[0] in own})
-        return {
+        texts = {
             name: _request(_missing(papers.get(name), wanted, own)) if name in papers else mine
             for name in prompt.targets
         }
+        return slipped(texts, _chance(prompt)) if _is_any(prompt.seen, "Dossier") else texts
 
     def revise(self, seen: Seen) -> str | None:
         """Put the codes that are asked for into the paper."""
@@ -88,7 +92,8 @@ class Forms:
     def rewrite(self, prompt: Rewrite) -> str | None:
         """Put the codes of one's own fields into the instruction."""
         own = _fields(prompt.text)
-        hurried = any(_hurried(example) for example in prompt.examples)
+        hurried = any(_is_any(example, "Form") for example in prompt.examples)
+        all_fields = any(_is_any(example, "Dossier") for example in prompt.examples)
         if not prompt.examples or not any(_about_papers(one) for one in prompt.examples):
             return None
         known = dict(_rules(prompt.text))
@@ -96,11 +101,11 @@ class Forms:
         for example in prompt.examples:
             stated = _stated(example.variables.values())
             for key, code in _wanted(example.feedback).items():
-                if key[0] in own and stated.get(key) != code:
+                if (key[0] in own or all_fields) and stated.get(key) != code:
                     votes.setdefault(key, Counter())[code] += 1
         learned = {key: found.most_common(1)[0][0] for key, found in votes.items()}
         learned = {key: code for key, code in learned.items() if known.get(key) != code}
-        random = Random(sha256(repr((prompt, prompt.attempts)).encode()).digest())
+        random = _chance((prompt, prompt.attempts))
         if learned and random.random() < MISCOPIES:
             key = random.choice(sorted(learned))
             learned[key] = f"{learned[key][0]}{random.randint(2, 9)}"
@@ -135,7 +140,7 @@ def _stated(texts: Iterable[str]) -> Rules:
 
 def _wanted(feedback: Sequence[str]) -> Mapping[tuple[str, str], str]:
     """Return the codes that feedback asks for."""
-    said = [text for text in feedback if _SETTLED not in text]
+    said = [text for text in feedback if SETTLED not in text]
     # What was put out may be quoted before what was expected.
     said = [text[text.lower().rfind("expected") :] if "xpected" in text else text for text in said]
     return {
@@ -160,7 +165,7 @@ def _missing(
 
 def _request(missing: Mapping[tuple[str, str], str]) -> str:
     if not missing:
-        return f"{_SETTLED}: what was filled in is right."
+        return f"{SETTLED}: what was filled in is right."
     said = (f"{field} {value}={code}" for (field, value), code in missing.items())
     return f"It should say {'; '.join(said)}."
 
@@ -176,14 +181,23 @@ def _about_papers(example: Seen) -> bool:
     return any(read(text) for text in (*example.variables.values(), example.output))
 
 
-def _hurried(example: Seen) -> bool:
+def _is_any(example: Seen, kind: str) -> bool:
     papers = [read(text) for text in (*example.variables.values(), example.output)]
-    return any(paper is not None and paper.kind == "Form" for paper in papers)
+    return any(paper is not None and paper.kind == kind for paper in papers)
 
 
-def _overlooked(prompt: Work, field: str) -> bool:
-    often = HURRIED_OVERLOOKS if QUICK in prompt.instruction else OVERLOOKS
-    return Random(sha256(repr((prompt, field)).encode()).digest()).random() < often
+def _overlooked(prompt: Work, field: str, kind: str) -> bool:
+    often = 0.0
+    if kind == "Form":
+        often = HURRIED_OVERLOOKS if QUICK in prompt.instruction else OVERLOOKS
+    if kind == "Dossier":
+        often = distraction(len(_rules(prompt.instruction)))
+    return _chance((prompt, field)).random() < often
+
+
+def _chance(asked: object) -> Random:
+    """Return what is drawn from the text of a prompt alone."""
+    return Random(sha256(repr(asked).encode()).digest())
 
 
 def _instruction(text: str, rules: Rules, *, quick: bool) -> str:

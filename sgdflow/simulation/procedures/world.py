@@ -15,9 +15,10 @@ from sgdflow.simulation.procedures.situation import (
     situation,
 )
 from sgdflow.simulation.reading import Critique, Rewrite, Seen, Work
+from sgdflow.simulation.wishes import SETTLED
 
 _AT_ONCE = 2  # rules a writer adds in one rewrite: more would be beyond what evidence supports
-_GIVEN = "Nothing should change here: this is the question itself."
+_GIVEN = f"{SETTLED}: this is the question itself."
 _RULES = tuple(rule for family in FAMILIES for rule in family.rules)
 
 
@@ -46,7 +47,7 @@ class Procedures:
             return None
         expected = expected_answer(seen.feedback)
         if expected is not None and same(seen.output, expected):
-            return dict.fromkeys(targets, "Nothing should change: the output is right.")
+            return dict.fromkeys(targets, f"{SETTLED}: the output is right.")
         missing = _missing(shown, seen, prompt.instruction, expected)
         if not missing:
             return dict.fromkeys(targets, _nothing_found(shown, seen.output, expected))
@@ -121,7 +122,7 @@ def _shares(
 
 def _request(rules: Sequence[Rule], gain: str) -> str:
     if not rules:
-        return "Nothing should change here: what was missing is asked of another value."
+        return f"{SETTLED}: what was missing is asked of another value."
     asked = [f"It should remind the member that {rules[0].clause}."]
     asked += [f"It should also remind it that {rule.clause}." for rule in rules[1:]]
     return " ".join((*asked, gain))

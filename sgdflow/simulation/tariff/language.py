@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import prod
 
 from sgdflow.simulation.tariff.orders import ABSENT, ASSUMED, PARTS, Family
+from sgdflow.simulation.wishes import SETTLED
 
 _KINDS = "|".join(kind for kinds in PARTS.values() for kind in (*kinds, "none"))
 _PART = "|".join(PARTS)
@@ -23,7 +24,6 @@ _CORRECTION = re.compile(
     r"should be (?P<value>\d+)",
     re.IGNORECASE,
 )
-SETTLED = "Nothing should change"
 
 
 @dataclass(frozen=True, slots=True)

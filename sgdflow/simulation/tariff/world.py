@@ -12,7 +12,6 @@ from random import Random
 from sgdflow.simulation.reading import Critique, Rewrite, Seen, Work
 from sgdflow.simulation.tariff.guessing import guess
 from sgdflow.simulation.tariff.language import (
-    SETTLED,
     Facts,
     Price,
     combine,
@@ -28,12 +27,12 @@ from sgdflow.simulation.tariff.language import (
     solve_for,
 )
 from sgdflow.simulation.tariff.orders import Family
+from sgdflow.simulation.wishes import SETTLED, UNSETTLED
 
 FORGETS = 0.05
 """How often a writer drops one of the facts it should have kept."""
 MISCOPIES = 0.05
 """How often a writer gets a number wrong that it puts in."""
-_UNSETTLED = "What is shown does not settle it"
 
 
 class TariffDesk:
@@ -164,7 +163,7 @@ def _with_neighbors(
     unsure = [p for p in shown if p.assumed]
     if len(unsure) > 1:
         names = " and ".join(f"{p.part} {p.kind}" for p in unsure)
-        return f"{_UNSETTLED}: {names} are all assumed, and one total cannot tell them apart."
+        return f"{UNSETTLED}: {names} are all assumed, and one total cannot tell them apart."
     if unsure and not any(p.assumed for p in given):
         return f"{SETTLED}: the value that was only assumed explains the difference."
     return _alone(given, total, expected, family)
@@ -178,7 +177,7 @@ def _alone(given: Sequence[Price], total: int, expected: int, family: Family) ->
     blamed = candidates[0]
     wanted = solve_for(blamed.value, total, expected, family)
     if wanted is None:
-        return f"{_UNSETTLED}: no value here makes the expected answer."
+        return f"{UNSETTLED}: no value here makes the expected answer."
     subject = "it" if len(given) == 1 else f"the {blamed.part} {blamed.kind}"
     change = f"{subject} should be {wanted} instead of {blamed.value}"
     if blamed.value == total:
