@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from sgdflow.errors import ReplyError, plural, shortly
+from sgdflow.executor.graph import Graph
 from sgdflow.prompting.dressing import unfenced_like
 
 _BEGINS = re.compile(
@@ -87,6 +88,18 @@ class Edits:
         if not any(line.strip() for line in new):
             raise ReplyError("the edits delete all there is; keep or add a line")
         return "\n".join(new)
+
+
+def numbers(graph: Graph, optimised: Sequence[str]) -> Iterator[str]:
+    """Yield the parameters that have no lines to be edited."""
+    for name in optimised:
+        parameter = graph.parameters[name]
+        if parameter.constraints.number is not None or not isinstance(parameter.initial, str):
+            yield (
+                f"parameter '{name}' is {parameter.constraints.number or repr(parameter.initial)}; "
+                "edits need lines of text. Set method.update.form=whole, freeze it (frozen: "
+                "true), or leave it out of method.update.parameters."
+            )
 
 
 def read_edits(reply: str) -> Iterator[Edit]:

@@ -171,15 +171,13 @@ def _briefly(gradient: Gradient) -> Gradient:
     return replace(gradient, value=shortened(str(gradient.value), _LONGEST_REPLY))
 
 
-def not_texts(
-    graph: Graph, optimised: Sequence[str], needs: str = "a rewrite needs a text"
-) -> Iterator[str]:
+def not_texts(graph: Graph, optimised: Sequence[str]) -> Iterator[str]:
     """Yield the parameters that a model cannot write."""
     for name in optimised:
         value = graph.parameters[name].initial
         if not isinstance(value, str):
             yield (
-                f"parameter '{name}' is {value!r}; {needs}. "
+                f"parameter '{name}' is {value!r}; a rewrite needs a text. "
                 "Declare min and max or choices, so that a model can write it; freeze it (frozen: "
                 "true), or write it as text."
             )

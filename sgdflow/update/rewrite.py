@@ -17,7 +17,7 @@ from sgdflow.prompting.ask import Ask, Call
 from sgdflow.update.checks import RUN, Check, check_length, check_text, no_check
 from sgdflow.update.constraints import check_new, told
 from sgdflow.update.contrast import Contrast, Done, contrasts
-from sgdflow.update.edits import Form, Whole
+from sgdflow.update.edits import Form, Whole, numbers
 from sgdflow.update.evidence import Item
 from sgdflow.update.prompt_views import (
     SAMPLE_ITEM,
@@ -110,8 +110,7 @@ class Rewrite:
                 f"prompts/{self.ask.prompt} never shows lines, which edits name by number "
                 "(form: edits). Use optimizer/rewrite.jinja, or form: whole."
             )
-        needs = "edits need lines of text" if sample["lines"] else "a rewrite needs a text"
-        yield from not_texts(graph, optimised, needs)
+        yield from (numbers if sample["lines"] else not_texts)(graph, optimised)
 
     @property
     def goes_by_scores(self) -> bool:

@@ -144,6 +144,24 @@ def test_blame_is_what_the_update_rule_counts(tmp_path: Path) -> None:
     assert [asks for [(_, _, asks)] in arrived] == [True, False, False, False]
 
 
+def test_a_trial_is_shown_with_its_value_and_what_came_of_it(tmp_path: Path) -> None:
+    directory = Directory(tmp_path)
+    step, node = directory.step(1, 2), next(iter(directory.nodes))
+    made = {"node": node, "before": 0.0, "together": False}
+    wrote = {**made, "value": "as asked", "after": 0.0, "verdict": "nearer", "failure": None}
+    failed = {**made, "value": None, "after": None, "verdict": "untested", "failure": "no tags"}
+    for sampled, trial in zip(step["sampled"], (wrote, failed), strict=True):
+        sampled["trials"] = [trial]
+    directory.write([step], [])
+    data = embedded(write(tmp_path, declared).read_text(encoding="utf-8"))
+    found = [one["trials"][node] for one in data["steps"][0]["sampled"]]
+    assert [(before, after, verdict) for _, before, after, verdict in found] == [
+        (0.0, 0.0, "nearer"),
+        (0.0, None, "untested"),
+    ]
+    assert len({text for text, *_ in found}) == 2
+
+
 FIELD = "triage.department"
 FINE, DOUBT = "KEEP: right.", "Unsure, it may be billing."
 SAID: Sequence[Mapping[str, Sequence[tuple[str, str]]]] = [

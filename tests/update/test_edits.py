@@ -153,6 +153,17 @@ def test_what_edits_cannot_be_made_of_is_told_before_a_run() -> None:
     raw = changed(_composed(), [f"{k}={v}" for k, v in number.items()])
     with pytest.raises(ConfigError, match=r"parameter 'desk.instruction' is 3; edits need lines"):
         prepare(changed(raw, ["method.update.form=edits"]), PROMPTS, {})
+    tuned = ["graph=tuned", "tracking=none", "method.update.form=edits"]
+    with pytest.raises(ConfigError) as told:
+        prepare(compose(tuned), PROMPTS, {})
+    assert [line for line in str(told.value).splitlines() if "passages.count" in line] == [
+        "method.update: parameter 'passages.count' is a whole number from 1 to 6; edits need lines "
+        "of text. Set method.update.form=whole, freeze it (frozen: true), or leave it out of "
+        "method.update.parameters."
+    ]
+    assert "'answer.sentences' is one of 1, 2, 5; edits" in str(told.value)
+    texts = "method.update.parameters=[query.instruction,answer.instruction]"
+    prepare(compose([*tuned, texts]), PROMPTS, {})
     with pytest.raises(ConfigError, match="never shows lines, which edits name by number"):
         ready("method.update.form=edits", "method.update.prompt=optimizer/textgrad.jinja")
 
