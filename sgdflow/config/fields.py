@@ -174,7 +174,8 @@ def _lines(error: ValidationError, where: str, model: type[BaseModel]) -> list[s
         elif one["type"] == "missing":
             lines.append(f"{path}: is required and missing.")
         else:
-            message = re.sub(r" or instance of \w+", "", message)
+            message = re.sub(r" or instance of \w+| after validation, not \d+", "", message)
+            message = message.replace("dictionary", "mapping").replace("tuple", "list")
             choices = re.findall(r"'([^']*)'", str(one.get("ctx", {}).get("expected", "")))
             meant = did_you_mean(str(one["input"]), choices)
             lines.append(f"{path}: {message} (got {_short(one['input'], path)}).{meant}")
@@ -232,8 +233,8 @@ def _siblings(model: type[BaseModel], location: tuple[int | str, ...]) -> list[s
 _OF_A_ROLE = {
     "model": " A node names a role (forward: {role: NAME}), and llm.models.NAME says its model.",
     "temperature": (
-        " It is that of a role (llm.models.ROLE.parameters.temperature), or a parameter of the node "
-        "(parameters: {temperature: {value: 0.2, min: 0, max: 1, step: 0.1}})."
+        " It is that of a role (llm.models.ROLE.parameters.temperature), or a parameter of the "
+        "node (parameters: {temperature: {value: 0.2, min: 0, max: 1, step: 0.1}})."
     ),
     "max_tokens": " It is that of a role: llm.models.ROLE.parameters.max_tokens.",
 }

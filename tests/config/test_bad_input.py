@@ -124,7 +124,7 @@ DECLARED: Mapping[str, Case] = {
     "no inputs": (
         (),
         "graph.inputs: []",
-        ["graph.inputs: list should have at least 1 item after validation, not 0 (got [])."],
+        ["graph.inputs: list should have at least 1 item (got [])."],
     ),
     "input twice": (
         (),
@@ -758,6 +758,17 @@ DECLARED: Mapping[str, Case] = {
         "task.score: {objectives: {a: {score: {rubric: Be kind., cost: [1, 2]}}}}",
         ["task.score.objectives.a.score: has rubric and cost, and an output is scored in one way. Take one of them out, on the command line with '~task.score.objectives.NAME.score.rubric'; or weigh both: task.score={objectives: {NAME: {score: ...}, OTHER: {score: ...}}} (docs/scoring.md) (got {'rubric': 'Be kind.', 'cost': [1, 2]})."],
     ),
+    "bounds of what is not there": (
+        (),
+        """
+        graph.nodes.desk.forward: {rounds: 3}
+        graph.nodes.zone.forward: {most: 3}
+        """,
+        [
+            "graph.nodes.zone.forward: has most, which means nothing without each; take it out, or declare each. What it does not say itself is that of graph.forward.",
+            "graph.nodes.desk.forward: has rounds, which means nothing without tools; take it out, or declare tools. What it does not say itself is that of graph.forward.",
+        ],
+    ),
     "what is a role's, and forms that are others": (
         (),
         """
@@ -825,7 +836,7 @@ DECLARED: Mapping[str, Case] = {
     "no score": (
         (),
         "task.score: {objectives: {}}",
-        ["task.score.objectives: dictionary should have at least 1 item after validation, not 0 (got {})."],
+        ["task.score.objectives: mapping should have at least 1 item (got {})."],
     ),
     "scorer that wants more than there is": (
         (),
