@@ -226,7 +226,7 @@ def _node(
             backward = PassThrough(prompts, "backward/retrieval.jinja")
         elif conf.forward is not None:
             own = merged(graph.forward, conf.forward)
-            if told := own.apart():
+            if told := own.apart() or own.unused(conf.forward.model_fields_set):
                 raise ConfigError(
                     f"{where}.forward: {told}. What it does not say itself is that of "
                     "graph.forward."

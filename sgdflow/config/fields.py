@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import (
@@ -162,19 +162,38 @@ def _lines(error: ValidationError, where: str, model: type[BaseModel]) -> list[s
                 meant = did_you_mean(wrong, known)
             lines.append(f"{path}: there is no such key.{meant}")
         elif one["type"] == "union_tag_invalid" and one["ctx"]["tag"] in ("~plain", "~mapping"):
-            wanted = "text" if one["ctx"]["tag"] == "~mapping" else "dictionary"
+            wanted = "text" if one["ctx"]["tag"] == "~mapping" else "mapping"
             found = _short(one["input"], path)
-            lines.append(f"{path}: input should be a valid {wanted} (got {found}).")
+            lines.append(f"{path}: input should be a {wanted} (got {found}).")
+        elif one["type"] in _FORMS:
+            such = _such(one["type"], one["input"], one.get("ctx", {}))
+            found = _short(one["input"], path)
+            lines.append(f"{path}: input should be a {_FORMS[one['type']]}{such} (got {found}).")
         elif one["type"] == "union_tag_invalid":
             lines.append(_no_such_form(path, one["ctx"]))
         elif one["type"] == "missing":
             lines.append(f"{path}: is required and missing.")
         else:
-            message = re.sub(r" or instance of \w+", "", message)
+            message = re.sub(r" or instance of \w+| after validation, not \d+", "", message)
+            message = message.replace("dictionary", "mapping").replace("tuple", "list")
             choices = re.findall(r"'([^']*)'", str(one.get("ctx", {}).get("expected", "")))
             meant = did_you_mean(str(one["input"]), choices)
             lines.append(f"{path}: {message} (got {_short(one['input'], path)}).{meant}")
     return lines
+
+
+_FORMS = {"list_type": "list", "tuple_type": "list", "dict_type": "mapping"}
+_FORMS |= {"model_type": "mapping", "model_attributes_type": "mapping"}
+"""What pydantic calls otherwise than YAML does."""
+
+
+def _such(kind: str, value: object, context: Mapping[str, Any]) -> str:
+    """Show how a text is written that stands where a list, or a function, should."""
+    if not isinstance(value, str) or "\n" in value or len(value) > 60:
+        return ""
+    if _FORMS[kind] == "list":
+        return f", such as [{value}]"
+    return f", such as {{_target_: {value}}}" if context.get("class_name") == "Target" else ""
 
 
 def _no_such_form(path: str, context: dict[str, Any]) -> str:
@@ -211,11 +230,25 @@ def _siblings(model: type[BaseModel], location: tuple[int | str, ...]) -> list[s
     return [name for kind in here for name in kind.model_fields]
 
 
+_OF_A_ROLE = {
+    "model": " A node names a role (forward: {role: NAME}), and llm.models.NAME says its model.",
+    "temperature": (
+        " It is that of a role (llm.models.ROLE.parameters.temperature), or a parameter of the "
+        "node (parameters: {temperature: {value: 0.2, min: 0, max: 1, step: 0.1}})."
+    ),
+    "max_tokens": " It is that of a role: llm.models.ROLE.parameters.max_tokens.",
+}
+"""Where what is said of models in many places is said here."""
+
+
 def _elsewhere(model: type[BaseModel], location: tuple[int | str, ...], path: str) -> str:
     """Say of a key that stands one place too deep, or not deep enough, where it belongs."""
     if "." not in path:
         return ""
     *above, here, wrong = path.split(".")
+    of_node = re.fullmatch(r"graph\.(forward|nodes\.[^.]+(\.forward)?)\.\w+", path)
+    if of_node and wrong in _OF_A_ROLE:
+        return _OF_A_ROLE[wrong]
     outer = tuple(part for part in location if not str(part).startswith("~"))
     if wrong in _siblings(model, outer[:-1]):
         return f" It stands one place further up: {'.'.join([*above, wrong])}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, PlainValidator, Tag, model_validator
@@ -71,6 +72,15 @@ class Forward(Exchange):
             return f"has tools and {other}, which do not go together; choose one"
         if self.tools and self.reply.schema_ is not None:
             return "has tools, whose answer is a text; take out reply.schema"
+        return ""
+
+    def unused(self, said: Collection[str]) -> str:
+        """Return which bound is said of what is not there; empty where each has its use."""
+        for bound, of in (("rounds", "tools"), ("most", "each")):
+            if bound in said and not getattr(self, of):
+                return (
+                    f"has {bound}, which means nothing without {of}; take it out, or declare {of}"
+                )
         return ""
 
 
