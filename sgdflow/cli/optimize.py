@@ -97,7 +97,7 @@ def _optimised(prepared: Prepared, raw: Mapping[str, Any], folder: RunFolder) ->
     from sgdflow.runs.run import optimise
     from sgdflow.tracking import open_tracker
 
-    tracker = open_tracker(prepared.config.tracking, os.environ, folder.path)
+    tracker = open_tracker(prepared.config.tracking, os.environ, folder.path, beside=True)
     Made.by_user(os.environ).note(written_of(raw))
 
     async def job(ready: Prepared, llm: Metered, watch: Watch) -> dict[str, Any]:
@@ -169,7 +169,9 @@ def run_evaluate(raw: Mapping[str, Any]) -> float | None:
     path = Path(run_directory())
     with owned(path, give_way):
         folder = RunFolder(path)
-        tracker = open_tracker(scores_alone(prepared.config.tracking), os.environ, path)
+        tracker = open_tracker(
+            scores_alone(prepared.config.tracking), os.environ, path, beside=True
+        )
         clean = _clean(prepared)
 
         async def job(ready: Prepared, llm: Metered, watch: Watch) -> dict[str, Any]:
@@ -196,7 +198,7 @@ def run_probe(raw: Mapping[str, Any]) -> float | None:
     with owned(path, give_way):
         folder = RunFolder(path)
         tracker, clean = (
-            open_tracker(scores_alone(prepared.config.tracking), os.environ, path),
+            open_tracker(scores_alone(prepared.config.tracking), os.environ, path, beside=True),
             _clean(prepared),
         )
 
@@ -283,7 +285,7 @@ def _this_program() -> str:
     there = f" --project {shlex.quote(project)}" if project else ""
     if Path(sys.argv[0]).name != "sgdflow":
         return f"python -m sgdflow{there}"
-    same = found is not None and Path(found).samefile(sys.argv[0])
+    same = found is not None and os.path.realpath(found) == os.path.realpath(sys.argv[0])
     return f"{'sgdflow' if same else sys.argv[0]}{there}"
 
 

@@ -48,10 +48,7 @@ def build_method(conf: schema.OneMethod, graph: Graph, prompts: Prompts) -> Meth
     loss = _checked_loss(conf, graph, prompts, problems)
     with problems.collected():
         aggregate = _aggregation(conf.aggregation.examples, items.AGGREGATIONS, EXAMPLES, "items")
-    update: UpdateRule | None = None
-    with problems.collected():
-        update = _update(conf.update, prompts)
-        problems.extend(_update_problems(update, conf, graph))
+    update = _checked_update(conf, graph, prompts, problems)
     verification = _verification(conf, graph, prompts, problems)
     tree = example_tree(conf, prompts, problems)
     told_apart = apart(conf, prompts, problems)
@@ -83,6 +80,16 @@ def build_method(conf: schema.OneMethod, graph: Graph, prompts: Prompts) -> Meth
         apart=told_apart,
         choice=choice,
     )
+
+
+def _checked_update(
+    conf: schema.OneMethod, graph: Graph, prompts: Prompts, problems: Problems
+) -> UpdateRule | None:
+    with problems.collected():
+        update = _update(conf.update, prompts)
+        problems.extend(_update_problems(update, conf, graph))
+        return update
+    return None
 
 
 def _checked_loss(

@@ -185,11 +185,16 @@ def say_environment(environ: Mapping[str, str], uri: str | None, experiment: str
 
 
 def open_tracker(
-    settings: Settings, environ: Mapping[str, str], folder: Path | None = None
+    settings: Settings,
+    environ: Mapping[str, str],
+    folder: Path | None = None,
+    *,
+    beside: bool = False,
 ) -> Tracker:
     """Return the declared tracker; a job of a multirun finds its parent in `environ`.
 
-    A run directory whose run did not end well is recorded in the same run again.
+    A run directory whose run did not end well is recorded in the same run again. MLflow may be
+    imported `beside` the work where nobody else in this process imports it meanwhile.
     """
     if settings.kind == "none":
         return NullTracker()
@@ -207,4 +212,5 @@ def open_tracker(
         name=environ.get(RUN_NAME) or None,
         prompts=settings.prompts,
         traces=settings.traces,
+        beside=beside,
     )

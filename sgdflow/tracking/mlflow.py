@@ -33,13 +33,8 @@ from sgdflow.tracking.writer import Writer
 
 # config.yaml is logged at the start.
 _RUN_FILES = (
-    "result.json",
-    "parameters.yaml",
-    "steps.jsonl",
-    "calls.jsonl",
-    "examples.jsonl",
-    "report.html",
-)
+    "result.json", "parameters.yaml", "steps.jsonl", "calls.jsonl", "examples.jsonl", "report.html",
+)  # fmt: skip
 
 
 class MlflowTracker:
@@ -55,12 +50,13 @@ class MlflowTracker:
         name: str | None = None,
         prompts: bool = True,
         traces: int = 2,
+        beside: bool = False,
     ) -> None:
-        """Prepare to record.
+        """Prepare to record; a store that is ready is opened `beside` the work.
 
-        `memory` is a file to keep the run's id in, for a later start; `name` goes before the one
-        that the run itself gives.
+        `memory` is a file to keep the run's id in, for a later start; `name` goes before the run's.
         """
+        self._beside = beside
         self._uri, self._experiment, self._parent = store_uri(uri), experiment, parent_run
         self._memory, self._name, self._with_prompts, self._traces = memory, name, prompts, traces
         self._logged = Logged()
@@ -272,7 +268,7 @@ class MlflowTracker:
     def _may_wait(self) -> bool:
         """Say whether the store may be opened beside the work."""
         goes_on = self._memory is not None and self._memory.is_file()
-        return not goes_on and is_ready(self._uri, self._experiment)
+        return self._beside and not goes_on and is_ready(self._uri, self._experiment)
 
     def _opened(self) -> Run:
         """Return the run, which the first to ask makes."""

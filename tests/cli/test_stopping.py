@@ -148,17 +148,19 @@ def test_220_examples_under_way_are_given_up(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file", ["run/owner.json", "mlflow.db", "mlartifacts", "run/result.json"])
 def test_nobody_waits_for_mlflow(file: str, tmp_path: Path) -> None:
-    """While it is imported, makes its tables, and takes the model of a run that has ended."""
+    """While it is imported, makes its tables, and takes the model of a run that has ended.
+
+    All of that is beside the work, which may be done by then.
+    """
     words = ["hydra.run.dir=run", "task.splits={train: 4, validation: 2, test: 2}"]
     words.append("method.stop.steps=1")
     took, code, said = interrupted(tmp_path, words, (tmp_path / file).exists)
     assert took < SOON
     ended = said.endswith("Interrupted.\n") or "\nEnded without waiting any longer.\n" in said
-    if file == "run/result.json":  # there is a result, and MLflow may take the rest in time
+    if (tmp_path / "run" / "result.json").exists():  # and MLflow may take the rest in time
         assert (code, ended) in ((0, False), (130, True))
         assert ended or "Read it: " in said
     else:
         assert (code, ended) == (130, True)
-        assert not (tmp_path / "run" / "result.json").exists()
         assert GOES_ON in said or file == "run/owner.json"
     check_free(tmp_path / "run")

@@ -155,12 +155,16 @@ def test_a_writer_sees_what_was_read_and_what_became_of_its_tries(tmp_path: Path
         f"<tried>\n(the text as it stands)\n</tried>\n<verdict>\nAccepted, {FIRST}.\n</verdict>"
     )
     assert section(second, tried) == accepted
+    made = [(1, "yes", "worse with it, or no better")]
+    made += [(4, "no", "worse with it, or no better"), (0, "yes", "better with it")]
     assert section(third, tried) == (
         f"{accepted}\n<tried>\nSay yes to the first two.\n</tried>\n"
         f"<verdict>\nTurned down, {steps(tmp_path)[1]['reason']}.\n</verdict>\n"
-        "What it made of a query that was answered worse with it, or no better:\n"
-        '<given name="question">\nIs 1 even? Yes or no?\n</given>\n'
-        '<wrote node="answer">\nI looked at 1. My answer: yes.\n</wrote>'
+    ) + "\n".join(
+        f"What it made of a query that was answered {how}:\n"
+        f'<given name="question">\nIs {number} even? Yes or no?\n</given>\n'
+        f'<wrote node="answer">\nI looked at {number}. My answer: {said}.\n</wrote>'
+        for number, said, how in made
     )
 
 

@@ -90,7 +90,7 @@ class Opening:
 
 def recorded(uri: str, opening: Opening) -> Any:
     """Record a run that is over before the store is open; return what MLflow has of it."""
-    tracker = MlflowTracker(uri, "known", None, prompts=True, traces=0)
+    tracker = MlflowTracker(uri, "known", None, prompts=True, traces=0, beside=True)
     tracker.started("n", {"a": {"b": 1}}, {"sgdflow.graph": "g"}, {"p.q": "text"})
     tracker.scored("initial", {"train": {"mean": 0.5, "low": 0.0, "high": 1.0}})
     opening.may.set()
@@ -130,4 +130,4 @@ def test_a_store_that_may_not_be_ready_is_opened_before_anything_is_paid(
     monkeypatch.setattr(tracking, "prepare", opening := Opening(failures=1))
     opening.may.set()
     with pytest.raises(ConfigError, match="the disk is full"):
-        MlflowTracker(store, "not opened yet", None).started("n", {}, {}, {})
+        MlflowTracker(store, "not opened yet", None, beside=True).started("n", {}, {}, {})
