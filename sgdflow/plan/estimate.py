@@ -101,7 +101,7 @@ def shortage(problem: Problem, method: Method) -> Iterator[str]:
             yield (
                 f"method.stop.budget.{name}: {allowed}{share} is less than the {needed} that the "
                 f"first step may take ({'; '.join(estimate.sums)}). {what} ends after its first "
-                "step."
+                "step. Set it higher, or have a step score or propose less."
             )
 
 
