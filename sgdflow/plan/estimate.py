@@ -114,7 +114,7 @@ def _end(method: Method) -> str:
             "may end after its first step; most steps take far less, as training examples are "
             "scored as far as a step needs them (method.lazy): sgdflow plan says what to expect."
         )
-    return "ends after its first step."
+    return "ends after its first step. Set it higher, or have a step score or propose less."
 
 
 def _first(problem: Problem, method: Method) -> tuple[Problem, Method]:

@@ -156,7 +156,8 @@ def test_a_budget_below_the_first_step_is_told_with_the_arithmetic() -> None:
     assert warning == (
         "method.stop.budget.calls: 105 is less than the 106 that the first step may take "
         "(to start with 15 examples x 4 nodes = 60 calls; for the gate 10 examples x 4 nodes = 40; "
-        "for gradients 2 examples x 1 = 2; for new texts 4). The run ends after its first step."
+        "for gradients 2 examples x 1 = 2; for new texts 4). The run ends after its first step. "
+        "Set it higher, or have a step score or propose less."
     )
     assert list(shortage(*_of(ready("method=frozen", "method.stop.budget.calls=1")))) == []
 
@@ -177,7 +178,7 @@ def test_proposals_beyond_the_budget_are_told_before_any_call() -> None:
         "method.stop.budget.calls: 335 is less than the 336 that the first step may take "
         "(to start with 15 examples x 4 nodes = 60 calls; for the gate 6 x 10 examples x 4 nodes = "
         "240; for gradients 12 examples x 1 = 12; for new texts 24). The run ends after its first "
-        "step."
+        "step. Set it higher, or have a step score or propose less."
     )
     assert list(shortage(*_of(ready(*wide, "method.stop.budget.calls=336")))) == []
 

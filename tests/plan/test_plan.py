@@ -206,7 +206,9 @@ def test_a_share_that_is_too_small_for_a_step_is_told() -> None:
     assert plan.warnings[0].startswith(
         "method.stop.budget.calls: 27, the share of method.sequence.first, is less than the "
     )
-    assert plan.warnings[0].endswith(" This leg ends after its first step.")
+    assert plan.warnings[0].endswith(
+        " This leg ends after its first step. Set it higher, or have a step score or propose less."
+    )
 
 
 def test_copro_turned_down_is_known_exactly() -> None:
