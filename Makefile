@@ -7,7 +7,7 @@ export PYTHONDONTWRITEBYTECODE =
 export MLFLOW_DISABLE_TELEMETRY = true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test lint types tests test-engines reference bench bench-peers fuzz endurance pictures lock audit sbom clean
+.PHONY: help demo ui test lint types tests test-engines reference bench bench-peers curves fuzz endurance pictures lock audit sbom clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ bench: $(VENV)/.installed ## Measure speed (some minutes; benchmarks/README.md)
 
 bench-peers: $(VENV)/.installed ## Measure the same job in TextGrad, DSPy, Trace and AdalFlow (benchmarks/README.md)
 	@$(BIN)/python benchmarks/peers.py --environments $(VENV)-peers
+
+curves: $(VENV)/.installed ## Measure how cost grows with examples, nodes and calls at once, and draw it
+	@$(BIN)/python benchmarks/curves.py
 
 fuzz: $(VENV)/.installed ## Feed made-up and broken inputs to everything that reads (benchmarks/README.md)
 	$(BIN)/python benchmarks/fuzz.py 100000

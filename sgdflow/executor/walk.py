@@ -65,9 +65,12 @@ async def walk(
         except NodeFailed as error:
             failures[name] = Failure(name, str(error), error.calls, error.kind)
 
-    async with task_group() as group:
-        for name in upstream:
-            tasks[name] = group.create_task(run(name))
+    if len(upstream) == 1:  # which waits for nothing, and needs no task
+        await run(next(iter(upstream)))
+    else:
+        async with task_group() as group:
+            for name in upstream:
+                tasks[name] = group.create_task(run(name))
     return Walked(
         {name: results[name] for name in upstream if name in results},
         {name: failures[name] for name in upstream if name in failures},

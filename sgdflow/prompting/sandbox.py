@@ -19,6 +19,8 @@ _BITS = 20_000
 """Of a number that a product or a power makes."""
 _PLAIN = frozenset({str, int, float, bool, tuple, list, dict})
 """Types of values that have nothing to be called."""
+_SIZED = frozenset({list, tuple, dict, type({}.keys()), type({}.values()), type({}.items())})
+"""Types whose length is how often a loop over them goes round."""
 _NAMES = 10_000
 """Attributes that are remembered as safe or not; templates may compute names without end."""
 _rounds: ContextVar[list[int] | None] = ContextVar("rounds", default=None)
@@ -89,11 +91,22 @@ class _Counted:
 
     def __iter__(self) -> Iterator[Any]:
         rounds = _rounds.get() or [0]
+        if type(self._inner) not in _SIZED:
+            return self._one_by_one(rounds)
+        assert isinstance(self._inner, Sized)
+        _count(rounds, len(self._inner))
+        return iter(self._inner)
+
+    def _one_by_one(self, rounds: list[int]) -> Iterator[Any]:
         for one in self._inner:
-            rounds[0] += 1
-            if rounds[0] > _ROUNDS:
-                raise SecurityError(f"its loops go round more than {_ROUNDS:,} times")
+            _count(rounds, 1)
             yield one
+
+
+def _count(rounds: list[int], more: int) -> None:
+    rounds[0] += more
+    if rounds[0] > _ROUNDS:
+        raise SecurityError(f"its loops go round more than {_ROUNDS:,} times")
 
 
 def _is_too_large(operator: str, left: Any, right: Any) -> bool:

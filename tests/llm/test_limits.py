@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +21,9 @@ from sgdflow.config.models import build_limits, build_models
 from sgdflow.config.prepare import validated
 from sgdflow.errors import CallFailed, ConfigError, ProviderRefused
 from sgdflow.llm import Message, Reply, Usage
+from sgdflow.llm.backend import Answer
 from sgdflow.llm.client import Client, Limits, ModelSpec
+from sgdflow.llm.failures import Failure, Noticed
 from sgdflow.llm.models import Price, Share
 from sgdflow.llm.queue import Line, Slots, Turn, Window
 from sgdflow.llm.store import Store
@@ -209,6 +211,58 @@ def test_a_provider_that_says_429_is_asked_less_at_once() -> None:
     assert 1 <= now <= 16
     assert "of 64 forward" in said
     assert len(provider.asked) < 600
+
+
+@dataclass
+class Few:
+    """A backend that bears so many calls at once, each of which takes half a second."""
+
+    bears: int
+    busy: int = 0
+    asked: int = 0
+
+    def load(self, specs: Iterable[ModelSpec]) -> None:
+        """Do nothing."""
+
+    async def ask(
+        self,
+        spec: ModelSpec,
+        messages: Sequence[Message],
+        *,
+        sample: int,
+        key: str | None,
+        seconds: float,
+    ) -> Answer:
+        self.asked += 1
+        self.busy += 1
+        try:
+            if self.busy > self.bears:
+                await asyncio.sleep(0.1)
+                raise Noticed(Failure("rate_limit"))
+            await asyncio.sleep(0.5)
+            return Answer("yes", "stop", Usage(1, 1), None)
+        finally:
+            self.busy -= 1
+
+    def price_of(self, spec: ModelSpec) -> None:
+        """Return nothing."""
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+@pytest.mark.parametrize("bears", [1, 4, 16])
+def test_at_the_default_limits_a_provider_that_bears_little_answers_all(bears: int) -> None:
+    assert Limits().concurrency == 64
+    few = Few(bears)
+
+    async def work() -> list[Reply]:
+        models = {"forward": ModelSpec("openai/m", "http://h", None, {"temperature": 0})}
+        async with Client(models, Limits(outage=600.0), {}, backend=few) as llm:
+            return await asyncio.gather(*(ask(llm, number) for number in range(200)))
+
+    assert len(Clock().run(work)) == 200
+    assert few.asked < 600
 
 
 def line_of(url: str, *names: str) -> ModelSpec:
