@@ -61,7 +61,7 @@ lock: ## Pin all dependencies anew (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
 	  pyproject.toml -c requirements-dev.lock -o requirements.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --group dev \
-	  --extra joblib --extra slurm --extra ray --extra optuna pyproject.toml -o requirements-engines.lock
+	  --extra joblib --extra slurm --extra ray --extra optuna --extra postgres pyproject.toml -o requirements-engines.lock
 
 audit: ## Look the locked packages up among known vulnerabilities (needs the network)
 	$(call with_tool,pip-audit==2.10.1,pip-audit --strict --disable-pip --require-hashes \

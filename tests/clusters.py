@@ -1,9 +1,10 @@
-"""Engines of this one machine: a Ray cluster of two nodes, and a Slurm of one."""
+"""Engines of this one machine: a Ray cluster of two nodes, a Slurm, PostgreSQL and MLflow."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 
@@ -139,3 +141,34 @@ def _free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])
+
+
+@contextmanager
+def postgres() -> Iterator[str]:
+    """An empty database, over a port of this machine; yields its address."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    initdb = shutil.which("initdb") or (str(found[-1]) if found else None)
+    if initdb is None:
+        pytest.skip("needs PostgreSQL: apt-get install postgresql")
+    pytest.importorskip("psycopg")
+    # The server does not run as root.
+    user: dict[str, Any] = {"user": "postgres", "group": "postgres", "extra_groups": ()}
+    owner = user if os.getuid() == 0 else {}
+    with TemporaryDirectory(prefix="postgres") as name:
+        folder, port = Path(name), _free_port()
+        if owner:
+            shutil.chown(folder, "postgres", "postgres")
+        data = folder / "data"
+        words = [initdb, "-D", str(data), "-U", "sgdflow", "-A", "trust", "-N", "-E", "UTF8"]
+        made = subprocess.run(words, cwd=folder, capture_output=True, text=True, **owner)
+        assert made.returncode == 0, made.stderr
+        server = [str(Path(initdb).with_name("postgres")), "-D", str(data), "-p", str(port)]
+        server += ["-k", str(folder), "-h", "127.0.0.1", "-F"]
+        with (folder / "said.txt").open("w") as said:
+            running = subprocess.Popen(server, cwd=folder, stdout=said, stderr=said, **owner)
+            try:
+                _until_said(folder / "said.txt", "ready to accept connections")
+                yield f"postgresql://sgdflow@127.0.0.1:{port}/postgres"
+            finally:
+                running.send_signal(signal.SIGINT)  # ends the connections there are
+                running.wait(timeout=60)

@@ -10,6 +10,7 @@ from sgdflow.llm.allowance import Allowance
 from sgdflow.llm.backend import Backend, ByProvider
 from sgdflow.llm.calling import Calling, Keeping
 from sgdflow.llm.models import Again, Limits, ModelSpec, Price, Share
+from sgdflow.llm.server import Server, problem
 from sgdflow.llm.transports import Transport, check_direct, reached_by
 from sgdflow.simulation.backend import Simulated
 
@@ -62,11 +63,24 @@ def build_calling(models: Mapping[str, ModelSpec], llm: schema.LLMConf, seed: in
             "llm.limits.shared: jobs share their limits in the store of replies, and "
             "llm.store.mode is off. Set llm.store.mode=use, or llm.limits.shared=false."
         )
-    keeping = Keeping(llm.store.mode, llm.store.path)
+    keeping = Keeping(llm.store.mode, llm.store.path, _server(llm.store))
     if llm.transport == "direct":
         check_direct(models)
     backend = build_backend(llm.transport)
     return Calling(models, build_limits(llm.limits), keeping, seed, llm.check, backend)
+
+
+def _server(conf: schema.StoreConf) -> Server | None:
+    if conf.uri is None or "${" in conf.uri:  # what it refers to is not set yet
+        return None
+    if conf.path is not None:
+        raise ConfigError(
+            "llm.store: replies are kept in one place. Say llm.store.path=null, or "
+            "llm.store.uri=null."
+        )
+    if wrong := problem(conf.uri):
+        raise ConfigError(wrong)
+    return Server(conf.uri)
 
 
 def build_backend(transport: Transport) -> Backend:

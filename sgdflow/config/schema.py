@@ -189,6 +189,8 @@ class StoreConf(Conf):
     """Answer from the store first; refresh: ask anew; off: no store; replay: ask nobody."""
     path: Text | None = None
     """null: replies.db in the working directory."""
+    uri: Text | None = None
+    """A PostgreSQL database in place of the file, for several machines."""
 
 
 class PriceConf(Conf):

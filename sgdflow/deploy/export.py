@@ -121,7 +121,9 @@ def _name(requirement: str) -> str:
 
 def _portable(conf: schema.LLMConf) -> schema.LLMConf:
     """Return the models with a store that belongs to whoever runs them."""
-    return conf.model_copy(update={"store": conf.store.model_copy(update={"path": None})})
+    return conf.model_copy(
+        update={"store": conf.store.model_copy(update={"path": None, "uri": None})}
+    )
 
 
 def _templates(graph: Graph) -> Iterator[str]:

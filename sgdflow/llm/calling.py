@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sgdflow.llm.backend import Backend
 from sgdflow.llm.models import Limits, ModelSpec, Price, located
+from sgdflow.llm.server import Server
 from sgdflow.llm.store import DEFAULT, Store
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ class Keeping:
     mode: Literal["use", "refresh", "off", "replay"] = "use"
     path: str | None = None
     """None: replies.db in the working directory."""
+    server: Server | None = None
+    """A database in place of the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,4 +75,4 @@ class Calling:
         if self.store.mode == "off":
             return nullcontext()
         file = working / Path(self.store.path or DEFAULT).expanduser()
-        return closing(Store(file, self.store.mode, since))
+        return closing(Store(self.store.server or file, self.store.mode, since))

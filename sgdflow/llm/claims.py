@@ -9,16 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import sqlite3
 import time
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Condition, Thread
 
-from sgdflow.llm.database import alone, beside
+from sgdflow.llm.database import Place, beside
 from sgdflow.llm.sharing import tell
+from sgdflow.llm.sqlite import Database, Unusable
 from sgdflow.processes import machine, runs
 
 log = logging.getLogger(__name__)
@@ -29,9 +28,14 @@ _SOONEST, _LATEST, _SHARE = 0.02, 0.5, 0.25
 """How long to wait before looking again: a share of what was waited, within these seconds."""
 _TABLE = """
 CREATE TABLE IF NOT EXISTS claims (
-    key TEXT PRIMARY KEY, holder TEXT NOT NULL, machine TEXT NOT NULL, process INTEGER NOT NULL,
-    beat REAL NOT NULL
+    key TEXT PRIMARY KEY, holder TEXT NOT NULL, machine TEXT NOT NULL, process BIGINT NOT NULL,
+    beat DOUBLE PRECISION NOT NULL
 )"""
+_TAKE = """
+INSERT INTO claims (key, holder, machine, process, beat) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (key) DO UPDATE SET
+    holder = excluded.holder, machine = excluded.machine, process = excluded.process,
+    beat = excluded.beat"""
 _Asked = tuple[str, "asyncio.Future[bool | None]"]
 
 
@@ -52,13 +56,13 @@ class Claims:
     """The claims of one user of a store.
 
     Nobody who holds a claim waits for another one, nor for a turn that somebody without a claim
-    could have: no two can wait for each other. Where the file cannot be used, all is allowed.
+    could have: no two can wait for each other. Where the database cannot be used, all is allowed.
     """
 
-    def __init__(self, file: Path, since: float = 0.0) -> None:
-        """Open the file of a store that is there; replies from before `since` do not count."""
-        self._file, self._since, self._me = file, since, _Holder.here()
-        self._connection: sqlite3.Connection | None = None
+    def __init__(self, place: Place, since: float = 0.0) -> None:
+        """Open the database of a store that is there; replies from before `since` do not count."""
+        self._place, self._since, self._me = place, since, _Holder.here()
+        self._connection: Database | None = None
         self._changed = Condition()
         self._asked: list[_Asked] = []
         self._given_back: list[str] = []
@@ -127,14 +131,14 @@ class Claims:
     def _try(self, keys: Sequence[str], back: Sequence[str], over: bool) -> list[bool | None]:
         try:
             return self._decided(keys, back, over)
-        except sqlite3.Error as error:
+        except Unusable as error:
             self._owed = [*back]
             if self._usable:
                 self._usable = False
                 log.warning(
                     "%s takes no claims (%s). The run goes on; what another process asks at the "
                     "same moment may be paid twice.",
-                    self._file,
+                    self._place,
                     error,
                 )
             return [True for _ in keys]
@@ -147,10 +151,10 @@ class Claims:
         due = time.monotonic() - self._beaten > BEAT
         if not (due or over or back or any(found.values())):
             return [found[key] for key in keys]
-        with alone(connection):
+        with connection.alone():
             drop = "DELETE FROM claims WHERE holder = ?"
-            mine = [(self._me.name, key) for key in back]
-            connection.executemany(f"{drop} AND key = ?", mine)
+            for key in back:
+                connection.execute(f"{drop} AND key = ?", (self._me.name, key))
             if over:
                 connection.execute(drop, (self._me.name,))
             for key in dict.fromkeys(keys):
@@ -164,7 +168,7 @@ class Claims:
         return [found[key] for key in keys]
 
     def _state(
-        self, connection: sqlite3.Connection, key: str, dead: dict[tuple[str, int], bool]
+        self, connection: Database, key: str, dead: dict[tuple[str, int], bool]
     ) -> bool | None:
         answered = "SELECT 1 FROM replies WHERE key = ? AND time >= ?"
         if connection.execute(answered, (key, self._since)).fetchone():
@@ -180,11 +184,9 @@ class Claims:
         # By the clocks of two machines, where it is another one's: they should agree.
         return True if dead[who] or abs(time.time() - beat) > STALE else None
 
-    def _take(self, connection: sqlite3.Connection, key: str) -> None:
+    def _take(self, connection: Database, key: str) -> None:
         row = (key, self._me.name, self._me.machine, self._me.process, time.time())
-        connection.execute("INSERT OR REPLACE INTO claims VALUES (?, ?, ?, ?, ?)", row)
+        connection.execute(_TAKE, row)
 
-    def _opened(self) -> sqlite3.Connection:
-        connection = beside(self._file)
-        connection.execute(_TABLE)
-        return connection
+    def _opened(self) -> Database:
+        return beside(self._place, _TABLE)

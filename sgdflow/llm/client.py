@@ -174,7 +174,7 @@ class Client:
     def _cap(self) -> Cap:
         shared = self._limits.shared and self._account
         if shared and self._store is not None and not self._store.replays:
-            return Together(self._limits, self._store.file, self._account)
+            return Together(self._limits, self._store.place, self._account)
         return Cap(self._limits.budget, self._accounts.total())
 
     async def _obtain(self, call: Call, requests: Sequence[Request]) -> Reply:
@@ -261,7 +261,7 @@ class Client:
                 "%s has replies of %s, but from %s: they are not used for %s. Where that is the "
                 "same server, llm.endpoint=NAME says so, and `sgdflow cache claim NAME` counts "
                 "those that are there as its own (docs/llm.md).",
-                self._store.file,
+                self._store.place,
                 spec.model,
                 listed(places),
                 spec.answers or "the provider's own address",
@@ -280,7 +280,7 @@ class Client:
         said = " ".join(call.messages[-1].content.split())
         shown = said if len(said) <= _SHOWN else f"{said[:_SHOWN]}..."
         return NotStored(
-            f"{self._store.file} has no reply to a request of node {call.node} "
+            f"{self._store.place} has no reply to a request of node {call.node} "
             f"({call.spec.model}, llm.models.{call.role}), and llm.store.mode=replay asks nobody. "
             f'Its last message begins: "{self._redact(shown)}". Its key: {request.key}. '
             "Either the configuration, the templates or the data are not those of the run that "

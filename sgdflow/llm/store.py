@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Lock
 from typing import Literal, TypeVar
 
 from sgdflow.llm.answers import Answered, Failed, answered, as_json, failed, read_row
 from sgdflow.llm.claims import Claims
-from sgdflow.llm.database import FAILED, Replies, Row
+from sgdflow.llm.database import FAILED, Place, Replies, Row
 from sgdflow.llm.sharing import tell
+from sgdflow.llm.sqlite import Unusable
 
 log = logging.getLogger(__name__)
 
@@ -38,14 +37,14 @@ class Store:
     later is a warning.
     """
 
-    def __init__(self, file: Path, mode: Mode = "use", since: float = 0.0) -> None:
-        self.file = file
+    def __init__(self, place: Place, mode: Mode = "use", since: float = 0.0) -> None:
+        self.place = place
         self.replays = mode == "replay"
         """Whether only stored replies are to be had."""
         self._since = since if mode == "refresh" else 0.0
-        self._replies = Replies(file, write=not self.replays)
-        self._writer = None if self.replays else Writer(Replies(file), self._since)
-        self._claims = None if self.replays else Claims(file, self._since)
+        self._replies = Replies(place, write=not self.replays)
+        self._writer = None if self.replays else Writer(Replies(place), self._since)
+        self._claims = None if self.replays else Claims(place, self._since)
         self._readable = True
         self._spoilt: list[str] = []
 
@@ -72,7 +71,7 @@ class Store:
 
     def elsewhere(self, model: str, endpoint: str) -> Sequence[str | None]:
         """Return the endpoints that have answered for a model, where this one never has."""
-        with suppress(sqlite3.Error):
+        with suppress(Unusable):
             found = self._replies.endpoints(model)
             return [] if endpoint in found else found
         return []
@@ -80,9 +79,11 @@ class Store:
     def _get(self, key: str, read: Callable[[str, float], T]) -> T | None:
         try:
             found = self._replies.get(key, self._since)
-        except sqlite3.Error as error:
+        except Unusable as error:
             if self._readable:
-                log.warning("%s cannot be read (%s). The run goes on without it.", self.file, error)
+                log.warning(
+                    "%s cannot be read (%s). The run goes on without it.", self.place, error
+                )
             self._readable = False
             return None
         try:
@@ -90,7 +91,9 @@ class Store:
         except ValueError as error:
             self._spoilt.append(key)
             if len(self._spoilt) <= _NAMED:
-                log.warning("%s: %s holds no reply (%s) and is passed over.", self.file, key, error)
+                log.warning(
+                    "%s: %s holds no reply (%s) and is passed over.", self.place, key, error
+                )
             return None
 
     async def keep(self, key: str, request: str, given: Answered) -> Answered:
@@ -110,7 +113,7 @@ class Store:
     def close(self) -> None:
         """Commit what is left and close the file."""
         if (spoilt := len(self._spoilt)) > _NAMED:
-            log.warning("%s: %d rows hold no reply.", self.file, spoilt)
+            log.warning("%s: %d rows hold no reply.", self.place, spoilt)
         self._replies.close()
         if self._writer is not None:
             self._writer.close()
@@ -183,19 +186,19 @@ class Writer:
         before = self._refused
         try:
             kept = self._replies.put([*before, *rows], self._since, _is_whole)
-        except sqlite3.Error as error:
+        except Unusable as error:
             self._refused = [*before, *rows]
             if not before:
                 log.warning(
                     "%s takes no more replies (%s). The run goes on; what is answered from here "
                     "on would be paid again by a run that is started again.",
-                    self._replies.file,
+                    self._replies.place,
                     error,
                 )
             return [row.answer for row in rows]
         self._refused = []
         if before:
-            log.warning("%s takes replies again; none is missing.", self._replies.file)
+            log.warning("%s takes replies again; none is missing.", self._replies.place)
         return kept[len(before) :]
 
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TypeVar
 
 from sgdflow.errors import BudgetSpent
 from sgdflow.llm import Spent, Usage
 from sgdflow.llm.allowance import Cap
-from sgdflow.llm.database import alone, beside
+from sgdflow.llm.database import Place, beside
 from sgdflow.llm.models import Limits
+from sgdflow.llm.sqlite import Database, Unusable
 
 log = logging.getLogger(__name__)
 
@@ -25,10 +24,13 @@ _SOONEST = 0.05
 _TABLES = (
     """
 CREATE TABLE IF NOT EXISTS spending (
-    account TEXT PRIMARY KEY, calls INTEGER NOT NULL, tokens INTEGER NOT NULL, cost REAL NOT NULL,
-    unknown INTEGER NOT NULL
+    account TEXT PRIMARY KEY, calls BIGINT NOT NULL, tokens BIGINT NOT NULL,
+    cost DOUBLE PRECISION NOT NULL, unknown BIGINT NOT NULL
 )""",
-    "CREATE TABLE IF NOT EXISTS begun (account TEXT NOT NULL, time REAL NOT NULL, tokens INTEGER)",
+    """
+CREATE TABLE IF NOT EXISTS begun (
+    account TEXT NOT NULL, time DOUBLE PRECISION NOT NULL, tokens BIGINT
+)""",
 )
 
 
@@ -39,11 +41,11 @@ class Together(Cap):
     spent what it had. Belongs to one event loop.
     """
 
-    def __init__(self, limits: Limits, file: Path, account: str) -> None:
+    def __init__(self, limits: Limits, place: Place, account: str) -> None:
         super().__init__(limits.budget, Spent())
-        self._limits, self._file, self._account = limits, file, account
+        self._limits, self._place, self._account = limits, place, account
         self._pool = ThreadPoolExecutor(1, "sgdflow-together")
-        self._connection: sqlite3.Connection | None = None
+        self._connection: Database | None = None
 
     def add(self, spent: Spent) -> None:
         """Add what a call took; that it was made was counted when it began."""
@@ -64,8 +66,8 @@ class Together(Cap):
         while True:
             try:
                 wait, over = await loop.run_in_executor(self._pool, self._begin, tokens)
-            except sqlite3.Error as error:
-                wait, over = 0.0, f"{self._file} cannot say what others took ({error})"
+            except Unusable as error:
+                wait, over = 0.0, f"{self._place} cannot say what others took ({error})"
             if over:
                 await self._idle.wait()
                 raise BudgetSpent(
@@ -84,7 +86,7 @@ class Together(Cap):
     def _begin(self, tokens: int) -> tuple[float, str]:
         """Count a call that may begin; return how long to wait, or what is used up."""
 
-        def begin(connection: sqlite3.Connection) -> tuple[float, str]:
+        def begin(connection: Database) -> tuple[float, str]:
             query = "SELECT calls, tokens, cost, unknown FROM spending WHERE account = ?"
             calls, used, cost, unknown = connection.execute(query, (self._account,)).fetchone()
             took = Spent(int(calls), Usage(int(used), 0), None if unknown else float(cost))
@@ -101,7 +103,7 @@ class Together(Cap):
 
         return self._alone(begin)
 
-    def _wait(self, connection: sqlite3.Connection, tokens: int) -> float:
+    def _wait(self, connection: Database, tokens: int) -> float:
         """Return the seconds until there is room in the last minute."""
         now = time.time()
         connection.execute("DELETE FROM begun WHERE time <= ?", (now - _MINUTE,))
@@ -130,19 +132,17 @@ class Together(Cap):
     def _told(self, what: Callable[[], None]) -> None:
         try:
             what()
-        except sqlite3.Error as error:
-            log.warning("%s does not take what a call took (%s).", self._file, error)
+        except Unusable as error:
+            log.warning("%s does not take what a call took (%s).", self._place, error)
 
-    def _alone(self, what: Callable[[sqlite3.Connection], T]) -> T:
+    def _alone(self, what: Callable[[Database], T]) -> T:
         """Do something that no other process comes between."""
         connection = self._connection = self._connection or self._opened()
-        with alone(connection):
+        with connection.alone():
             return what(connection)
 
-    def _opened(self) -> sqlite3.Connection:
-        connection = beside(self._file)
-        for table in _TABLES:
-            connection.execute(table)
-        first = "INSERT OR IGNORE INTO spending VALUES (?, 0, 0, 0.0, 0)"
+    def _opened(self) -> Database:
+        connection = beside(self._place, *_TABLES)
+        first = "INSERT INTO spending VALUES (?, 0, 0, 0.0, 0) ON CONFLICT (account) DO NOTHING"
         connection.execute(first, (self._account,))
         return connection

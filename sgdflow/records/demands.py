@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from sgdflow.config.paths import shipped_document
 from sgdflow.config.written import references
+from sgdflow.secrets import masked
 
 _FUNCTIONS = frozenset(
     {
@@ -153,6 +154,9 @@ class Folder:
         for role, several in _mapping(llm.get("fallbacks")).items():
             for declared in several if isinstance(several, list) else ():
                 yield from self._model(declared, llm, f"llm.fallbacks.{role}")
+        uri = _mapping(llm.get("store")).get("uri")
+        if uri is not None and not self._is_said("llm.store.uri"):
+            yield f"keep replies in {masked(str(uri))} (llm.store.uri)"
         path = _mapping(llm.get("store")).get("path")
         if path is not None and not self._is_said("llm.store.path"):
             if not self._within(str(path)):

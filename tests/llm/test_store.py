@@ -377,7 +377,7 @@ def test_a_full_disk_loses_nothing_that_the_run_has(
     asked = Asked()
 
     async def use(llm: Client) -> None:
-        connection = llm._store._writer._replies._connection  # type: ignore[union-attr]
+        connection = llm._store._writer._replies._database  # type: ignore[union-attr]
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         connection.execute(f"PRAGMA {fault.format(pages=pages)}")
         for _ in range(2):

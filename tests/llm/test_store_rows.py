@@ -179,11 +179,9 @@ def test_a_row_that_holds_no_reply_is_named_passed_over_and_replaced(
         replies.put([Row("other", "openai/m", "{}", as_json(GIVEN), DAY)])
         rows = [(name, "openai/m", "{}", "x", DAY), ("bad", b"\xff", "{}", "x", "today")]
         for row in rows:
-            replies._connection.execute("INSERT INTO replies VALUES (?, ?, ?, ?, ?)", row)
+            replies._database.execute("INSERT INTO replies VALUES (?, ?, ?, ?, ?)", row)
         if spoilt is not None:
-            replies._connection.execute(
-                "UPDATE replies SET answer = ? WHERE key = ?", (spoilt, name)
-            )
+            replies._database.execute("UPDATE replies SET answer = ? WHERE key = ?", (spoilt, name))
     caplog.set_level(logging.WARNING)
     text, calls, _ = asked(file, name="e")
     assert (text, calls) == ("fresh", 1)
@@ -200,7 +198,7 @@ def test_the_tools_pass_over_what_is_no_reply(
         replies.put([Row("good", "openai/m", "{}", as_json(GIVEN), DAY)])
         for number, answer in enumerate(one for one in SPOILT if one is not None):
             row = (f"bad{number}", "openai/m", "no JSON", answer, "today")
-            replies._connection.execute("INSERT INTO replies VALUES (?, ?, ?, ?, ?)", row)
+            replies._database.execute("INSERT INTO replies VALUES (?, ?, ?, ?, ?)", row)
 
     def said(*words: str) -> str:
         assert cache([*words]) == 0

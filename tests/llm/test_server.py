@@ -1,0 +1,157 @@
+"""A database of PostgreSQL in place of the file of replies."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import clusters
+import pytest
+
+from sgdflow.config.models import build_calling
+from sgdflow.config.schema import LLMConf
+from sgdflow.errors import BudgetSpent, ConfigError
+from sgdflow.llm import Reply, Spent, Usage
+from sgdflow.llm.allowance import Allowance
+from sgdflow.llm.answers import Answered, as_json
+from sgdflow.llm.database import Replies, Row
+from sgdflow.llm.models import Limits
+from sgdflow.llm.server import Server, Session
+from sgdflow.llm.sqlite import Unusable
+from sgdflow.llm.store import Store
+from sgdflow.llm.together import Together
+
+NOWHERE = "postgresql://me:hidden@127.0.0.1:1/replies"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with clusters.postgres() as uri:
+        yield Server(uri)
+
+
+def test_rows_come_back_as_from_a_file(server: Server, tmp_path: Path) -> None:
+    """Whatever stands in them; of two answers the first one stays."""
+    texts = ["100 % ? :name 'quoted' \\ %s", "\u2028 \x00 \ud800 é 😀"]
+    answer = [as_json(Answered(Reply(text), Spent(1), "m", "here", 0.0)) for text in texts]
+    rows = [Row(f"k{n}", "m", json.dumps(texts[n]), answer[n], n + 0.123456789) for n in (0, 1)]
+    rows.append(Row("failed:k2", "m", "{}", "{}", 1764200000.123456))
+    found = []
+    for place in (tmp_path / "r.db", server):
+        with closing(Replies(place)) as replies:
+            replies.put(rows[:1])
+            kept = replies.put([Row("k0", "m", "{}", "second", 5.0), *rows[1:]])
+            newer = replies.put([Row("k1", "m", "{}", "newer", 6.0)], since=2.0)
+            held = list(replies.rows()), replies.count(), replies.endpoints("m"), replies.get("k0")
+            found.append((kept, newer, held, list(replies.rows("failed")), replies.prune(2.0)))
+    assert found[1] == found[0]
+    assert found[0][0] == [answer[0], answer[1], "{}"]
+    assert found[0][1] == ["newer"]
+
+
+def test_a_lost_connection_is_made_anew_and_half_of_something_is_nothing(server: Server) -> None:
+    with closing(Session(server)) as one, closing(Session(server)) as other:
+        one.execute("CREATE TABLE IF NOT EXISTS notes (note TEXT)")
+
+        def ended() -> None:
+            query = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid = ?"
+            [process] = one.execute("SELECT pg_backend_pid()").fetchall()[0]
+            assert other.execute(query, (process,)).fetchall()[0][0] == 1
+
+        ended()
+        assert one.execute("SELECT count(*) FROM notes").fetchall()[0][0] == 0
+        ended()
+        with one.alone():
+            one.execute("INSERT INTO notes VALUES (?)", ("whole",))
+
+        def half() -> None:
+            with one.alone():
+                one.execute("INSERT INTO notes VALUES (?)", ("half",))
+                ended()
+                one.execute("SELECT 1")
+
+        with pytest.raises(Unusable, match="terminat"):
+            half()
+        assert [*one.execute("SELECT note FROM notes")] == [("whole",)]
+
+
+def test_a_budget_is_one_for_all_who_share_a_database(server: Server) -> None:
+    limits = Limits(budget=Allowance(calls=7), shared=True, requests_per_minute=1000)
+    Replies(server).close()
+
+    async def until_spent(cap: Together) -> int:
+        for made in range(50):
+            try:
+                await cap.enter(10)
+            except BudgetSpent:
+                return made
+            with cap.passed():
+                await asyncio.sleep(0)
+            cap.add(Spent(1, Usage(5, 5), 0.25))
+        return 50
+
+    async def main() -> int:
+        with ExitStack() as stack:
+            caps = [stack.enter_context(closing(Together(limits, server, "s"))) for _ in range(3)]
+            return sum(await asyncio.gather(*map(until_spent, caps)))
+
+    assert asyncio.run(main()) == 7
+
+
+def test_a_replay_needs_replies_that_are_there(server: Server) -> None:
+    with closing(Session(server)) as session:
+        session.execute("DROP SCHEMA sgdflow CASCADE")
+    with pytest.raises(
+        ConfigError, match=r'\(llm\.store\.uri\): relation "replies" does not exist'
+    ):
+        Store(server, "replay")
+
+
+def test_who_cannot_be_reached_is_named_without_the_password() -> None:
+    pytest.importorskip("psycopg")
+    with pytest.raises(ConfigError) as told:
+        Store(Server(NOWHERE))
+    assert str(told.value).startswith(
+        "Replies cannot be stored in postgresql://me:***@127.0.0.1:1/replies (llm.store.uri): "
+        "connection failed: "
+    )
+    assert "PGPASSWORD or ~/.pgpass" in str(told.value)
+    assert "hidden" not in f"{told.value!r} {Server(NOWHERE)!r}"
+
+
+def test_a_driver_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(ConfigError) as told:
+        Store(Server(NOWHERE))
+    assert str(told.value) == (
+        "llm.store.uri=postgresql://me:***@127.0.0.1:1/replies needs the package psycopg: "
+        "pip install 'sgdflow[postgres]'."
+    )
+
+
+@pytest.mark.parametrize(
+    ("store", "told"),
+    [
+        (
+            {"uri": "mysql://me:hidden@host/db"},
+            "llm.store.uri=mysql://me:***@host/db is not the address of a PostgreSQL database, "
+            "such as postgresql://USER@HOST/DATABASE. On one machine none is needed: a file does, "
+            "llm.store.path=FILE.",
+        ),
+        (
+            {"uri": NOWHERE, "path": "r.db"},
+            "llm.store: replies are kept in one place. Say llm.store.path=null, or "
+            "llm.store.uri=null.",
+        ),
+    ],
+    ids=["another database", "a file, too"],
+)
+def test_what_is_no_place_is_refused(store: dict[str, str], told: str) -> None:
+    conf = LLMConf.model_validate({"name": "n", "models": {}, "store": store})
+    with pytest.raises(ConfigError) as refused:
+        build_calling({}, conf, 0)
+    assert str(refused.value) == told
