@@ -103,6 +103,54 @@ def slurm(folder: Path) -> Iterator[tuple[Sequence[str], Mapping[str, str]]]:
         yield ["hydra.launcher.partition=main"], environ
 
 
+@contextmanager
+def postgres() -> Iterator[str]:
+    """An empty database, over a port of this machine; yields its address."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    initdb = shutil.which("initdb") or (str(found[-1]) if found else None)
+    if initdb is None:
+        pytest.skip("needs PostgreSQL: apt-get install postgresql")
+    pytest.importorskip("psycopg")
+    # The server does not run as root.
+    user: dict[str, Any] = {"user": "postgres", "group": "postgres", "extra_groups": ()}
+    owner = user if os.getuid() == 0 else {}
+    with TemporaryDirectory(prefix="postgres") as name:
+        folder, port = Path(name), _free_port()
+        if owner:
+            shutil.chown(folder, "postgres", "postgres")
+        data = folder / "data"
+        words = [initdb, "-D", str(data), "-U", "sgdflow", "-A", "trust", "-N", "-E", "UTF8"]
+        made = subprocess.run(words, cwd=folder, capture_output=True, text=True, **owner)
+        assert made.returncode == 0, made.stderr
+        server = [str(Path(initdb).with_name("postgres")), "-D", str(data), "-p", str(port)]
+        server += ["-k", str(folder), "-h", "127.0.0.1", "-F"]
+        with (folder / "said.txt").open("w") as said:
+            running = subprocess.Popen(server, cwd=folder, stdout=said, stderr=said, **owner)
+            try:
+                _until_said(folder / "said.txt", "ready to accept connections")
+                yield f"postgresql://sgdflow@127.0.0.1:{port}/postgres"
+            finally:
+                running.send_signal(signal.SIGINT)  # ends the connections there are
+                running.wait(timeout=60)
+
+
+@contextmanager
+def mlflow(folder: Path) -> Iterator[tuple[Sequence[str], Mapping[str, str]]]:
+    """An MLflow server that keeps its records in PostgreSQL."""
+    port = _free_port()
+    words = [sys.executable, "-m", "mlflow", "server", "--host=127.0.0.1", f"--port={port}"]
+    words += ["--workers=2", f"--artifacts-destination={folder / 'artifacts'}"]
+    environ = {
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    }
+    with postgres() as uri:
+        words.append(f"--backend-store-uri={uri.replace('postgresql:', 'postgresql+psycopg:')}")
+        with _running(words, folder, environ):
+            _until_said(folder / "said.txt", "Application startup complete")
+            yield ["hydra.launcher.n_jobs=3", f"tracking.uri=http://127.0.0.1:{port}"], {}
+
+
 def _until_said(file: Path, text: str) -> None:
     end = time.monotonic() + 2 * PATIENCE
     while text not in file.read_text():
@@ -141,34 +189,3 @@ def _free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])
-
-
-@contextmanager
-def postgres() -> Iterator[str]:
-    """An empty database, over a port of this machine; yields its address."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    initdb = shutil.which("initdb") or (str(found[-1]) if found else None)
-    if initdb is None:
-        pytest.skip("needs PostgreSQL: apt-get install postgresql")
-    pytest.importorskip("psycopg")
-    # The server does not run as root.
-    user: dict[str, Any] = {"user": "postgres", "group": "postgres", "extra_groups": ()}
-    owner = user if os.getuid() == 0 else {}
-    with TemporaryDirectory(prefix="postgres") as name:
-        folder, port = Path(name), _free_port()
-        if owner:
-            shutil.chown(folder, "postgres", "postgres")
-        data = folder / "data"
-        words = [initdb, "-D", str(data), "-U", "sgdflow", "-A", "trust", "-N", "-E", "UTF8"]
-        made = subprocess.run(words, cwd=folder, capture_output=True, text=True, **owner)
-        assert made.returncode == 0, made.stderr
-        server = [str(Path(initdb).with_name("postgres")), "-D", str(data), "-p", str(port)]
-        server += ["-k", str(folder), "-h", "127.0.0.1", "-F"]
-        with (folder / "said.txt").open("w") as said:
-            running = subprocess.Popen(server, cwd=folder, stdout=said, stderr=said, **owner)
-            try:
-                _until_said(folder / "said.txt", "ready to accept connections")
-                yield f"postgresql://sgdflow@127.0.0.1:{port}/postgres"
-            finally:
-                running.send_signal(signal.SIGINT)  # ends the connections there are
-                running.wait(timeout=60)

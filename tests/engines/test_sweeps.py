@@ -21,13 +21,20 @@ from sgdflow.tracking.store import sqlite_uri
 
 ROOT = Path(__file__).resolve().parents[2]
 ENGINES = os.environ.get("SGDFLOW_ENGINES", "").split()
-"""Launchers that are tried; joblib alone where nothing is said, and with fewer jobs."""
+"""Launchers to try, and joblib with an MLflow server; where nothing is said joblib alone."""
 JOBS = 6 if ENGINES else 2
 pytestmark = [pytest.mark.xdist_group("engines"), pytest.mark.timeout(1800 if ENGINES else 900)]
 WORDS = ["optimize", "-m", f"seed={','.join(map(str, range(JOBS)))}", "method.stop.steps=2"]
 WORDS += ["task.splits.train=8", "task.splits.validation=6", "task.splits.test=6"]
-STARTED = {"ray": clusters.ray_cluster, "slurm": clusters.slurm}
-PLUGINS = {"joblib": "joblib", "ray": "ray", "slurm": "submitit", "slurm_local": "submitit"}
+STARTED = {"ray": clusters.ray_cluster, "slurm": clusters.slurm, "mlflow": clusters.mlflow}
+LAUNCHERS = {"mlflow": "joblib"}
+PLUGINS = {
+    "joblib": "joblib",
+    "mlflow": "joblib",
+    "ray": "ray",
+    "slurm": "submitit",
+    "slurm_local": "submitit",
+}
 FILES = ("parameters.yaml", "steps.jsonl", "examples.jsonl")
 
 
@@ -42,6 +49,7 @@ class Engine:
     def start(self, said: Path) -> subprocess.Popen[bytes]:
         env = {**os.environ, **self.environ, "PYTHONPATH": str(ROOT)}
         words = [sys.executable, "-m", "sgdflow", *WORDS, "hydra.sweep.dir=all", *self.words]
+        words.append(f"tracking.experiment={self.folder.name}")
         with said.open("w") as out:
             return subprocess.Popen(words, cwd=self.folder, env=env, stdout=out, stderr=out)
 
@@ -61,9 +69,11 @@ class Engine:
 
     def recorded(self) -> tuple[str, list[tuple[str, str]]]:
         """Return how the parent run ended, and its jobs' names with how they ended."""
-        store = client(sqlite_uri(self.folder / "mlflow.db"))
-        experiments = [one.experiment_id for one in store.search_experiments()]
-        runs = store.search_runs(experiments)
+        said = [word.partition("=")[2] for word in self.words if word.startswith("tracking.uri")]
+        store = client(said[0] if said else sqlite_uri(self.folder / "mlflow.db"))
+        experiment = store.get_experiment_by_name(self.folder.name)
+        assert experiment is not None
+        runs = store.search_runs([experiment.experiment_id])
         [parent] = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
         jobs = [run for run in runs if run is not parent]
         assert {run.data.tags["mlflow.parentRunId"] for run in jobs} == {parent.info.run_id}
@@ -92,7 +102,8 @@ def engine(
     pytest.importorskip(f"hydra_plugins.hydra_{PLUGINS[name]}_launcher")
     begin = STARTED.get(name, clusters.nothing)
     with begin(tmp_path_factory.mktemp(f"{name}-engine")) as (words, environ):
-        yield Engine(Path(), [f"hydra/launcher={name}", *words], environ)
+        launcher = LAUNCHERS.get(name, name)
+        yield Engine(Path(), [f"hydra/launcher={launcher}", *words], environ)
 
 
 def test_results_are_those_of_hydras_own_launcher(
