@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -20,12 +21,14 @@ from sgdflow.deploy.model import keep_model
 from sgdflow.descent import Descent, Observer, Result, Scores, Step
 from sgdflow.errors import ConfigError, listed
 from sgdflow.executor.evaluation import Evaluation
+from sgdflow.llm.client import Client
 from sgdflow.llm.credentials import sent
 from sgdflow.prompting.templates import Prompts
 from sgdflow.records import RunFolder, documents
 from sgdflow.records.owner import Owner, owned
 from sgdflow.records.resume import check, finished, goes_further
 from sgdflow.records.trust import Made
+from sgdflow.runs.crew import with_workers
 from sgdflow.runs.evaluated import evaluated, scores_alone, scoring_roles
 from sgdflow.runs.run import optimise
 from sgdflow.secrets import Redactor
@@ -109,7 +112,11 @@ class Job:
             self.working, os.environ, time.time(), scoring_roles(ready), str(folder)
         )
         with owned(folder, _gives_way(folder)):
-            async with calling as llm, watch.following(llm.spent):
+            async with (
+                calling as llm,
+                self._shared_out(ready, llm, time.time(), folder) as ready,
+                watch.following(llm.spent),
+            ):
                 own = RunFolder(folder)
                 await evaluated(ready, raw, llm, tracker, own, watch, clean, found.append)
         return found[0]
@@ -132,13 +139,23 @@ class Job:
         calling = ready.calling.opened(
             self.working, os.environ, since, ready.roles, str(folder.path)
         )
-        async with calling as llm, watch.following(llm.spent):
+        async with (
+            calling as llm,
+            self._shared_out(ready, llm, since, folder.path) as ready,
+            watch.following(llm.spent),
+        ):
             beside = Beside(self.observer or Unobserved(), ended)
             await optimise(ready, self.config, llm, tracker, folder, watch, clean, beside)
             log.info("  sent        %s", llm.session())
         with inside(self.working):
             keep_model(ready, self.config, self.prompts, folder.path)
         return ended[0]
+
+    def _shared_out(
+        self, ready: Prepared, llm: Client, since: float, folder: Path
+    ) -> AbstractAsyncContextManager[Prepared]:
+        how = self.prompts, self.working, llm, since, str(folder)
+        return with_workers(ready, self.config, *how)
 
     def _tracker(self, settings: Tracking, folder: Path) -> Tracker:
         if settings.kind != "none":

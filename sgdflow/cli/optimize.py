@@ -100,11 +100,11 @@ def _optimised(prepared: Prepared, raw: Mapping[str, Any], folder: RunFolder) ->
     tracker = open_tracker(prepared.config.tracking, os.environ, folder.path)
     Made.by_user(os.environ).note(written_of(raw))
 
-    async def job(llm: Metered, watch: Watch) -> dict[str, Any]:
-        return await optimise(prepared, raw, llm, tracker, folder, watch, _clean(prepared))
+    async def job(ready: Prepared, llm: Metered, watch: Watch) -> dict[str, Any]:
+        return await optimise(ready, raw, llm, tracker, folder, watch, _clean(prepared))
 
     try:
-        record = _run(prepared, folder, job, prepared.roles)
+        record = _run(prepared, raw, folder, job, prepared.roles)
     except ConfigError:  # found before anything began
         raise
     except BaseException:
@@ -172,10 +172,10 @@ def run_evaluate(raw: Mapping[str, Any]) -> float | None:
         tracker = open_tracker(scores_alone(prepared.config.tracking), os.environ, path)
         clean = _clean(prepared)
 
-        async def job(llm: Metered, watch: Watch) -> dict[str, Any]:
-            return await evaluated(prepared, raw, llm, tracker, folder, watch, clean)
+        async def job(ready: Prepared, llm: Metered, watch: Watch) -> dict[str, Any]:
+            return await evaluated(ready, raw, llm, tracker, folder, watch, clean)
 
-        record = _run(prepared, folder, job, scoring_roles(prepared))
+        record = _run(prepared, raw, folder, job, scoring_roles(prepared))
     sys.stdout.write(f"{path}\n")
     return float(record["score"]["mean"])
 
@@ -200,10 +200,10 @@ def run_probe(raw: Mapping[str, Any]) -> float | None:
             _clean(prepared),
         )
 
-        async def job(llm: Metered, watch: Watch) -> dict[str, Any]:
-            return await probed(prepared, prompts, plan, raw, llm, tracker, folder, watch, clean)
+        async def job(ready: Prepared, llm: Metered, watch: Watch) -> dict[str, Any]:
+            return await probed(ready, prompts, plan, raw, llm, tracker, folder, watch, clean)
 
-        record = _run(prepared, folder, job, scoring_roles(prepared))
+        record = _run(prepared, raw, folder, job, scoring_roles(prepared))
     sys.stdout.write(f"{path}\n")
     return float(record["start"]["lacking"])
 
@@ -213,14 +213,20 @@ def _clean(prepared: Prepared) -> Callable[[Any], Any]:
     return Redactor(sent(prepared.calling.models, os.environ)).record
 
 
-Job = Callable[[Metered, Watch], Coroutine[Any, Any, dict[str, Any]]]
+Job = Callable[[Prepared, Metered, Watch], Coroutine[Any, Any, dict[str, Any]]]
 
 
-def _run(prepared: Prepared, folder: RunFolder, job: Job, asked: Collection[str]) -> dict[str, Any]:
+def _run(
+    prepared: Prepared,
+    raw: Mapping[str, Any],
+    folder: RunFolder,
+    job: Job,
+    asked: Collection[str],
+) -> dict[str, Any]:
     """Do the job with its models, and show how far it has come."""
     wanted, alone = log.isEnabledFor(logging.INFO), not in_multirun()
     with watching(sys.stdout, sys.stderr, wanted=wanted, alone=alone) as watch:
-        return run(_with_models(prepared, folder, job, asked, watch), _farewell())
+        return run(_with_models(prepared, raw, folder, job, asked, watch), _farewell())
 
 
 def _farewell() -> str:
@@ -228,15 +234,23 @@ def _farewell() -> str:
 
 
 async def _with_models(
-    prepared: Prepared, folder: RunFolder, job: Job, asked: Collection[str], watch: Watch
+    prepared: Prepared,
+    raw: Mapping[str, Any],
+    folder: RunFolder,
+    job: Job,
+    asked: Collection[str],
+    watch: Watch,
 ) -> dict[str, Any]:
+    from sgdflow.runs.crew import with_workers
+
     # What a killed run had refreshed is not asked for again.
     since = folder.began() or time.time()
     working = working_directory()
     async with prepared.calling.opened(working, os.environ, since, asked, together()) as models:
         try:
-            async with watch.following(models.spent):
-                return await job(models, watch)
+            here = _prompts(), working, models, since, together()
+            async with with_workers(prepared, raw, *here) as ready, watch.following(models.spent):
+                return await job(ready, models, watch)
         finally:
             log.info("  sent        %s", models.session())
 

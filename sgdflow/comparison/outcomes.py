@@ -124,7 +124,7 @@ SEED = "seed"
 _GROUPS = ("method", "task", "graph", "llm")
 SHORT = {group: f"{group}.name" for group in _GROUPS}
 # Where a run was recorded, and how its calls were made, changes nothing in it.
-_IGNORED = ("tracking.", "llm.store.", "llm.limits.", "llm.assumed.")
+_IGNORED = ("tracking.", "workers.", "llm.store.", "llm.limits.", "llm.assumed.")
 
 Values = tuple[str | None, ...]
 """What a run has for some keys; None where its configuration has no such key."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sgdflow.config import documents, enough, schema, score_schema, thrift
+from sgdflow.config import documents, enough, schema, score_schema, thrift, workers
 from sgdflow.config.build import build_graph, build_method, expand_graph, optimised
 from sgdflow.config.legs import acting
 from sgdflow.config.models import build_calling, build_models
@@ -58,6 +58,7 @@ def prepare(
         models = build_models(config.llm)
     graph, names, method, start = _built(config, prompts, problems)
     problems.extend(iter(_role_problems(config)))
+    problems.extend(workers.problems(config, models))
     if environ is not None and config.llm.store.mode != "replay":
         problems.extend(iter(check_keys(_needed(config, models), environ)))
     data = build_task(config.task, config.seed, config.graph, prompts, problems)

@@ -265,6 +265,17 @@ class Tracking(Conf):
     """Whether the best graph is logged as an MLflow model."""
 
 
+class WorkersConf(Conf):
+    """Processes that score the examples of a run beside it."""
+
+    count: Annotated[int, Field(ge=0)] = 0
+    """How many; 0: the run scores them itself."""
+    where: Literal["here", "ray"] = "here"
+    """Processes of this machine, or of a Ray cluster."""
+    address: Text | None = None
+    """HOST:PORT of the Ray cluster; null: one that begins and ends with the run."""
+
+
 class Config(Conf):
     """A whole run."""
 
@@ -275,6 +286,7 @@ class Config(Conf):
     method: MethodConf
     llm: LLMConf
     tracking: Tracking
+    workers: WorkersConf = WorkersConf()
     probe: ProbeConf = ProbeConf()
     parameters: str | None = None
     """File to start from (optimize) or to score (evaluate)."""

@@ -12,6 +12,7 @@ from sgdflow.descent.budget import Budget
 from sgdflow.descent.confirm import Confirm
 from sgdflow.descent.pool import PoolRules
 from sgdflow.executor.backward import Differentiation
+from sgdflow.executor.elsewhere import Elsewhere, Spread
 from sgdflow.executor.evaluation import AT_ONCE, Evaluation, Evaluator, First
 from sgdflow.executor.graph import Graph
 from sgdflow.executor.intervention import Verification
@@ -195,10 +196,13 @@ class Problem:
     """The examples that are tried before all others."""
     at_once: int = AT_ONCE
     """The examples that are under way at once."""
+    elsewhere: Elsewhere | None = None
+    """What runs examples in the place of this process."""
 
     def evaluator(self, llm: LLM, progress: Progress | None = None) -> Evaluator:
         """Return what runs and scores examples."""
-        return Evaluator(self.graph, self.score, llm, progress, self.first, self.at_once)
+        how = self.graph, self.score, llm, progress, self.first, self.at_once
+        return Evaluator(*how) if self.elsewhere is None else Spread(self.elsewhere, *how)
 
     @property
     def targets(self) -> Mapping[str, object]:

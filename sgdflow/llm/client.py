@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
@@ -18,7 +17,7 @@ from sgdflow.llm.backend import Backend
 from sgdflow.llm.caller import Call, Caller
 from sgdflow.llm.check import Check
 from sgdflow.llm.credentials import around, check_keys, sent
-from sgdflow.llm.ledger import Accounts, Session
+from sgdflow.llm.known import Known
 from sgdflow.llm.models import Limits, ModelSpec, Request, located
 from sgdflow.llm.queue import Line
 from sgdflow.llm.sharing import InFlight
@@ -80,13 +79,11 @@ class Client:
         secrets = list(sent(models, keys))
         self._redact = Redactor([*self._keys.values(), *secrets, *around(models, keys)])
         self._seal = Seal(secrets)
-        self._accounts, self._session = Accounts(models), Session(models)
+        self.known = Known(models)
         self._check = Check({role: spec for role, spec in self._models.items() if role in check})
         self._backend = backend or reached_by("auto")
         self._account, self._loaded = account, False
         self._told: set[str] = set()
-        self._answered: dict[str, Reply] = {}
-        self._asked: Counter[str] = Counter()
         self._bound: _Here | None = None
 
     async def complete(
@@ -102,36 +99,35 @@ class Client:
         call = Call(role, spec, tuple(messages), node, sample)
         requests = tuple(spec.requests(messages, self._which(call)))
         key = requests[0].key
-        self._accounts.asked(key, role, node)
-        if key in self._answered:
-            return self._answered[key]
+        self.known.accounts.asked(key, role, node)
+        if key in self.known.answered:
+            return self.known.answered[key]
         flights = self._here().in_flight
         return await flights.result(key.encode(), lambda: self._obtain(call, requests))
 
     def forget(self) -> None:
         """Drop replies and bills held in memory; sums stay, and the store keeps its own replies."""
-        self._answered.clear()
-        self._accounts.forget()
+        self.known.forget()
 
     def spent(self) -> Mapping[str, Spent]:
         """Return what the run's requests took so far, by role; every attempt counts as a call.
 
         A request whose reply was stored counts as what it took when it was answered.
         """
-        return self._accounts.spent()
+        return self.known.accounts.spent()
 
     def by_node(self) -> Mapping[str, Mapping[str, Spent]]:
         """Return the same by role and what the calls were made for."""
-        return self._accounts.by_node()
+        return self.known.accounts.by_node()
 
     def latencies(self) -> Mapping[str, Sequence[float]]:
         """Return the seconds that calls really made and answered took, by role, in order."""
-        return self._session.latencies
+        return self.known.session.latencies
 
     def session(self) -> str:
         """Say what was really sent, and how many calls could be made at once in the end."""
-        words = self._session.words()
-        if self._bound is not None and self._session.sent.total().calls:
+        words = self.known.session.words()
+        if self._bound is not None and self.known.session.sent.total().calls:
             words += f"; {_at_once(self._bound.caller.line.concurrency())}"
         return words
 
@@ -158,15 +154,15 @@ class Client:
         if call.spec.repeats(call.messages):
             return call.sample
         plain = next(call.spec.requests(call.messages, [call.sample, call.node]))
-        self._asked[plain.key] += 1
-        return [call.sample, self._seed, call.node, self._asked[plain.key]]
+        self.known.asked[plain.key] += 1
+        return [call.sample, self._seed, call.node, self.known.asked[plain.key]]
 
     def _here(self) -> _Here:
         loop = asyncio.get_running_loop()
         if self._bound is None or self._bound.loop is not loop:
             line = Line(self._limits, self._models)
             cap = self._cap()
-            how = self._limits, self._keys, self._redact, self._session
+            how = self._limits, self._keys, self._redact, self.known.session
             caller = Caller(self._backend, line, cap, *how)
             self._bound = _Here(loop, caller)
         return self._bound
@@ -175,7 +171,7 @@ class Client:
         shared = self._limits.shared and self._account
         if shared and self._store is not None and not self._store.replays:
             return Together(self._limits, self._store.place, self._account)
-        return Cap(self._limits.budget, self._accounts.total())
+        return Cap(self._limits.budget, self.known.accounts.total())
 
     async def _obtain(self, call: Call, requests: Sequence[Request]) -> Reply:
         """Find or ask for a reply that the run has not had yet, and count it."""
@@ -188,19 +184,19 @@ class Client:
             try:
                 found = await self._ask(call, requests)
             except BaseException:
-                self._accounts.add(requests[0].key, call.role, call.node, call.bill.total())
+                self.known.accounts.add(requests[0].key, call.role, call.node, call.bill.total())
                 raise
             finally:
                 if self._store is not None:
                     self._store.give_back(requests[0].key)
         else:
             if isinstance(found, Answered):
-                self._session.found(place(found), found.time)
+                self.known.session.found(place(found), found.time)
             self._here().caller.cap.found(found.spent)
-        self._accounts.add(requests[0].key, call.role, call.node, found.spent)
+        self.known.accounts.add(requests[0].key, call.role, call.node, found.spent)
         if isinstance(found, Failed):
             raise CallFailed(found.message, found.kind)
-        self._answered[requests[0].key] = found.reply
+        self.known.answered[requests[0].key] = found.reply
         return found.reply
 
     def _find(self, requests: Sequence[Request]) -> Answered | Failed | None:

@@ -52,7 +52,9 @@ class Ledger:
 
 
 @dataclass
-class _Bill:
+class Bill:
+    """What a request took, and who made it."""
+
     role: str
     node: str
     took: list[Spent] = field(default_factory=list)
@@ -63,26 +65,40 @@ class Accounts:
 
     def __init__(self, roles: Iterable[str]) -> None:
         self._by_role = Ledger(roles)
-        self._bills: dict[str, _Bill] = {}
+        self._bills: dict[str, Bill] = {}
 
     def asked(self, key: str, role: str, node: str) -> None:
         """See a request, each time that somebody makes it."""
-        bill = self._bills.setdefault(key, _Bill(role, node))
+        bill = self._bills.setdefault(key, Bill(role, node))
         # Who of several comes first depends on the clock, who of them all has which name does not.
         if bill.role == role and node < bill.node:
             bill.node = node
 
     def add(self, key: str, role: str, node: str, spent: Spent) -> None:
         """Add what the request took, or one more attempt at it."""
-        bill = self._bills.setdefault(key, _Bill(role, node))
+        bill = self._bills.setdefault(key, Bill(role, node))
         bill.took.append(spent)
         self._by_role.add(bill.role, spent)
+
+    def drained(self) -> Mapping[str, Bill]:
+        """Return all bills, and begin anew."""
+        bills, self._bills = self._bills, {}
+        self._by_role.clear()
+        return bills
+
+    def take(self, bills: Mapping[str, Bill]) -> None:
+        """Add the bills of others; what two have paid for or found is one request's."""
+        for key, bill in bills.items():
+            self.asked(key, bill.role, bill.node)
+            if not self._bills[key].took:
+                for spent in bill.took:
+                    self.add(key, bill.role, bill.node, spent)
 
     def forget(self) -> None:
         """Keep the sums alone: who asks one of these requests again counts as another asker."""
         open_bills = {key: bill for key, bill in self._bills.items() if not bill.took}
         settled = {
-            f"{role} {node}": _Bill(role, node, [spent])
+            f"{role} {node}": Bill(role, node, [spent])
             for role, nodes in self.by_node().items()
             for node, spent in nodes.items()
             if spent != Spent()
@@ -110,14 +126,43 @@ class Accounts:
         return {role: ledger.spent() for role, ledger in sums.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """What was really sent, and found in the store instead."""
+
+    sent: Mapping[str, Spent]
+    stored: Mapping[str, Sequence[float]]
+    latencies: Mapping[str, Sequence[float]]
+
+
 class Session:
     """Counts calls really made; nothing in it is part of a run's result."""
 
     def __init__(self, roles: Iterable[str]) -> None:
-        roles = tuple(roles)
-        self.sent = Ledger(roles)
+        self._roles = tuple(roles)
+        self._begin()
+
+    def _begin(self) -> None:
+        self.sent = Ledger(self._roles)
         self._stored: dict[str, list[float]] = {}
-        self._latencies = {role: array("d") for role in roles}
+        self._latencies = {role: array("d") for role in self._roles}
+
+    def drained(self) -> Calls:
+        """Return what was counted, and begin anew."""
+        calls = Calls(self.sent.spent(), self._stored, self._latencies)
+        self._begin()
+        return calls
+
+    def take(self, calls: Calls) -> None:
+        """Add what another one has counted."""
+        for role, spent in calls.sent.items():
+            if spent.calls:
+                self.sent.add(role, spent)
+            self._latencies[role].extend(calls.latencies[role])
+        for place, times in calls.stored.items():
+            here = self._stored.setdefault(place, [0.0, inf, 0.0])
+            number, first, last = times
+            here[:] = here[0] + number, min(here[1], first), max(here[2], last)
 
     @property
     def latencies(self) -> Mapping[str, Sequence[float]]:

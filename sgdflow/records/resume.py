@@ -14,8 +14,8 @@ from sgdflow.llm.address import answering
 from sgdflow.records.folder import FORMAT, as_yaml, read_json
 
 _FREE = (
-    "tracking", "probe", "llm.store", "llm.limits", "llm.check", "llm.assumed", "llm.api_key_env",
-    "llm.transport",
+    "tracking", "probe", "workers", "llm.store", "llm.limits", "llm.check", "llm.assumed",
+    "llm.api_key_env", "llm.transport",
     "llm.models.*.api_key_env", "llm.parameters.*headers",
     "llm.models.*.parameters.*headers",
 )  # fmt: skip

@@ -1,0 +1,60 @@
+"""What a client has asked and learned; what several have, who share out a run, can be joined."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import islice
+
+from sgdflow.llm import Reply
+from sgdflow.llm.ledger import Accounts, Bill, Calls, Session
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one of several has come to know since it was last asked."""
+
+    answered: Mapping[str, Reply]
+    asked: Mapping[str, int]
+    bills: Mapping[str, Bill]
+    calls: Calls
+
+
+class Known:
+    """The replies that a run has had, how often it has asked, and what that took."""
+
+    def __init__(self, roles: Iterable[str]) -> None:
+        roles = tuple(roles)
+        self.accounts, self.session = Accounts(roles), Session(roles)
+        self.answered: dict[str, Reply] = {}
+        """By the request."""
+        self.asked: Counter[str] = Counter()
+        """How often each request was made whose replies are not meant to be alike."""
+        self._told = 0
+        self._asked_before: Counter[str] = Counter()
+
+    def forget(self) -> None:
+        """Drop replies and bills; sums stay."""
+        self.answered.clear()
+        self.accounts.forget()
+
+    def resume(self, asked: Mapping[str, int]) -> None:
+        """Go on counting where the whole run has come to."""
+        self.asked = Counter(asked)
+        self._asked_before = Counter(asked)
+
+    def part(self) -> Part:
+        """Return what is new since the last part, and leave it out of the next one."""
+        answered = dict(islice(self.answered.items(), self._told, None))
+        self._told = len(self.answered)
+        asked = self.asked - self._asked_before
+        return Part(answered, asked, self.accounts.drained(), self.session.drained())
+
+    def take(self, part: Part) -> None:
+        """Join what another one has come to know."""
+        for key, reply in part.answered.items():
+            self.answered.setdefault(key, reply)
+        self.asked.update(part.asked)
+        self.accounts.take(part.bills)
+        self.session.take(part.calls)

@@ -1,0 +1,159 @@
+"""How workers are reached: in processes of this machine, or on a Ray cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+from sgdflow.errors import ConfigError, SgdflowError
+from sgdflow.runs.worker import SIZE, Chunk, Done, Given, Worker
+
+_PATIENCE = 20.0  # seconds for a worker to end by itself
+
+
+class Ended(SgdflowError):
+    """Report that a worker is no more."""
+
+
+class OfThisMachine:
+    """A worker in a process of its own."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    @classmethod
+    async def started(cls, given: Given) -> OfThisMachine:
+        """Return a worker that is ready."""
+        # Not with -m: what is pickled has to know its module's name.
+        words = [sys.executable, "-c", "from sgdflow.runs.worker import main; main()"]
+        hand = cls(await asyncio.create_subprocess_exec(*words, stdin=PIPE, stdout=PIPE))
+        try:
+            await hand._answered(given)
+        except BaseException:
+            await hand.close()
+            raise
+        return hand
+
+    async def work(self, chunk: Chunk) -> Done:
+        """Have a chunk scored."""
+        done = await self._answered(chunk)
+        assert isinstance(done, Done)
+        return done
+
+    async def close(self) -> None:
+        """End the process."""
+        assert self._process.stdin is not None
+        with suppress(OSError):
+            self._process.stdin.close()
+        try:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._process.wait(), _PATIENCE)
+        finally:
+            if self._process.returncode is None:
+                self._process.kill()
+                await self._process.wait()
+
+    async def _answered(self, message: object) -> object:
+        asked, answers = self._process.stdin, self._process.stdout
+        assert asked is not None
+        assert answers is not None
+        text = pickle.dumps(message)
+        try:
+            asked.write(SIZE.pack(len(text)) + text)
+            await asked.drain()
+            answer = await answers.readexactly(*SIZE.unpack(await answers.readexactly(SIZE.size)))
+        except (OSError, asyncio.IncompleteReadError):
+            raise Ended(f"process {self._process.pid}") from None
+        found: object = pickle.loads(answer)
+        if isinstance(found, SgdflowError):
+            raise found
+        return found
+
+
+class _Actor:
+    """What is run on Ray; it is there before it can fail."""
+
+    def begin(self, given: Given) -> None:
+        self._worker = Worker(given)
+
+    def work(self, chunk: Chunk) -> Done:
+        return self._worker.work(chunk)
+
+    def close(self) -> None:
+        self._worker.close()
+
+
+class OnRay:
+    """A worker that is an actor of Ray's."""
+
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
+
+    async def work(self, chunk: Chunk) -> Done:
+        """Have a chunk scored."""
+        done = await self._told(self._actor.work.remote(chunk))
+        assert isinstance(done, Done)
+        return done
+
+    async def begin(self, given: Given) -> None:
+        """Get the worker ready."""
+        await self._told(self._actor.begin.remote(given))
+
+    async def _told(self, answer: Awaitable[object]) -> object:
+        import ray
+
+        try:
+            return await answer
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from None
+        except ray.exceptions.RayError as error:
+            raise Ended(str(error).partition("\n")[0]) from None
+
+    async def close(self) -> None:
+        """End the actor."""
+        import ray
+
+        with suppress(ray.exceptions.RayError, TimeoutError):
+            await asyncio.wait_for(self._actor.close.remote(), _PATIENCE)
+        ray.kill(self._actor)
+
+
+def of_this_machine(given: Given) -> Callable[[], Awaitable[OfThisMachine]]:
+    """Return what starts a worker here."""
+    return lambda: OfThisMachine.started(given)
+
+
+def on_ray(given: Given, address: str | None) -> Callable[[], Awaitable[OnRay]]:
+    """Return what starts a worker on a cluster, or on one that begins with the run."""
+    try:
+        import ray
+    except ModuleNotFoundError as error:
+        raise ConfigError("workers.where=ray needs Ray: pip install 'sgdflow[ray]'.") from error
+
+    async def start() -> OnRay:
+        if not ray.is_initialized():
+            await asyncio.to_thread(_connect, address)
+        hand = OnRay(ray.remote(num_cpus=1)(_Actor).remote())
+        await hand.begin(given)
+        return hand
+
+    return start
+
+
+def _connect(address: str | None) -> None:
+    import ray
+
+    own: dict[str, Any] = {} if address else {"include_dashboard": False}
+    try:
+        ray.init(address=address, log_to_driver=True, logging_level="ERROR", **own)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ConfigError(
+            f"workers.address={address}: no Ray cluster answers there ({error}). "
+            "`ray start --head` on the first machine prints the address; null is one that begins "
+            "with the run."
+        ) from error

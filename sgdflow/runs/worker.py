@@ -1,0 +1,140 @@
+"""A worker: scores examples of a run in a process of its own, wherever that is.
+
+As a program it reads what it is given on its input and answers on its output, and ends when the
+input does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import signal
+import struct
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any
+
+from sgdflow.config.prepare import prepare
+from sgdflow.config.project import check_reached, look_here
+from sgdflow.data import Example
+from sgdflow.errors import SgdflowError
+from sgdflow.executor.evaluation import Evaluator, Outcome
+from sgdflow.executor.graph import Parameters
+from sgdflow.llm.calling import Calling
+from sgdflow.llm.known import Part
+from sgdflow.prompting.templates import Prompts
+
+SIZE = struct.Struct(">Q")
+"""How many bytes of a message follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a worker is made of: the run, where it was started, and how it is shared out."""
+
+    config: Mapping[str, Any]
+    folders: tuple[Path, ...]
+    """Of templates."""
+    working: Path
+    since: float
+    account: str
+    count: int
+    """How many workers share the calls at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Examples to score."""
+
+    parameters: Parameters
+    examples: Sequence[Example]
+    asked: Mapping[str, int]
+    """How often the run has made each request whose replies are not meant to be alike."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What has become of them."""
+
+    outcomes: Sequence[Outcome]
+    part: Part
+    error: SgdflowError | None = None
+
+
+class Worker:
+    """Scores chunks of examples with a client of its own, one after the other."""
+
+    def __init__(self, given: Given) -> None:
+        check_reached(given.working)
+        os.chdir(given.working)
+        look_here(given.working)
+        ready = prepare(given.config, Prompts(given.folders), os.environ)
+        self._problem = ready.problem
+        self._runner = asyncio.Runner()
+        calling = _shared_out(ready.calling, given.count)
+        self._opened = calling.opened(given.working, os.environ, given.since, account=given.account)
+        self._llm = self._runner.run(self._opened.__aenter__())
+
+    def work(self, chunk: Chunk) -> Done:
+        """Score a chunk."""
+        known = self._llm.known
+        known.resume(chunk.asked)
+        problem = self._problem
+        how = problem.graph, problem.score, self._llm, None, None, problem.at_once
+        evaluate = Evaluator(*how)
+        try:
+            found = self._runner.run(evaluate(chunk.parameters, chunk.examples))
+        except SgdflowError as error:
+            return Done((), known.part(), error)
+        return Done([found.outcomes[one.id] for one in chunk.examples], known.part())
+
+    def close(self) -> None:
+        """Close the client and the store."""
+        self._runner.run(self._opened.__aexit__(None, None, None))
+        self._runner.close()
+
+
+def _shared_out(calling: Calling, count: int) -> Calling:
+    """Return who is called, by one of several workers: with its share of the calls at once."""
+    limits = calling.limits
+    roles = {
+        role: replace(share, concurrency=share.concurrency and -(-share.concurrency // count))
+        for role, share in limits.roles.items()
+    }
+    own = replace(limits, concurrency=-(-limits.concurrency // count), roles=roles)
+    return replace(calling, limits=own, check=False)
+
+
+def serve(asked: IO[bytes], answers: IO[bytes]) -> None:
+    """Answer as long as something is asked; the first message says what for."""
+    worker: Worker | None = None
+    try:
+        while head := asked.read(SIZE.size):
+            message = pickle.loads(asked.read(*SIZE.unpack(head)))
+            answer: Any = None
+            try:
+                if worker is None:
+                    worker = Worker(message)
+                else:
+                    answer = worker.work(message)
+            except SgdflowError as error:
+                answer = error
+            text = pickle.dumps(answer)
+            answers.write(SIZE.pack(len(text)) + text)
+            answers.flush()
+    finally:
+        if worker is not None:
+            worker.close()
+
+
+def main() -> None:
+    """Be a worker for the process at the other end of input and output."""
+    # Whoever has started it ends it, and decides what a Ctrl-C means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with os.fdopen(os.dup(1), "wb") as out, suppress(BrokenPipeError):
+        os.dup2(2, 1)  # what functions of a user print is no answer
+        serve(sys.stdin.buffer, out)
