@@ -154,6 +154,10 @@ LLM: Mapping[str, tuple[Change, Sequence[str]]] = {
         of_openai(store={"mode": "use", "path": "../../else/replies.db"}),
         ["keep replies in ../../else/replies.db (llm.store.path)"],
     ),
+    "a store of others": (
+        of_openai(store={"mode": "use", "uri": "postgresql://evil.example/db"}),
+        ["keep replies in postgresql://evil.example/db (llm.store.uri)"],
+    ),
     "a store nowhere": (
         of_openai(store={"mode": "use", "path": "their/\0"}),
         ["keep replies in their/\0 (llm.store.path)"],
