@@ -10,10 +10,15 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
+from sgdflow.config.workers import unanswered
 from sgdflow.errors import ConfigError, SgdflowError
 from sgdflow.runs.worker import SIZE, Chunk, Done, Given, Worker
 
 _PATIENCE = 20.0  # seconds for a worker to end by itself
+_NOBODY = (
+    "workers.address={address}: no Ray cluster answers there ({why}). `ray start --head` on the "
+    "first machine prints the address; null is one that begins with the program."
+)
 
 
 class Ended(SgdflowError):
@@ -134,6 +139,8 @@ def on_ray(given: Given, address: str | None) -> Callable[[], Awaitable[OnRay]]:
         import ray
     except ModuleNotFoundError as error:
         raise ConfigError("workers.where=ray needs Ray: pip install 'sgdflow[ray]'.") from error
+    if address is not None and (why := unanswered(address)):
+        raise ConfigError(_NOBODY.format(address=address, why=why))
 
     async def start() -> OnRay:
         if not ray.is_initialized():
@@ -152,8 +159,4 @@ def _connect(address: str | None) -> None:
     try:
         ray.init(address=address, log_to_driver=True, logging_level="ERROR", **own)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise ConfigError(
-            f"workers.address={address}: no Ray cluster answers there ({error}). "
-            "`ray start --head` on the first machine prints the address; null is one that begins "
-            "with the run."
-        ) from error
+        raise ConfigError(_NOBODY.format(address=address, why=error)) from error
