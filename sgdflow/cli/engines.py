@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from sgdflow.config.job import hydra_config
 from sgdflow.config.words import quoted
+from sgdflow.config.workers import unanswered
 from sgdflow.errors import did_you_mean
 
 _EXTRAS: Mapping[str, tuple[str, str]] = {
@@ -72,16 +72,11 @@ def _lacking(config: DictConfig) -> Iterator[str]:
 def _unreachable(config: DictConfig) -> Iterator[str]:
     """Say of a Ray cluster that nothing answers at its address, where Ray itself would wait."""
     address = str(OmegaConf.select(config, "hydra.launcher.ray.init.address") or "")
-    host, _, port = address.rpartition(":")
-    if not host or "/" in host or not port.isdecimal():
-        return
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
-    except (OSError, OverflowError) as error:
+    if why := unanswered(address):
         yield (
-            f"hydra.launcher.ray.init.address={address}: nothing answers there "
-            f"({getattr(error, 'strerror', None) or error}). `ray start --head` on the first "
-            "machine prints the address; without one, Ray begins and ends with the sweep."
+            f"hydra.launcher.ray.init.address={address}: nothing answers there ({why}). `ray start "
+            "--head` on the first machine prints the address; without one, Ray begins and ends "
+            "with the sweep."
         )
 
 

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator, Mapping
 
 from sgdflow.config import schema
 from sgdflow.llm.models import ModelSpec
+
+
+def unanswered(address: str) -> str:
+    """Say why nothing answers at HOST:PORT, where Ray would wait; empty where something does."""
+    host, _, port = address.rpartition(":")
+    if not host or "/" in host or not port.isdecimal():
+        return ""
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+    except (OSError, OverflowError) as error:
+        return str(getattr(error, "strerror", None) or error)
+    return ""
 
 
 def problems(config: schema.Config, models: Mapping[str, ModelSpec]) -> Iterator[str]:

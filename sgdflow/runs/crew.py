@@ -84,10 +84,10 @@ class Crew:
         hand = await self._free.get()
         try:
             while not errors:
-                if hand is None:
-                    hand = await self._start()
-                    self._hands.append(hand)
                 try:
+                    if hand is None:
+                        hand = await self._start()
+                        self._hands.append(hand)
                     return await hand.work(chunk)
                 except Ended as ended:
                     await self._gone(hand, ended)
@@ -96,10 +96,11 @@ class Crew:
         finally:
             self._free.put_nowait(hand)
 
-    async def _gone(self, hand: Hand, why: Ended) -> None:
+    async def _gone(self, hand: Hand | None, why: Ended) -> None:
         """See that a worker has ended; raise NoResult where that is too often."""
-        self._hands.remove(hand)
-        await hand.close()
+        if hand is not None:
+            self._hands.remove(hand)
+            await hand.close()
         self._ended += 1
         if self._ended >= _ENDED:
             raise NoResult(

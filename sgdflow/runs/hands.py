@@ -10,10 +10,15 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
+from sgdflow.config.workers import unanswered
 from sgdflow.errors import ConfigError, SgdflowError
 from sgdflow.runs.worker import SIZE, Chunk, Done, Given, Worker
 
 _PATIENCE = 20.0  # seconds for a worker to end by itself
+_NOBODY = (
+    "workers.address={address}: no Ray cluster answers there ({why}). `ray start --head` on the "
+    "first machine prints the address; null is one that begins with the program."
+)
 
 
 class Ended(SgdflowError):
@@ -112,7 +117,7 @@ class OnRay:
         except ray.exceptions.RayTaskError as error:
             raise error.cause from None
         except ray.exceptions.RayError as error:
-            raise Ended(str(error).partition("\n")[0]) from None
+            raise Ended(f"on Ray: {str(error).partition(chr(10))[0]}") from None
 
     async def close(self) -> None:
         """End the actor."""
@@ -134,10 +139,15 @@ def on_ray(given: Given, address: str | None) -> Callable[[], Awaitable[OnRay]]:
         import ray
     except ModuleNotFoundError as error:
         raise ConfigError("workers.where=ray needs Ray: pip install 'sgdflow[ray]'.") from error
+    if address is not None and (why := unanswered(address)):
+        raise ConfigError(_NOBODY.format(address=address, why=why))
+
+    turn = asyncio.Lock()  # Ray begins once, and workers all at the same time
 
     async def start() -> OnRay:
-        if not ray.is_initialized():
-            await asyncio.to_thread(_connect, address)
+        async with turn:
+            if not ray.is_initialized():
+                await asyncio.to_thread(_connect, address, given.count)
         hand = OnRay(ray.remote(num_cpus=1)(_Actor).remote())
         await hand.begin(given)
         return hand
@@ -145,15 +155,11 @@ def on_ray(given: Given, address: str | None) -> Callable[[], Awaitable[OnRay]]:
     return start
 
 
-def _connect(address: str | None) -> None:
+def _connect(address: str | None, count: int) -> None:
     import ray
 
-    own: dict[str, Any] = {} if address else {"include_dashboard": False}
+    own = {} if address else {"include_dashboard": False, "num_cpus": count}
     try:
         ray.init(address=address, log_to_driver=True, logging_level="ERROR", **own)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise ConfigError(
-            f"workers.address={address}: no Ray cluster answers there ({error}). "
-            "`ray start --head` on the first machine prints the address; null is one that begins "
-            "with the run."
-        ) from error
+        raise ConfigError(_NOBODY.format(address=address, why=error)) from error
