@@ -24,10 +24,12 @@ GATES: Mapping[str, tuple[Gate, Confirm | None]] = {
 }
 
 
-def row(gate: Gate, confirm: Confirm | None, runs: int) -> tuple[int, int, float, float]:
-    """Return runs that accept, runs that end elsewhere, the gain they report, examples a test."""
+def row(
+    gate: Gate, confirm: Confirm | None, runs: int, texts: int = 1
+) -> tuple[int, int, float, float]:
+    """Return runs that accept, runs that end elsewhere, the gain they report, examples a step."""
     found = [
-        descend(World(seed, flips=0.05), "text 0", gate, TRAIN, STEPS, confirm, HELD)
+        descend(World(seed, flips=0.05, texts=texts), "text 0", gate, TRAIN, STEPS, confirm, HELD)
         for seed in range(runs)
     ]
     gains = []
@@ -48,11 +50,13 @@ def main() -> None:
     """Print the table."""
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 200
     print(f"{runs} runs of {STEPS} steps, {TRAIN} training and {HELD} validation examples")
-    print(f"| {'gate':<30} | accepts | returns another | training gain | examples a proposal |")
-    print("| --- | --- | --- | --- | --- |")
-    for name, (gate, confirm) in GATES.items():
-        accepts, other, gain, examples = row(gate, confirm, runs)
-        print(f"| {name:<30} | {accepts} | {other} | {gain:+.3f} | {examples:.1f} |", flush=True)
+    print(f"| texts | {'gate':<30} | accepts | returns another | training gain | examples a step |")
+    print("|" + " --- |" * 6)
+    for texts in (1, 3):
+        for name, (gate, confirm) in GATES.items():
+            accepts, other, gain, examples = row(gate, confirm, runs, texts)
+            numbers = f"{accepts} | {other} | {gain:+.3f} | {examples:.1f}"
+            print(f"| {texts} | {name:<30} | {numbers} |", flush=True)
 
 
 if __name__ == "__main__":

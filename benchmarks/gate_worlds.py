@@ -11,7 +11,7 @@ from typing import Any
 from sgdflow.data import Example, Splits
 from sgdflow.descent import Descent, Result, Scores, Step
 from sgdflow.descent.confirm import Confirm
-from sgdflow.descent.method import Method, Problem, Sample, Stop
+from sgdflow.descent.method import Method, Problem, Proposals, Sample, Stop
 from sgdflow.executor.forward import CallableForward
 from sgdflow.executor.functions import Function
 from sgdflow.executor.graph import Graph, Node, Parameter
@@ -45,25 +45,34 @@ class World:
     60 % of all cases, and flips with this probability where the text is another."""
     moves: float = 0.0
     """How far a proposal moves the accuracy, up or down."""
+    texts: int = 1
+    """How many texts the node has; each of them flips items of its own."""
     calls: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def truth(self, text: str) -> float:
         """Return the accuracy that the text stands for."""
         return float(text.split()[1]) if self.flips is None else 0.6
 
-    def right(self, item: str, instruction: str) -> str:
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the texts."""
+        return (TEXT, *(f"{TEXT}_{i}" for i in range(1, self.texts)))
+
+    def right(self, item: str, instruction: str, **more: str) -> str:
         """Answer an item."""
         if self.flips is None:
             nth = self.calls[item, instruction] = self.calls.get((item, instruction), 0) + 1
             return str(self._draw(item, instruction, nth) < self.truth(instruction))
         plain = self._draw(item) < 0.6
-        return str(plain != (self._draw(item, instruction) < self.flips))
+        for text in (instruction, *(f"{name} {text}" for name, text in more.items())):
+            plain ^= self._draw(item, text) < self.flips
+        return str(plain)
 
     async def propose(self, situation: Situation, llm: LLM) -> Proposal:
         """Move the accuracy at random; in a world without accuracies, only renumber the text."""
         text = str(situation.parameters[TEXT])
         if self.flips is not None:
-            return Proposal({TEXT: f"text {situation.step}"})
+            return Proposal(dict.fromkeys(self.names, f"text {situation.step}"))
         moved = self.truth(text) + situation.random.uniform(-self.moves, self.moves)
         return Proposal({TEXT: f"accuracy {min(1.0, max(0.0, moved)):.6f} {situation.step}"})
 
@@ -100,14 +109,17 @@ class Run:
 def descend(
     world: World, start: str, gate: Gate, train: int, steps: int, confirm: Confirm | None, held: int
 ) -> Run:
-    """Run a descent in a world."""
+    """Run a descent in a world; several texts are tried together, and then each by itself."""
     graph = Graph(
         "work",
         ("item",),
-        {TEXT: Parameter(TEXT, start)},
+        {name: Parameter(name, start) for name in world.names},
         {
             "work": Node(
-                "work", ("item",), {"instruction": TEXT}, CallableForward(Function(world.right, ""))
+                "work",
+                ("item",),
+                {name.partition(".")[2]: name for name in world.names},
+                CallableForward(Function(world.right, "")),
             )
         },
         "work",
@@ -115,7 +127,7 @@ def descend(
     examples = [Example(f"{i}", {"item": str(i)}, "True") for i in range(train + held)]
     splits = Splits(tuple(examples[:train]), tuple(examples[train:]), ())
     score = Score(Function(lambda output, target: float(output == target), "score"))
-    problem = Problem(graph, score, splits, (TEXT,), world.seed)
+    problem = Problem(graph, score, splits, world.names, world.seed)
     method = Method(
         "gate",
         Sample("failing", 2),
@@ -126,6 +138,7 @@ def descend(
         gate,
         Stop(steps, score=2.0),
         confirm=confirm,
+        proposals=Proposals(fallback=True),
     )
     watch = Watch()
     nobody = ScriptedLLM({})

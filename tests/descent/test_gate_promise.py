@@ -24,6 +24,14 @@ def test_nothing_is_accepted_where_there_is_nothing_to_find() -> None:
     assert means_alone > 10
 
 
+def test_a_step_that_asks_the_gate_five_times_has_no_more_of_the_level() -> None:
+    accepts, _, gain, _ = gate_null.row(Gate("paired"), None, 12, 3)
+    assert accepts <= 1
+    assert abs(gain) < 0.01
+    means_alone, *_ = gate_null.row(Gate("strict"), None, 3, 3)
+    assert means_alone >= 2
+
+
 def test_a_winner_by_luck_is_not_returned() -> None:
     accepts, other, _, _ = gate_null.row(Gate("strict"), Confirm(), 20)
     assert accepts > 10
