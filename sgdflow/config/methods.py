@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from sgdflow.config import method_schema as schema
@@ -42,12 +43,10 @@ def build_method(conf: schema.OneMethod, graph: Graph, prompts: Prompts) -> Meth
     with problems.collected():
         prompts = prompts.in_words(conf.words)
     differentiation = None
-    aggregate: Callable[..., Any] = items.collect
     with problems.collected():
         differentiation = _differentiation(conf, graph, prompts, problems)
     loss = _checked_loss(conf, graph, prompts, problems)
-    with problems.collected():
-        aggregate = _aggregation(conf.aggregation.examples, items.AGGREGATIONS, EXAMPLES, "items")
+    aggregate = _of_examples(conf, problems)
     update: UpdateRule | None = None
     with problems.collected():
         update = _update(conf.update, prompts)
@@ -56,8 +55,7 @@ def build_method(conf: schema.OneMethod, graph: Graph, prompts: Prompts) -> Meth
     tree = example_tree(conf, prompts, problems)
     told_apart = apart(conf, prompts, problems)
     choice = choosing(conf, graph, named(conf, graph), prompts, problems)
-    problems.extend(_contradictions(conf))
-    problems.extend(_alone(conf))
+    problems.extend(chain(_contradictions(conf), _alone(conf)))
     problems.check()
     assert update is not None
     return Method(
@@ -83,6 +81,12 @@ def build_method(conf: schema.OneMethod, graph: Graph, prompts: Prompts) -> Meth
         apart=told_apart,
         choice=choice,
     )
+
+
+def _of_examples(conf: schema.OneMethod, problems: Problems) -> Callable[..., Any]:
+    with problems.collected():
+        return _aggregation(conf.aggregation.examples, items.AGGREGATIONS, EXAMPLES, "items")
+    return items.collect
 
 
 def _checked_loss(
