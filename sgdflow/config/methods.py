@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from sgdflow.config import method_schema as schema
@@ -42,19 +43,19 @@ def build_method(conf: schema.OneMethod, graph: Graph, prompts: Prompts) -> Meth
     with problems.collected():
         prompts = prompts.in_words(conf.words)
     differentiation = None
-    aggregate: Callable[..., Any] = items.collect
     with problems.collected():
         differentiation = _differentiation(conf, graph, prompts, problems)
     loss = _checked_loss(conf, graph, prompts, problems)
+    aggregate = _of_examples(conf, problems)
+    update: UpdateRule | None = None
     with problems.collected():
-        aggregate = _aggregation(conf.aggregation.examples, items.AGGREGATIONS, EXAMPLES, "items")
-    update = _checked_update(conf, graph, prompts, problems)
+        update = _update(conf.update, prompts)
+        problems.extend(_update_problems(update, conf, graph))
     verification = _verification(conf, graph, prompts, problems)
     tree = example_tree(conf, prompts, problems)
     told_apart = apart(conf, prompts, problems)
     choice = choosing(conf, graph, named(conf, graph), prompts, problems)
-    problems.extend(_contradictions(conf))
-    problems.extend(_alone(conf))
+    problems.extend(chain(_contradictions(conf), _alone(conf)))
     problems.check()
     assert update is not None
     return Method(
@@ -82,14 +83,10 @@ def build_method(conf: schema.OneMethod, graph: Graph, prompts: Prompts) -> Meth
     )
 
 
-def _checked_update(
-    conf: schema.OneMethod, graph: Graph, prompts: Prompts, problems: Problems
-) -> UpdateRule | None:
+def _of_examples(conf: schema.OneMethod, problems: Problems) -> Callable[..., Any]:
     with problems.collected():
-        update = _update(conf.update, prompts)
-        problems.extend(_update_problems(update, conf, graph))
-        return update
-    return None
+        return _aggregation(conf.aggregation.examples, items.AGGREGATIONS, EXAMPLES, "items")
+    return items.collect
 
 
 def _checked_loss(
