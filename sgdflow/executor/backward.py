@@ -7,7 +7,7 @@ gradient(v) = A( h_w(Pred(w), w, gradient(w)) restricted to v, for each successo
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sgdflow.errors import NodeFailed
@@ -28,6 +28,8 @@ from sgdflow.executor.graph import (
     Operands,
     Parameters,
 )
+from sgdflow.executor.places import View
+from sgdflow.executor.reasons import reasons
 from sgdflow.executor.trace import TracedForward, Unfolded
 from sgdflow.executor.tree import FEWEST, Tree
 from sgdflow.executor.walk import Failure, walk
@@ -152,7 +154,7 @@ class _UnderWay:
             return calls
         try:
             computed = await function.backward(
-                self.graph.view(name, self.parameters, self.forward.values),
+                self._view(node),
                 operands,
                 self.forward.work(name),
                 self.aggregated[name],
@@ -164,6 +166,12 @@ class _UnderWay:
         given = self._by_variable(node, computed.value)
         self.received[name] = {**given, **self.received.get(name, {})}
         return (*calls, *computed.calls)
+
+    def _view(self, node: Node) -> View:
+        """Return a node's place, with how it and those before it came to their values."""
+        view = self.graph.view(node.name, self.parameters, self.forward.values)
+        known = reasons(self.graph, self.forward, (node.name, *node.predecessors))
+        return replace(view, reasons=known) if known else view
 
     async def _join(self, name: str) -> tuple[Call, ...]:
         """Put a summary in the place of many gradients; return the calls it took."""

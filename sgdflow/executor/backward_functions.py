@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -140,10 +140,12 @@ class PromptBackward:
             for name, value in node.behind.items()
             if any(name in node.given.get(one, ()) for one in (targets if short else seen))
         }
+        told_whole = {node.name, *(targets if short else seen)}
+        why = {name: text for name, text in node.reasons.items() if name in told_whole}
         return {
             **nested(seen),
             **operands.parameters,
-            "node": node,
+            "node": replace(node, reasons=why) if node.reasons else node,
             "predecessors": shown(seen),
             "behind": shown(behind),
             "alike": alike,

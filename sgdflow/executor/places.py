@@ -33,6 +33,8 @@ class View:
     """All texts of the above, where somebody has gathered them."""
     behind: Mapping[str, Any] = field(default_factory=dict)
     """Values that some of these were given and the node was not, where they are known."""
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """How it, and its predecessors, came to what they produced, where that is known."""
     when: str = ""
     """In which case it is computed; empty: in all."""
 

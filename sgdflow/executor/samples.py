@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from sgdflow.executor.graph import Node, Operands
 from sgdflow.executor.places import View
@@ -66,6 +67,7 @@ def sample_operands(node: Node) -> tuple[View, Operands]:
     told = dict.fromkeys(node.predecessors, "...")
     given = dict.fromkeys(node.predecessors, ("...",))
     own = operands.parameters
-    behind = {"...": ANYTHING}
-    place = View(node.name, node.predecessors, (successor,), own, told, given, behind=behind)
+    behind, why = {"...": ANYTHING}, dict.fromkeys((*node.predecessors, node.name), "...")
+    place = View(node.name, node.predecessors, (successor,), own, told, given)
+    place = replace(place, behind=behind, reasons=why)
     return place, operands

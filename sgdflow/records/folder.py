@@ -23,6 +23,7 @@ from sgdflow.executor.graph import Parameters
 log = logging.getLogger(__name__)
 
 FORMAT = 1
+UNCONFIRMED = "unconfirmed.yaml"
 _DEEPEST = 50
 SPLITS = ("train", "validation", "test")
 
@@ -58,7 +59,8 @@ class RunFolder:
         """Write the configuration and the parameters the run starts from; raises ConfigError."""
         began = self.began()
         with _needed(self.path):
-            (self.path / "result.json").unlink(missing_ok=True)
+            for name in ("result.json", UNCONFIRMED):
+                (self.path / name).unlink(missing_ok=True)
             self._write("config.yaml", as_yaml(config))
             if began is not None:
                 os.utime(self.path / "config.yaml", (began, began))
@@ -76,6 +78,10 @@ class RunFolder:
         """Write the best parameters so far."""
         self._best = as_yaml(parameters)
         self._keep("parameters.yaml", partial(self._write, "parameters.yaml", self._best))
+
+    def keep_unconfirmed(self, parameters: Parameters) -> None:
+        """Write the parameters of a winner that was not confirmed: it may be, on more examples."""
+        self._keep(UNCONFIRMED, partial(self._write, UNCONFIRMED, as_yaml(parameters)))
 
     def keep_examples(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Write what became of each example."""

@@ -12,7 +12,7 @@ from typing import Any
 from sgdflow.config.documents import from_yaml
 from sgdflow.errors import ConfigError, bounded
 from sgdflow.records.demands import Folder, links
-from sgdflow.records.folder import as_yaml
+from sgdflow.records.folder import UNCONFIRMED, as_yaml
 from sgdflow.records.source import DOCUMENTS, Source
 
 TRUST = "let what somebody else has made run its own code and choose addresses and keys"
@@ -20,7 +20,7 @@ TRUST = "let what somebody else has made run its own code and choose addresses a
 _PARTS = ("graph", "llm", "task", "method", "seed")
 _READ = (
     "config.yaml", "parameters.yaml", "initial.yaml", "result.json", "steps.jsonl", "calls.jsonl",
-    "examples.jsonl", "report.html", "report.html.new",
+    "examples.jsonl", "report.html", "report.html.new", UNCONFIRMED,
 )  # fmt: skip
 _SHOWN = 10
 

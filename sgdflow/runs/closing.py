@@ -9,6 +9,7 @@ from typing import Any
 from sgdflow.errors import plural
 from sgdflow.prompting.values import shortened
 from sgdflow.records import SPLITS, diff
+from sgdflow.records.folder import UNCONFIRMED
 from sgdflow.records.spending import spending_table
 from sgdflow.records.words import as_text, change_words, returned_words
 from sgdflow.terminal import STYLES, Part
@@ -71,6 +72,11 @@ def confirmation_words(record: Mapping[str, Any]) -> Iterator[str]:
             f"{plural(found['examples'], 'validation example')}, p = {found['p']:.2g}, "
             f"level {found['level']:g}; a gain of {found['smallest']:.3f} could be confirmed"
         )
+        if not found["confirmed"]:
+            yield (
+                f"              its texts are in {UNCONFIRMED}: sgdflow evaluate with "
+                f"parameters=RUN/{UNCONFIRMED} scores them on more examples"
+            )
     elif why := record.get("unconfirmed"):
         yield f"  winner      not confirmed: {why}"
 

@@ -91,6 +91,8 @@ async def optimise(
             record: dict[str, Any] = clean(made)
             record["account"] = account(recorder.counts, record)
             folder.save(result.parameters)
+            if (tried := record["confirmation"]) and not tried["confirmed"]:
+                folder.keep_unconfirmed(tried["parameters"])
             folder.keep_examples(map(clean, example_records(result)))
             changed = clean(changed_words(prepared.start, result.parameters))
             log.info("%s\n%s", closing_words(record), changed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
@@ -14,10 +13,10 @@ from sgdflow.executor.forward import ForwardPass
 from sgdflow.executor.gradients import Gradients
 from sgdflow.executor.graph import Graph
 from sgdflow.executor.intervention import REFUTED, SUPPORTED, Intervention, Verdict
+from sgdflow.executor.reasons import reasoning
 from sgdflow.executor.tree import Summary
 from sgdflow.executor.walk import Failure
 from sgdflow.prompting.ask import Call
-from sgdflow.prompting.values import shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,19 +218,6 @@ def _item(
     output = passed.produced(name)
     besides = reasoning(graph, passed, name)
     return Item(passed.example, name, predecessors, output, gradients, besides)
-
-
-def reasoning(graph: Graph, passed: ForwardPass, name: str) -> str:
-    """Return what a reply holds besides the output that was read from it."""
-    if how := passed.transcripts.get(name):
-        return how
-    calls, ask = passed.calls.get(name, ()), graph.nodes[name].forward.ask
-    if not calls or ask is None:
-        return ""
-    # Without its tags: a prompt that shows them would have to mark all its own.
-    tags = rf"</?{re.escape(ask.reply.tag)}(?:-[0-9a-f]+)?(?:\s[^<>]*)?>"
-    reply, output = re.sub(tags, "", calls[-1].reply).strip(), str(passed.produced(name))
-    return shortened(reply.removesuffix(output).strip())
 
 
 def _gradients(parameter: str, node: str, passed: BackwardPass | None) -> Gradients:

@@ -9,8 +9,9 @@ from typing import Any
 from sgdflow.executor.gradients import Gradient
 from sgdflow.executor.graph import Graph
 from sgdflow.executor.places import View
+from sgdflow.executor.reasons import reasoning
 from sgdflow.prompting.values import shortened, shown
-from sgdflow.update.evidence import Item, reasoning
+from sgdflow.update.evidence import Item
 from sgdflow.update.rule import Past, Situation, Went
 
 SAMPLE_ITEM = Item("example", "node", {"input": "..."}, "...", (Gradient("successor", "..."),))

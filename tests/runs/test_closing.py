@@ -198,6 +198,11 @@ def test_the_end_names_the_step_whose_texts_are_returned(
     written = (tmp_path / "run" / "parameters.yaml").read_text()
     text = WRITTEN[step - 1] if step else "Solve the problem."
     assert text in written
+    kept = tmp_path / "run" / "unconfirmed.yaml"
+    assert kept.is_file() == ("confirmed" in why)
+    if kept.is_file():
+        assert WRITTEN[0] in kept.read_text()
+        assert "parameters=RUN/unconfirmed.yaml scores them on more" in closing_words(record)
 
 
 def test_what_became_of_the_texts_is_told_word_by_word() -> None:
