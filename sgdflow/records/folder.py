@@ -74,14 +74,16 @@ class RunFolder:
         for name, record in (("steps.jsonl", step), ("calls.jsonl", calls)):
             self._keep(name, partial(self._append, name, as_json(record) + "\n"))
 
-    def save(self, parameters: Parameters) -> None:
-        """Write the best parameters so far."""
+    def save(self, parameters: Parameters, confirmation: Mapping[str, Any] | None = None) -> None:
+        """Write the best parameters so far, and those of a winner that was not confirmed.
+
+        That one may be, on more examples.
+        """
         self._best = as_yaml(parameters)
         self._keep("parameters.yaml", partial(self._write, "parameters.yaml", self._best))
-
-    def keep_unconfirmed(self, parameters: Parameters) -> None:
-        """Write the parameters of a winner that was not confirmed: it may be, on more examples."""
-        self._keep(UNCONFIRMED, partial(self._write, UNCONFIRMED, as_yaml(parameters)))
+        if confirmation and not confirmation["confirmed"]:
+            text = as_yaml(confirmation["parameters"])
+            self._keep(UNCONFIRMED, partial(self._write, UNCONFIRMED, text))
 
     def keep_examples(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Write what became of each example."""

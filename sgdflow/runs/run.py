@@ -90,9 +90,7 @@ async def optimise(
             made = result_record(result, about(prepared), took, llm.by_node())
             record: dict[str, Any] = clean(made)
             record["account"] = account(recorder.counts, record)
-            folder.save(result.parameters)
-            if (tried := record["confirmation"]) and not tried["confirmed"]:
-                folder.keep_unconfirmed(tried["parameters"])
+            folder.save(result.parameters, record["confirmation"])
             folder.keep_examples(map(clean, example_records(result)))
             changed = clean(changed_words(prepared.start, result.parameters))
             log.info("%s\n%s", closing_words(record), changed)
