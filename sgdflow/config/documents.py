@@ -63,7 +63,10 @@ def check_own() -> None:
 
 
 def _check_choice(file: Path) -> None:
-    found = from_yaml(_text(file), str(file), _FOLLOWED)
+    try:
+        found = _loaded(_text(file), str(file), _FOLLOWED)
+    except yaml.MarkedYAMLError:
+        return  # said where it is chosen, with a hint; what is not chosen stands in nobody's way
     if not isinstance(found, dict | None):
         what = "a list" if isinstance(found, list) else "one value"
         raise _unreadable(str(file), f"it holds {what}, not KEY: VALUE in each line")
@@ -86,12 +89,20 @@ def read(file: Path) -> Any:
 def from_yaml(text: str, name: str, followed: int = _VALUES) -> Any:
     """Return the plain data of a YAML text; raises ConfigError that begins with the name."""
     try:
-        _check(text, name, followed)
-        return yaml.load(text, Loader=_Loader)
+        return _loaded(text, name, followed)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f"line {mark.line + 1}: " if mark else ""
         raise _unreadable(name, f"{line}{error.problem}") from error
+
+
+def _loaded(text: str, name: str, followed: int) -> Any:
+    """Return the data of a YAML text; raises MarkedYAMLError where it is none."""
+    try:
+        _check(text, name, followed)
+        return yaml.load(text, Loader=_Loader)
+    except yaml.MarkedYAMLError:
+        raise
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
         raise _unreadable(name, str(error)) from error
 

@@ -142,10 +142,10 @@ def _no_yaml(error: yaml.MarkedYAMLError) -> str:
     hint = ""
     if "\\t" in problem:
         hint = " Lines are indented with spaces, not with tabs."
-    elif "mapping values are not allowed" in problem:
-        hint = " A text that holds ': ' goes into quotes."
-    elif began is not None and began.line != mark.line:
+    elif began is not None and began.line != mark.line and "not allowed" not in problem:
         hint = f" What is not closed begins in line {began.line + 1}."
+    elif "mapping values are not allowed" in problem or "expected ',' or" in problem:
+        hint = " A text that holds any of , : ? { } [ ] # goes into quotes."
     return f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}: {problem}.{hint}"
 
 

@@ -35,11 +35,21 @@ def closing_words(record: Mapping[str, Any]) -> str:
             *rows,
             *(f"  returned    {words}" for words in returned_words(record)),
             *confirmation_words(record),
+            *_simulated_words(record),
             f"  gate        {gate_words(record)}",
             f"  seconds     {record['seconds']:.1f}",
             *spending_table(record),
         ]
     )
+
+
+def _simulated_words(record: Mapping[str, Any]) -> Iterator[str]:
+    """Say what a run may lack whose models are none: it is nobody's mistake."""
+    if record["llm"] == "simulated" and record["steps"] and not record["accepted"]:
+        yield (
+            "  models      simulated: they know the worlds and the words of docs/simulation.md "
+            "alone, and learn nothing about others"
+        )
 
 
 def changed_words(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:

@@ -199,6 +199,22 @@ def test_files_of_a_project_are_bounded_before_hydra_follows_them(
         (project / name).unlink()
 
 
+def test_a_file_that_is_no_yaml_stands_in_the_way_of_those_alone_who_choose_it(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    file = project / "conf/graph/broken.yaml"
+    file.write_text("name: broken\nnodes: {a: {parameters: {instruction: Count, b: 1\n")
+    assert compose(["graph=sgdflow/hints"])["graph"]["name"] == "hints"
+    file.write_text("name: broken\nnodes: {a: {parameters: {instruction: Add up: what is it?}}}\n")
+    with pytest.raises(ConfigError) as refused:
+        compose(["graph=broken"])
+    assert str(refused.value).endswith(
+        "line 2, column 45: expected ',' or '}', but got ':'. A text that holds any of "
+        ", : ? { } [ ] # goes into quotes."
+    )
+
+
 def test_a_project_may_choose_what_every_command_starts_from(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

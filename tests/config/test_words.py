@@ -303,7 +303,7 @@ OWN: Mapping[str, tuple[str, str]] = {
     ),
     "graph/colon.yaml": (
         "name: colon\nparameters:\n  tone: Answer: be brief\n",
-        "line 3, column 15: mapping values are not allowed here. A text that holds ': ' goes into quotes.",
+        "line 3, column 15: mapping values are not allowed here. A text that holds any of , : ? { } [ ] # goes into quotes.",
     ),
 }
 

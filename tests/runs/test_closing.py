@@ -198,6 +198,8 @@ def test_the_end_names_the_step_whose_texts_are_returned(
     written = (tmp_path / "run" / "parameters.yaml").read_text()
     text = WRITTEN[step - 1] if step else "Solve the problem."
     assert text in written
+    learned = "no proposal was accepted" not in why
+    assert ("  models      simulated: they know the worlds" in closing_words(record)) != learned
     kept = tmp_path / "run" / "unconfirmed.yaml"
     assert kept.is_file() == ("confirmed" in why)
     if kept.is_file():
