@@ -50,8 +50,8 @@ class Trial:
     def went(self) -> tuple[Went, ...]:
         """Return how some examples went with a rejected proposal.
 
-        First the two that lost most, or gained least, of those that are not right with it; then
-        the one that gained most. None where nothing was rejected.
+        First the two that lost most, of those that it left wrong and did not improve; then the one
+        that gained most. Empty where nothing was rejected.
         """
         if self.decision.accepted or self.current is None or self.seen is None:
             return ()

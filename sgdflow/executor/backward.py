@@ -170,7 +170,7 @@ class _UnderWay:
     def _view(self, node: Node) -> View:
         """Return a node's place, with how it and those before it came to their values."""
         view = self.graph.view(node.name, self.parameters, self.forward.values)
-        known = reasons(self.graph, self.forward, (node.name, *node.predecessors))
+        known = reasons(self.graph, self.forward, node.name)
         return replace(view, reasons=known) if known else view
 
     async def _join(self, name: str) -> tuple[Call, ...]:

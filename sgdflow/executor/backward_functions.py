@@ -13,7 +13,7 @@ from sgdflow.executor.branches import plain
 from sgdflow.executor.demonstrations import to_show
 from sgdflow.executor.fields import nested
 from sgdflow.executor.functions import Function
-from sgdflow.executor.gradients import LOSS, Gradient, as_gradients
+from sgdflow.executor.gradients import LOSS, Gradient, as_gradients, joint_wish
 from sgdflow.executor.graph import Computed, Node, Operands
 from sgdflow.executor.places import View
 from sgdflow.executor.samples import ANYTHING, sample_operands
@@ -140,7 +140,7 @@ class PromptBackward:
             for name, value in node.behind.items()
             if any(name in node.given.get(one, ()) for one in (targets if short else seen))
         }
-        told_whole = {node.name, *(targets if short else seen)}
+        told_whole = {node.name, *(n.partition(".")[0] for n in (targets if short else seen))}
         why = {name: text for name, text in node.reasons.items() if name in told_whole}
         return {
             **nested(seen),
@@ -272,6 +272,8 @@ class PassThrough:
                 "gradients": as_gradients(gradient),
             },
         )
+        if asked := joint_wish(as_gradients(gradient)):
+            text = f"{asked.upper()}: {text}"
         return Computed(dict.fromkeys(targets, text))
 
     def problems(self, node: Node) -> Iterator[str]:

@@ -21,19 +21,31 @@ class Gradient:
 
 Gradients = tuple[Gradient, ...]
 Wish = Literal["change", "keep", "unclear"]
-_BEGINS = re.compile(r"\W*(change|keep|unclear)(?:\W*:|\W*$)", re.IGNORECASE)
-_IN_CAPITALS = re.compile(r"^\W*(CHANGE|KEEP|UNCLEAR)\b", re.MULTILINE)
+_BEGINS = re.compile(r"\W*(?:(CHANGE|KEEP|UNCLEAR)\b|(?i:(change|keep|unclear))(?:\W*:|\W*$))")
+_THEN = re.compile(r"^\W*CHANGE:", re.MULTILINE)
+_STRONGEST: tuple[Wish, ...] = ("change", "unclear", "keep")
 
 
 def wish(text: str) -> Wish | None:
     """Return what the form of a gradient asks for: the word that it begins with; None: it has none.
 
-    One that hands on others, each from a line of its own, asks for a change where one of them does.
+    One that says what to keep first asks for a change where a later line begins with `CHANGE:`.
     """
     first = _BEGINS.match(text)
-    said = [*([first[1].lower()] if first else []), *map(str.lower, _IN_CAPITALS.findall(text))]
-    wishes: tuple[Wish, ...] = ("change", "unclear", "keep")
-    return next((one for one in wishes if one in said), None)
+    if first is None:
+        return None
+    if _THEN.search(text):
+        return "change"
+    said = (first[1] or first[2]).lower()
+    return next(one for one in _STRONGEST if one == said)
+
+
+def joint_wish(gradients: Gradients) -> Wish | None:
+    """Return what several gradients ask for together; None: the form of some does not say it."""
+    said = [wish(str(gradient.value)) for gradient in gradients]
+    if "change" in said:
+        return "change"
+    return None if None in said else next((one for one in _STRONGEST if one in said), None)
 
 
 Aggregation = Callable[[Gradients], Any]

@@ -103,13 +103,15 @@ class Verification:
                 return replace(blame, failure=str(error), calls=error.calls)
             value = written.texts[""]
             tried = await run_again({name: value})
-            moved = _moved(example.target, *(_output(graph, one) for one in (outcome, tried)))
+            moved = None  # of what broke on the way nothing is known
+            if tried.failure is None:
+                moved = _moved(example.target, *(_output(graph, one) for one in (outcome, tried)))
             blame = replace(blame, value=value, calls=(written.call,), moved=moved)
             return replace(blame, after=tried.score, failure=tried.failure)
 
         found = await together(one(name) for name in testable(graph, outcome, backward, asks))
         new = {trial.node: trial.value for trial in found if trial.after is not None}
-        if len(new) > 1 and not any(trial.verdict in SUPPORTED for trial in found):
+        if len(new) > 1 and not any(new_score > before for new_score in _scores(found)):
             return _together(found, new, (await run_again(new)).score)
         return found
 
@@ -137,6 +139,10 @@ class Verification:
             trials.append(frozenset[str]().union(*trials))  # all of them together
         followed = sum(graph.nodes[name].forward.requests for trial in trials for name in trial)
         return len(names), followed + len(trials) * judges
+
+
+def _scores(found: Sequence[Intervention]) -> Sequence[float]:
+    return [trial.after for trial in found if trial.after is not None]
 
 
 def testable(

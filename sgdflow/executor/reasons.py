@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from sgdflow.executor.forward import ForwardPass
 from sgdflow.executor.graph import Graph
@@ -18,7 +18,9 @@ def reasoning(graph: Graph, passed: ForwardPass, name: str) -> str:
     if how := passed.transcripts.get(name):
         return how
     calls, ask = passed.calls.get(name, ()), graph.nodes[name].forward.ask
-    if not calls or ask is None:
+    if not calls or ask is None or ask.reply.format != "tagged":
+        return ""
+    if not isinstance(passed.produced(name), str):  # made of several replies
         return ""
     # Without its tags: a prompt that shows them would have to mark all its own.
     tags = rf"</?{re.escape(ask.reply.tag)}(?:-[0-9a-f]+)?(?:\s[^<>]*)?>"
@@ -26,10 +28,10 @@ def reasoning(graph: Graph, passed: ForwardPass, name: str) -> str:
     return shortened(reply.removesuffix(output).strip())
 
 
-def reasons(graph: Graph, passed: ForwardPass, names: Iterable[str]) -> Mapping[str, str]:
-    """Return the reasoning behind values, of those that have one, by the names of these."""
-    nodes = {name: name.partition(".")[0] for name in names}  # a field is its node's
-    found = {
-        name: reasoning(graph, passed, node) for name, node in nodes.items() if node in graph.nodes
-    }
-    return {name: shortened(text, _LONGEST) for name, text in found.items() if text}
+def reasons(graph: Graph, passed: ForwardPass, name: str) -> Mapping[str, str]:
+    """Return how a node, and those before it, came to what they produced, where they reasoned."""
+    before = (one.partition(".")[0] for one in graph.nodes[name].predecessors)  # a field's node
+    own = () if name in passed.transcripts else (name,)  # which its work says
+    nodes = dict.fromkeys(node for node in (*own, *before) if node in graph.nodes)
+    found = {node: reasoning(graph, passed, node) for node in nodes}
+    return {node: shortened(text, _LONGEST) for node, text in found.items() if text}

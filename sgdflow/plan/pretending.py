@@ -23,7 +23,6 @@ from sgdflow.prompting.replies import ReplyFormat
 from sgdflow.update import CallableUpdate, Item, Proposal, Situation, StepCalls
 from sgdflow.update.apart import Apart
 from sgdflow.update.checks import no_check
-from sgdflow.update.choice import Choice
 from sgdflow.update.optoprime import Whole
 from sgdflow.update.rewrite import Rewrite
 from sgdflow.update.rule import Cause
@@ -65,8 +64,6 @@ def pretended(thing: Any) -> Any:
         thing = replace(thing, form=AnyForm(thing.form))
     if isinstance(thing, Apart):
         thing = replace(thing, read=_as_many)
-    if isinstance(thing, Choice):
-        thing = replace(thing, read=_last)
     return replace(thing, **asks) if asks else thing
 
 
@@ -100,11 +97,6 @@ def _as_many(reply: str, items: Sequence[Item], most: int) -> tuple[Cause, ...]:
     return tuple(
         Cause(f"{place} {reply}", f"{place} {reply}", own) for place, own in enumerate(dealt)
     )
-
-
-def _last(reply: str, there: int, most: int) -> tuple[int, ...]:
-    """Return the numbers of the last pieces."""
-    return tuple(range(there - most + 1, there + 1))
 
 
 def _any(declared: ReplyFormat, longest: int | None) -> _AnyReply:

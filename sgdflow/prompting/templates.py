@@ -86,10 +86,12 @@ class Prompts:
         instruction that shows a reply shows the one that is asked for.
         """
         parameters = variables.get("parameters")
-        if not isinstance(parameters, Mapping):
-            return mark_for(variables, {*self._tags(name), reply} if reply else self._tags(name))
-        declared = (parameters, variables.get("node"), variables.get("system"))
-        return mark_for(variables, {*self._tags(name), *parameters}, reply, texts_of(declared))
+        named = parameters if isinstance(parameters, Mapping) else {}
+        declared: Any = ()
+        if "system" in variables:  # what a node is asked; its place holds no values
+            texts = [text for text in named.values() if isinstance(text, str)]
+            declared = (texts, variables.get("node"), variables["system"])
+        return mark_for(variables, {*self._tags(name), *named}, reply, texts_of(declared))
 
     def messages(self, name: str, variables: Mapping[str, Any]) -> tuple[Message, ...]:
         """Render a chat: its blocks are turns, in order; without any the whole is the user's."""

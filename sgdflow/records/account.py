@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from sgdflow.executor.intervention import REFUTED, SUPPORTED
 from sgdflow.records.folder import SPLITS
 from sgdflow.update.statistics import gains_needed
 
 _LEVEL = 0.05
 """At which a gain is called shown, where a run declares no level."""
-_SUPPORTED, _UNTESTED = ("repaired", "better", "nearer"), ("untested", "open")
+
+_KINDS = dict.fromkeys(SUPPORTED, "supported") | dict.fromkeys(REFUTED, "refuted")
 
 Record = Mapping[str, Any]
 
@@ -30,8 +32,7 @@ def counted(step: Record) -> Counter[str]:
         for trial in sampled.get("trials", ()):
             found["tried"] += len(sampled["gradients"].get(trial["node"], ()))
             found["trials"] += 1
-            verdict = "untested" if trial["verdict"] in _UNTESTED else "refuted"
-            found["supported" if trial["verdict"] in _SUPPORTED else verdict] += 1
+            found[_KINDS.get(trial["verdict"], "untested")] += 1
     return found
 
 

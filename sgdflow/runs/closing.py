@@ -45,7 +45,7 @@ def closing_words(record: Mapping[str, Any]) -> str:
 
 def _simulated_words(record: Mapping[str, Any]) -> Iterator[str]:
     """Say what a run may lack whose models are none: it is nobody's mistake."""
-    if record["llm"] == "simulated" and record["steps"] and not record["accepted"]:
+    if record.get("llm") == "simulated" and record["steps"] and not record["accepted"]:
         yield (
             "  models      simulated: they know the worlds and the words of docs/simulation.md "
             "alone, and learn nothing about others"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +18,6 @@ from sgdflow.update.prompt_views import SAMPLE_ITEM, SAMPLE_MEMBER, examples, me
 from sgdflow.update.rule import Proposal, Situation
 from sgdflow.update.standing import Standing, standing
 
-Read = Callable[[str, int, int], tuple[int, ...]]
-"""(reply, how many pieces there are, how many may stand) -> numbers; raises ReplyError."""
 _NUMBERS = re.compile(r"\d+(?:\s*,\s*\d+)*")
 
 
@@ -51,7 +49,6 @@ class Choice:
     """How many pieces of work are shown at most."""
     memory: int = 0
     """How many of the latest choices tried are shown, with what the gate said of them."""
-    read: Read = lambda reply, there, most: read_numbers(reply, there, most)
 
     async def choose(self, situation: Situation, names: Collection[str], llm: LLM) -> Proposal:
         """Return what should stand; where there is nothing to choose among, what bootstrap takes.
@@ -84,7 +81,7 @@ class Choice:
         most = situation.graph.parameters[name].demonstrations
 
         def accept(texts: Mapping[str, Any]) -> None:
-            self.read(texts[""], len(found), most)
+            read_numbers(texts[""], len(found), most)
 
         variables = self._variables(name, found, situation)
         try:
@@ -93,7 +90,7 @@ class Choice:
             )
         except NodeFailed as error:
             return str(error), error.calls
-        numbers = self.read(answered.texts[""], len(found), most)
+        numbers = read_numbers(answered.texts[""], len(found), most)
         return [found[number - 1] for number in numbers], (answered.call,)
 
     def _variables(
@@ -101,7 +98,6 @@ class Choice:
     ) -> Mapping[str, Any]:
         now = [*read(situation.parameters[name])]
         return {
-            "parameter": {"name": name, "text": ""},
             "members": members(situation, name),
             "standing": standing(situation),
             "pieces": [
@@ -126,7 +122,6 @@ class Choice:
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the template."""
         sample = {
-            "parameter": {"name": "parameter", "text": ""},
             "members": [SAMPLE_MEMBER],
             "standing": Standing(0.5, 2, "...", "..."),
             "pieces": [Piece(1, shown(demonstration({"input": "..."}, "...").given), "...", True)],
@@ -151,7 +146,8 @@ def read_numbers(reply: str, there: int, most: int) -> tuple[int, ...]:
     if unknown := [one for one in numbers if not 1 <= one <= there]:
         raise ReplyError(f"there is no piece {unknown[0]}; they have the numbers 1 to {there}")
     if twice := [one for one in dict.fromkeys(numbers) if numbers.count(one) > 1]:
-        raise ReplyError(f"{listed(map(str, twice))} stands twice; name each piece once")
+        stand = "stands" if len(twice) == 1 else "stand"
+        raise ReplyError(f"{listed(map(str, twice))} {stand} twice; name each piece once")
     if len(numbers) > most:
         raise ReplyError(f"it names {plural(len(numbers), 'piece')}; at most {most} can stand")
     return numbers

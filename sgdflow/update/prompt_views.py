@@ -8,6 +8,7 @@ from typing import Any
 
 from sgdflow.executor.gradients import Gradient
 from sgdflow.executor.graph import Graph
+from sgdflow.executor.intervention import REFUTED, SUPPORTED
 from sgdflow.executor.places import View
 from sgdflow.executor.reasons import reasoning
 from sgdflow.prompting.values import shortened, shown
@@ -102,7 +103,7 @@ def examples(items: Sequence[Item], *, numbered: bool = False) -> Sequence[Mappi
             "reasoning": item.reasoning,
             "output": item.output,
             "gradients": item.gradients,
-            "verdict": "" if item.verdict in ("untested", "open") else item.verdict,
+            "verdict": item.verdict if item.verdict in (*SUPPORTED, *REFUTED) else "",
             "summary": item.summary,
         }
         for number, item in enumerate(items, 1)
@@ -128,17 +129,16 @@ def tries(
             past.most if past.after is None else None,
             past.decision.accepted,
             tuple(other for other in past.proposal.changes if other != name),
-            tuple(_wrote(past.went[: None if past is newest else 1], name, graph)),
+            tuple(_wrote(past.went[: None if past is newest else 1], name, graph)) if graph else (),
         )
         for past in mine
     ]
     return found[max(0, len(found) - count) :]
 
 
-def _wrote(went: Sequence[Went], name: str, graph: Graph | None) -> Iterator[Wrote]:
+def _wrote(went: Sequence[Went], name: str, graph: Graph) -> Iterator[Wrote]:
     """Yield what a node that uses a parameter was given, and its reply, reasoning first."""
-    for one in went if graph is not None else ():
-        assert graph is not None
+    for one in went:
         passed = one.passed
         node = next((node for node in graph.successors[name] if passed.calls.get(node)), "")
         if node:

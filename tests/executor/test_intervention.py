@@ -140,6 +140,7 @@ def test_what_only_all_values_together_repair_is_found_so() -> None:
         ("colour=? size=?", "no effect"),  # the answer is the same word for word
         ("colour=C5 size=?", "open"),  # another answer, as wrong as before
         ("nothing", "open"),
+        ("silence B4", "no effect"),  # who is given it breaks: what is left of that says nothing
         ("colour=B4 size=C3", "repaired"),
     ],
 )
@@ -155,6 +156,8 @@ def test_where_a_score_cannot_show_it_the_words_of_the_answer_do(value: str, ver
         if role == "backward":
             return f"<value>{value}</value>"
         given = messages[-1].content.partition('<variable name="left">')[2]
+        if "silence" in given:
+            return ""
         return given.partition("</variable>")[0].strip() or "colour=? size=?"
 
     llm, texts = ScriptedLLM(said), {f"{n}.instruction": "" for n in ("left", "join")}
@@ -169,6 +172,35 @@ def test_where_a_score_cannot_show_it_the_words_of_the_answer_do(value: str, ver
 
     (found,) = asyncio.run(go())
     assert found.verdict == verdict
+
+
+def test_values_that_help_together_alone_are_tried_so_though_one_comes_nearer() -> None:
+    """By hand: right shows only where left is known, so that left alone comes nearer."""
+
+    def said(role: str, node: str, messages: Sequence[Message]) -> str:
+        if role == "backward":
+            return {"left": "<value>B4</value>", "right": "<value>C3</value>"}[node]
+        if node != "join":
+            return "?"
+        left, right = (
+            part.rsplit("\n", 2)[1] for part in messages[-1].content.split("</variable>")[:2]
+        )
+        return f"left={left} right={right if left == 'B4' else '?'}"
+
+    graph, llm = team(), ScriptedLLM(said)
+    texts = {name: one.initial for name, one in graph.parameters.items()}
+    evaluate = Evaluator(graph, Score(Function(exactly, "exactly")), llm)
+    example = Example("e", {"question": "Q"}, "left=B4 right=C3")
+
+    async def go() -> tuple[Intervention, ...]:
+        outcome = (await evaluate(texts, [example])).outcomes["e"]
+        blamed = {name: (Gradient("join", "Mend it."),) for name in ("left", "right")}
+        backward = BackwardPass("e", blamed, {}, {}, {})
+        trial = Verification(VALUE, 1)
+        return await trial.verify(graph, texts, example, outcome, backward, asks, evaluate, llm)
+
+    found = asyncio.run(go())
+    assert [(one.verdict, one.together) for one in found] == [("repaired", True)] * 2
 
 
 def exactly(output: str, target: str) -> float:

@@ -44,6 +44,10 @@ PROMPTS = Prompts(prompt_folders(Path(__file__).parent))
         ("Changes nothing: name the weight.", True),
         ("Unclear instructions: say which zone.", True),
         ("CHANGE, KEEP or UNCLEAR: name the weight.", True),
+        # The word stands at the beginning, whatever the lines of a text begin with.
+        ("Count the zone first: it is off by two.\nKEEP the list of weights as it is.", True),
+        ("The zone is wrong.\nKEEP: the weights.", True),
+        ("KEEP: it is right, it says\nCHANGE OF ADDRESS.", False),
         # What a small model may write in its place.
         ("Nothing should change: it is right.", False),
         ("Undecided.", False),
@@ -65,6 +69,7 @@ def test_a_gradient_without_the_word_has_no_wish() -> None:
         ("KEEP: right.", "CHANGE: count the zone.", True),
         ("KEEP: right.", "KEEP: right.", False),
         ("KEEP: right.", "UNCLEAR: who knows.", False),
+        ("KEEP: right.", "It should be 4.", True),
     ],
 )
 def test_code_hands_on_what_its_readers_ask_for(one: str, other: str, asks: bool) -> None:
@@ -78,6 +83,18 @@ def test_code_hands_on_what_its_readers_ask_for(one: str, other: str, asks: bool
     )
     computed = asyncio.run(PassThrough(PROMPTS).backward(*work, ScriptedLLM(lambda *_: "")))
     assert Select().asks(computed.value["draft"]) == asks
+
+
+def test_what_code_was_given_asks_for_nothing() -> None:
+    """Its lines are a user's data, however they begin."""
+    work = (
+        View("count", ("text",), (), {}),
+        Operands({"text": "To do:\nKEEP the receipt."}, {}),
+        2,
+    )
+    wrong = (Gradient("loss", "The output is wrong. Expected: 3"),)
+    handed = PassThrough(PROMPTS).backward(*work, wrong, ["text"], ScriptedLLM(lambda *_: ""))
+    assert Select().asks(asyncio.run(handed).value["text"])
 
 
 def test_blame_counts_what_was_really_asked_for() -> None:

@@ -229,6 +229,7 @@ def test_runs_come_to_the_same_with_fewer_calls(words: Sequence[str]) -> None:
 
 
 def test_early_reject_spares_calls_and_says_so() -> None:
+    # With this seed Careless spoils rewrites that come to the gate.
     result, steps = descend("method.gate.wave=4", "method.stop.steps=4", "seed=1")
     assert result.gating.spared > 0
     record = result_record(result, {}, 1.0, {})
