@@ -70,7 +70,7 @@ def candidates(
         number, changes = one["candidate"], one["proposal"]
         if number in known or any(parent not in known for parent in one["from"]):
             continue
-        known[number] = {**known.get(one["from"][0], {}), **changes}
+        known[number] = {**known[one["from"][0]], **changes}
         found.append(
             Grown(
                 number,

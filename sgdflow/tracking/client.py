@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sqlite3
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -274,7 +275,9 @@ def _experiment_id(uri: str, name: str) -> str:
             f"restore it with `mlflow experiments restore -x {found.experiment_id}`."
         )
     file = sqlite_file(uri)
-    wanted = {views.TAG: views.view()} | ({MARK: mark(file)} if file else {})
+    wanted = {views.TAG: views.view()}
+    with suppress(sqlite3.Error):  # another process keeps it from being read
+        wanted |= {MARK: mark(file)} if file else {}
     for tag, value in wanted.items():
         if found.tags.get(tag) != value:
             # Another process was faster, or may alone: runs need none of them.

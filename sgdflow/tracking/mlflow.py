@@ -74,8 +74,6 @@ class MlflowTracker:
     @property
     def run_id(self) -> str | None:
         """Return the id of the run in MLflow, once it is there; None before and after."""
-        if self._writer is not None:
-            self._writer.settle()
         return self._run.id if self._run else None
 
     def started(

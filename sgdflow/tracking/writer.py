@@ -45,10 +45,6 @@ class Writer:
         self._thread.submit(self._do, self._next, (what, write))
         self._next += 1
 
-    def settle(self) -> None:
-        """Wait until all that was put has been tried."""
-        self._thread.submit(int).result()
-
     def hurry(self) -> None:
         """Write of what waits only what can be written soon: someone wants an end."""
         self._late, self._first, self._missing = time.monotonic() + _SOON, self._next, []

@@ -146,21 +146,34 @@ def test_220_examples_under_way_are_given_up(tmp_path: Path) -> None:
     assert not (tmp_path / "run" / "owner.json").exists()
 
 
-@pytest.mark.parametrize("file", ["run/owner.json", "mlflow.db", "mlartifacts", "run/result.json"])
-def test_nobody_waits_for_mlflow(file: str, tmp_path: Path) -> None:
-    """While it is imported, makes its tables, and takes the model of a run that has ended.
+SMALL = [
+    "hydra.run.dir=run",
+    "task.splits={train: 4, validation: 2, test: 2}",
+    "method.stop.steps=1",
+]
 
-    All of that is beside the work, which may be done by then.
-    """
-    words = ["hydra.run.dir=run", "task.splits={train: 4, validation: 2, test: 2}"]
-    words.append("method.stop.steps=1")
-    took, code, said = interrupted(tmp_path, words, (tmp_path / file).exists)
+
+def was_ended(said: str) -> bool:
+    return said.endswith("Interrupted.\n") or "\nEnded without waiting any longer.\n" in said
+
+
+@pytest.mark.parametrize("file", ["run/owner.json", "mlflow.db", "mlartifacts"])
+def test_nobody_waits_for_mlflow(file: str, tmp_path: Path) -> None:
+    """While it is imported, makes its tables and takes the configuration, beside models at work."""
+    with endpoint([]) as url:
+        words = [*SMALL, "llm=vllm", f"llm.api_base={url}", "llm.check=false"]
+        took, code, said = interrupted(tmp_path, words, (tmp_path / file).exists)
     assert took < SOON
-    ended = said.endswith("Interrupted.\n") or "\nEnded without waiting any longer.\n" in said
-    if (tmp_path / "run" / "result.json").exists():  # and MLflow may take the rest in time
-        assert (code, ended) in ((0, False), (130, True))
-        assert ended or "Read it: " in said
-    else:
-        assert (code, ended) == (130, True)
-        assert GOES_ON in said or file == "run/owner.json"
+    assert (code, was_ended(said)) == (130, True)
+    assert not (tmp_path / "run" / "result.json").exists()
+    assert GOES_ON in said or file == "run/owner.json"  # which is there before the run begins
+    check_free(tmp_path / "run")
+
+
+def test_nobody_waits_for_what_mlflow_takes_of_a_run_that_has_ended(tmp_path: Path) -> None:
+    took, code, said = interrupted(tmp_path, SMALL, (tmp_path / "run/result.json").exists)
+    assert took < SOON
+    # There is a result, and MLflow may take the rest in time.
+    assert (code, was_ended(said)) in ((0, False), (130, True))
+    assert was_ended(said) or "Read it: " in said
     check_free(tmp_path / "run")
