@@ -38,7 +38,10 @@ class Hand(Protocol):
         """Have a chunk scored; raises Ended where the worker is no more."""
 
     async def close(self) -> None:
-        """End the worker."""
+        """Let the worker, which is about nothing, end."""
+
+    async def end(self) -> None:
+        """End the worker at once, whatever it is about."""
 
 
 class Crew:
@@ -68,7 +71,8 @@ class Crew:
             self._known.take(answer.part)
             if answer.error is not None:
                 errors[at] = answer.error
-            for example, outcome in zip(part, answer.outcomes, strict=False):
+                return
+            for example, outcome in zip(part, answer.outcomes, strict=True):
                 found[example.id] = outcome
                 done(outcome.score)
 
@@ -89,18 +93,21 @@ class Crew:
                         hand = await self._start()
                         self._hands.append(hand)
                     return await hand.work(chunk)
-                except Ended as ended:
-                    await self._gone(hand, ended)
-                    hand = None
+                except BaseException as error:
+                    # What it would answer yet, nobody may take for the answer to the next chunk.
+                    ended, hand = hand, None
+                    if ended is not None:
+                        self._hands.remove(ended)
+                        await ended.end()
+                    if not isinstance(error, Ended):
+                        raise
+                    self._gone(error)
             return None
         finally:
             self._free.put_nowait(hand)
 
-    async def _gone(self, hand: Hand | None, why: Ended) -> None:
+    def _gone(self, why: Ended) -> None:
         """See that a worker has ended; raise NoResult where that is too often."""
-        if hand is not None:
-            self._hands.remove(hand)
-            await hand.close()
         self._ended += 1
         if self._ended >= _ENDED:
             raise NoResult(
@@ -111,8 +118,13 @@ class Crew:
         log.warning("A worker has ended by itself (%s): another one takes over.", why)
 
     async def close(self) -> None:
-        """End all workers."""
+        """Let all workers end."""
         await asyncio.gather(*(hand.close() for hand in self._hands))
+
+    async def end(self) -> None:
+        """End all workers at once."""
+        hands, self._hands = self._hands, []
+        await asyncio.gather(*(hand.end() for hand in hands))
 
 
 @asynccontextmanager
@@ -141,6 +153,9 @@ async def with_workers(
     problem = replace(prepared.problem, elsewhere=crew)
     try:
         yield replace(prepared, problem=problem)
+    except asyncio.CancelledError:
+        await crew.end()  # whoever stops a run waits for nothing
+        raise
     finally:
         await crew.close()
 

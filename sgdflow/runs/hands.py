@@ -40,7 +40,7 @@ class OfThisMachine:
         try:
             await hand._answered(given)
         except BaseException:
-            await hand.close()
+            await hand.end()
             raise
         return hand
 
@@ -51,7 +51,7 @@ class OfThisMachine:
         return done
 
     async def close(self) -> None:
-        """End the process."""
+        """Let the process end."""
         assert self._process.stdin is not None
         with suppress(OSError):
             self._process.stdin.close()
@@ -59,9 +59,13 @@ class OfThisMachine:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._process.wait(), _PATIENCE)
         finally:
-            if self._process.returncode is None:
-                self._process.kill()
-                await self._process.wait()
+            await self.end()
+
+    async def end(self) -> None:
+        """End the process at once, whatever it is about."""
+        with suppress(ProcessLookupError):
+            self._process.kill()
+        await self._process.wait()
 
     async def _answered(self, message: object) -> object:
         asked, answers = self._process.stdin, self._process.stdout
@@ -120,11 +124,19 @@ class OnRay:
             raise Ended(f"on Ray: {str(error).partition(chr(10))[0]}") from None
 
     async def close(self) -> None:
-        """End the actor."""
+        """Let the actor end."""
         import ray
 
-        with suppress(ray.exceptions.RayError, TimeoutError):
-            await asyncio.wait_for(self._actor.close.remote(), _PATIENCE)
+        try:
+            with suppress(ray.exceptions.RayError, TimeoutError):
+                await asyncio.wait_for(self._actor.close.remote(), _PATIENCE)
+        finally:
+            await self.end()
+
+    async def end(self) -> None:
+        """End the actor at once, whatever it is about."""
+        import ray
+
         ray.kill(self._actor)
 
 
@@ -149,7 +161,11 @@ def on_ray(given: Given, address: str | None) -> Callable[[], Awaitable[OnRay]]:
             if not ray.is_initialized():
                 await asyncio.to_thread(_connect, address, given.count)
         hand = OnRay(ray.remote(num_cpus=1)(_Actor).remote())
-        await hand.begin(given)
+        try:
+            await hand.begin(given)
+        except BaseException:
+            await hand.end()
+            raise
         return hand
 
     return start

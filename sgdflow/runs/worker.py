@@ -1,7 +1,7 @@
 """A worker: scores examples of a run in a process of its own, wherever that is.
 
 As a program it reads what it is given on its input and answers on its output, and ends when the
-input does.
+input does, whatever it is about: so does what it asks and pays for.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import os
 import pickle
 import signal
 import struct
-import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from queue import SimpleQueue
 from typing import IO, Any
 
 from sgdflow.config.prepare import prepare
@@ -109,12 +110,44 @@ def _shared_out(calling: Calling, count: int) -> Calling:
     return replace(calling, limits=own, check=False)
 
 
-def serve(asked: IO[bytes], answers: IO[bytes]) -> None:
+class _Asked:
+    """What is asked on an input, read beside the work on what was asked before."""
+
+    def __init__(self, source: IO[bytes]) -> None:
+        self._source = source
+        self._messages: SimpleQueue[bytes] = SimpleQueue()
+        self._at_work = False
+        threading.Thread(target=self._read, name="sgdflow-asked", daemon=True).start()
+
+    def __iter__(self) -> Iterator[Any]:
+        while text := self._messages.get():
+            yield pickle.loads(text)
+
+    def answered(self) -> None:
+        """Note that nobody waits for an answer."""
+        self._at_work = False
+
+    def _read(self) -> None:
+        while head := self._source.read(SIZE.size):
+            [size] = SIZE.unpack(head)
+            self._at_work = True
+            text = self._source.read(size)
+            if len(text) < size:
+                break
+            self._messages.put(text)
+        if self._at_work:
+            # Nobody wants the answer, which may be hundreds of calls away. What was answered is
+            # in the store of replies.
+            os._exit(1)
+        self._messages.put(b"")
+
+
+def serve(source: IO[bytes], answers: IO[bytes]) -> None:
     """Answer as long as something is asked; the first message says what for."""
     worker: Worker | None = None
+    asked = _Asked(source)
     try:
-        while head := asked.read(SIZE.size):
-            message = pickle.loads(asked.read(*SIZE.unpack(head)))
+        for message in asked:
             answer: Any = None
             try:
                 if worker is None:
@@ -124,6 +157,7 @@ def serve(asked: IO[bytes], answers: IO[bytes]) -> None:
             except SgdflowError as error:
                 answer = error
             text = pickle.dumps(answer)
+            asked.answered()
             answers.write(SIZE.pack(len(text)) + text)
             answers.flush()
     finally:
@@ -135,6 +169,7 @@ def main() -> None:
     """Be a worker for the process at the other end of input and output."""
     # Whoever has started it ends it, and decides what a Ctrl-C means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    asked = os.fdopen(os.dup(0), "rb")  # a thread still reads it when Python closes sys.stdin
     with os.fdopen(os.dup(1), "wb") as out, suppress(BrokenPipeError):
         os.dup2(2, 1)  # what functions of a user print is no answer
-        serve(sys.stdin.buffer, out)
+        serve(asked, out)

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import re
-import subprocess
-import sys
+import signal
+import time
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from started import FILES, left_behind, run, start
 
 from sgdflow.api import Flow
 from sgdflow.config import schema
 from sgdflow.config.workers import problems
+from sgdflow.data import Example
 from sgdflow.errors import ConfigError
+from sgdflow.executor.evaluation import Outcome
+from sgdflow.executor.forward import ForwardPass
 from sgdflow.llm.database import Replies
+from sgdflow.llm.known import Known
 from sgdflow.llm.models import ModelSpec
+from sgdflow.processes import runs
+from sgdflow.runs.crew import Crew
+from sgdflow.runs.worker import Chunk, Done
 from sgdflow.simulation.server import create_app, running
 from sgdflow.simulation.worlds import reply
 
-ROOT = Path(__file__).resolve().parents[2]
-FILES = ("parameters.yaml", "steps.jsonl", "examples.jsonl", "calls.jsonl")
 SMALL = ["tracking=none", "task.splits.train=12", "task.splits.validation=6", "task.splits.test=6"]
 SMALL += ["method.stop.steps=2"]
 GRAPH = """
@@ -36,9 +40,13 @@ output: desk
 """
 MINE = """
 import os
+import time
 from pathlib import Path
 
 def desk(order):
+    if Path("slow").exists():
+        Path(f"at_work-{os.getpid()}").touch()
+        time.sleep(60)
     if Path("fatal").exists():
         Path("fatal").unlink()
         os.kill(os.getpid(), 9)
@@ -51,23 +59,6 @@ def score(output, target):
     return 0.5
 """
 pytestmark = pytest.mark.timeout(600)
-
-
-def run(folder: Path, *words: str) -> tuple[int, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "sgdflow", *words],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    return done.returncode, done.stdout + done.stderr
-
-
-def results(folder: Path, name: str = "result.json") -> dict[str, Any]:
-    found: dict[str, Any] = {one: (folder / one).read_bytes() for one in FILES if name[0] == "r"}
-    result = json.loads((folder / name).read_text())
-    return {**found, name: {key: value for key, value in result.items() if key != "seconds"}}
 
 
 def test_two_workers_bring_what_one_process_brings(tmp_path: Path) -> None:
@@ -90,7 +81,8 @@ def test_two_workers_bring_what_one_process_brings(tmp_path: Path) -> None:
 
     ended = asyncio.run(main())
     assert [code for code, _ in ended] == [0, 0, 0], ended
-    assert results(tmp_path / "two") == results(tmp_path / "one")
+    files = (*FILES, "calls.jsonl")
+    assert left_behind(tmp_path / "two", files) == left_behind(tmp_path / "one", files)
     one, two, again = (len(part) for part in "".join(map(str, asked)).split("0")[:3])
     assert one == two > 50
     assert again == 0
@@ -119,9 +111,75 @@ def test_a_worker_that_ends_is_replaced(project: Path) -> None:
     code, said = run(project, *EVALUATE, "hydra.run.dir=two", "workers.count=2")
     assert code == 0, said
     assert "A worker has ended by itself (process " in said
-    assert results(project / "two", "evaluation.json") == results(
-        project / "one", "evaluation.json"
-    )
+    found = [left_behind(project / name, (), "evaluation.json") for name in ("one", "two")]
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_stop_stops_a_worker_in_the_middle_of_its_chunk(
+    number: signal.Signals, project: Path
+) -> None:
+    """It would make all calls of the chunk, and pay for them, for nobody."""
+    (project / "slow").touch()
+    words = [*EVALUATE, "hydra.run.dir=run", "workers.count=1"]
+    with (project / "said.txt").open("w") as out:
+        program = start(project, *words, stdout=out, stderr=out)
+    while not (working := [*project.glob("at_work-*")]):
+        assert program.poll() is None, (project / "said.txt").read_text()
+        time.sleep(0.05)
+    worker = int(working[0].name.partition("-")[2])
+    assert worker != program.pid
+    program.send_signal(number)
+    code = program.wait(20)
+    said = (project / "said.txt").read_text()
+    end = time.monotonic() + 10
+    while runs(worker):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    if number == signal.SIGINT:
+        assert (code, said.endswith("Interrupted.\n")) == (130, True), said
+        assert not (project / "run" / "owner.json").exists()
+
+
+def test_an_answer_that_nobody_waits_for_is_not_taken_for_the_next_one() -> None:
+    """A worker that is about something when the run gives it up is ended, and not asked again."""
+
+    class Late:
+        def __init__(self) -> None:
+            self.asked: list[Chunk] = []
+            self.over = False
+
+        async def work(self, chunk: Chunk) -> Done:
+            self.asked.append(chunk)
+            if len(late) == 1:
+                await asyncio.sleep(60)
+            passed = cast(ForwardPass, None)
+            outcomes = [Outcome(passed, None, one.id) for one in self.asked[0].examples]
+            return Done(outcomes, Known(()).part())
+
+        async def close(self) -> None:
+            self.over = True
+
+        end = close
+
+    late: list[Late] = []
+
+    async def started() -> Late:
+        late.append(Late())
+        return late[-1]
+
+    async def main() -> None:
+        crew = Crew(1, started, Known(()))
+        first, second = ([Example(f"{n}{at}", {}, "") for at in range(3)] for n in "ab")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(crew.outcomes({}, first, lambda score: None), 0.2)
+        found = await crew.outcomes({}, second, lambda score: None)
+        assert [one.failure for one in found] == [one.id for one in second]
+        assert [hand.over for hand in late] == [True, False]
+        await crew.close()
+        assert late[1].over
+
+    asyncio.run(main())
 
 
 def test_what_goes_wrong_in_a_worker_is_said_as_in_one_process(project: Path) -> None:
