@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -109,6 +110,47 @@ def test_a_replay_needs_replies_that_are_there(server: Server) -> None:
         ConfigError, match=r'\(llm\.store\.uri\): relation "replies" does not exist'
     ):
         Store(server, "replay")
+
+
+def test_first_starts_at_once_make_the_tables_once(server: Server) -> None:
+    def start(_: int) -> None:
+        Store(server).close()
+
+    with closing(Session(server)) as session, ThreadPoolExecutor(8) as pool:
+        for _ in range(10):
+            session.execute("DROP SCHEMA IF EXISTS sgdflow CASCADE")
+            assert len([*pool.map(start, range(8))]) == 8
+
+
+def test_who_may_make_nothing_uses_what_is_there(server: Server) -> None:
+    """A reader's role, that of a writer to whom everything was made, and a read-only session."""
+    with closing(Together(Limits(shared=True), server, "a")) as cap, closing(Store(server)) as own:
+        asyncio.run(_paid(own, cap))
+    with closing(Session(server)) as session:
+        session.execute("REVOKE CREATE ON DATABASE postgres FROM public")
+        for role, rights in (("reader", "SELECT"), ("writer", "SELECT, INSERT, UPDATE, DELETE")):
+            session.execute(f"CREATE ROLE {role} LOGIN")
+            session.execute(f"GRANT USAGE ON SCHEMA sgdflow TO {role}")
+            session.execute(f"GRANT {rights} ON ALL TABLES IN SCHEMA sgdflow TO {role}")
+    reader, writer = (
+        Server(server.uri.replace("sgdflow@", f"{role}@")) for role in ("reader", "writer")
+    )
+    still = Server(f"{server.uri}?options=-c%20default_transaction_read_only%3Don")
+    for place in (reader, still, writer):
+        with closing(Store(place, "replay")) as store:
+            assert isinstance(store.find("paid"), Answered)
+    with closing(Together(Limits(shared=True), writer, "b")) as cap, closing(Store(writer)) as own:
+        asyncio.run(_paid(own, cap))
+    for place, why in ((reader, "permission denied for table"), (still, "read-only transaction")):
+        with pytest.raises(ConfigError, match=rf"\(llm\.store\.uri\): .*{why}"):
+            Store(place)
+
+
+async def _paid(store: Store, cap: Together) -> None:
+    assert await store.claimed("new")
+    store.give_back("new")
+    await cap.enter(1)
+    await store.keep("paid", "{}", Answered(Reply("told"), Spent(1), "m", "here", 0.0))
 
 
 def test_who_cannot_be_reached_is_named_without_the_password() -> None:
