@@ -63,9 +63,10 @@ class Crew:
         chunks = [part for part in (examples[at::number] for at in range(number)) if part]
         errors: dict[int, SgdflowError] = {}
         found: dict[str, Outcome] = {}
+        asked = dict(self._known.asked)
 
         async def score(at: int, part: Sequence[Example]) -> None:
-            answer = await self._scored(Chunk(parameters, part, dict(self._known.asked)), errors)
+            answer = await self._scored(Chunk(parameters, part, asked), errors)
             if answer is None:
                 return
             self._known.take(answer.part)
