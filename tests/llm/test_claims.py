@@ -296,7 +296,7 @@ def test_a_row_that_holds_no_reply_is_asked_for(made: Place) -> None:
 
     async def main() -> bool:
         with closing(Store(made)) as store:
-            assert store.find("a") is None
+            assert await store.find("a") is None
             return await store.claimed("a")
 
     assert asyncio.run(main())

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import clusters
@@ -138,7 +140,7 @@ def test_who_may_make_nothing_uses_what_is_there(server: Server) -> None:
     still = Server(f"{server.uri}?options=-c%20default_transaction_read_only%3Don")
     for place in (reader, still, writer):
         with closing(Store(place, "replay")) as store:
-            assert isinstance(store.find("paid"), Answered)
+            assert isinstance(asyncio.run(store.find("paid")), Answered)
     with closing(Together(Limits(shared=True), writer, "b")) as cap, closing(Store(writer)) as own:
         asyncio.run(_paid(own, cap))
     for place, why in ((reader, "permission denied for table"), (still, "read-only transaction")):
@@ -151,6 +153,81 @@ async def _paid(store: Store, cap: Together) -> None:
     store.give_back("new")
     await cap.enter(1)
     await store.keep("paid", "{}", Answered(Reply("told"), Spent(1), "m", "here", 0.0))
+
+
+class Relay:
+    """A way to a server that can fall silent."""
+
+    def __init__(self, server: Server) -> None:
+        self._port = int(server.uri.rpartition(":")[2].partition("/")[0])
+        self._writers: list[asyncio.StreamWriter] = []
+        self._silent = False
+
+    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
+        if self._silent:
+            return
+        there, back = await asyncio.open_connection("127.0.0.1", self._port)
+        self._writers.append(back)
+        await asyncio.gather(self._passed(reader, back), self._passed(there, writer))
+
+    async def _passed(self, source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while text := await source.read(65536):
+                to.write(text)
+        to.close()
+
+    def hush(self) -> None:
+        self._silent = True
+        self.close()
+
+    def close(self) -> None:
+        for writer in self._writers:
+            writer.close()
+
+
+def test_nobody_waits_for_a_server_that_does_not_answer(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The event loop goes on; who asks then learns it together, and who asks later at once."""
+    relay = Relay(server)
+    gaps: list[float] = []
+
+    async def tick() -> None:
+        while True:
+            began = time.monotonic()
+            await asyncio.sleep(0.05)
+            gaps.append(time.monotonic() - began)
+
+    async def ask(store: Store) -> float:
+        began = time.monotonic()
+        found = await asyncio.gather(*(store.find(f"k{at}") for at in range(20)))
+        others = await store.elsewhere("m", "here")
+        mine = await asyncio.gather(*(store.claimed(f"k{at}") for at in range(20)))
+        assert (set(found), set(mine), list(others)) == ({None}, {True}, [])
+        return time.monotonic() - began
+
+    async def main() -> float:
+        listening = await asyncio.start_server(relay.connected, "127.0.0.1")
+        [port] = {one.getsockname()[1] for one in listening.sockets}
+        way = Server(re.sub(r":\d+/", f":{port}/", server.uri))
+        store = await asyncio.to_thread(Store, way)
+        ticking = asyncio.create_task(tick())
+        await ask(store)
+        relay.hush()
+        await ask(store)
+        later = await ask(store)
+        ticking.cancel()
+        await asyncio.to_thread(store.close)
+        relay.close()
+        listening.close()
+        return later
+
+    assert asyncio.run(main()) < 5
+    assert max(gaps) < 5
+    said = " ".join(record.getMessage() for record in caplog.records)
+    assert said.count("cannot be read (") == said.count("takes no claims (") == 1
+    assert "asyncio" not in {record.name for record in caplog.records}
 
 
 def test_who_cannot_be_reached_is_named_without_the_password() -> None:
