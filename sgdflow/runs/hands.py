@@ -12,7 +12,7 @@ from typing import Any
 
 from sgdflow.config.workers import unanswered
 from sgdflow.errors import ConfigError, SgdflowError
-from sgdflow.runs.worker import SIZE, Chunk, Done, Given, Worker
+from sgdflow.runs.worker import SIZE, Chunk, Done, Given, Worker, told
 
 _PATIENCE = 20.0  # seconds for a worker to end by itself
 _NOBODY = (
@@ -119,7 +119,7 @@ class OnRay:
         try:
             return await answer
         except ray.exceptions.RayTaskError as error:
-            raise error.cause from None
+            raise told(error.cause) from None
         except ray.exceptions.RayError as error:
             raise Ended(f"on Ray: {str(error).partition(chr(10))[0]}") from None
 

@@ -17,12 +17,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
+from traceback import extract_tb
 from typing import IO, Any
 
 from sgdflow.config.prepare import prepare
 from sgdflow.config.project import check_reached, look_here
 from sgdflow.data import Example
-from sgdflow.errors import SgdflowError
+from sgdflow.errors import NoResult, SgdflowError
 from sgdflow.executor.evaluation import Evaluator, Outcome
 from sgdflow.executor.graph import Parameters
 from sgdflow.llm.calling import Calling
@@ -89,8 +90,8 @@ class Worker:
         evaluate = Evaluator(*how)
         try:
             found = self._runner.run(evaluate(chunk.parameters, chunk.examples))
-        except SgdflowError as error:
-            return Done((), known.part(), error)
+        except Exception as error:
+            return Done((), known.part(), told(error))
         return Done([found.outcomes[one.id] for one in chunk.examples], known.part())
 
     def close(self) -> None:
@@ -110,6 +111,19 @@ def _shared_out(calling: Calling, count: int) -> Calling:
     return replace(calling, limits=own, check=False)
 
 
+def told(error: Exception) -> SgdflowError:
+    """Return what to tell the run of an error; raise it where the worker has to end of it."""
+    if isinstance(error, SgdflowError):
+        return error
+    if isinstance(error, MemoryError):
+        raise error
+    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    at = "".join(
+        f" ({one.filename}, line {one.lineno})" for one in extract_tb(error.__traceback__)[-1:]
+    )
+    return NoResult(f"a worker has failed with {said}{at}")
+
+
 class _Asked:
     """What is asked on an input, read beside the work on what was asked before."""
 
@@ -119,9 +133,9 @@ class _Asked:
         self._at_work = False
         threading.Thread(target=self._read, name="sgdflow-asked", daemon=True).start()
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[bytes]:
         while text := self._messages.get():
-            yield pickle.loads(text)
+            yield text
 
     def answered(self) -> None:
         """Note that nobody waits for an answer."""
@@ -142,6 +156,17 @@ class _Asked:
         self._messages.put(b"")
 
 
+def _as_bytes(answer: Any) -> bytes:
+    try:
+        return pickle.dumps(answer)
+    except Exception as error:
+        why = (
+            f"what nodes have returned cannot be handed from a worker to the run ({error}); have "
+            "them return plain data, or set workers.count=0"
+        )
+        return pickle.dumps(NoResult(why))
+
+
 def serve(source: IO[bytes], answers: IO[bytes]) -> None:
     """Answer as long as something is asked; the first message says what for."""
     worker: Worker | None = None
@@ -150,13 +175,14 @@ def serve(source: IO[bytes], answers: IO[bytes]) -> None:
         for message in asked:
             answer: Any = None
             try:
+                given = pickle.loads(message)
                 if worker is None:
-                    worker = Worker(message)
+                    worker = Worker(given)
                 else:
-                    answer = worker.work(message)
-            except SgdflowError as error:
-                answer = error
-            text = pickle.dumps(answer)
+                    answer = worker.work(given)
+            except Exception as error:
+                answer = told(error)
+            text = _as_bytes(answer)
             asked.answered()
             answers.write(SIZE.pack(len(text)) + text)
             answers.flush()

@@ -18,7 +18,7 @@ from sgdflow.api import Flow
 from sgdflow.config import schema
 from sgdflow.config.workers import problems
 from sgdflow.data import Example
-from sgdflow.errors import ConfigError
+from sgdflow.errors import ConfigError, NoResult
 from sgdflow.executor.evaluation import Outcome
 from sgdflow.executor.forward import ForwardPass
 from sgdflow.llm.database import Replies
@@ -26,7 +26,8 @@ from sgdflow.llm.known import Known
 from sgdflow.llm.models import ModelSpec
 from sgdflow.processes import runs
 from sgdflow.runs.crew import Crew
-from sgdflow.runs.worker import Chunk, Done
+from sgdflow.runs.hands import OfThisMachine
+from sgdflow.runs.worker import Chunk, Done, Given
 from sgdflow.simulation.server import create_app, running
 from sgdflow.simulation.worlds import reply
 
@@ -51,7 +52,13 @@ def desk(order):
         Path("fatal").unlink()
         os.kill(os.getpid(), 9)
     print("this is no answer")
+    if Path("odd").exists():
+        return Odd("odd")
     return str(len(order))
+
+class Odd(str):
+    def __reduce__(self):
+        raise TypeError("it is odd")
 
 def score(output, target):
     if Path("wrong").exists():
@@ -194,6 +201,22 @@ def test_what_goes_wrong_in_a_worker_is_said_as_in_one_process(project: Path) ->
     place = re.compile(r"task\.score: [^:]*:")
     lines = [sorted(set(place.sub("", text).splitlines())) for text in (said, told)]
     assert lines[0] == [line.replace("two", "one") for line in lines[1]]
+
+
+def test_what_a_worker_cannot_do_is_told_and_is_no_lack_of_memory(project: Path) -> None:
+    (project / "odd").touch()
+    code, said = run(project, *EVALUATE, "hydra.run.dir=one")
+    assert code == 0, said
+    code, said = run(project, *EVALUATE, "hydra.run.dir=two", "workers.count=1")
+    assert code == 1
+    assert (
+        "There is no result: what nodes have returned cannot be handed from a worker to the run "
+        "(it is odd); have them return plain data, or set workers.count=0. Mend the cause"
+    ) in said
+    assert "memory" not in said
+    spoilt = Given({}, (), cast(Path, None), 0.0, "", 1)
+    with pytest.raises(NoResult, match=r"a worker has failed with \w+Error: .*\.py, line \d+\)\. "):
+        asyncio.run(OfThisMachine.started(spoilt))
 
 
 def test_python_objects_stay_in_their_process(tmp_path: Path) -> None:
