@@ -19,12 +19,13 @@ from sgdflow.simulation.server import create_app, running
 from sgdflow.simulation.worlds import reply
 
 ROOT = Path(__file__).resolve().parents[1]
+ENVIRON = {**os.environ, "PYTHONPATH": str(ROOT)}
 FILES = ("parameters.yaml", "steps.jsonl", "examples.jsonl")
 
 
 def start(folder: Path, *words: str, **how: Any) -> subprocess.Popen[Any]:
     """Start `sgdflow WORDS` in a folder."""
-    env = {**os.environ, **how.pop("env", {}), "PYTHONPATH": str(ROOT)}
+    env = {**ENVIRON, **how.pop("env", {})}
     return subprocess.Popen([sys.executable, "-m", "sgdflow", *words], cwd=folder, env=env, **how)
 
 

@@ -5,25 +5,25 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
+import sqlite3
+import subprocess
+import sys
 import time
-from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from started import FILES, left_behind, run, start
+from started import ENVIRON, FILES, left_behind, run, start
 
+import sgdflow
 from sgdflow.api import Flow
-from sgdflow.config import schema
-from sgdflow.config.workers import problems
 from sgdflow.data import Example
 from sgdflow.errors import ConfigError, NoResult
 from sgdflow.executor.evaluation import Outcome
 from sgdflow.executor.forward import ForwardPass
 from sgdflow.llm.database import Replies
 from sgdflow.llm.known import Known
-from sgdflow.llm.models import ModelSpec
 from sgdflow.processes import runs
 from sgdflow.runs.crew import Crew
 from sgdflow.runs.hands import OfThisMachine
@@ -51,6 +51,8 @@ def desk(order):
     if Path("fatal").exists():
         Path("fatal").unlink()
         os.kill(os.getpid(), 9)
+    if Path("seen").exists():
+        Path("seen", str(os.getpid())).touch()
     print("this is no answer")
     if Path("odd").exists():
         return Odd("odd")
@@ -219,6 +221,34 @@ def test_what_a_worker_cannot_do_is_told_and_is_no_lack_of_memory(project: Path)
         asyncio.run(OfThisMachine.started(spoilt))
 
 
+PYTHON = """
+import os, sgdflow
+flow = sgdflow.load(*{words})
+flow.{what}
+assert os.listdir("seen") and str(os.getpid()) not in os.listdir("seen")
+"""
+
+
+@pytest.mark.parametrize(
+    "what", ["evaluate('test', record=False)", "optimize(record=False, progress=False)"]
+)
+def test_runs_without_records_have_their_workers_and_their_budget(project: Path, what: str) -> None:
+    """What is shared counts in the store, so that workers find it there."""
+    (project / "seen").mkdir()
+    program = PYTHON.format(words=[*EVALUATE[1:], "workers.count=1"], what=what)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=project, env=ENVIRON, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    limits = ["llm.limits.shared=true", "llm.limits.budget.calls=500", "llm.store.mode=use"]
+    flow = sgdflow.load(*SMALL, "method.stop.steps=0", "workers.count=1", *limits, working=project)
+    eval(f"flow.{what}", {"flow": flow})
+    with closing(sqlite3.connect(project / "replies.db")) as database:
+        [[account, calls]] = database.execute("SELECT account, calls FROM spending")
+    assert account.startswith("unrecorded ")
+    assert calls > 5
+
+
 def test_python_objects_stay_in_their_process(tmp_path: Path) -> None:
     graph = {"inputs": ["q"], "nodes": {"a": {"predecessors": ["q"], "forward": len}}}
     flow = Flow(
@@ -231,57 +261,3 @@ def test_python_objects_stay_in_their_process(tmp_path: Path) -> None:
     )
     with pytest.raises(ConfigError, match=r"workers\.count=2: graph\.nodes\.a\.forward"):
         flow.evaluate("train")
-
-
-BUDGET = {"budget": {"calls": 5}}
-
-
-@pytest.mark.parametrize(
-    ("workers", "llm", "told"),
-    [
-        ({"count": 0}, {"limits": BUDGET, "store": {"mode": "off"}}, []),
-        ({"count": 2}, {"limits": {**BUDGET, "shared": True}}, []),
-        (
-            {"count": 2},
-            {"limits": BUDGET},
-            [
-                "workers.count=2: each worker would have llm.limits.budget.calls for itself. Set "
-                "llm.limits.shared=true, or workers.count=0."
-            ],
-        ),
-        (
-            {"count": 2},
-            {"store": {"mode": "off"}},
-            [
-                "workers.count=2: workers share replies in the store, and llm.store.mode is off, "
-                "so that each would pay for itself. Set llm.store.mode=use, or workers.count=0."
-            ],
-        ),
-        (
-            {"count": 3},
-            {"limits": {"roles": {"judge": {"tokens_per_minute": 9}}}},
-            [
-                "workers.count=3: rates of a role (llm.limits.roles.judge) are not shared by "
-                "workers. Declare them for all, with llm.limits.shared=true, or set "
-                "workers.count=0."
-            ],
-        ),
-        (
-            {"count": 1, "address": "head:6379"},
-            {},
-            [
-                "workers.address=head:6379 is that of a Ray cluster. Set workers.where=ray, or "
-                "workers.address=null."
-            ],
-        ),
-    ],
-)
-def test_what_workers_cannot_keep_to_is_refused(
-    workers: Mapping[str, Any], llm: Mapping[str, Any], told: list[str]
-) -> None:
-    models = {"forward": ModelSpec("openai/m")}
-    config = schema.Config.model_construct(
-        workers=schema.WorkersConf.model_validate(workers),
-        llm=schema.LLMConf.model_validate({"name": "n", "models": {}, **llm}),
-    )
-    assert [*problems(config, models)] == told
