@@ -137,7 +137,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
         return tmp_path / "r.db"
     server: Server = request.getfixturevalue("server")
     with closing(Session(server)) as session:
-        session.execute("DROP SCHEMA sgdflow CASCADE")
+        session.execute("DROP SCHEMA IF EXISTS sgdflow CASCADE")
     return server
 
 

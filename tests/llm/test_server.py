@@ -107,7 +107,7 @@ def test_a_budget_is_one_for_all_who_share_a_database(server: Server) -> None:
 
 def test_a_replay_needs_replies_that_are_there(server: Server) -> None:
     with closing(Session(server)) as session:
-        session.execute("DROP SCHEMA sgdflow CASCADE")
+        session.execute("DROP SCHEMA IF EXISTS sgdflow CASCADE")
     with pytest.raises(
         ConfigError, match=r'\(llm\.store\.uri\): relation "replies" does not exist'
     ):

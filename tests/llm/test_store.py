@@ -348,8 +348,8 @@ def test_a_store_that_fails_later_is_told_once_and_catches_up(
             other.execute("ALTER TABLE replies RENAME TO hidden")
             other.commit()
             await keep(store, [2, 3, 4])
-            assert asyncio.run(store.find("1")) is None
-            assert asyncio.run(store.find("2")) is None
+            assert await store.find("1") is None
+            assert await store.find("2") is None
             other.execute("ALTER TABLE hidden RENAME TO replies")
             other.commit()
             await keep(store, [5])
