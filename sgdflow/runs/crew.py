@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from sgdflow.config.prepare import Prepared
 from sgdflow.config.schema import WorkersConf
@@ -22,7 +22,7 @@ from sgdflow.executor.walk import task_group
 from sgdflow.llm.client import Client
 from sgdflow.llm.known import Known
 from sgdflow.prompting.templates import Prompts
-from sgdflow.runs.hands import Ended, of_this_machine, on_ray
+from sgdflow.runs.hands import Ended, Hand, Start, of_this_machine, on_ray
 from sgdflow.runs.worker import Chunk, Done, Given
 
 log = logging.getLogger(__name__)
@@ -31,23 +31,10 @@ _MOST = 256  # examples of a chunk: what a worker that ends has to do again
 _ENDED = 3  # workers that may end before the run does
 
 
-class Hand(Protocol):
-    """A worker, seen from here."""
-
-    async def work(self, chunk: Chunk) -> Done:
-        """Have a chunk scored; raises Ended where the worker is no more."""
-
-    async def close(self) -> None:
-        """Let the worker, which is about nothing, end."""
-
-    async def end(self) -> None:
-        """End the worker at once, whatever it is about."""
-
-
 class Crew:
     """Gives chunks of examples to whichever worker is free."""
 
-    def __init__(self, count: int, start: Callable[[], Awaitable[Hand]], known: Known) -> None:
+    def __init__(self, count: int, start: Start, known: Known) -> None:
         self._count, self._start, self._known = count, start, known
         self._free: asyncio.Queue[Hand | None] = asyncio.Queue()
         self._hands: list[Hand] = []
@@ -150,18 +137,19 @@ async def with_workers(
             "process can be given. Name it with _target_, or set workers.count=0."
         )
     given = Given(config, prompts.folders, working, since, account, conf.count)
-    crew = Crew(conf.count, _starting(conf, given), llm.known)
-    problem = replace(prepared.problem, elsewhere=crew)
-    try:
-        yield replace(prepared, problem=problem)
-    except asyncio.CancelledError:
-        await crew.end()  # whoever stops a run waits for nothing
-        raise
-    finally:
-        await crew.close()
+    async with _starting(conf, given) as start:
+        crew = Crew(conf.count, start, llm.known)
+        problem = replace(prepared.problem, elsewhere=crew)
+        try:
+            yield replace(prepared, problem=problem)
+        except asyncio.CancelledError:
+            await crew.end()  # whoever stops a run waits for nothing
+            raise
+        finally:
+            await crew.close()
 
 
-def _starting(conf: WorkersConf, given: Given) -> Callable[[], Awaitable[Hand]]:
+def _starting(conf: WorkersConf, given: Given) -> AbstractAsyncContextManager[Start]:
     if conf.where == "ray":
         return on_ray(given, conf.address)
     return of_this_machine(given)

@@ -191,6 +191,33 @@ def test_an_answer_that_nobody_waits_for_is_not_taken_for_the_next_one() -> None
     asyncio.run(main())
 
 
+def test_what_has_been_asked_is_copied_once_for_all_chunks_of_a_wave() -> None:
+    """It may be millions of requests."""
+    chunks: list[Chunk] = []
+
+    class Idle:
+        async def work(self, chunk: Chunk) -> Done:
+            chunks.append(chunk)
+            outcome = Outcome(cast(ForwardPass, None), None, "")
+            return Done([outcome] * len(chunk.examples), Known(()).part())
+
+        async def close(self) -> None:
+            """Leave."""
+
+        end = close
+
+    async def started() -> Idle:
+        return Idle()
+
+    known = Known(())
+    known.asked.update({"one": 2, "other": 1})
+    examples = [Example(f"{at}", {}, "") for at in range(600)]
+    asyncio.run(Crew(2, started, known).outcomes({}, examples, lambda score: None))
+    assert [len(chunk.examples) for chunk in chunks] == [200, 200, 200]
+    assert len({id(chunk.asked) for chunk in chunks}) == 1
+    assert chunks[0].asked == {"one": 2, "other": 1}
+
+
 def test_what_goes_wrong_in_a_worker_is_said_as_in_one_process(project: Path) -> None:
     (project / "wrong").touch()
     words = [*EVALUATE, "task.score={_target_:mine.score}"]
