@@ -245,7 +245,7 @@ def test_a_store_is_one_whole_file_after_a_normal_end(tmp_path: Path) -> None:
         assert replies.count() == 200
     # Also where another process still has it open, the file itself holds all replies.
     with closing(Store(file)) as open_elsewhere:
-        assert open_elsewhere.find("0") is not None
+        assert asyncio.run(open_elsewhere.find("0")) is not None
         with closing(Store(file)) as store:
             asyncio.run(store.keep("new", "{}", GIVEN))
         moved.write_bytes(file.read_bytes())
