@@ -30,7 +30,18 @@ CODE = "code"
 
 
 class SgdflowError(Exception):
-    """Say what is wrong, where it stands and what to do next, in `str(error)`."""
+    """Say what is wrong, where it stands and what to do next, in `str(error)`.
+
+    It can be pickled, whatever it is made of: errors come from other processes, too.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (type(self), self.args), self.__dict__
+
+
+def _again(kind: type[SgdflowError], args: tuple[Any, ...]) -> SgdflowError:
+    # What __init__ takes need not be what it has passed on.
+    return kind.__new__(kind, *args)
 
 
 class ConfigError(SgdflowError):
@@ -55,9 +66,6 @@ class NoResult(SgdflowError):
     def __init__(self, why: str) -> None:
         super().__init__(f"There is no result: {why}. Mend the cause; the same command goes on.")
         self.why = why
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.why,)
 
 
 class NodeFailed(SgdflowError):

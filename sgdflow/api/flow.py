@@ -217,20 +217,18 @@ class Flow:
     ) -> Evaluation:
         """Return the outcome of each example of a split, with the records of `evaluate`."""
         ready, origin = self.prepared, self.origin
-        problem = ready.problem
         if split not in SPLITS:
             near = did_you_mean(str(split), SPLITS)
             raise ConfigError(f"split: there is no '{split}'.{near} It is one of {listed(SPLITS)}.")
-        examples = getattr(problem.splits, split)
+        examples = getattr(ready.problem.splits, split)
         if not examples:
             raise ConfigError(f"split: the {split} split has no examples (task.splits.{split}).")
-        if record:
-            config = recorded_as(origin, self.parameters, self.graph)
-            with watching_python(wanted=progress) as watch:
-                job = Job(ready, config, origin.prompts, origin.working)
-                return await job.evaluate(split, place_of(directory, origin.working), watch)
-        async with ready.calling.opened(self.working, os.environ) as llm:
-            return await problem.evaluator(llm)(self.parameters, examples)
+        config = recorded_as(origin, self.parameters, self.graph)
+        job = Job(ready, config, origin.prompts, origin.working)
+        if not record:
+            return await job.score(examples)
+        with watching_python(wanted=progress) as watch:
+            return await job.evaluate(split, place_of(directory, origin.working), watch)
 
     def optimize(
         self,

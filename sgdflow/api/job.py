@@ -6,17 +6,19 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from sgdflow.config.prepare import Prepared
 from sgdflow.config.project import inside
 from sgdflow.config.schema import Tracking
 from sgdflow.config.written import Composed, written_of
+from sgdflow.data import Example
 from sgdflow.deploy.model import keep_model
 from sgdflow.descent import Descent, Observer, Result, Scores, Step
 from sgdflow.errors import ConfigError, listed
@@ -114,16 +116,30 @@ class Job:
         with owned(folder, _gives_way(folder)):
             async with (
                 calling as llm,
-                self._shared_out(ready, llm, time.time(), folder) as ready,
+                self._shared_out(ready, llm, time.time(), str(folder)) as ready,
                 watch.following(llm.spent),
             ):
                 own = RunFolder(folder)
                 await evaluated(ready, raw, llm, tracker, own, watch, clean, found.append)
         return found[0]
 
+    async def score(self, examples: Sequence[Example]) -> Evaluation:
+        """Score the starting parameters on examples, without records."""
+        async with self._unrecorded() as (ready, llm):
+            return await ready.problem.evaluator(llm)(ready.start, examples)
+
+    @asynccontextmanager
+    async def _unrecorded(
+        self, asked: Collection[str] = ()
+    ) -> AsyncIterator[tuple[Prepared, Client]]:
+        """Open the models, with workers that share limits with this process and nobody else."""
+        ready, since, account = self.prepared, time.time(), f"unrecorded {uuid4().hex}"
+        calling = ready.calling.opened(self.working, os.environ, since, asked, account)
+        async with calling as llm, self._shared_out(ready, llm, since, account) as ready:
+            yield ready, llm
+
     async def _descend(self, watch: Watch) -> Result:
-        ready = self.prepared
-        async with ready.calling.opened(self.working, os.environ, asked=ready.roles) as llm:
+        async with self._unrecorded(self.prepared.roles) as (ready, llm):
             descent = Descent(
                 ready.problem, ready.method, llm, self.observer or Unobserved(), watch
             )
@@ -141,7 +157,7 @@ class Job:
         )
         async with (
             calling as llm,
-            self._shared_out(ready, llm, since, folder.path) as ready,
+            self._shared_out(ready, llm, since, str(folder.path)) as ready,
             watch.following(llm.spent),
         ):
             beside = Beside(self.observer or Unobserved(), ended)
@@ -152,9 +168,9 @@ class Job:
         return ended[0]
 
     def _shared_out(
-        self, ready: Prepared, llm: Client, since: float, folder: Path
+        self, ready: Prepared, llm: Client, since: float, account: str
     ) -> AbstractAsyncContextManager[Prepared]:
-        how = self.prompts, self.working, llm, since, str(folder)
+        how = self.prompts, self.working, llm, since, account
         return with_workers(ready, self.config, *how)
 
     def _tracker(self, settings: Tracking, folder: Path) -> Tracker:

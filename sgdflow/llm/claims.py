@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from threading import Condition, Thread
 
 from sgdflow.llm.database import Place, beside
+from sgdflow.llm.reader import Spared
 from sgdflow.llm.sharing import tell
 from sgdflow.llm.sqlite import Database, Unusable
 from sgdflow.processes import machine, runs
@@ -63,6 +64,7 @@ class Claims:
         """Open the database of a store that is there; replies from before `since` do not count."""
         self._place, self._since, self._me = place, since, _Holder.here()
         self._connection: Database | None = None
+        self._spared = Spared(place)
         self._changed = Condition()
         self._asked: list[_Asked] = []
         self._given_back: list[str] = []
@@ -130,7 +132,8 @@ class Claims:
 
     def _try(self, keys: Sequence[str], back: Sequence[str], over: bool) -> list[bool | None]:
         try:
-            return self._decided(keys, back, over)
+            with self._spared.asking():
+                return self._decided(keys, back, over)
         except Unusable as error:
             self._owed = [*back]
             if self._usable:

@@ -175,7 +175,7 @@ class Client:
 
     async def _obtain(self, call: Call, requests: Sequence[Request]) -> Reply:
         """Find or ask for a reply that the run has not had yet, and count it."""
-        found = self._find(requests)
+        found = await self._find(requests)
         if found is None:
             if self._store is not None and self._store.replays:
                 raise self._not_stored(call, requests[0])
@@ -199,12 +199,13 @@ class Client:
         self.known.answered[requests[0].key] = found.reply
         return found.reply
 
-    def _find(self, requests: Sequence[Request]) -> Answered | Failed | None:
+    async def _find(self, requests: Sequence[Request]) -> Answered | Failed | None:
         if self._store is None:
             return None
-        stored = (self._store.find(request.key) for request in requests)
-        found = next((found for found in stored if found is not None), None)
-        return self._shown(found) if isinstance(found, Answered) else found
+        for request in requests:
+            if (found := await self._store.find(request.key)) is not None:
+                return self._shown(found) if isinstance(found, Answered) else found
+        return None
 
     async def _of_others(self, requests: Sequence[Request]) -> Answered | Failed | None:
         """Wait for a reply that another process asks for; None where this one has to ask."""
@@ -212,13 +213,17 @@ class Client:
             return None
         mine = await self._store.claimed(requests[0].key)
         # Whose first model gave no reply has stored that of a fallback, under another key.
-        found = self._find(requests) if not mine or requests[1:] else None
+        try:
+            found = await self._find(requests) if not mine or requests[1:] else None
+        except BaseException:
+            self._store.give_back(requests[0].key)
+            raise
         if mine and found is not None:
             self._store.give_back(requests[0].key)
         return found
 
     async def _ask(self, call: Call, requests: Sequence[Request]) -> Answered:
-        self._tell_of_others(call.spec)
+        await self._tell_of_others(call.spec)
         caller = self._here().caller
         await self._check.passed(caller, self._load)
         self._load()
@@ -245,12 +250,12 @@ class Client:
         reply = replace(stored.reply, text=self._seal.show(stored.reply.text))
         return replace(stored, reply=reply)
 
-    def _tell_of_others(self, spec: ModelSpec) -> None:
+    async def _tell_of_others(self, spec: ModelSpec) -> None:
         """Say once of a model that all its stored replies are from other endpoints."""
         if self._store is None or spec.in_process or spec.model in self._told:
             return
         self._told.add(spec.model)
-        if others := self._store.elsewhere(spec.model, spec.answers):
+        if others := await self._store.elsewhere(spec.model, spec.answers):
             reply = Reply("")
             places = [place(Answered(reply, Spent(), spec.model, one)) for one in others]
             log.warning(

@@ -131,9 +131,7 @@ def beside(place: Place, *tables: str) -> Database:
     """Open a database of replies that is there, for what is noted beside them in these tables."""
     database = Session(place) if isinstance(place, Server) else SqliteFile.there(place)
     try:
-        with database.alone():
-            for table in tables:
-                database.execute(table)
+        database.make(*tables)
     except BaseException:
         database.close()
         raise
@@ -148,8 +146,7 @@ def _opened(place: Place, *, write: bool) -> Database:
     session = Session(place)
     try:
         if write:
-            with session.alone():
-                session.execute(_TABLE)
+            session.make(_TABLE)
         session.execute(_CHECK)
     except BaseException:
         session.close()

@@ -37,6 +37,7 @@ class Known:
     def forget(self) -> None:
         """Drop replies and bills; sums stay."""
         self.answered.clear()
+        self._told = 0
         self.accounts.forget()
 
     def resume(self, asked: Mapping[str, int]) -> None:

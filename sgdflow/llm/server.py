@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,16 +17,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _FORM = "such as postgresql://USER@HOST/DATABASE"
+_SCHEMA = "sgdflow"
+"""Apart from what else is in the database: MLflow's tables, say."""
 _SESSION = (
-    # Apart from what else is in the database: MLflow's tables, say.
-    "CREATE SCHEMA IF NOT EXISTS sgdflow",
-    "SET search_path TO sgdflow",
+    f"SET search_path TO {_SCHEMA}",
     # A commit outlives the process; the last ones may be lost with the server's power.
     "SET synchronous_commit TO off",
     f"SET lock_timeout TO {int(PATIENCE * 1000)}",
     # Who is gone in the middle of something holds nobody up.
     f"SET idle_in_transaction_session_timeout TO {int(PATIENCE * 1000)}",
 )
+_NAME = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+)")
 _TURN = "SELECT pg_advisory_xact_lock(7310868)"
 
 
@@ -112,6 +114,23 @@ class Session:
                     connection.commit()
         finally:
             self._held = None
+
+    def make(self, *tables: str) -> None:
+        """Make the tables that are not there yet; raise where one may not write into them.
+
+        Who may not make any can still write into those that are there: a server refuses them even
+        an IF NOT EXISTS.
+        """
+        with self.alone():
+            if not self.execute("SELECT 1 FROM pg_namespace WHERE nspname = ?", (_SCHEMA,)).rows:
+                self.execute(f"CREATE SCHEMA {_SCHEMA}")
+            query = "SELECT tablename FROM pg_tables WHERE schemaname = ?"
+            there = {name for (name,) in self.execute(query, (_SCHEMA,))}
+            for table in tables:
+                [name] = _NAME.findall(table)
+                if name not in there:
+                    self.execute(table)
+                self.execute(f"INSERT INTO {name} SELECT * FROM {name} WHERE false")
 
     def shrink(self) -> None:
         """Leave that to the server."""

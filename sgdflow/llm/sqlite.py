@@ -43,6 +43,9 @@ class Database(Protocol):
     def alone(self) -> AbstractContextManager[None]:
         """Do together what nobody else comes between; nothing of it, where it fails."""
 
+    def make(self, *tables: str) -> None:
+        """Make the tables that are not there yet."""
+
     def shrink(self) -> None:
         """Give back the room of what was deleted."""
 
@@ -136,6 +139,12 @@ class SqliteFile:
             with suppress(sqlite3.Error):
                 self.execute("ROLLBACK")
             raise
+
+    def make(self, *tables: str) -> None:
+        """Make the tables that are not there yet."""
+        with self.alone():
+            for table in tables:
+                self.execute(table)
 
     def shrink(self) -> None:
         """Give back the room of what was deleted."""

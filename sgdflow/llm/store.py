@@ -15,6 +15,7 @@ from typing import Literal, TypeVar
 from sgdflow.llm.answers import Answered, Failed, answered, as_json, failed, read_row
 from sgdflow.llm.claims import Claims
 from sgdflow.llm.database import FAILED, Place, Replies, Row
+from sgdflow.llm.reader import Reader
 from sgdflow.llm.sharing import tell
 from sgdflow.llm.sqlite import Unusable
 
@@ -42,17 +43,17 @@ class Store:
         self.replays = mode == "replay"
         """Whether only stored replies are to be had."""
         self._since = since if mode == "refresh" else 0.0
-        self._replies = Replies(place, write=not self.replays)
+        self._reader = Reader(Replies(place, write=not self.replays))
         self._writer = None if self.replays else Writer(Replies(place), self._since)
         self._claims = None if self.replays else Claims(place, self._since)
         self._readable = True
         self._spoilt: list[str] = []
 
-    def find(self, key: str) -> Answered | Failed | None:
+    async def find(self, key: str) -> Answered | Failed | None:
         """Return what was answered before; in a replay also that nothing was."""
-        found = self._get(key, answered)
+        found = await self._get(key, answered)
         if found is None and self.replays:
-            return self._get(FAILED + key, lambda answer, time: failed(answer))
+            return await self._get(FAILED + key, lambda answer, time: failed(answer))
         return found
 
     async def claimed(self, key: str) -> bool:
@@ -69,16 +70,16 @@ class Store:
         if self._claims is not None:
             self._claims.give_back(key)
 
-    def elsewhere(self, model: str, endpoint: str) -> Sequence[str | None]:
+    async def elsewhere(self, model: str, endpoint: str) -> Sequence[str | None]:
         """Return the endpoints that have answered for a model, where this one never has."""
         with suppress(Unusable):
-            found = self._replies.endpoints(model)
+            found = await self._reader.read(lambda replies: replies.endpoints(model))
             return [] if endpoint in found else found
         return []
 
-    def _get(self, key: str, read: Callable[[str, float], T]) -> T | None:
+    async def _get(self, key: str, read: Callable[[str, float], T]) -> T | None:
         try:
-            found = self._replies.get(key, self._since)
+            found = await self._reader.read(lambda replies: replies.get(key, self._since))
         except Unusable as error:
             if self._readable:
                 log.warning(
@@ -114,7 +115,7 @@ class Store:
         """Commit what is left and close the file."""
         if (spoilt := len(self._spoilt)) > _NAMED:
             log.warning("%s: %d rows hold no reply.", self.place, spoilt)
-        self._replies.close()
+        self._reader.close()
         if self._writer is not None:
             self._writer.close()
         if self._claims is not None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from sgdflow.config.prepare import Prepared
 from sgdflow.config.schema import WorkersConf
@@ -22,7 +22,7 @@ from sgdflow.executor.walk import task_group
 from sgdflow.llm.client import Client
 from sgdflow.llm.known import Known
 from sgdflow.prompting.templates import Prompts
-from sgdflow.runs.hands import Ended, of_this_machine, on_ray
+from sgdflow.runs.hands import Ended, Hand, Start, of_this_machine, on_ray
 from sgdflow.runs.worker import Chunk, Done, Given
 
 log = logging.getLogger(__name__)
@@ -31,20 +31,10 @@ _MOST = 256  # examples of a chunk: what a worker that ends has to do again
 _ENDED = 3  # workers that may end before the run does
 
 
-class Hand(Protocol):
-    """A worker, seen from here."""
-
-    async def work(self, chunk: Chunk) -> Done:
-        """Have a chunk scored; raises Ended where the worker is no more."""
-
-    async def close(self) -> None:
-        """End the worker."""
-
-
 class Crew:
     """Gives chunks of examples to whichever worker is free."""
 
-    def __init__(self, count: int, start: Callable[[], Awaitable[Hand]], known: Known) -> None:
+    def __init__(self, count: int, start: Start, known: Known) -> None:
         self._count, self._start, self._known = count, start, known
         self._free: asyncio.Queue[Hand | None] = asyncio.Queue()
         self._hands: list[Hand] = []
@@ -60,15 +50,17 @@ class Crew:
         chunks = [part for part in (examples[at::number] for at in range(number)) if part]
         errors: dict[int, SgdflowError] = {}
         found: dict[str, Outcome] = {}
+        asked = dict(self._known.asked)
 
         async def score(at: int, part: Sequence[Example]) -> None:
-            answer = await self._scored(Chunk(parameters, part, dict(self._known.asked)), errors)
+            answer = await self._scored(Chunk(parameters, part, asked), errors)
             if answer is None:
                 return
             self._known.take(answer.part)
             if answer.error is not None:
                 errors[at] = answer.error
-            for example, outcome in zip(part, answer.outcomes, strict=False):
+                return
+            for example, outcome in zip(part, answer.outcomes, strict=True):
                 found[example.id] = outcome
                 done(outcome.score)
 
@@ -89,18 +81,21 @@ class Crew:
                         hand = await self._start()
                         self._hands.append(hand)
                     return await hand.work(chunk)
-                except Ended as ended:
-                    await self._gone(hand, ended)
-                    hand = None
+                except BaseException as error:
+                    # What it would answer yet, nobody may take for the answer to the next chunk.
+                    ended, hand = hand, None
+                    if ended is not None:
+                        self._hands.remove(ended)
+                        await ended.end()
+                    if not isinstance(error, Ended):
+                        raise
+                    self._gone(error)
             return None
         finally:
             self._free.put_nowait(hand)
 
-    async def _gone(self, hand: Hand | None, why: Ended) -> None:
+    def _gone(self, why: Ended) -> None:
         """See that a worker has ended; raise NoResult where that is too often."""
-        if hand is not None:
-            self._hands.remove(hand)
-            await hand.close()
         self._ended += 1
         if self._ended >= _ENDED:
             raise NoResult(
@@ -111,8 +106,13 @@ class Crew:
         log.warning("A worker has ended by itself (%s): another one takes over.", why)
 
     async def close(self) -> None:
-        """End all workers."""
+        """Let all workers end."""
         await asyncio.gather(*(hand.close() for hand in self._hands))
+
+    async def end(self) -> None:
+        """End all workers at once."""
+        hands, self._hands = self._hands, []
+        await asyncio.gather(*(hand.end() for hand in hands))
 
 
 @asynccontextmanager
@@ -137,15 +137,19 @@ async def with_workers(
             "process can be given. Name it with _target_, or set workers.count=0."
         )
     given = Given(config, prompts.folders, working, since, account, conf.count)
-    crew = Crew(conf.count, _starting(conf, given), llm.known)
-    problem = replace(prepared.problem, elsewhere=crew)
-    try:
-        yield replace(prepared, problem=problem)
-    finally:
-        await crew.close()
+    async with _starting(conf, given) as start:
+        crew = Crew(conf.count, start, llm.known)
+        problem = replace(prepared.problem, elsewhere=crew)
+        try:
+            yield replace(prepared, problem=problem)
+        except asyncio.CancelledError:
+            await crew.end()  # whoever stops a run waits for nothing
+            raise
+        finally:
+            await crew.close()
 
 
-def _starting(conf: WorkersConf, given: Given) -> Callable[[], Awaitable[Hand]]:
+def _starting(conf: WorkersConf, given: Given) -> AbstractAsyncContextManager[Start]:
     if conf.where == "ray":
         return on_ray(given, conf.address)
     return of_this_machine(given)

@@ -6,19 +6,43 @@ import asyncio
 import pickle
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
+from typing import Any, Protocol
 
 from sgdflow.config.workers import unanswered
 from sgdflow.errors import ConfigError, SgdflowError
-from sgdflow.runs.worker import SIZE, Chunk, Done, Given, Worker
+from sgdflow.runs.worker import SIZE, Chunk, Done, Given, Worker, told
 
 _PATIENCE = 20.0  # seconds for a worker to end by itself
 _NOBODY = (
     "workers.address={address}: no Ray cluster answers there ({why}). `ray start --head` on the "
-    "first machine prints the address; null is one that begins with the program."
+    "first machine prints the address; null is a Ray that begins and ends with the run."
 )
+_NONE = (
+    "workers.where=ray: no Ray begins on this machine ({why}). Set workers.where=here for "
+    "processes of this machine, or workers.address=HOST:PORT for a cluster that is there."
+)
+_ANOTHER = (
+    "workers.address={address}: this process has another Ray already, at {there}. Set "
+    "workers.address=null to have the workers there, or call ray.shutdown() before."
+)
+
+
+class Hand(Protocol):
+    """A worker, seen from here."""
+
+    async def work(self, chunk: Chunk) -> Done:
+        """Have a chunk scored; raises Ended where the worker is no more."""
+
+    async def close(self) -> None:
+        """Let the worker, which is about nothing, end."""
+
+    async def end(self) -> None:
+        """End the worker at once, whatever it is about."""
+
+
+Start = Callable[[], Awaitable[Hand]]
 
 
 class Ended(SgdflowError):
@@ -40,7 +64,7 @@ class OfThisMachine:
         try:
             await hand._answered(given)
         except BaseException:
-            await hand.close()
+            await hand.end()
             raise
         return hand
 
@@ -51,7 +75,7 @@ class OfThisMachine:
         return done
 
     async def close(self) -> None:
-        """End the process."""
+        """Let the process end."""
         assert self._process.stdin is not None
         with suppress(OSError):
             self._process.stdin.close()
@@ -59,9 +83,13 @@ class OfThisMachine:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._process.wait(), _PATIENCE)
         finally:
-            if self._process.returncode is None:
-                self._process.kill()
-                await self._process.wait()
+            await self.end()
+
+    async def end(self) -> None:
+        """End the process at once, whatever it is about."""
+        with suppress(ProcessLookupError):
+            self._process.kill()
+        await self._process.wait()
 
     async def _answered(self, message: object) -> object:
         asked, answers = self._process.stdin, self._process.stdout
@@ -115,32 +143,45 @@ class OnRay:
         try:
             return await answer
         except ray.exceptions.RayTaskError as error:
-            raise error.cause from None
+            raise told(error.cause) from None
         except ray.exceptions.RayError as error:
             raise Ended(f"on Ray: {str(error).partition(chr(10))[0]}") from None
 
     async def close(self) -> None:
-        """End the actor."""
+        """Let the actor end."""
         import ray
 
-        with suppress(ray.exceptions.RayError, TimeoutError):
-            await asyncio.wait_for(self._actor.close.remote(), _PATIENCE)
+        try:
+            with suppress(ray.exceptions.RayError, TimeoutError):
+                await asyncio.wait_for(self._actor.close.remote(), _PATIENCE)
+        finally:
+            await self.end()
+
+    async def end(self) -> None:
+        """End the actor at once, whatever it is about."""
+        import ray
+
         ray.kill(self._actor)
 
 
-def of_this_machine(given: Given) -> Callable[[], Awaitable[OfThisMachine]]:
-    """Return what starts a worker here."""
-    return lambda: OfThisMachine.started(given)
+def of_this_machine(given: Given) -> AbstractAsyncContextManager[Start]:
+    """Yield what starts a worker here."""
+    return nullcontext(lambda: OfThisMachine.started(given))
 
 
-def on_ray(given: Given, address: str | None) -> Callable[[], Awaitable[OnRay]]:
-    """Return what starts a worker on a cluster, or on one that begins with the run."""
+@asynccontextmanager
+async def on_ray(given: Given, address: str | None) -> AsyncIterator[Start]:
+    """Yield what starts a worker on a cluster; what begins for it here ends here."""
     try:
         import ray
     except ModuleNotFoundError as error:
         raise ConfigError("workers.where=ray needs Ray: pip install 'sgdflow[ray]'.") from error
-    if address is not None and (why := unanswered(address)):
-        raise ConfigError(_NOBODY.format(address=address, why=why))
+    of_others = ray.is_initialized()
+    if address is not None:
+        if of_others and (there := ray.get_runtime_context().gcs_address) != address:
+            raise ConfigError(_ANOTHER.format(address=address, there=there))
+        if not of_others and (why := unanswered(address)):
+            raise ConfigError(_NOBODY.format(address=address, why=why))
 
     turn = asyncio.Lock()  # Ray begins once, and workers all at the same time
 
@@ -149,10 +190,18 @@ def on_ray(given: Given, address: str | None) -> Callable[[], Awaitable[OnRay]]:
             if not ray.is_initialized():
                 await asyncio.to_thread(_connect, address, given.count)
         hand = OnRay(ray.remote(num_cpus=1)(_Actor).remote())
-        await hand.begin(given)
+        try:
+            await hand.begin(given)
+        except BaseException:
+            await hand.end()
+            raise
         return hand
 
-    return start
+    try:
+        yield start
+    finally:
+        if not of_others and ray.is_initialized():
+            await asyncio.to_thread(ray.shutdown)
 
 
 def _connect(address: str | None, count: int) -> None:
@@ -162,4 +211,5 @@ def _connect(address: str | None, count: int) -> None:
     try:
         ray.init(address=address, log_to_driver=True, logging_level="ERROR", **own)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise ConfigError(_NOBODY.format(address=address, why=error)) from error
+        said = _NOBODY if address else _NONE
+        raise ConfigError(said.format(address=address, why=error)) from error

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,11 +14,11 @@ from typing import Any
 
 import clusters
 import pytest
+from started import left_behind, start
 
 from sgdflow.tracking.client import client
 from sgdflow.tracking.store import sqlite_uri
 
-ROOT = Path(__file__).resolve().parents[2]
 ENGINES = os.environ.get("SGDFLOW_ENGINES", "").split()
 """Launchers to try, and joblib with an MLflow server; where nothing is said joblib alone."""
 JOBS = 6 if ENGINES else 2
@@ -35,7 +34,6 @@ PLUGINS = {
     "slurm": "submitit",
     "slurm_local": "submitit",
 }
-FILES = ("parameters.yaml", "steps.jsonl", "examples.jsonl")
 
 
 @dataclass(frozen=True)
@@ -47,11 +45,10 @@ class Engine:
     environ: Mapping[str, str]
 
     def start(self, said: Path) -> subprocess.Popen[bytes]:
-        env = {**os.environ, **self.environ, "PYTHONPATH": str(ROOT)}
-        words = [sys.executable, "-m", "sgdflow", *WORDS, "hydra.sweep.dir=all", *self.words]
+        words = [*WORDS, "hydra.sweep.dir=all", *self.words]
         words.append(f"tracking.experiment={self.folder.name}")
         with said.open("w") as out:
-            return subprocess.Popen(words, cwd=self.folder, env=env, stdout=out, stderr=out)
+            return start(self.folder, *words, env=self.environ, stdout=out, stderr=out)
 
     def run(self) -> tuple[int, str]:
         said = self.folder / "said.txt"
@@ -59,13 +56,7 @@ class Engine:
 
     def results(self) -> dict[str, Any]:
         """Return what the jobs have left behind, but for how long they took."""
-        found: dict[str, Any] = {}
-        for job in range(JOBS):
-            place = self.folder / "all" / str(job)
-            result = json.loads((place / "result.json").read_text())
-            found[f"{job}/result.json"] = {k: v for k, v in result.items() if k != "seconds"}
-            found |= {f"{job}/{name}": (place / name).read_bytes() for name in FILES}
-        return found
+        return {str(job): left_behind(self.folder / "all" / str(job)) for job in range(JOBS)}
 
     def recorded(self) -> tuple[str, list[tuple[str, str]]]:
         """Return how the parent run ended, and its jobs' names with how they ended."""

@@ -19,6 +19,7 @@ from sgdflow.config.prepare import prepare
 from sgdflow.errors import ProviderRefused
 from sgdflow.llm import Message, Spent, Usage
 from sgdflow.llm.client import Client, Limits, ModelSpec
+from sgdflow.llm.database import Replies
 from sgdflow.llm.store import Store
 from sgdflow.prompting.templates import Prompts
 from sgdflow.simulation.server import Faults, create_app, running
@@ -203,8 +204,8 @@ def test_nobody_is_asked_for_a_word_where_every_reply_is_stored(tmp_path: Path) 
 
     assert provider.run(use) == ["2 calls (cost unknown)", "0 calls ($0)", "0 calls ($0)"]
     assert len(provider.asked) == 2
-    with closing(Store(tmp_path / "r.db", "replay")) as store:
-        assert len(list(store._replies.rows())) == 1
+    with closing(Replies(tmp_path / "r.db", write=False)) as replies:
+        assert len(list(replies.rows())) == 1
 
 
 def test_the_roles_that_a_run_asks_are_those_that_are_checked() -> None:

@@ -137,7 +137,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
         return tmp_path / "r.db"
     server: Server = request.getfixturevalue("server")
     with closing(Session(server)) as session:
-        session.execute("DROP SCHEMA sgdflow CASCADE")
+        session.execute("DROP SCHEMA IF EXISTS sgdflow CASCADE")
     return server
 
 
@@ -296,7 +296,7 @@ def test_a_row_that_holds_no_reply_is_asked_for(made: Place) -> None:
 
     async def main() -> bool:
         with closing(Store(made)) as store:
-            assert store.find("a") is None
+            assert await store.find("a") is None
             return await store.claimed("a")
 
     assert asyncio.run(main())

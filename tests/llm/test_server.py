@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import clusters
@@ -104,11 +107,127 @@ def test_a_budget_is_one_for_all_who_share_a_database(server: Server) -> None:
 
 def test_a_replay_needs_replies_that_are_there(server: Server) -> None:
     with closing(Session(server)) as session:
-        session.execute("DROP SCHEMA sgdflow CASCADE")
+        session.execute("DROP SCHEMA IF EXISTS sgdflow CASCADE")
     with pytest.raises(
         ConfigError, match=r'\(llm\.store\.uri\): relation "replies" does not exist'
     ):
         Store(server, "replay")
+
+
+def test_first_starts_at_once_make_the_tables_once(server: Server) -> None:
+    def start(_: int) -> None:
+        Store(server).close()
+
+    with closing(Session(server)) as session, ThreadPoolExecutor(8) as pool:
+        for _ in range(10):
+            session.execute("DROP SCHEMA IF EXISTS sgdflow CASCADE")
+            assert len([*pool.map(start, range(8))]) == 8
+
+
+def test_who_may_make_nothing_uses_what_is_there(server: Server) -> None:
+    """A reader's role, that of a writer to whom everything was made, and a read-only session."""
+    with closing(Together(Limits(shared=True), server, "a")) as cap, closing(Store(server)) as own:
+        asyncio.run(_paid(own, cap))
+    with closing(Session(server)) as session:
+        session.execute("REVOKE CREATE ON DATABASE postgres FROM public")
+        for role, rights in (("reader", "SELECT"), ("writer", "SELECT, INSERT, UPDATE, DELETE")):
+            session.execute(f"CREATE ROLE {role} LOGIN")
+            session.execute(f"GRANT USAGE ON SCHEMA sgdflow TO {role}")
+            session.execute(f"GRANT {rights} ON ALL TABLES IN SCHEMA sgdflow TO {role}")
+    reader, writer = (
+        Server(server.uri.replace("sgdflow@", f"{role}@")) for role in ("reader", "writer")
+    )
+    still = Server(f"{server.uri}?options=-c%20default_transaction_read_only%3Don")
+    for place in (reader, still, writer):
+        with closing(Store(place, "replay")) as store:
+            assert isinstance(asyncio.run(store.find("paid")), Answered)
+    with closing(Together(Limits(shared=True), writer, "b")) as cap, closing(Store(writer)) as own:
+        asyncio.run(_paid(own, cap))
+    for place, why in ((reader, "permission denied for table"), (still, "read-only transaction")):
+        with pytest.raises(ConfigError, match=rf"\(llm\.store\.uri\): .*{why}"):
+            Store(place)
+
+
+async def _paid(store: Store, cap: Together) -> None:
+    assert await store.claimed("new")
+    store.give_back("new")
+    await cap.enter(1)
+    await store.keep("paid", "{}", Answered(Reply("told"), Spent(1), "m", "here", 0.0))
+
+
+class Relay:
+    """A way to a server that can fall silent."""
+
+    def __init__(self, server: Server) -> None:
+        self._port = int(server.uri.rpartition(":")[2].partition("/")[0])
+        self._writers: list[asyncio.StreamWriter] = []
+        self._silent = False
+
+    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
+        if self._silent:
+            return
+        there, back = await asyncio.open_connection("127.0.0.1", self._port)
+        self._writers.append(back)
+        await asyncio.gather(self._passed(reader, back), self._passed(there, writer))
+
+    async def _passed(self, source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while text := await source.read(65536):
+                to.write(text)
+        to.close()
+
+    def hush(self) -> None:
+        self._silent = True
+        self.close()
+
+    def close(self) -> None:
+        for writer in self._writers:
+            writer.close()
+
+
+def test_nobody_waits_for_a_server_that_does_not_answer(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The event loop goes on; who asks then learns it together, and who asks later at once."""
+    relay = Relay(server)
+    gaps: list[float] = []
+
+    async def tick() -> None:
+        while True:
+            began = time.monotonic()
+            await asyncio.sleep(0.05)
+            gaps.append(time.monotonic() - began)
+
+    async def ask(store: Store) -> float:
+        began = time.monotonic()
+        found = await asyncio.gather(*(store.find(f"k{at}") for at in range(20)))
+        others = await store.elsewhere("m", "here")
+        mine = await asyncio.gather(*(store.claimed(f"k{at}") for at in range(20)))
+        assert (set(found), set(mine), list(others)) == ({None}, {True}, [])
+        return time.monotonic() - began
+
+    async def main() -> float:
+        listening = await asyncio.start_server(relay.connected, "127.0.0.1")
+        [port] = {one.getsockname()[1] for one in listening.sockets}
+        way = Server(re.sub(r":\d+/", f":{port}/", server.uri))
+        store = await asyncio.to_thread(Store, way)
+        ticking = asyncio.create_task(tick())
+        await ask(store)
+        relay.hush()
+        await ask(store)
+        later = await ask(store)
+        ticking.cancel()
+        await asyncio.to_thread(store.close)
+        relay.close()
+        listening.close()
+        return later
+
+    assert asyncio.run(main()) < 5
+    assert max(gaps) < 5
+    said = " ".join(record.getMessage() for record in caplog.records)
+    assert said.count("cannot be read (") == said.count("takes no claims (") == 1
+    assert "asyncio" not in {record.name for record in caplog.records}
 
 
 def test_who_cannot_be_reached_is_named_without_the_password() -> None:

@@ -87,8 +87,8 @@ def test_a_reply_is_kept_as_it_was(tmp_path: Path) -> None:
 
     assert asyncio.run(use()) == GIVEN
     with closing(Store(tmp_path / "new" / "r.db", "replay")) as store:
-        assert store.find("key") == GIVEN
-        assert store.find("other") is None
+        assert asyncio.run(store.find("key")) == GIVEN
+        assert asyncio.run(store.find("other")) is None
 
 
 def test_another_run_finds_what_was_answered_and_counts_it_alike(tmp_path: Path) -> None:
@@ -348,8 +348,8 @@ def test_a_store_that_fails_later_is_told_once_and_catches_up(
             other.execute("ALTER TABLE replies RENAME TO hidden")
             other.commit()
             await keep(store, [2, 3, 4])
-            assert store.find("1") is None
-            assert store.find("2") is None
+            assert await store.find("1") is None
+            assert await store.find("2") is None
             other.execute("ALTER TABLE hidden RENAME TO replies")
             other.commit()
             await keep(store, [5])

@@ -70,8 +70,8 @@ def test_a_stub_does_not_answer_for_the_provider(tmp_path: Path) -> None:
     file = tmp_path / "r.db"
     assert asked(file, at="http://stub")[:2] == ("fresh", 1)
     with closing(Store(file, "replay")) as store:
-        assert store.find(key(spec())) is None  # the provider's own address
-        assert store.find(key(spec(api_base="http://stub/v1"))) is None
+        assert asyncio.run(store.find(key(spec()))) is None  # the provider's own address
+        assert asyncio.run(store.find(key(spec(api_base="http://stub/v1")))) is None
     text, calls, words = asked(file, at="http://stub")
     assert (text, calls) == ("fresh", 0)
     assert "1 reply from the store (of http://stub, 20" in words
@@ -85,11 +85,11 @@ def test_rows_of_earlier_versions_count_as_the_providers_own(
     with closing(Replies(file)) as replies:
         replies.put([old_row(spec())])
     with closing(Store(file)) as store:
-        found = store.find(key(spec()))
+        found = asyncio.run(store.find(key(spec())))
         assert isinstance(found, Answered)
         assert (found.reply.text, found.endpoint, found.time) == ("stored", None, DAY)
-        assert store.find(key(spec(api_base="http://h/v1"))) is None
-        assert store.elsewhere("openai/m", "http://h/v1") == [None]
+        assert asyncio.run(store.find(key(spec(api_base="http://h/v1")))) is None
+        assert asyncio.run(store.elsewhere("openai/m", "http://h/v1")) == [None]
     caplog.set_level(logging.WARNING)
     assert asked(file, name="mine")[:2] == ("fresh", 1)
     (said,) = [record.getMessage() for record in caplog.records]
@@ -130,7 +130,7 @@ def test_an_address_is_claimed_as_requests_note_it(
     told = f"{file}: 1 reply now counted as those of {named}, too\n"
     assert capsys.readouterr().out == told
     with closing(Store(file)) as store:
-        found = store.find(key(spec(api_base=claimed)))
+        found = asyncio.run(store.find(key(spec(api_base=claimed))))
     assert isinstance(found, Answered)
     assert (found.reply.text, found.endpoint) == ("stored", spec(api_base=claimed).answers)
 
@@ -157,9 +157,9 @@ def test_a_request_that_got_no_reply_is_no_reply_of_another_endpoint(tmp_path: P
     with closing(Store(tmp_path / "r.db")) as store:
         failed = Failed("nothing", "server", Spent(5))
         asyncio.run(store.note(key(spec(api_base=here)), "{}", "openai/m", failed))
-        assert store.elsewhere("openai/m", here) == []
+        assert asyncio.run(store.elsewhere("openai/m", here)) == []
         asyncio.run(store.keep("other", "{}", GIVEN))
-        assert store.elsewhere("openai/m", here) == [""]
+        assert asyncio.run(store.elsewhere("openai/m", here)) == [""]
 
 
 SPOILT: list[Any] = [
@@ -245,7 +245,7 @@ def test_a_store_is_one_whole_file_after_a_normal_end(tmp_path: Path) -> None:
         assert replies.count() == 200
     # Also where another process still has it open, the file itself holds all replies.
     with closing(Store(file)) as open_elsewhere:
-        assert open_elsewhere.find("0") is not None
+        assert asyncio.run(open_elsewhere.find("0")) is not None
         with closing(Store(file)) as store:
             asyncio.run(store.keep("new", "{}", GIVEN))
         moved.write_bytes(file.read_bytes())
