@@ -1,6 +1,6 @@
 """A chat endpoint that costs as little as Python allows: it reads no request, and says one thing.
 
-Whoever names the model canned-rewrites is told another.
+Whoever names the model canned-gradients or canned-rewrites is told another.
 
 `python benchmarks/endpoint.py SECONDS [TEXT]` prints its port and serves until its input ends. Then
 it prints what it has seen: how many requests, how many at once at most, and when the first came, on
@@ -14,15 +14,16 @@ import json
 import re
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
-# Holds what a node and a joint backward function are asked for.
-_TEXT = (
-    "<output>42</output>"
-    '<gradient name="hint_1">Say more.</gradient><gradient name="hint_2">Say less.</gradient>'
-)
-_REWRITES, _REWRITTEN = b"canned-rewrites", "<improved>Solve the problem with care.</improved>"
+_TEXT = "<output>42</output>"
+_OTHERS = {
+    b"canned-gradients": '<gradient name="hint_1">CHANGE: say more.</gradient>'
+    '<gradient name="hint_2">CHANGE: say less.</gradient>',
+    b"canned-rewrites": "<improved>Solve the problem with care.</improved>",
+}
 
 
 @dataclass
@@ -65,9 +66,11 @@ def _response(text: str) -> bytes:
 
 
 class _Answering(asyncio.Protocol):
-    def __init__(self, latency: float, response: bytes, rewritten: bytes, seen: _Seen) -> None:
+    def __init__(
+        self, latency: float, response: bytes, others: Mapping[bytes, bytes], seen: _Seen
+    ) -> None:
         self._latency, self._response, self._seen = latency, response, seen
-        self._rewritten = rewritten
+        self._others = others
         self._got = b""
         self._transport: asyncio.Transport | None = None
 
@@ -83,7 +86,8 @@ class _Answering(asyncio.Protocol):
             return
         self._got = b""
         self._seen.came()
-        response = self._rewritten if _REWRITES in body else self._response
+        others = (response for name, response in self._others.items() if name in body)
+        response = next(others, self._response)
         asyncio.get_running_loop().call_later(self._latency, self._answer, response)
 
     def _answer(self, response: bytes) -> None:
@@ -93,7 +97,8 @@ class _Answering(asyncio.Protocol):
 
 
 async def _serve(latency: float, text: str) -> None:
-    loop, said, seen = asyncio.get_running_loop(), (_response(text), _response(_REWRITTEN)), _Seen()
+    loop, seen = asyncio.get_running_loop(), _Seen()
+    said = _response(text), {name: _response(other) for name, other in _OTHERS.items()}
     server = await loop.create_server(lambda: _Answering(latency, *said, seen), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await loop.run_in_executor(None, sys.stdin.read)

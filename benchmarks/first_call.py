@@ -22,7 +22,8 @@ from measure import said, serving
 _WORDS = (
     "graph=hints", "task=table", "task.path=rows.jsonl", "task.inputs=[question]",
     "task.target=target", "task.splits={train: 16, validation: 8, test: 8}",
-    "method.stop.steps=1", "llm=openai", "llm.models.optimizer=openai/canned-rewrites",
+    "method.stop.steps=1", "llm=openai",
+    "llm.models.backward=openai/canned-gradients", "llm.models.optimizer=openai/canned-rewrites",
 )  # fmt: skip
 
 

@@ -55,7 +55,8 @@ def client(
     spec = ModelSpec("openai/canned", url, None, {"temperature": 0, "max_tokens": 100})
     backend = reached_by(transport)
     backend.load([spec])
-    models = {"forward": spec, "backward": spec}
+    models = {"forward": spec}
+    models["backward"] = replace(spec, model="openai/canned-gradients")
     models["optimizer"] = replace(spec, model="openai/canned-rewrites")
     return Client(models, Limits(concurrency=concurrency, timeout=30.0), {}, store, backend=backend)
 

@@ -31,7 +31,8 @@ def prepare(url: str) -> Work:
     right = set(QUESTIONS[FAILURES:])
     flow = sgdflow.Flow(
         "llm=openai", f"llm.api_base={url}", "llm.models.forward=openai/" + MODEL,
-        "llm.models.backward=openai/" + MODEL, "llm.models.optimizer=openai/canned-rewrites",
+        "llm.models.backward=openai/canned-gradients",
+        "llm.models.optimizer=openai/canned-rewrites",
         "llm.check=false", "llm.store.mode=off", "llm.limits.first=null", "method=no_gate",
         "method.batch=32", "method.stop.steps=1", "method.lazy=false", "method.sample.count=2",
         "method.update.checks=false",  # what the endpoint says is no new text for all
