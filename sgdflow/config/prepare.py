@@ -13,6 +13,7 @@ from sgdflow.config.legs import acting
 from sgdflow.config.models import build_calling, build_models
 from sgdflow.config.problems import Problems
 from sgdflow.config.remedies import first_of
+from sgdflow.config.retrieval import unread
 from sgdflow.config.sight import blind, unseen
 from sgdflow.config.task import Notice, TaskData, build_task
 from sgdflow.descent.method import Method, Problem
@@ -57,6 +58,7 @@ def prepare(
     with problems.collected():
         models = build_models(config.llm)
     graph, names, method, start = _built(config, prompts, problems)
+    problems.extend(unread(graph) if graph is not None else iter(()))
     problems.extend(iter(_role_problems(config)))
     problems.extend(workers.problems(config, models))
     if environ is not None and config.llm.store.mode != "replay":
