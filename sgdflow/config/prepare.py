@@ -52,8 +52,7 @@ def prepare(
 
     `environ` holds the keys of the models; None: they are not going to be asked.
     """
-    config = validated(raw)
-    problems = Problems()
+    config, problems = validated(raw), Problems()
     models: Mapping[str, ModelSpec] = {}
     with problems.collected():
         models = build_models(config.llm)
