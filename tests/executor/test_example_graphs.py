@@ -138,7 +138,7 @@ def test_what_tests_print_reaches_every_parameter_as_gradients(
     prepared = prepare(compose(list(CODED)), PROMPTS, {})
     folder = RunFolder(tmp_path / "run")
     record = asyncio.run(optimise(prepared, {}, ScriptedLLM(team), NullTracker(), folder))
-    means = [record["scores"]["test"][when]["mean"] for when in ("initial", "best")]
+    means = [record["scores"]["test"][when]["mean"] for when in ("initial", "final")]
     assert means == [0, 1]
     [step] = read_steps(folder.path / "steps.jsonl")
     assert set(step["proposal"]) == {"plan.instruction", "code.instruction"}
