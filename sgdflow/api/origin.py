@@ -96,7 +96,7 @@ def found(name: str, overrides: Sequence[str], here: Path, trust: bool) -> Origi
 def _placed(source: Source) -> Mapping[str, Any]:
     """Return the configuration; an exported folder's documents are found from everywhere."""
 
-    def place(node: str, said: str) -> str:
+    def place(node: str, key: str, said: str) -> str:
         brought = source.exported and Path(said).parts[:1] == (DOCUMENTS,)
         return str((source.path / said).resolve()) if brought else said
 

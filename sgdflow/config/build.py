@@ -223,7 +223,8 @@ def _node(
             backward = PassThrough(prompts, "backward/field.jinja")
         elif isinstance(conf.forward, schema.RetrieveConf):
             forward = retrieving(conf.forward, conf, graph, where)
-            backward = PassThrough(prompts, "backward/retrieval.jinja")
+            way = "retrieval" if conf.forward.embeddings is None else "embedded"
+            backward = PassThrough(prompts, f"backward/{way}.jinja")
         elif conf.forward is not None:
             own = merged(graph.forward, conf.forward)
             if told := own.apart() or own.unused(conf.forward.model_fields_set):

@@ -98,6 +98,8 @@ class RetrieveConf(Conf):
 
     retrieve: Text
     """A file (.md, .txt, .jsonl), or a folder of such files."""
+    embeddings: Text | None = None
+    """A model of model2vec that ranks by meaning: a folder, or its name; null: by words (BM25)."""
     count: Count = 3
     """How many passages are found at most."""
 

@@ -13,6 +13,7 @@ from sgdflow.config.legs import acting
 from sgdflow.config.models import build_calling, build_models
 from sgdflow.config.problems import Problems
 from sgdflow.config.remedies import first_of
+from sgdflow.config.retrieval import unread
 from sgdflow.config.sight import blind, unseen
 from sgdflow.config.task import Notice, TaskData, build_task
 from sgdflow.descent.method import Method, Problem
@@ -51,12 +52,12 @@ def prepare(
 
     `environ` holds the keys of the models; None: they are not going to be asked.
     """
-    config = validated(raw)
-    problems = Problems()
+    config, problems = validated(raw), Problems()
     models: Mapping[str, ModelSpec] = {}
     with problems.collected():
         models = build_models(config.llm)
     graph, names, method, start = _built(config, prompts, problems)
+    problems.extend(unread(graph) if graph is not None else iter(()))
     problems.extend(iter(_role_problems(config)))
     problems.extend(workers.problems(config, models))
     if environ is not None and config.llm.store.mode != "replay":

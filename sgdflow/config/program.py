@@ -10,6 +10,7 @@ from sgdflow.config import schema
 from sgdflow.config.build import build_graph, expand_graph
 from sgdflow.config.models import build_calling, build_models
 from sgdflow.config.problems import Problems
+from sgdflow.config.retrieval import unread
 from sgdflow.config.sight import blind
 from sgdflow.config.written import lacking, written_of
 from sgdflow.errors import did_you_mean, listed
@@ -51,6 +52,7 @@ def build_program(
     if conf is not None:
         with problems.collected():
             graph = build_graph(conf, prompts)
+            problems.extend(unread(graph))
     if llm is not None:
         with problems.collected():
             models = build_models(llm)

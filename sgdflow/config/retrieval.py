@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sgdflow.config import schema
 from sgdflow.config.paths import shipped_document
 from sgdflow.data.documents import Documents, passages
-from sgdflow.data.ranking import available
+from sgdflow.data.embedding import EMBEDS, Embeddings, embeds
+from sgdflow.data.ranking import SEARCHES, available
 from sgdflow.errors import ConfigError
+from sgdflow.executor.graph import Graph
 from sgdflow.executor.numbers import Numbers
 from sgdflow.executor.retrieval import COUNT, RetrieveForward
 
@@ -22,14 +24,34 @@ def retrieving(
     conf: schema.RetrieveConf, node: schema.NodeConf, graph: schema.GraphConf, where: str
 ) -> RetrieveForward:
     """Return a node's search; raises ConfigError where there is nothing to search, or with."""
-    most, where = _most(conf, node, graph, where), f"{where}.forward.retrieve"
-    if not available():
+    most, said = _most(conf, node, graph, where), f"{where}.forward"
+    where = f"{said}.retrieve"
+    if conf.embeddings is None and not available():
         raise ConfigError(
-            f"{where}: searching takes bm25s, which is not installed: "
+            f"{where}: searching takes {SEARCHES}, which is not installed: "
             "pip install 'sgdflow[retrieval]'."
         )
-    found = passages(located(conf.retrieve), where)
-    return RetrieveForward(Documents(found), conf.retrieve, most)
+    if conf.embeddings is not None and not embeds():
+        raise ConfigError(
+            f"{said}.embeddings: searching by embeddings takes {EMBEDS}, which is not installed: "
+            "pip install 'sgdflow[embeddings]'."
+        )
+    embeddings = None if conf.embeddings is None else Embeddings(conf.embeddings)
+    found = Documents(passages(located(conf.retrieve), where), embeddings)
+    return RetrieveForward(found, conf.retrieve, most)
+
+
+def unread(graph: Graph) -> Iterator[str]:
+    """Yield which nodes have no embedding model to search with.
+
+    A graph can be drawn without: only what is run has to have them.
+    """
+    for name, node in graph.nodes.items():
+        if isinstance(node.forward, RetrieveForward):
+            try:
+                node.forward.search.check(f"graph.nodes.{name}.forward.embeddings")
+            except ConfigError as error:
+                yield str(error)
 
 
 def _most(
@@ -64,25 +86,46 @@ def located(declared: str) -> Path:
     return shipped_document(declared) or Path(declared)
 
 
-def searched(conf: schema.GraphConf) -> Mapping[str, Path]:
-    """Return where the documents are that each node searches."""
-    return {
-        name: located(node.forward.retrieve)
-        for name, node in conf.nodes.items()
-        if isinstance(node.forward, schema.RetrieveConf)
+def searched(conf: schema.GraphConf) -> Mapping[tuple[str, str], Path]:
+    """Return where documents and embedding models are, by node and key.
+
+    A model that is named as on the hub is where everybody finds it.
+    """
+    found = {}
+    for name, node in conf.nodes.items():
+        if isinstance(node.forward, schema.RetrieveConf):
+            found[name, "retrieve"] = located(node.forward.retrieve)
+            model = node.forward.embeddings
+            if model is not None and (folder := Path(model).expanduser()).is_dir():
+                found[name, "embeddings"] = folder
+    return found
+
+
+def packages(conf: schema.GraphConf) -> Sequence[str]:
+    """Return the packages that the searches of a graph take."""
+    forwards = [node.forward for node in conf.nodes.values()]
+    taken = {
+        SEARCHES if one.embeddings is None else EMBEDS
+        for one in forwards
+        if isinstance(one, schema.RetrieveConf)
     }
+    return sorted(taken)
 
 
-def moved(graph: Any, place: Callable[[str, str], str]) -> Any:
-    """Return the declaration of a graph with the documents of each node elsewhere.
+def moved(graph: Any, place: Callable[[str, str, str], str]) -> Any:
+    """Return the declaration of a graph with what its nodes search, and with what, elsewhere.
 
-    `place` is given a node and what it declares.
+    `place` is given a node, a key and what stands there.
     """
     if not isinstance(graph, Mapping) or not isinstance(graph.get("nodes"), Mapping):
         return graph
     nodes = dict(graph["nodes"])
     for name, node in nodes.items():
         forward = node.get("forward") if isinstance(node, Mapping) else None
-        if isinstance(forward, Mapping) and isinstance(said := forward.get("retrieve"), str):
-            nodes[name] = {**node, "forward": {**forward, "retrieve": place(name, said)}}
+        if isinstance(forward, Mapping) and "retrieve" in forward:
+            said = {key: forward.get(key) for key in ("retrieve", "embeddings")}
+            there = {
+                key: place(name, key, one) for key, one in said.items() if isinstance(one, str)
+            }
+            nodes[name] = {**node, "forward": {**forward, **there}}
     return {**graph, "nodes": nodes}

@@ -10,6 +10,7 @@ from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
+from sgdflow.data.embedding import Embeddings, Nearness
 from sgdflow.data.files import existing, few, lines
 from sgdflow.data.ranking import Ranking
 from sgdflow.data.rows import json_lines
@@ -35,9 +36,11 @@ class Documents:
     """Passages that can be searched."""
 
     passages: tuple[Passage, ...]
+    embeddings: Embeddings | None = None
+    """What they are ranked by; None: the words they share with a query."""
 
     def best(self, query: str, count: int) -> Sequence[Mapping[str, str]]:
-        """Return at most so many passages that share a word with a query, the best first."""
+        """Return at most so many passages with something of a query, the best first."""
         return [asdict(self.passages[place]) for place in self._ranking.best(query, count)]
 
     def longest(self, count: int) -> Sequence[Mapping[str, str]]:
@@ -51,9 +54,20 @@ class Documents:
         held = json.dumps([[one.document, one.text] for one in self.passages])
         return sha256(held.encode()).hexdigest()
 
+    @property
+    def model(self) -> str | None:
+        """Return the SHA-256 of the embedding model; None without one."""
+        return None if self.embeddings is None else self.embeddings.digest
+
+    def check(self, key: str) -> None:
+        """Raise ConfigError where they cannot be ranked; `key` is that of the model."""
+        if self.embeddings is not None:
+            self.embeddings.check(key)
+
     @cached_property
-    def _ranking(self) -> Ranking:
-        return Ranking([one.text for one in self.passages])
+    def _ranking(self) -> Ranking | Nearness:
+        texts = [one.text for one in self.passages]
+        return Ranking(texts) if self.embeddings is None else Nearness(texts, self.embeddings)
 
 
 def passages(path: Path, key: str) -> tuple[Passage, ...]:

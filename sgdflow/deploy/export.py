@@ -14,10 +14,9 @@ from typing import Any
 from sgdflow import __version__
 from sgdflow.config import schema
 from sgdflow.config.program import Program
-from sgdflow.config.retrieval import moved, searched
+from sgdflow.config.retrieval import moved, packages, searched
 from sgdflow.config.targets import unreachable
 from sgdflow.config.written import references, referring
-from sgdflow.data.ranking import SEARCHES
 from sgdflow.errors import ConfigError
 from sgdflow.executor.backward_functions import PassThrough, PromptBackward
 from sgdflow.executor.graph import Graph, Node
@@ -46,11 +45,11 @@ def write_folder(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder} exists already: export to a new folder, with --to FOLDER.")
     documents = searched(program.conf)
-    places = {name: f"{DOCUMENTS}/{name}{path.suffix}" for name, path in documents.items()}
+    places = {one: _place(*one, path) for one, path in documents.items()}
     if lost := list(unreachable(program.conf)):
         raise ConfigError("\n".join(lost))
     graph = referring(_graph(program.conf), program.written.get("graph"))
-    graph = moved(graph, lambda name, _: places[name])
+    graph = moved(graph, lambda name, key, said: places.get((name, key), said))
     llm = _portable(program.llm).model_dump(mode="json", by_alias=True)
     llm = referring(llm, program.written.get("llm"))
     variables = sorted({*_keys(program), *_variables({"graph": graph, "llm": llm})})
@@ -58,7 +57,7 @@ def write_folder(
         "graph.yaml": as_yaml(graph),
         "llm.yaml": as_yaml(llm),
         "parameters.yaml": as_yaml(parameters),
-        "requirements.txt": "".join(f"{line}\n" for line in requirements(search=bool(documents))),
+        "requirements.txt": "".join(f"{line}\n" for line in requirements(packages(program.conf))),
         EXPORT: json.dumps(
             {"format": FORMAT, "version": __version__, "seed": program.calling.seed, **about},
             indent=2,
@@ -80,6 +79,11 @@ def write_folder(
         ) from error
 
 
+def _place(node: str, key: str, path: Path) -> str:
+    """Return where in the folder a node's documents stand, or its embedding model."""
+    return f"{DOCUMENTS}/{node}{path.suffix if key == 'retrieve' else '.model'}"
+
+
 def _write(folder: Path, files: Mapping[str, str], copies: Mapping[str, Path]) -> None:
     for name, text in files.items():
         file = folder / name
@@ -99,11 +103,10 @@ def _graph(conf: schema.GraphConf) -> Mapping[str, Any]:
     return {**said, "forward": conf.forward.model_dump(mode="json", by_alias=True)}
 
 
-def requirements(*, search: bool = False) -> Iterator[str]:
+def requirements(searches: Sequence[str] = ()) -> Iterator[str]:
     """Yield sgdflow and the packages that it uses directly, with the versions installed."""
     yield f"sgdflow=={__version__}"
-    if search:
-        yield f"{SEARCHES}=={version(SEARCHES)}"
+    yield from (f"{package}=={version(package)}" for package in searches)
     try:
         declared = requires("sgdflow") or []
     except PackageNotFoundError:  # run from a checkout that is not installed

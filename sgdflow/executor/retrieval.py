@@ -30,6 +30,13 @@ class Search(Protocol):
     def digest(self) -> str:
         """Return what tells these documents apart from others."""
 
+    @property
+    def model(self) -> str | None:
+        """Return what tells their embedding model apart from others; None without one."""
+
+    def check(self, key: str) -> None:
+        """Raise ConfigError where nothing can be found; `key` is that of the model."""
+
 
 @dataclass(frozen=True, slots=True)
 class RetrieveForward:
@@ -55,7 +62,7 @@ class RetrieveForward:
         return str(as_text(self.search.longest(self.count)))
 
     async def forward(self, node: View, operands: Operands, llm: LLM) -> Computed:
-        """Return the passages; an empty list where none has a word of the query."""
+        """Return the passages; an empty list where none has anything of the query."""
         query = "\n".join(str(as_text(value)) for value in operands.predecessors.values())
         return Computed(self.search.best(query, operands.parameters.get(COUNT, self.count)))
 

@@ -142,11 +142,20 @@ class Folder:
 
     def _documents(self, graph: Mapping[str, Any]) -> Iterator[str]:
         for node, declared in _mapping(graph.get("nodes")).items():
-            path = _mapping(_mapping(declared).get("forward")).get("retrieve")
-            parts = re.split(r"[/\\]", str(path))
-            brought = self.documents and parts[0] == "documents" and ".." not in parts
-            if path is not None and not brought and shipped_document(str(path)) is None:
-                yield f"read {path} and send it to the models (graph.nodes.{node}.forward.retrieve)"
+            forward, key = (
+                _mapping(_mapping(declared).get("forward")),
+                f"graph.nodes.{node}.forward",
+            )
+            path, model = forward.get("retrieve"), forward.get("embeddings")
+            if path is not None and not self._is_brought(path):
+                if shipped_document(str(path)) is None:
+                    yield f"read {path} and send it to the models ({key}.retrieve)"
+            if model is not None and not self._is_brought(model):
+                yield f"read the embedding model {model} ({key}.embeddings)"
+
+    def _is_brought(self, path: Any) -> bool:
+        parts = re.split(r"[/\\]", str(path))
+        return self.documents and parts[0] == "documents" and ".." not in parts
 
     def _models(self, llm: Mapping[str, Any]) -> Iterator[str]:
         for role, declared in _mapping(llm.get("models")).items():

@@ -229,8 +229,8 @@ FIELD: Mapping[str, Any] = {
 }
 
 
-def of_search() -> str:
-    return Prompts(SHIPPED).text("backward/retrieval.jinja", SEARCH)
+def of_search(way: str) -> str:
+    return Prompts(SHIPPED).text(f"backward/{way}.jinja", SEARCH)
 
 
 SEARCH: Mapping[str, Any] = {
@@ -289,7 +289,8 @@ RENDERED: Mapping[str, Callable[[], str]] = {
     "forward/node.jinja": lambda: chat(joint().sent("forward", "draft")),
     "backward/passthrough.jinja": lambda: from_code(joint()),
     "backward/field.jinja": of_field,
-    "backward/retrieval.jinja": of_search,
+    "backward/retrieval.jinja": lambda: of_search("retrieval"),
+    "backward/embedded.jinja": lambda: of_search("embedded"),
     "forward/tools.jinja": with_tools,
     "reply/tool.jinja": of_tool,
     "loss/expected.jinja": losses,
@@ -335,7 +336,7 @@ def has() -> Mapping[str, set[str]]:
     """Return the variables that each template has where it is used."""
     found = {name: set(variables) for name, variables in METHODS.values()}
     found["backward/field.jinja"] = {*FIELD}
-    found["backward/retrieval.jinja"] = {*SEARCH}
+    found["backward/retrieval.jinja"] = found["backward/embedded.jinja"] = {*SEARCH}
     found["forward/tools.jinja"] = {*TOOLS}
     found["reply/tool.jinja"] = {*CALLED}
     for played in (joint(), edge()):
