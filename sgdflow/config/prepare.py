@@ -17,7 +17,7 @@ from sgdflow.config.remedies import first_of
 from sgdflow.config.sight import blind, unseen
 from sgdflow.config.task import Notice, TaskData, build_task
 from sgdflow.descent.method import Method, Problem
-from sgdflow.errors import ConfigError, did_you_mean, listed, plural, shortly
+from sgdflow.errors import ConfigError, did_you_mean, listed, shortly
 from sgdflow.executor import demonstrations
 from sgdflow.executor.graph import Graph, Parameters
 from sgdflow.executor.numbers import plain

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sgdflow.cli.check import print_check
-from sgdflow.cli.plan import print_plan
+from sgdflow.cli.main import main
 from sgdflow.config.compose import compose
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import prepare
@@ -78,9 +77,9 @@ def test_a_step_that_asks_several_times_spends_several_shares() -> None:
 
 
 def test_check_and_plan_say_it_and_go_on(capsys: pytest.CaptureFixture[str]) -> None:
-    raw = compose([*PAIRED, EACH, "method.stop.steps=12", "task.splits.train=8"])
-    [told] = said(EACH, "method.stop.steps=12", "task.splits.train=8")
-    print_check(raw)
+    words = [*PAIRED, EACH, "method.stop.steps=12", "task.splits.train=8"]
+    [told] = said(EACH, *words[-2:])
+    assert main(["check", *words]) == 0
     assert f"Look at this: {told}" in capsys.readouterr().out
-    print_plan(raw)
+    assert main(["plan", *words]) == 0
     assert told in capsys.readouterr().out
