@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from sgdflow.config.legs import SEQUENCE, in_leg
 from sgdflow.data import Splits
-from sgdflow.descent.method import Method
+from sgdflow.descent.method import Leg, Method
 from sgdflow.errors import plural
-from sgdflow.update.statistics import gains_needed
+from sgdflow.update.statistics import gains_needed, level_left
 
 
 def fitted(method: Method, splits: Splits) -> Method:
@@ -67,6 +67,55 @@ def problems(method: Method, splits: Splits, parameters: int) -> Iterator[str]:
         yield from _confirm_problems(method, splits)
     yield from _guard_problems(method, splits)
     yield from _pool_problems(method, splits)
+
+
+def exhausted(method: Method, splits: Splits, parameters: int) -> Iterator[str]:
+    """Yield from which step on the level is too small for these examples to reach it.
+
+    Only of gates whose first test they can reach; `problems` tells of the others.
+    """
+    taken = asked = 0
+    for leg in method.legs or (Leg("", method, (), 1.0),):
+        own, each = leg.method, leg.method.tests(len(leg.optimised) if leg.name else parameters)
+        tests = own.horizon or own.stop.steps * each
+        have = own.compared(splits)
+        if own.gate.rule == "paired" and tests and have >= _needed(own, 0, tests):
+            spent = next((j for j in range(tests) if _needed(own, j, tests) > have), tests)
+            step = max(0, -(-(spent - asked) // each))
+            if step < own.stop.steps:
+                told = _too_small_from(own, splits, (have, spent, taken + step + 1, tests))
+                yield in_leg(told, f"{SEQUENCE}.{leg.name}.method") if leg.name else told
+        taken, asked = taken + own.stop.steps, asked + own.stop.steps * each
+
+
+def _needed(method: Method, turned_down: int, tests: int) -> int:
+    return gains_needed(level_left(method.gate.level, turned_down, tests))
+
+
+def _too_small_from(method: Method, splits: Splits, found: tuple[int, int, int, int]) -> str:
+    have, spent, step, tests = found
+    needed = _needed(method, tests - 1, tests)
+    return (
+        f"method.gate.level: {method.gate.level:g} is spent over {plural(tests, 'test')}. From "
+        f"step {step} on no proposal can be accepted with {plural(have, 'example')}, once "
+        f"{plural(spent, 'test')} turned something down; {needed} would do to the last step. "
+        f"Set {_so_many(method, splits, needed)}, take fewer steps, or set a higher level."
+    )
+
+
+def _so_many(method: Method, splits: Splits, needed: int) -> str:
+    """Return the settings with which the gate compares so many examples."""
+    gate = method.gate
+    if gate.examples == "validation":
+        return f"task.splits.validation={needed}"
+    settings = []
+    if gate.examples == "sampled" and method.sample.count + gate.guard < needed:
+        settings.append(f"method.sample.count={needed - gate.guard}")
+    if gate.examples == "batch" and method.batch is not None and method.batch < needed:
+        settings.append(f"method.batch={needed}")
+    if len(splits.train) < needed:
+        settings.append(f"task.splits.train={needed}")
+    return " and ".join(settings)
 
 
 def _of_legs(method: Method, splits: Splits) -> Iterator[str]:
@@ -143,4 +192,6 @@ def _pool_problems(method: Method, splits: Splits) -> Iterator[str]:
 def _more(method: Method) -> str:
     if method.gate.examples == "validation":
         return "task.splits.validation"
+    if method.gate.examples == "sampled":
+        return "method.sample.count, task.splits.train"
     return "task.splits.train" if method.batch is None else "method.batch, task.splits.train"

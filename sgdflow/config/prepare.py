@@ -11,19 +11,17 @@ from sgdflow.config import documents, enough, schema, score_schema, thrift, work
 from sgdflow.config.build import build_graph, build_method, expand_graph, optimised
 from sgdflow.config.legs import acting
 from sgdflow.config.models import build_calling, build_models
+from sgdflow.config.notices import graph_notices
 from sgdflow.config.problems import Problems
 from sgdflow.config.remedies import first_of
 from sgdflow.config.retrieval import unread
 from sgdflow.config.sight import blind, unseen
 from sgdflow.config.task import Notice, TaskData, build_task
 from sgdflow.descent.method import Method, Problem
-from sgdflow.errors import ConfigError, did_you_mean, listed, plural, shortly
+from sgdflow.errors import ConfigError, did_you_mean, listed, shortly
 from sgdflow.executor import demonstrations
-from sgdflow.executor.forward import TEMPERATURE, PromptForward
 from sgdflow.executor.graph import Graph, Parameters
 from sgdflow.executor.numbers import plain
-from sgdflow.executor.trace import TracedForward
-from sgdflow.executor.voting import Vote
 from sgdflow.llm.calling import Calling
 from sgdflow.llm.credentials import check_keys
 from sgdflow.llm.models import ModelSpec
@@ -75,6 +73,7 @@ def prepare(
     problems.extend(unseen(graph, data.splits))
     problems.extend(thrift.unknown(config, graph, calling, environ or {}))
     problems.check()
+    late = enough.exhausted(method, data.splits, len(names))
     return Prepared(
         config,
         method,
@@ -82,7 +81,11 @@ def prepare(
         start,
         calling,
         frozenset({*_asked(config).values()}),
-        (*data.notices, *_unshown(graph), *_alike(graph, models), *_unpaid(graph)),
+        (
+            *data.notices,
+            *graph_notices(graph, models),
+            *(Notice(one, unsure=True) for one in late),
+        ),
     )
 
 
@@ -91,42 +94,6 @@ def _problem(
 ) -> Problem:
     first, at_once = first_of(config), config.llm.limits.examples
     return Problem(graph, data.score, data.splits, names, config.seed, first, at_once)
-
-
-def _unshown(graph: Graph) -> Iterator[Notice]:
-    """Yield what nodes are given and their prompts never speak of, once for each prompt."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for node in graph.nodes.values():
-        if isinstance(node.forward, PromptForward) and (names := node.forward.unshown(node)):
-            found.setdefault((node.forward.ask.prompt, listed(names)), []).append(node.name)
-    for (prompt, names), given in found.items():
-        yield Notice(
-            f"prompts/{prompt} never shows {names}, of graph.nodes: {listed(given)}.", unsure=True
-        )
-
-
-def _alike(graph: Graph, models: Mapping[str, ModelSpec]) -> Iterator[Notice]:
-    """Yield which nodes vote among replies that will hardly differ."""
-    for node in graph.nodes.values():
-        if TEMPERATURE in node.parameters or not isinstance(node.forward, Vote):
-            continue
-        if models[node.forward.ask.role].deterministic:
-            role, replies = node.forward.ask.role, plural(node.forward.samples, "reply")
-            yield Notice(
-                f"graph.nodes.{node.name}.forward.samples: {replies} at "
-                f"temperature 0 hardly differ (llm.models.{role}.parameters.temperature).",
-                unsure=True,
-            )
-
-
-def _unpaid(graph: Graph) -> Iterator[Notice]:
-    """Yield whose own calls of models are not paid by this run."""
-    names = [node.name for node in graph.nodes.values() if isinstance(node.forward, TracedForward)]
-    if names:
-        yield Notice(
-            f"The calls that the program itself makes (graph.nodes: {listed(names)}) are neither "
-            "stored nor counted here, and no budget bounds them."
-        )
 
 
 def _built(
