@@ -78,7 +78,7 @@ class RunFolder:
                 self._write(name, as_yaml(parameters))
 
     def append(self, step: Mapping[str, Any], calls: Mapping[str, Any]) -> bool:
-        """Add a step and the calls it learned from; return whether an earlier start had taken it."""
+        """Add a step and its calls; return whether an earlier start had taken the same one."""
         for name, record in (("steps.jsonl", step), ("calls.jsonl", calls)):
             self._keep(name, partial(self._append, name, as_json(record) + "\n"))
         return as_json(step) in self._earlier
