@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 from sgdflow.executor.evaluation import Evaluation
 from sgdflow.executor.graph import Parameters
-from sgdflow.update.statistics import chance, gains_needed
+from sgdflow.update.statistics import chance, gains_needed, like_needed
+
+WANTED = 0.8
+"""How likely examples that are called enough are to confirm what they are said to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,8 @@ class Confirm:
         """Test the winner, whose parameters these are, on the same examples as the start."""
         before = start.comparable.scores
         after = {i: winner.comparable.scores.get(i, 0.0) for i in before}
-        p, n = chance([after[i] - before[i] for i in before]), max(1, len(before))
+        gains = [after[i] - before[i] for i in before]
+        p, n = chance(gains), max(1, len(before))
         return Confirmation(
             p <= self.level,
             p,
@@ -34,6 +38,9 @@ class Confirm:
             self.level,
             gains_needed(self.level) / n,
             parameters,
+            sum(gain > 0 for gain in gains),
+            sum(gain < 0 for gain in gains),
+            like_needed(gains, self.level, WANTED),
         )
 
 
@@ -52,3 +59,8 @@ class Confirmation:
     """The smallest gain that could have been confirmed, if nothing had got worse."""
     parameters: Parameters
     """The winner's."""
+    better: int
+    """Examples that scored higher with the winner."""
+    worse: int
+    needed: int | None
+    """How many would be enough for such a gain; None: none was seen, or ten thousand are not."""

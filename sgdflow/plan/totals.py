@@ -79,7 +79,7 @@ def make_plan(prepared: Prepared, prices: Mapping[str, Price | None]) -> Plan:
             legs = (replace(leg, method=replace(leg.method, lazy=False)) for leg in method.legs)
             whole = replace(method, lazy=False, legs=tuple(legs))
             late = rehearse(problem, whole, prepared.start, llm, Scenario(0.0), rehearsed)
-        totals += _at_most(most, late, steps)
+        totals += _at_most(most, late, steps, alone=method.proposals.fallback)
     splits = problem.splits
     title = (
         f"{method.name} on {problem.graph.name}: {len(splits.train)} training, "
@@ -91,7 +91,7 @@ def make_plan(prepared: Prepared, prices: Mapping[str, Price | None]) -> Plan:
     return Plan(title, tuple(parts), tuple(totals), tuple(notes), tuple(warnings))
 
 
-def _at_most(most: Rehearsal, late: Rehearsal | None, steps: int) -> Iterator[Row]:
+def _at_most(most: Rehearsal, late: Rehearsal | None, steps: int, *, alone: bool) -> Iterator[Row]:
     """Yield what is taken where all is accepted and, where that may be more, turned down late."""
     whole, taken = _whole(most, steps), every(_taken(most, steps), "step")
     if late is None:
@@ -99,7 +99,8 @@ def _at_most(most: Rehearsal, late: Rehearsal | None, steps: int) -> Iterator[Ro
         return
     yield _row(f"{taken} accepted", whole)
     later = _sum(_whole(late, steps), _difference(*most.moments[-2:]))
-    words = f"at most: {taken} turned down at the end, text by text"
+    words = f"at most: {taken} scored to the end and turned down"
+    words += ", each text alone, too" if alone else ""
     yield _row(words, _most(later, whole))
 
 
@@ -129,6 +130,8 @@ def _notes(
             "Not counted: the other training examples, scored as soon as those of a step reach "
             f"method.stop.score ({method.stop.score:g})."
         )
+    if method.stop.steps and (method.lazy or method.proposals.fallback):
+        yield _late_words(prepared)
     if method.choice is not None:
         yield (
             "Not counted: the call of a step that chooses demonstrations, one for each parameter "
@@ -143,6 +146,20 @@ def _notes(
     unknown = [models[role].model for role, price in prices.items() if price is None]
     if unknown:
         yield f"No price is known for {', '.join(dict.fromkeys(unknown))} (llm.prices)."
+
+
+def _late_words(prepared: Prepared) -> str:
+    """Say what the calls of the last row are."""
+    method, splits = prepared.method, prepared.problem.splits
+    kind = "validation" if method.gate.examples == "validation" else "training"
+    number = method.compared(splits)
+    words = (
+        f"Scored to the end and turned down: a proposal that fails only after up to "
+        f"{plural(number, f'{kind} example')} were scored with it"
+    )
+    if method.proposals.fallback:
+        words += "; then as many are scored with each of its texts alone, in vain as well"
+    return f"{words}."
 
 
 def _ended_early(most: Rehearsal, steps: int) -> Iterator[str]:

@@ -57,6 +57,11 @@ def _with(advice: str) -> str:
 def _not_worth_it(prepared: Prepared, found: Findings) -> str:
     start, noise, gain = found.start, found.noise, prepared.config.probe.gain
     most = f"with 95 % certainty at most {points(start.most)} can be gained"
+    if found.guessed:
+        return (
+            "the simulated models know nothing of these examples: they guess, and learn nothing "
+            "(docs/simulation.md says what they know). Choose a model with llm=NAME to find out"
+        )
     if start.lacking <= 0:
         answers = "the only answer is" if start.examples == 1 else "all answers are"
         return f"{answers} right ({plural(start.examples, 'training example')}); {most}"

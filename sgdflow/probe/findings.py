@@ -129,3 +129,5 @@ class Findings:
     calls: int
     wordings: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     """What was tried, by parameter."""
+    guessed: bool = False
+    """Whether simulated models were asked that know nothing of any of the examples."""

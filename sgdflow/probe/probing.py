@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sgdflow.config.prepare import Prepared
 from sgdflow.errors import NoResult
-from sgdflow.executor.evaluation import Evaluator
+from sgdflow.executor.evaluation import Evaluation, Evaluator
 from sgdflow.executor.progress import Progress, Unwatched
 from sgdflow.llm import LLM
 from sgdflow.probe.asking import Again, Capped
@@ -44,7 +44,25 @@ async def probe(
         lucky(prepared, noise),
         capped.made,
         wordings.texts,
+        _guessed(prepared, scored),
     )
+
+
+def _guessed(prepared: Prepared, scored: Evaluation) -> bool:
+    """Return whether all that was asked was asked of simulated models, which only guessed."""
+    calls = [
+        call
+        for outcome in scored.outcomes.values()
+        for made in outcome.passed.calls.values()
+        for call in made
+    ]
+    models = prepared.calling.models
+    if not calls or not all(call.role in models and models[call.role].in_process for call in calls):
+        return False
+    # It is needed only where they are asked.
+    from sgdflow.simulation.worlds import knows
+
+    return not any(knows(call.messages) for call in calls)
 
 
 async def _pairs(

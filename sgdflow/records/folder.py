@@ -39,6 +39,7 @@ class RunFolder:
         self.path = path
         self._waiting: list[tuple[str, Callable[[], None]]] = []
         self._best = ""
+        self._earlier: list[str] = []
         with _needed(path):
             path.mkdir(parents=True, exist_ok=True)
 
@@ -46,6 +47,11 @@ class RunFolder:
         """Return when the run that the directory holds began, in seconds since 1970."""
         file = self.path / "config.yaml"
         return file.stat().st_mtime if file.is_file() else None
+
+    @property
+    def known(self) -> int:
+        """Return how many steps of an earlier start the run that begins had found here."""
+        return len(self._earlier)
 
     def set_aside(self) -> None:
         """Keep the result of a run that goes further under a name with its steps."""
@@ -57,8 +63,10 @@ class RunFolder:
 
     def begin(self, config: Mapping[str, Any], parameters: Parameters) -> None:
         """Write the configuration and the parameters the run starts from; raises ConfigError."""
-        began = self.began()
+        began, steps = self.began(), self.path / "steps.jsonl"
         with _needed(self.path):
+            if steps.is_file():
+                self._earlier = steps.read_text(encoding="utf-8", errors="replace").splitlines()
             for name in ("result.json", UNCONFIRMED):
                 (self.path / name).unlink(missing_ok=True)
             self._write("config.yaml", as_yaml(config))
@@ -69,10 +77,11 @@ class RunFolder:
             for name in ("initial.yaml", "parameters.yaml"):
                 self._write(name, as_yaml(parameters))
 
-    def append(self, step: Mapping[str, Any], calls: Mapping[str, Any]) -> None:
-        """Add a step and the calls it learned from."""
+    def append(self, step: Mapping[str, Any], calls: Mapping[str, Any]) -> bool:
+        """Add a step and its calls; return whether an earlier start had taken the same one."""
         for name, record in (("steps.jsonl", step), ("calls.jsonl", calls)):
             self._keep(name, partial(self._append, name, as_json(record) + "\n"))
+        return as_json(step) in self._earlier
 
     def save(self, parameters: Parameters, confirmation: Mapping[str, Any] | None = None) -> None:
         """Write the best parameters so far, and those of a winner that was not confirmed.

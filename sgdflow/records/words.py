@@ -37,10 +37,11 @@ def common_words(both: Mapping[str, Any]) -> list[str]:
     return [f"on the {plural(common['n'], 'example')} scored both times {change}"]
 
 
-def step_words(record: Mapping[str, Any]) -> str:
+def step_words(record: Mapping[str, Any], *, known: bool = False) -> str:
     """Say a step: "step 2: accepted, better: 0.4 -> 0.6 on 60 examples; validation 0.550"."""
     verdict = "accepted" if record["accepted"] else "rejected"
-    words = f"step {record['step']}: {verdict}, {record['reason']}"
+    before = " (known from before)" if known else ""
+    words = f"step {record['step']}{before}: {verdict}, {record['reason']}"
     if len(record.get("pool", ())) > 1 or record.get("others"):
         words += tree_words(record)
     if record["scores"]["validation"]:

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from sgdflow.descent.confirm import WANTED
 from sgdflow.errors import plural
 from sgdflow.prompting.values import shortened
 from sgdflow.records import SPLITS, diff
@@ -13,6 +14,7 @@ from sgdflow.records.folder import UNCONFIRMED
 from sgdflow.records.spending import spending_table
 from sgdflow.records.words import as_text, change_words, returned_words
 from sgdflow.terminal import STYLES, Part
+from sgdflow.update.statistics import gains_needed
 
 _KEPT, _CHANGED = 120, 800
 """Characters that are shown of a part that both texts have, and of one that one of them has."""
@@ -79,16 +81,39 @@ def confirmation_words(record: Mapping[str, Any]) -> Iterator[str]:
         verdict = "confirmed" if found["confirmed"] else "not confirmed, the start is returned"
         yield (
             f"  winner      {verdict}: {found['before']:.3f} -> {found['after']:.3f} on "
-            f"{plural(found['examples'], 'validation example')}, p = {found['p']:.2g}, "
-            f"level {found['level']:g}; a gain of {found['smallest']:.3f} could be confirmed"
+            f"{plural(found['examples'], 'validation example')} ({found['better']} better, "
+            f"{found['worse']} worse), p = {found['p']:.2g}, level {found['level']:g}"
         )
         if not found["confirmed"]:
-            yield (
-                f"              its texts are in {UNCONFIRMED}: sgdflow evaluate with "
-                f"parameters=RUN/{UNCONFIRMED} scores them on more examples"
-            )
+            yield from (f"{'':14}{words}" for words in _unconfirmed_words(found))
     elif why := record.get("unconfirmed"):
         yield f"  winner      not confirmed: {why}"
+
+
+def _unconfirmed_words(found: Mapping[str, Any]) -> Iterator[str]:
+    """Say what would have been enough, and where the winner is."""
+    least, examples = gains_needed(found["level"]), found["examples"]
+    if least > examples:
+        yield (
+            f"so few can confirm nothing: it takes {least} that get better, none worse "
+            "(task.splits.validation)"
+        )
+    else:
+        yield (
+            f"{least} of {examples} better and none worse would have been enough (a gain of "
+            f"{found['smallest']:.3f} where scores are 0 or 1); what gets worse counts against it"
+        )
+    if found["needed"] is not None:
+        yield (
+            f"a gain like this one takes about {found['needed']:,} validation examples, to be "
+            f"confirmed with probability {WANTED:g} (task.splits.validation)"
+        )
+    elif found["after"] > found["before"]:
+        yield "a gain like this one is not confirmed by ten thousand validation examples either"
+    yield (
+        f"its texts are in {UNCONFIRMED}: sgdflow evaluate with parameters=RUN/{UNCONFIRMED} "
+        "scores them on more examples"
+    )
 
 
 def gate_words(record: Mapping[str, Any]) -> str:
@@ -97,6 +122,6 @@ def gate_words(record: Mapping[str, Any]) -> str:
     words = f"{gate['calls']} of all calls ({gate['share']:.0%})"
     left = gate["examples"] - gate["evaluated"]
     if (smallest := gate.get("smallest")) is not None:
-        words += f"; a gain of {smallest:.3f} could be shown"
+        words += f"; at best it shows a gain of {smallest:.3f} (scores of 0 or 1, none worse)"
     of_all, calls = plural(gate["examples"], "example"), plural(gate["spared"], "call")
     return f"{words}; {left} of {of_all} not scored, at most {calls}" if left else words

@@ -81,6 +81,9 @@ async def optimise(
     with _tracked(tracker, prepared, written, folder):
         # A store that cannot be used leaves nothing behind.
         folder.begin(written, prepared.start)
+        if folder.known:
+            known = plural(folder.known, "step")
+            log.info("Known from before: %s, told again before what is new.", known)
         documents.keep(folder.path, prepared.problem.graph)
         with _reported(prepared, folder):
             recorder = _Recorder(tracker, folder, llm, clean, prepared.problem, beside)
@@ -224,11 +227,11 @@ class _Recorder:
         calls = self.clean(calls_record(step, self.problem.targets))
         self.lost.append(why_lost(step))
         self.counts.append(counted(record))
-        self.folder.append(record, untimed(calls))
+        known = self.folder.append(record, untimed(calls))
         self.folder.save(step.best)
         self.tracker.stepped(record, calls, self._latencies())
-        log.info("%s", step_words(record))
-        if record["accepted"] and record["constant"]:
+        log.info("%s", step_words(record, known=known))
+        if record["accepted"] and record["constant"] and not known:
             log.warning("step %s: %s", record["step"], constant_words(record["constant"]))
         for name, text in record["proposal"].items():
             log.debug("  %s: %s", name, text)

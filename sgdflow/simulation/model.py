@@ -61,6 +61,12 @@ def answer(worlds: Sequence[World], messages: Sequence[Message], seed: int = 0) 
     return asked.write(_at_a_loss(prompt, asked.names))
 
 
+def known(worlds: Sequence[World], messages: Sequence[Message]) -> bool:
+    """Return whether one of the worlds answers the chat."""
+    prompt, _ = read(messages, 0)
+    return any(_said(world, prompt) is not None for world in worlds)
+
+
 def _said(world: World, prompt: Prompt) -> Mapping[str, str] | None:
     """Return what a world says, by name; None where it knows nothing of the subject."""
     if isinstance(prompt, SumUp | TellApart | Choose):

@@ -9,12 +9,20 @@ from sgdflow.simulation.forms import Forms
 from sgdflow.simulation.guesses import Guesses
 from sgdflow.simulation.inbox import Inbox
 from sgdflow.simulation.letters import Letters
-from sgdflow.simulation.model import World, answer
+from sgdflow.simulation.model import World, answer, known
 from sgdflow.simulation.procedures import Procedures
 from sgdflow.simulation.tariff import TariffDesk
 
 
 def reply(messages: Sequence[Message], seed: int) -> str:
     """Answer a chat from its text alone; the seed is what a provider calls so."""
-    subjects: tuple[World, ...] = (TariffDesk(), Forms(), Letters(), Inbox(), Procedures())
-    return answer((*subjects, Guesses()), messages, seed)
+    return answer((*_subjects(), Guesses()), messages, seed)
+
+
+def knows(messages: Sequence[Message]) -> bool:
+    """Return whether a world knows what a chat is about, or its answer is but a guess."""
+    return known(_subjects(), messages)
+
+
+def _subjects() -> tuple[World, ...]:
+    return (TariffDesk(), Forms(), Letters(), Inbox(), Procedures())

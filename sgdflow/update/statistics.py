@@ -146,6 +146,27 @@ def examples_needed(up: float, down: float, level: float, wanted: float) -> int 
     return high
 
 
+def like_needed(gains: Sequence[float], level: float, wanted: float) -> int | None:
+    """Return how many examples give this power where they gain and lose as these did.
+
+    Exact where all gains are of one size, else by the normal approximation. None where these
+    gained nothing, or up to ten thousand are not enough.
+    """
+    moved = [rounded for gain in gains if (rounded := round(gain, _ROUNDING))]
+    mean = math.fsum(moved) / (len(gains) or 1)
+    if mean <= 0:
+        return None
+    if len({abs(gain) for gain in moved}) == 1:
+        up = sum(gain > 0 for gain in moved) / len(gains)
+        return examples_needed(up, len(moved) / len(gains) - up, level, wanted)
+    squares = math.fsum(gain * gain for gain in moved) / len(gains)
+    quantile = NormalDist().inv_cdf
+    wide = quantile(1 - level) * math.sqrt(squares)
+    wide += quantile(wanted) * math.sqrt(max(0.0, squares - mean * mean))
+    needed = max(gains_needed(level), math.ceil((wide / mean) ** 2))
+    return needed if needed <= _MOST_EXAMPLES else None
+
+
 def luck(examples: int, moved: float) -> float:
     """Return how likely more examples go up than down where either is as likely.
 

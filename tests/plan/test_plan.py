@@ -337,8 +337,13 @@ def test_the_command_needs_no_key_sends_nothing_and_leaves_no_trace(tmp_path: Pa
     ended = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.count("in all\n") == 2
-    assert "at most: the only step turned down at the end, text by text" in ended.stdout
-    assert "at most: all 2 steps turned down at the end" in ended.stdout
+    late = "scored to the end and turned down, each text alone, too"
+    assert f"at most: the only step {late}" in ended.stdout
+    assert f"at most: all 2 steps {late}" in ended.stdout
+    assert (
+        "Scored to the end and turned down: a proposal that fails only after up to 20 training "
+        "examples were scored with it; then as many are scored with each of its texts alone"
+    ) in ended.stdout
     assert "No price is known for openai/gpt-4o-mini" in ended.stdout  # whoever sits there
     assert list(tmp_path.iterdir()) == []
 

@@ -207,6 +207,34 @@ def test_the_end_names_the_step_whose_texts_are_returned(
         assert "parameters=RUN/unconfirmed.yaml scores them on more" in closing_words(record)
 
 
+def test_a_run_that_goes_on_marks_the_steps_that_were_told_before(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "sgdflow")
+
+    def told(*written: str) -> list[str]:
+        caplog.clear()
+        run(tmp_path, Guesser(written), "method.stop.steps=2")
+        said = [record.getMessage() for record in caplog.records]
+        return [line.partition(",")[0] for line in said if line.startswith(("step", "Known"))]
+
+    wrong = "step 1: nearly all answers are the same whatever is asked: 20 of 20 answers are"
+    assert [line for line in told(*WRITTEN) if not line.startswith(wrong)] == [
+        "step 1: accepted",
+        "step 2: rejected",
+    ]
+    assert told(*WRITTEN) == [
+        "Known from before: 2 steps",
+        "step 1 (known from before): accepted",
+        "step 2 (known from before): rejected",
+    ]
+    # A step that comes out otherwise is new.
+    assert told(WRITTEN[0], "Get ten right.")[1:] == [
+        "step 1 (known from before): accepted",
+        "step 2: rejected",
+    ]
+
+
 def test_what_became_of_the_texts_is_told_word_by_word() -> None:
     long = " ".join(f"word{i}" for i in range(300))
     before = {"a": "Add the numbers.", "b": "Same.", "c": long, "n": 0, "new": None}

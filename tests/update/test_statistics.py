@@ -16,6 +16,7 @@ from sgdflow.update.statistics import (
     gains_needed,
     largest_share,
     level_left,
+    like_needed,
     looks,
     luck,
     power,
@@ -115,6 +116,24 @@ def test_the_examples_needed_give_the_power_and_a_tenth_less_does_not() -> None:
     assert power(needed, 0.15, 0.05, 0.05) >= 0.8 > power(int(0.9 * needed), 0.15, 0.05, 0.05)
     assert examples_needed(0.05, 0.05, 0.01, 0.8) is None  # nothing is gained
     assert power(0, 0.5, 0.0, 0.05) == 0.0
+
+
+def test_examples_like_those_seen_are_enough_for_the_power() -> None:
+    """Of scores with half points: so many are drawn from those seen, again and again."""
+    nine_and_four = [1.0] * 9 + [-1.0] * 4 + [0.0] * 7
+    assert like_needed(nine_and_four, 0.05, 0.8) == examples_needed(0.45, 0.2, 0.05, 0.8)
+    assert like_needed([1.0, -1.0, 0.0], 0.05, 0.8) is None
+    assert like_needed([1.0] * 51 + [-1.0] * 50, 0.05, 0.8) is None  # far more than ten thousand
+    seen = [1.0] * 4 + [0.5] * 6 + [-0.5] * 3 + [0.0] * 7
+    needed = like_needed(seen, 0.05, 0.8)
+    assert needed is not None
+    draw = Random(0)
+
+    def shown(number: int) -> float:
+        return sum(accepted([draw.choices(seen, k=number)], number, 0.05) for _ in range(400)) / 400
+
+    assert shown(needed) == pytest.approx(0.8, abs=0.08)
+    assert shown(needed // 2) < 0.7
 
 
 def test_luck_is_the_share_of_all_flips_that_look_like_a_gain() -> None:
