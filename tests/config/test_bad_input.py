@@ -876,7 +876,12 @@ DECLARED: Mapping[str, Case] = {
     "task data that raises": (
         (),
         "task.data.parts: 99",
-        ["task.data: sgdflow.simulation.tariff.orders raised ValueError: parts is 99; the tariff has 1 to 5 parts."],
+        ["task.data: sgdflow.simulation.tariff.orders raised ValueError: parts is 99; the tariff has 1 to 30 parts."],
+    ),
+    "more parts of an order than there are": (
+        (),
+        "task.data.most: 4",
+        ["task.data: sgdflow.simulation.tariff.orders raised ValueError: most is 4; an order of this tariff has 1 to 3 parts."],
     ),
     "task data of an unknown family": (
         (),

@@ -13,7 +13,7 @@ from sgdflow.simulation.tariff.language import (
     read_facts,
     read_family,
 )
-from sgdflow.simulation.tariff.orders import PARTS
+from sgdflow.simulation.tariff.parts import PARTS
 
 _PLAUSIBLE = {"sum": range(1, 41), "product": range(1, 11)}
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from sgdflow.simulation.tariff.orders import ABSENT, ASSUMED, PARTS, Family
+from sgdflow.simulation.tariff.orders import ABSENT, ASSUMED, Family
+from sgdflow.simulation.tariff.parts import PARTS
 from sgdflow.simulation.wishes import SETTLED
 
 _KINDS = "|".join(kind for kinds in PARTS.values() for kind in (*kinds, "none"))

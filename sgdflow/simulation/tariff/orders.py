@@ -8,14 +8,8 @@ from random import Random
 from typing import Any, Literal
 
 from sgdflow.data import Example, Pools
+from sgdflow.simulation.tariff.parts import PARTS
 
-PARTS: Mapping[str, tuple[str, ...]] = {
-    "weight": ("light", "medium", "heavy", "bulky"),
-    "zone": ("north", "east", "south", "west"),
-    "service": ("standard", "express", "overnight", "courier"),
-    "insurance": ("basic", "plus", "full", "premium"),
-    "packaging": ("bag", "box", "crate", "pallet"),
-}
 Family = Literal["sum", "product"]
 ASSUMED: Mapping[Family, int] = {"sum": 10, "product": 2}
 """What a worker assumes where it knows nothing; one class of each part really costs that."""
@@ -26,19 +20,21 @@ Tariff = Mapping[str, Mapping[str, int]]
 """Part -> class -> price (or factor)."""
 
 
-def orders(*, family: Family, parts: int, count: int, seed: int) -> Pools:
+def orders(*, family: Family, parts: int, count: int, seed: int, most: int | None = None) -> Pools:
     """Return priced orders; the tariff itself is nowhere in them.
 
     Every order has some of the parts: one part in about a third of the orders, so that
-    knowledge can start there, and all numbers of parts up to `parts` in the others.
+    knowledge can start there, and all numbers of parts up to `most` (or all) in the others.
     """
     if family not in ASSUMED:
         raise ValueError(f"family is {family!r}; there are {', '.join(ASSUMED)}")
+    if most is not None and not 1 <= most <= parts:
+        raise ValueError(f"most is {most}; an order of this tariff has 1 to {parts} parts")
     random = Random(f"{seed}/tariff/{family}/{parts}")
     tariff = _tariff(family, _names(parts), random)
     examples = []
     for index in range(count):
-        chosen = _order(tariff, random)
+        chosen = _order(tariff, most or parts, random)
         text = "Price this order. " + " ".join(
             f"{part.capitalize()}: {chosen.get(part, 'none')}." for part in tariff
         )
@@ -88,7 +84,7 @@ def _tariff(family: Family, parts: tuple[str, ...], random: Random) -> Tariff:
     return tariff
 
 
-def _order(tariff: Tariff, random: Random) -> Mapping[str, str]:
-    size = 1 if random.random() < 0.25 else random.randint(1, len(tariff))
+def _order(tariff: Tariff, most: int, random: Random) -> Mapping[str, str]:
+    size = 1 if random.random() < 0.25 else random.randint(1, most)
     present = set(random.sample(list(tariff), size))
     return {part: random.choice(list(tariff[part])) for part in tariff if part in present}
