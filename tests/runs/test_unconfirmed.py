@@ -21,7 +21,7 @@ KEPT = (
 
 
 def scored(scores: Sequence[float]) -> Evaluation:
-    nothing = ForwardPass({}, {}, {}, {})
+    nothing = ForwardPass("an example", {}, {}, {})
     return Evaluation({f"{i}": Outcome(nothing, score, None) for i, score in enumerate(scores)})
 
 
