@@ -149,9 +149,9 @@ def test_what_tests_print_reaches_every_parameter_as_gradients(
 @pytest.mark.parametrize(
     ("said", "told"),
     [
-        ("task.score.folder=nowhere", "nowhere"),
-        ("task.score.command=[no-such-program]", "no-such-program"),
-        ("task.score.seconds=0", "task.score"),
+        ("task.score.folder=nowhere", "task.score.folder: "),
+        ("task.score.command=[no-such-program]", "task.score.command: "),
+        ("task.score.seconds=0", "(got 0)"),
     ],
 )
 def test_what_cannot_be_run_is_told_before_any_call(
