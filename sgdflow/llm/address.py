@@ -7,6 +7,7 @@ import base64
 import binascii
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
@@ -53,6 +54,7 @@ def is_own(provider: str, api_base: str | None) -> bool:
     )
 
 
+@lru_cache(maxsize=64)
 def answering(provider: str, api_base: str | None, name: str | None = None) -> str:
     """Return what tells apart who answers: a declared name, or the address.
 

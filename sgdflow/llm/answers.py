@@ -44,9 +44,31 @@ def place(given: Answered) -> str:
 
 def as_json(given: Answered | Failed) -> str:
     """Return an answer as it is stored."""
-    data = asdict(given)
-    data.pop("time", None)
-    return json.dumps(data)
+    if isinstance(given, Failed):
+        return json.dumps(asdict(given))
+    reply, spent = given.reply, given.spent
+    # By hand: `asdict` copies everything deeply and takes longer than all else about a stored call.
+    said = {
+        "text": reply.text,
+        "usage": _as_usage(reply.usage),
+        "truncated": reply.truncated,
+        "cost": reply.cost,
+        "seconds": reply.seconds,
+    }
+    took = {
+        "calls": spent.calls,
+        "usage": _as_usage(spent.usage),
+        "cost": spent.cost,
+        "faults": dict(spent.faults),
+        "again": _as_usage(spent.again),
+    }
+    return json.dumps(
+        {"reply": said, "spent": took, "model": given.model, "endpoint": given.endpoint}
+    )
+
+
+def _as_usage(usage: Usage) -> Mapping[str, int]:
+    return {"prompt": usage.prompt, "completion": usage.completion, "cached": usage.cached}
 
 
 def answered(stored: str, time: float = 0.0) -> Answered:

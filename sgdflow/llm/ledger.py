@@ -51,7 +51,7 @@ class Ledger:
         return replace(self._sums[role], cost=None if cost is None else float(cost))
 
 
-@dataclass
+@dataclass(slots=True)
 class Bill:
     """What a request took, and who made it."""
 

@@ -24,9 +24,19 @@ _SESSION = (
     # A commit outlives the process; the last ones may be lost with the server's power.
     "SET synchronous_commit TO off",
     f"SET lock_timeout TO {int(PATIENCE * 1000)}",
+    f"SET statement_timeout TO {int(2 * PATIENCE * 1000)}",
     # Who is gone in the middle of something holds nobody up.
     f"SET idle_in_transaction_session_timeout TO {int(PATIENCE * 1000)}",
 )
+_CONNECTED = {
+    "connect_timeout": 10,
+    # A server that is gone without a word is noticed while one waits for its answer, too.
+    "tcp_user_timeout": int(PATIENCE * 1000),
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+}
+"""What the connection itself bears, in seconds; `tcp_user_timeout` in milliseconds."""
 _NAME = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+)")
 _TURN = "SELECT pg_advisory_xact_lock(7310868)"
 
@@ -189,7 +199,7 @@ def _engine(server: Server) -> tuple[Engine, str]:
             isolation_level="AUTOCOMMIT",
             pool_size=1,
             max_overflow=0,
-            connect_args={"connect_timeout": 10},
+            connect_args=_CONNECTED,
         )
     except ModuleNotFoundError as error:
         raise ConfigError(

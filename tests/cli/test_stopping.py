@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from aiohttp import web
+from started import served
 
 from sgdflow.records.owner import check_free
-from sgdflow.simulation.server import create_app, running
-from sgdflow.simulation.worlds import reply
 
 SOON = 2.0
 """Seconds that whoever pressed Ctrl-C waits at most."""
@@ -75,37 +70,6 @@ def test_time_ends_a_process_that_does_not_stop_and_says_how_to_go_on() -> None:
     assert told.splitlines()[-2:] == ["Ended without waiting any longer.", "The same words go on."]
 
 
-@contextmanager
-def endpoint(asked: list[float]) -> Iterator[str]:
-    """Serve models that take half a minute for an answer."""
-    address: list[str] = []
-    ready, over = threading.Event(), asyncio.Event()
-    loops: list[asyncio.AbstractEventLoop] = []
-
-    @web.middleware
-    async def note(
-        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    ) -> web.StreamResponse:
-        asked.append(time.monotonic())
-        return await handler(request)
-
-    async def main() -> None:
-        loops.append(asyncio.get_running_loop())
-        app = create_app(reply, latency=30)
-        app.middlewares.append(note)
-        async with running(app) as url:
-            address.append(url)
-            ready.set()
-            await over.wait()
-
-    thread = threading.Thread(target=lambda: asyncio.run(main()))
-    thread.start()
-    assert ready.wait(20)
-    yield address[0]
-    loops[0].call_soon_threadsafe(over.set)
-    thread.join()
-
-
 def interrupted(
     folder: Path, words: list[str], moment: Callable[[], bool]
 ) -> tuple[float, int, str]:
@@ -132,8 +96,7 @@ GOES_ON = "To go on where it stopped: the same command with hydra.run.dir=run"
 
 
 def test_220_examples_under_way_are_given_up(tmp_path: Path) -> None:
-    asked: list[float] = []
-    with endpoint(asked) as url:
+    with served(30) as (url, asked):
         # Every example asks something else; what is alike would be asked once. The client begins
         # with 64 calls at once.
         words = ["graph=single", "llm=vllm", f"llm.api_base={url}", "llm.limits.concurrency=200"]
@@ -160,7 +123,7 @@ def was_ended(said: str) -> bool:
 @pytest.mark.parametrize("file", ["run/owner.json", "mlflow.db", "mlartifacts"])
 def test_nobody_waits_for_mlflow(file: str, tmp_path: Path) -> None:
     """While it is imported, makes its tables and takes the configuration, beside models at work."""
-    with endpoint([]) as url:
+    with served(30) as (url, _):
         words = [*SMALL, "llm=vllm", f"llm.api_base={url}", "llm.check=false"]
         took, code, said = interrupted(tmp_path, words, (tmp_path / file).exists)
     assert took < SOON

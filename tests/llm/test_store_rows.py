@@ -8,7 +8,7 @@ import logging
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -261,3 +261,12 @@ def test_what_is_stored_reads_back_as_it_was() -> None:
         "http://h/v1",
     )
     assert answered(as_json(whole)) == whole
+
+
+def test_a_stored_answer_holds_every_field_but_when() -> None:
+    """As `asdict` writes them: files that are there are read by the same names and order."""
+    spent = Spent(3, Usage(7, 5, 2), None, {"timeout": 2}, Usage(1, 1))
+    given = Answered(Reply("a\u00e9", Usage(3, 2, 1), True, 0.5, 1.25), spent, "x/y", None, 9.0)
+    fields = asdict(given)
+    del fields["time"]
+    assert as_json(given) == json.dumps(fields)
