@@ -81,9 +81,7 @@ async def optimise(
     with _tracked(tracker, prepared, written, folder):
         # A store that cannot be used leaves nothing behind.
         folder.begin(written, prepared.start)
-        if folder.known:
-            known = plural(folder.known, "step")
-            log.info("Known from before: %s, told again before what is new.", known)
+        _tell_known(folder.known)
         documents.keep(folder.path, prepared.problem.graph)
         with _reported(prepared, folder):
             recorder = _Recorder(tracker, folder, llm, clean, prepared.problem, beside)
@@ -168,6 +166,12 @@ def tell(prepared: Prepared) -> None:
     """Say what a user should know of the data before anything is paid for."""
     for notice in prepared.notices:
         log.log(logging.WARNING if notice.unsure else logging.INFO, "%s", notice.text)
+
+
+def _tell_known(steps: int) -> None:
+    if steps:
+        known = plural(steps, "step")
+        log.info("Known from before: %s, told again before what is new.", known)
 
 
 def about(prepared: Prepared) -> dict[str, Any]:
