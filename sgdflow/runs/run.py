@@ -81,7 +81,6 @@ async def optimise(
     with _tracked(tracker, prepared, written, folder):
         # A store that cannot be used leaves nothing behind.
         folder.begin(written, prepared.start)
-        _tell_known(folder.known)
         documents.keep(folder.path, prepared.problem.graph)
         with _reported(prepared, folder):
             recorder = _Recorder(tracker, folder, llm, clean, prepared.problem, beside)
@@ -211,6 +210,7 @@ class _Recorder:
     """What each step adds to the account."""
 
     def scored(self, initial: Scores) -> None:
+        _tell_known(self.folder.known)
         scores = scores_record(initial, initial)
         self.tracker.scored("initial", {split: scores[split]["initial"] for split in SPLITS})
         words = [
