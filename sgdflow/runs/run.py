@@ -81,9 +81,6 @@ async def optimise(
     with _tracked(tracker, prepared, written, folder):
         # A store that cannot be used leaves nothing behind.
         folder.begin(written, prepared.start)
-        if folder.known:
-            known = plural(folder.known, "step")
-            log.info("Known from before: %s, told again before what is new.", known)
         documents.keep(folder.path, prepared.problem.graph)
         with _reported(prepared, folder):
             recorder = _Recorder(tracker, folder, llm, clean, prepared.problem, beside)
@@ -170,6 +167,12 @@ def tell(prepared: Prepared) -> None:
         log.log(logging.WARNING if notice.unsure else logging.INFO, "%s", notice.text)
 
 
+def _tell_known(steps: int) -> None:
+    if steps:
+        known = plural(steps, "step")
+        log.info("Known from before: %s, told again before what is new.", known)
+
+
 def about(prepared: Prepared) -> dict[str, Any]:
     """Return what was run, in names."""
     config = prepared.config
@@ -207,6 +210,7 @@ class _Recorder:
     """What each step adds to the account."""
 
     def scored(self, initial: Scores) -> None:
+        _tell_known(self.folder.known)
         scores = scores_record(initial, initial)
         self.tracker.scored("initial", {split: scores[split]["initial"] for split in SPLITS})
         words = [
