@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -179,21 +179,41 @@ def alone(made: Sequence[tuple[Tried, Past]]) -> Sequence[tuple[Tried, Past]]:
 
 
 def _past(situation: Situation, proposal: Proposal, judgement: Judgement) -> Past:
-    trial = judgement.trial
-    taken = trial.decision.accepted
+    taken = judgement.trial.decision.accepted
+    return replace(
+        _put(situation, judgement.proposal if taken else proposal, judgement.trial),
+        sampled=tuple(one.forward.example for one in situation.learned),
+        turned_down=len(list(rejections(judgement))) if proposal.changes else 0,
+        dropped=tuple(_dropped(situation, proposal, judgement)) if taken else (),
+    )
+
+
+def _put(situation: Situation, proposal: Proposal, trial: Trial) -> Past:
+    """Return what became of a proposal at the gate, for those who write the next one."""
     return Past(
         situation.step,
         situation.parameters,
         situation.evidence,
-        judgement.proposal if taken else proposal,
+        proposal,
         trial.decision,
         _mean(trial.current),
         _mean(trial.candidate),
-        tuple(one.forward.example for one in situation.learned),
-        len(list(rejections(judgement))) if proposal.changes else 0,
-        trial.decision.most,
-        trial.went,
+        most=trial.decision.most,
+        went=trial.went,
     )
+
+
+def _dropped(situation: Situation, proposal: Proposal, judgement: Judgement) -> Iterator[Past]:
+    """Yield the texts of a proposal that were left out of what was accepted, as tried alone."""
+    alone = {one.changes: one.trial for one in judgement.tested}
+    for name, text in proposal.changes.items():
+        trial = alone.get((name,))
+        if trial is None or name in judgement.proposal.changes:
+            continue
+        if trial.decision.accepted:
+            reason = f"{trial.decision.reason}; with the step's other texts it gained less"
+            trial = replace(trial, decision=replace(trial.decision, accepted=False, reason=reason))
+        yield _put(situation, Proposal({name: text}), trial)
 
 
 def _mean(evaluation: Evaluation | None) -> float | None:

@@ -118,7 +118,8 @@ def tries(
     With a graph it is known what a node that uses the text replied: to several examples with the
     last text that was turned down, to one with each before it.
     """
-    mine = [past for past in history if name in past.proposal.changes]
+    all_tried = (one for past in history for one in (*past.dropped, past))
+    mine = [past for past in all_tried if name in past.proposal.changes]
     newest = next((past for past in reversed(mine) if past.went), None)
     found = [
         Attempt(

@@ -93,6 +93,8 @@ class Past:
     """The highest mean that it could have had, where not all was scored."""
     went: tuple[Went, ...] = ()
     """Where it was turned down: how some examples went with it, the worst one first."""
+    dropped: tuple[Past, ...] = ()
+    """Texts of the same reply that were turned down, each alone, where the others were accepted."""
 
 
 @dataclass(frozen=True, slots=True)

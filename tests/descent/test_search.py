@@ -239,18 +239,17 @@ class Mixed(World):
     """Writes a good text for one node and ruins the other."""
 
 
-def mixed(method: Method) -> Run:
+def mixed(method: Method, asked: list[str] | None = None) -> Run:
     def ruin(text: str, letters: Sequence[str]) -> Said:
         return tagged("Say nothing.")
 
     world = World(add_what_was_missing, ruin)
 
     def script(role: str, node: str, messages: Sequence[Message]) -> Said:
-        if (
-            node == "answer"
-            and role == "forward"
-            and "Say nothing." in "".join(m.content for m in messages)
-        ):
+        sent = "".join(message.content for message in messages)
+        if asked is not None and role == "optimizer" and node == ANSWER:
+            asked.append(sent)
+        if node == "answer" and role == "forward" and "Say nothing." in sent:
             return "nothing"
         return world(role, node, messages)
 
@@ -272,6 +271,19 @@ def test_a_good_text_is_not_lost_with_a_harmful_one() -> None:
     ]
     record = step_record(step)
     assert (record["why"], record["candidate"], list(record["proposal"])) == ("part", 1, [RECALL])
+
+
+def test_a_text_that_was_left_out_is_a_try_of_its_parameter() -> None:
+    asked: list[str] = []
+    update = replace(METHOD.update, memory=2)
+    proposals = Proposals(fallback=True)
+    made = mixed(replace(METHOD, stop=Stop(steps=2), proposals=proposals, update=update), asked)
+    assert made.steps[0].tried.decision.accepted
+    first, second = asked
+    assert "Say nothing." not in first
+    shown = second.split("<tried", 1)[1]
+    assert "Say nothing." in shown
+    assert made.steps[0].tried.tested[2].decision.reason in shown
 
 
 def test_single_proposals_are_joined_where_both_help() -> None:
