@@ -17,6 +17,7 @@ from test_descent import (
     ANSWER,
     METHOD,
     RECALL,
+    REWRITE,
     Run,
     World,
     add_what_was_missing,
@@ -275,8 +276,7 @@ def test_a_good_text_is_not_lost_with_a_harmful_one() -> None:
 
 def test_a_text_that_was_left_out_is_a_try_of_its_parameter() -> None:
     asked: list[str] = []
-    update = replace(METHOD.update, memory=2)
-    proposals = Proposals(fallback=True)
+    update, proposals = replace(REWRITE, memory=2), Proposals(fallback=True)
     made = mixed(replace(METHOD, stop=Stop(steps=2), proposals=proposals, update=update), asked)
     assert made.steps[0].tried.decision.accepted
     first, second = asked
