@@ -9,7 +9,8 @@ from typing import Any
 from sgdflow.config import schema
 from sgdflow.config.paths import shipped_document
 from sgdflow.data.documents import Documents, passages
-from sgdflow.data.embedding import EMBEDS, Embeddings, embeds, folder_of
+from sgdflow.data.embedding import EMBEDS, Embeddings, embeds
+from sgdflow.data.files import folder_of
 from sgdflow.data.ranking import SEARCHES, available
 from sgdflow.errors import ConfigError
 from sgdflow.executor.graph import Graph

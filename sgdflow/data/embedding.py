@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from sgdflow.data.files import folder_of
 from sgdflow.errors import ConfigError, shortly
 
 EMBEDS = "model2vec"
@@ -26,15 +27,6 @@ FILES = (
 def embeds() -> bool:
     """Return whether the library is installed."""
     return find_spec(EMBEDS) is not None
-
-
-def folder_of(declared: str) -> Path | None:
-    """Return the folder that is declared; None where what is declared is none."""
-    try:
-        folder = Path(declared).expanduser()
-        return folder if folder.is_dir() else None
-    except (OSError, RuntimeError, ValueError):  # too long, say, or nobody's home
-        return None
 
 
 def files_of(folder: Path) -> Iterator[Path]:

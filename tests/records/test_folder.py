@@ -45,7 +45,10 @@ def test_whatever_code_returns_becomes_a_line() -> None:
 
 
 def test_steps_of_an_earlier_start_are_known_whatever_is_in_their_texts(tmp_path: Path) -> None:
-    first = [{"step": 1, "text": "a\u2028b\x85c\u2029"}, {"step": 2, "text": "d\ud83d"}]
+    first: list[dict[str, Any]] = [
+        {"step": 1, "text": "a\u2028b\x85c\u2029"},
+        {"step": 2, "text": "d\ud83d"},
+    ]
     folder = RunFolder(tmp_path)
     folder.begin({}, TEXTS)
     assert [folder.append(step, {}) for step in first] == [False, False]
