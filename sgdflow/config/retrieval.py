@@ -10,6 +10,7 @@ from sgdflow.config import schema
 from sgdflow.config.paths import shipped_document
 from sgdflow.data.documents import Documents, passages
 from sgdflow.data.embedding import EMBEDS, Embeddings, embeds
+from sgdflow.data.files import folder_of
 from sgdflow.data.ranking import SEARCHES, available
 from sgdflow.errors import ConfigError
 from sgdflow.executor.graph import Graph
@@ -96,7 +97,7 @@ def searched(conf: schema.GraphConf) -> Mapping[tuple[str, str], Path]:
         if isinstance(node.forward, schema.RetrieveConf):
             found[name, "retrieve"] = located(node.forward.retrieve)
             model = node.forward.embeddings
-            if model is not None and (folder := Path(model).expanduser()).is_dir():
+            if model is not None and (folder := folder_of(model)) is not None:
                 found[name, "embeddings"] = folder
     return found
 

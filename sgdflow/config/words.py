@@ -139,8 +139,11 @@ def _unreadable(word: str) -> str:
     if not _KEY.fullmatch(key):
         return f"{word}: {key!r} is no key. {_FORM}"
     if value.startswith("~"):
-        full = shlex.quote(f"{key}={Path(value).expanduser()}")
-        return f"{word}: ~ means nothing here. Write the whole path: {full}"
+        told = f"{word}: ~ means nothing here. Write the whole path"
+        try:
+            return f"{told}: {shlex.quote(f'{key}={Path(value).expanduser()}')}"
+        except RuntimeError:
+            return f"{told}; nobody has this home: {value.partition('/')[0]}"
     if value.startswith(("[", "{")):
         whole = "[first, second]" if value[0] == "[" else "{name: value, name: value}"
         return (

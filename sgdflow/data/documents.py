@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from sgdflow.data.embedding import Embeddings, Nearness
-from sgdflow.data.files import existing, few, lines
+from sgdflow.data.files import existing, few, folder_of, lines
 from sgdflow.data.ranking import Ranking
 from sgdflow.data.rows import json_lines
 from sgdflow.errors import DataError, listed
@@ -72,7 +72,7 @@ class Documents:
 
 def passages(path: Path, key: str) -> tuple[Passage, ...]:
     """Return all passages of a file or a folder, in order; raises DataError."""
-    folder = existing(path, key, _EXPECTED, folder=path.expanduser().is_dir())
+    folder = existing(path, key, _EXPECTED, folder=folder_of(path) is not None)
     if folder.is_dir():
         files = [file for file in sorted(folder.rglob("*")) if _counts(file, folder)]
         names = {file: file.relative_to(folder).as_posix() for file in files}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -10,16 +10,28 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from sgdflow.data.files import folder_of
 from sgdflow.errors import ConfigError, shortly
 
 EMBEDS = "model2vec"
 """The package."""
-_HELD = (".safetensors", ".json")
+_PARTS = ("model.safetensors", "tokenizer.json", "config.json")
+FILES = (
+    *_PARTS,
+    "config_sentence_transformers.json",
+    *(f"0_StaticEmbedding/{part}" for part in _PARTS[:2]),
+)
+"""All that a model may be made of."""
 
 
 def embeds() -> bool:
     """Return whether the library is installed."""
     return find_spec(EMBEDS) is not None
+
+
+def files_of(folder: Path) -> Iterator[Path]:
+    """Yield the files of a folder that make a model, relative to it, and no others."""
+    return (Path(name) for name in sorted(FILES) if (folder / name).is_file())
 
 
 @dataclass(frozen=True)
@@ -59,15 +71,15 @@ class Embeddings:
         """Return the SHA-256 of all that the model is made of."""
         found = sha256()
         folder = self._folder
-        for file in sorted(folder.rglob("*")) if folder is not None else ():
-            if file.suffix in _HELD and file.is_file():
-                found.update(f"\n{file.relative_to(folder or file).as_posix()}\n".encode())
-                found.update(file.read_bytes())
+        if folder is not None:
+            for file in files_of(folder):
+                found.update(f"\n{file.as_posix()}\n".encode())
+                found.update((folder / file).read_bytes())
         return found.hexdigest()
 
     @cached_property
     def _folder(self) -> Path | None:
-        if (folder := Path(self.declared).expanduser()).is_dir():
+        if (folder := folder_of(self.declared)) is not None:
             return folder
         from huggingface_hub import snapshot_download
 

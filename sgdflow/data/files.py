@@ -31,6 +31,15 @@ _BINARY = (
 """What a file that is not in UTF-8 may be, by how it begins."""
 
 
+def folder_of(declared: str | Path) -> Path | None:
+    """Return the folder that is declared; None where what is declared is none."""
+    try:
+        folder = Path(declared).expanduser()
+        return folder if folder.is_dir() else None
+    except (OSError, RuntimeError, ValueError):  # too long, say, or nobody's home
+        return None
+
+
 def existing(path: object, key: str, expected: str, *, folder: bool = False) -> Path:
     """Return the path that config key `key` names, or raise DataError saying what is expected."""
     kind = "folder" if folder else "file"
@@ -48,7 +57,7 @@ def existing(path: object, key: str, expected: str, *, folder: bool = False) -> 
         there = found.exists()
         fits = found.is_dir() if folder else found.is_file()
     except (OSError, ValueError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = str(getattr(error, "strerror", None) or error).rstrip(".")
         raise DataError(
             f"{key}: '{shortly(str(path))}' cannot be looked at: {reason}. Expected: {expected}."
         ) from error

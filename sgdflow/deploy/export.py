@@ -17,6 +17,7 @@ from sgdflow.config.program import Program
 from sgdflow.config.retrieval import moved, packages, searched
 from sgdflow.config.targets import unreachable
 from sgdflow.config.written import references, referring
+from sgdflow.data.embedding import files_of
 from sgdflow.errors import ConfigError
 from sgdflow.executor.backward_functions import PassThrough, PromptBackward
 from sgdflow.executor.graph import Graph, Node
@@ -44,8 +45,8 @@ def write_folder(
     """Write the folder; raises ConfigError where something else stands there."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder} exists already: export to a new folder, with --to FOLDER.")
-    documents = searched(program.conf)
-    places = {one: _place(*one, path) for one, path in documents.items()}
+    brought = searched(program.conf)
+    places = {one: _place(*one, path) for one, path in brought.items()}
     if lost := list(unreachable(program.conf)):
         raise ConfigError("\n".join(lost))
     graph = referring(_graph(program.conf), program.written.get("graph"))
@@ -68,7 +69,7 @@ def write_folder(
     files |= {f"prompts/{name}": text for name, text in used.items()}
     modules = dict(_own_modules(program.conf))
     copies = {f"code/{path.name}": path for path in modules.values()}
-    copies |= {places[name]: path for name, path in documents.items()}
+    copies |= dict(_searched(brought, places))
     files["README.md"] = _readme(program, modules, variables)
     try:
         _write(folder, files, copies)
@@ -84,13 +85,26 @@ def _place(node: str, key: str, path: Path) -> str:
     return f"{DOCUMENTS}/{node}{path.suffix if key == 'retrieve' else '.model'}"
 
 
+def _searched(
+    brought: Mapping[tuple[str, str], Path], places: Mapping[tuple[str, str], str]
+) -> Iterator[tuple[str, Path]]:
+    """Yield what is copied where; of a model's folder only what makes the model."""
+    for one, path in brought.items():
+        if one[1] == "retrieve":
+            yield places[one], path
+        else:
+            yield from (
+                (f"{places[one]}/{file.as_posix()}", path / file) for file in files_of(path)
+            )
+
+
 def _write(folder: Path, files: Mapping[str, str], copies: Mapping[str, Path]) -> None:
     for name, text in files.items():
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
     for name, path in copies.items():
-        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             shutil.copytree(path, folder / name, ignore=_IGNORED)
         else:

@@ -66,7 +66,9 @@ class RunFolder:
         began, steps = self.began(), self.path / "steps.jsonl"
         with _needed(self.path):
             if steps.is_file():
-                self._earlier = steps.read_text(encoding="utf-8", errors="replace").splitlines()
+                text = steps.read_text(encoding="utf-8", errors="replace")
+                # Only "\n" ends a step, and what a kill left behind the last one is none.
+                self._earlier = text.split("\n")[:-1]
             for name in ("result.json", UNCONFIRMED):
                 (self.path / name).unlink(missing_ok=True)
             self._write("config.yaml", as_yaml(config))

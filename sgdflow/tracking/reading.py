@@ -120,8 +120,9 @@ class RunReader:
                 return None
             with tempfile.TemporaryDirectory() as folder:
                 file = Path(self._client.download_artifacts(run.id, _EXAMPLES, folder))
-                lines = file.read_text(encoding="utf-8").splitlines()
-        found = (json.loads(line) for line in lines)
+                # Only "\n" ends a line: texts may hold what else Python takes for an end.
+                lines = file.read_text(encoding="utf-8").split("\n")
+        found = (json.loads(line) for line in lines if line)
         return {
             one["example"]: float(one["final"])
             for one in found

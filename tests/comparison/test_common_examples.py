@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from sgdflow.data import Example
 from sgdflow.descent import Scores
 from sgdflow.executor.evaluation import Evaluation, Outcome
 from sgdflow.executor.forward import ForwardPass
-from sgdflow.records import scores_record
+from sgdflow.records import as_json, scores_record
 from sgdflow.records.words import change_words
 from sgdflow.tracking.client import client, prepare, start_run
 from sgdflow.tracking.reading import Group, RecordedRun, RunReader, Selection
@@ -126,12 +125,12 @@ def test_examples_are_read_from_the_store(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'runs.db'}"
     experiment = prepare(uri, "e")
     lines = [
-        {"split": "test", "example": "t/1", "final": 0.5},
+        {"split": "test", "example": "t/1", "final": 0.5, "said": "a\u2028b\x85"},
         {"split": "test", "example": "t/2", "final": None},
         {"split": "train", "example": "t/3", "final": 1.0},
     ]
     made = [start_run(uri, experiment, name, {}) for name in ("kept", "bare")]
-    made[0].log_text("".join(f"{json.dumps(line)}\n" for line in lines), "examples.jsonl")
+    made[0].log_text("".join(f"{as_json(line)}\n" for line in lines), "examples.jsonl")
     for one in made:
         client(uri).set_terminated(one.id)
     reader = RunReader(uri)

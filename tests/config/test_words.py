@@ -93,6 +93,10 @@ REFUSED: Mapping[str, tuple[Sequence[str], str]] = {
         ["~llm.api_base"],
         "~llm.api_base: is not set, so that there is nothing to take out.",
     ),
+    "home of nobody": (
+        ["task.path=~nobody-lives-here/rows.jsonl"],
+        "task.path=~nobody-lives-here/rows.jsonl: ~ means nothing here. Write the whole path; nobody has this home: ~nobody-lives-here",
+    ),
     "choice to take out": (
         ["~llm=openai"],
         "~llm=openai: is not chosen, so that there is nothing to take out. llm=CHOICE takes another.",

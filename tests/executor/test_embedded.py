@@ -19,7 +19,7 @@ from sgdflow.config.build import build_graph, expand_graph
 from sgdflow.config.compose import compose
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import prepare
-from sgdflow.data.embedding import Embeddings, Nearness
+from sgdflow.data.embedding import FILES, Embeddings, Nearness
 from sgdflow.errors import ConfigError
 from sgdflow.executor.backward import Differentiation, backward_pass
 from sgdflow.executor.backward_functions import PromptBackward
@@ -141,7 +141,8 @@ def test_check_finds_what_is_missing_before_any_call(
         "hf download a/model"
     )
     assert lost in refused(tmp_path, at, "a/model")
-    assert f"{KEY}: there is no folder 'no/such/folder'" in refused(tmp_path, at, "no/such/folder")
+    for name in ("no/such/folder", "~nobody-lives-here/model", "long" * 99):
+        assert f"{KEY}: there is no folder '{name}'" in refused(tmp_path, at, f"'{name}'")
     (tmp_path / "empty").mkdir()
     held = "Expected: a folder with model.safetensors, tokenizer.json and config.json."
     empty = refused(tmp_path, at, "empty")
@@ -194,7 +195,11 @@ def test_an_exported_graph_brings_its_model_along_and_a_stranger_reads_no_other(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     own(tmp_path)
+    (tmp_path / "m/notes").mkdir()
+    (tmp_path / "m/notes/private.json").write_text("{}")
     folder = sgdflow.load("graph=own").export("away")
+    copied = {file.name for file in (folder / "documents/found.model").rglob("*")}
+    assert copied == {"model.safetensors", "tokenizer.json", "config.json"}
     (tmp_path / "m").rename(tmp_path / "gone")
     needed = (folder / "requirements.txt").read_text()
     assert "model2vec==" in needed
@@ -241,4 +246,11 @@ def test_a_run_is_not_gone_on_with_over_another_model(tmp_path: Path, at: Start)
         "directory (hydra.run.dir)."
     )
     model_in(tmp_path / "m")
+    (tmp_path / "m/result.json").write_text("{}")  # nothing of the model
     assert at(tmp_path, *words)[0] == 0
+
+
+def test_what_is_known_as_a_model_is_all_that_its_library_reads() -> None:
+    from model2vec.persistence.datamodels import get_all_model2vec_paths
+
+    assert sorted(FILES) == get_all_model2vec_paths()

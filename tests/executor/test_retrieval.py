@@ -142,6 +142,11 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         graph_of("nowhere"),
         f"{KEY}: there is no file 'nowhere'. {EXPECTED}",
     ),
+    "a home that nobody has": (
+        graph_of("~nobody-lives-here/book.md"),
+        f"{KEY}: '~nobody-lives-here/book.md' cannot be looked at: Could not determine home "
+        f"directory. {EXPECTED}",
+    ),
     "a shipped document that is not there": (
         graph_of("sgdflow/../tools.py"),
         f"{KEY}: there is no file 'sgdflow/../tools.py'. {EXPECTED}",

@@ -44,6 +44,22 @@ def test_whatever_code_returns_becomes_a_line() -> None:
     assert json.loads(as_json(values[1])) == values[1]  # half a character stays what it is
 
 
+def test_steps_of_an_earlier_start_are_known_whatever_is_in_their_texts(tmp_path: Path) -> None:
+    first: list[dict[str, Any]] = [
+        {"step": 1, "text": "a\u2028b\x85c\u2029"},
+        {"step": 2, "text": "d\ud83d"},
+    ]
+    folder = RunFolder(tmp_path)
+    folder.begin({}, TEXTS)
+    assert [folder.append(step, {}) for step in first] == [False, False]
+    with (tmp_path / "steps.jsonl").open("a") as steps:
+        steps.write('{"step": 3, "te')  # a kill in the middle
+    again = RunFolder(tmp_path)
+    again.begin({}, TEXTS)
+    assert again.known == 2
+    assert [again.append(step, {}) for step in (*first, {"step": 3})] == [True, True, False]
+
+
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records]
 
