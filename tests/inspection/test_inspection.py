@@ -128,6 +128,25 @@ def _spare(home: Path) -> None:
     (home / "prompts/forward/old.jinja").write_text("{{ node.name }}")
 
 
+def _films(home: Path) -> None:
+    """Put a subject into the data that no simulated model knows."""
+    rows = [
+        {**row, "ticket": f"The film {number} moved me."} for number, row in enumerate(_rows(home))
+    ]
+    _write(home, rows)
+    (home / "tools.py").write_text(
+        "def words(ticket): return {'topics': [], 'times': []}\n"
+        "def score(target, values): return 0.0\n"
+    )
+
+
+def _short_of_calls(home: Path) -> None:
+    text = (home / "conf/config.yaml").read_text()
+    (home / "conf/config.yaml").write_text(
+        text.replace("stop: {steps: 8}", "stop: {steps: 8, budget: {calls: 10}}")
+    )
+
+
 MISTAKES: dict[str, tuple[Callable[[Path], None], int, str]] = {
     "examples in two splits": (
         _leak,
@@ -150,6 +169,16 @@ MISTAKES: dict[str, tuple[Callable[[Path], None], int, str]] = {
         _spare,
         0,
         "Look at this: prompts/forward/old.jinja: nothing that is chosen uses it.",
+    ),
+    "a subject that simulated models do not know": (
+        _films,
+        0,
+        "Look at this: llm: the simulated models know nothing of these examples: they guess",
+    ),
+    "a budget that is less than a step": (
+        _short_of_calls,
+        0,
+        "Look at this: method.stop.budget.calls: 10 is less than the ",
     ),
 }
 
