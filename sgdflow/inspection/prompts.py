@@ -10,7 +10,6 @@ from sgdflow.data import Example, Splits
 from sgdflow.errors import listed, plural
 from sgdflow.executor.forward import forward_roles
 from sgdflow.executor.graph import Graph
-from sgdflow.executor.retrieval import RetrieveForward
 from sgdflow.inspection.findings import Finding
 from sgdflow.llm import Message, Reply
 from sgdflow.llm.models import estimated_tokens
@@ -84,8 +83,8 @@ def _guessed(prepared: Prepared, work: Collection[Sequence[Message]]) -> bool:
     """Return whether all nodes ask simulated models, none of which knows what they are asked."""
     graph, models = prepared.problem.graph, prepared.calling.models
     roles = set(forward_roles(graph).values())
-    # What documents hold, they may know; here nothing is looked up.
-    if any(isinstance(node.forward, RetrieveForward) for node in graph.nodes.values()):
+    # What code makes of the examples, they may know; here it is not run.
+    if any(node.forward.ask is None for node in graph.nodes.values()):
         return False
     if not work or not all(role in models and models[role].in_process for role in roles):
         return False

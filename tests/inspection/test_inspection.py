@@ -131,9 +131,9 @@ def _spare(home: Path) -> None:
 def _films(home: Path) -> None:
     """Put a subject into the data that no simulated model knows."""
     _write(home, [{**row, "ticket": f"Film {n} moved me."} for n, row in enumerate(_rows(home))])
-    (home / "tools.py").write_text(
-        "def words(ticket): return {'topics': [], 'times': []}\n"
-        "def score(target, values): return 0.0\n"
+    (home / "conf/graph/helpdesk.yaml").write_text(
+        "name: films\ninputs: [ticket]\noutput: mood\nnodes:\n"
+        "  mood: {predecessors: [ticket], parameters: {instruction: Say the mood.}}\n"
     )
 
 
