@@ -28,6 +28,7 @@ from sgdflow.inspection import (
 )
 from sgdflow.llm.backend import window_of
 from sgdflow.llm.models import located
+from sgdflow.plan.estimate import shortage
 from sgdflow.prompting.templates import Prompts
 from sgdflow.terminal import say
 
@@ -49,6 +50,7 @@ def print_check(raw: Mapping[str, Any]) -> None:
         *data_findings(prepared.problem.splits, prepared.problem.graph.inputs),
         *prompt_findings(found, windows),
         *(Finding(one.text, wrong=False) for one in prepared.notices if one.unsure),
+        *(Finding(text, wrong=False) for text in shortage(prepared.problem, prepared.method)),
         *(Finding(text, wrong=False) for text in _unused(prepared, prompts)),
     ]
     say(sweep_words() + "\n".join(_lines(prepared, prompts, found, windows)) + "\n")

@@ -163,8 +163,8 @@ def _lines(error: ValidationError, where: str, model: type[BaseModel]) -> list[s
             lines.append(f"{path}: there is no such key.{meant}")
         elif one["type"] == "union_tag_invalid" and one["ctx"]["tag"] in ("~plain", "~mapping"):
             wanted = "text" if one["ctx"]["tag"] == "~mapping" else "mapping"
-            found = _short(one["input"], path)
-            lines.append(f"{path}: input should be a {wanted} (got {found}).")
+            such, found = _function_of(path, one["input"]), _short(one["input"], path)
+            lines.append(f"{path}: input should be a {wanted}{such} (got {found}).")
         elif one["type"] in _FORMS:
             such = _such(one["type"], one["input"], one.get("ctx", {}))
             found = _short(one["input"], path)
@@ -194,6 +194,13 @@ def _such(kind: str, value: object, context: Mapping[str, Any]) -> str:
     if _FORMS[kind] == "list":
         return f", such as [{value}]"
     return f", such as {{_target_: {value}}}" if context.get("class_name") == "Target" else ""
+
+
+def _function_of(path: str, value: object) -> str:
+    """Show how a function or a template is written that is named where a node says more."""
+    if not isinstance(value, str) or not re.fullmatch(rf"{_NODE}\.(forward|backward)", path):
+        return ""
+    return f", such as {{{'prompt' if value.endswith('.jinja') else '_target_'}: {value}}}"
 
 
 def _no_such_form(path: str, context: dict[str, Any]) -> str:
@@ -230,6 +237,12 @@ def _siblings(model: type[BaseModel], location: tuple[int | str, ...]) -> list[s
     return [name for kind in here for name in kind.model_fields]
 
 
+_NODE = r"graph\.nodes\.[^.]+"
+_JUDGE = r"task\.score(\.objectives\.[^.]+\.score)?"
+_OF_A_NODE = {
+    "instruction": " It is a parameter of the node: parameters: {instruction: TEXT}.",
+    "inputs": " A node is given its predecessors: predecessors: [NAME, ...].",
+}
 _OF_A_ROLE = {
     "model": " A node names a role (forward: {role: NAME}), and llm.models.NAME says its model.",
     "temperature": (
@@ -246,7 +259,11 @@ def _elsewhere(model: type[BaseModel], location: tuple[int | str, ...], path: st
     if "." not in path:
         return ""
     *above, here, wrong = path.split(".")
-    of_node = re.fullmatch(r"graph\.(forward|nodes\.[^.]+(\.forward)?)\.\w+", path)
+    if re.fullmatch(rf"{_NODE}\.\w+", path) and wrong in _OF_A_NODE:
+        return _OF_A_NODE[wrong]
+    if wrong == "model" and re.fullmatch(rf"{_JUDGE}\.model", path):
+        return " A judge names a role (role: NAME), and llm.models.NAME says its model."
+    of_node = re.fullmatch(rf"(graph\.forward|{_NODE}(\.forward)?)\.\w+", path)
     if of_node and wrong in _OF_A_ROLE:
         return _OF_A_ROLE[wrong]
     outer = tuple(part for part in location if not str(part).startswith("~"))
@@ -257,7 +274,7 @@ def _elsewhere(model: type[BaseModel], location: tuple[int | str, ...], path: st
         for name in _siblings(model, location)
         if wrong in _siblings(model, (*location[:-1], name, wrong))
     ]
-    if inner == ["forward"]:
+    if "forward" in inner and set(inner) <= {"forward", "backward"}:
         return f" It stands below forward: {'.'.join([*above, here, 'forward', wrong])}."
     return ""
 

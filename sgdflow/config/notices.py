@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from sgdflow.config.task import Notice
@@ -16,6 +17,7 @@ from sgdflow.llm.models import ModelSpec
 def graph_notices(graph: Graph, models: Mapping[str, ModelSpec]) -> Iterator[Notice]:
     """Yield what somebody may want to know of a graph."""
     yield from _unshown(graph)
+    yield from _marked(graph)
     yield from _alike(graph, models)
     yield from _unpaid(graph)
 
@@ -30,6 +32,20 @@ def _unshown(graph: Graph) -> Iterator[Notice]:
         yield Notice(
             f"prompts/{prompt} never shows {names}, of graph.nodes: {listed(given)}.", unsure=True
         )
+
+
+def _marked(graph: Graph) -> Iterator[Notice]:
+    """Yield which texts hold a variable as templates write it, which nobody fills in there."""
+    for name, parameter in graph.parameters.items():
+        marks = re.findall(r"\{\{\s*(\w+)\s*\}\}", str(parameter.initial))
+        known = [mark for mark in marks if mark in graph.inputs or mark in graph.nodes]
+        if known:
+            yield Notice(
+                f"parameter {name}: '{{{{ {known[0]} }}}}' stays as it is in a text: models read "
+                "these letters, not the value. Take it out: what a node is given stands in its "
+                "prompt already, or where a template of your own puts it (forward.prompt).",
+                unsure=True,
+            )
 
 
 def _alike(graph: Graph, models: Mapping[str, ModelSpec]) -> Iterator[Notice]:

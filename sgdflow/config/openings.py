@@ -133,6 +133,8 @@ def _may_be_absent(group: str, path: Sequence[str]) -> bool:
             return True
         case "method", ["update", "demonstrations", *_]:  # of no use to most graphs
             return True
+        case "method", ["stop", "budget", "roles", *_]:  # by name, and there is none at first
+            return True
         case "probe", _:  # of no use to a configuration of one's own that runs alone
             return True
     return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -56,6 +56,7 @@ def build_task(
         notices += [Notice(told, unsure=True) for told in (said, *doubtful(pools, columns)) if told]
     if pools is None:
         return None
+    notices += [Notice(told, unsure=True) for told in _told_beforehand(task, columns, graph.inputs)]
     if scorer is not None:
         with problems.collected():
             taking = _Taking(pools, columns, notices)
@@ -91,6 +92,19 @@ def _pools(task: schema.Task, columns: Columns, targets: bool) -> tuple[Pools, s
     except (Exception, SystemExit) as error:
         reason = f"{type(error).__name__}: {str(error).rstrip('.')}."
         raise DataError(f"task.data: {source.name} raised {reason}") from error
+
+
+def _told_beforehand(task: schema.Task, columns: Columns, inputs: Sequence[str]) -> Iterator[str]:
+    """Yield which inputs of the graph are what its output is compared with."""
+    named = task.target.values() if isinstance(task.target, Mapping) else task.target or ()
+    target = [named] if isinstance(named, str) else list(named)
+    for name in inputs:
+        if (column := columns.inputs.get(name)) in target:
+            yield (
+                f"task.inputs: the input '{name}' of the graph is column '{column}', which is "
+                "task.target, too: nodes are told the answer. Take it out of graph.inputs, unless "
+                "that is meant."
+            )
 
 
 def _any_target(pools: Pools) -> bool:

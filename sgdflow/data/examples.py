@@ -96,9 +96,10 @@ def _cuts(total: int, sizes: Mapping[str, int | None]) -> dict[str, int]:
     open_ended = [split for split, size in sizes.items() if size is None]
     if len(open_ended) > 1:
         keys = " and ".join(f"task.splits.{split}" for split in open_ended)
+        all_of_them, rest = ("both", "other") if len(open_ended) == 2 else ("all", "others")
         raise DataError(
-            f"{keys} are both null, but only one of them can have all that is left of the "
-            "same examples. Give the other a number."
+            f"{keys} are {all_of_them} null, but only one of them can have all that is left of "
+            f"the same examples. Give the {rest} a number."
         )
     taken: dict[str, int] = {}
     for split, size in sizes.items():

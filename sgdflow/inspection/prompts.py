@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sgdflow.config.prepare import Prepared
 from sgdflow.data import Example, Splits
 from sgdflow.errors import listed, plural
+from sgdflow.executor.forward import forward_roles
 from sgdflow.executor.graph import Graph
 from sgdflow.inspection.findings import Finding
 from sgdflow.llm import Message, Reply
@@ -28,17 +29,26 @@ class Rehearsed:
     """By role: estimated tokens, and the node that the prompt is about."""
     troubles: tuple[str, ...]
     """Why some prompts could not be rendered."""
+    guessed: bool = False
+    """Whether simulated models are asked that know nothing of any node's prompt."""
 
 
 class _Measuring(StandIn):
-    """Keeps the size of the largest prompt of each role."""
+    """Keeps the size of the largest prompt of each role, and the different prompts of nodes."""
 
-    def __init__(self, prepared: Prepared, largest: dict[str, tuple[int, str]]) -> None:
+    def __init__(
+        self,
+        prepared: Prepared,
+        largest: dict[str, tuple[int, str]],
+        work: dict[tuple[Message, ...], None],
+    ) -> None:
         calling = prepared.calling
         assumed = prepared.config.llm.assumed
         prices = dict.fromkeys(calling.models)
         super().__init__(calling.models, calling.limits, Assumed(0.0, assumed.tokens), prices)
         self._largest = largest
+        self._work = work
+        self._working = frozenset(forward_roles(prepared.problem.graph).values())
 
     async def complete(
         self, role: str, messages: Sequence[Message], *, node: str, sample: int = 0
@@ -47,6 +57,8 @@ class _Measuring(StandIn):
         tokens = estimated_tokens(*(message.content for message in messages))
         if tokens > self._largest.get(role, (0, ""))[0]:
             self._largest[role] = (tokens, node)
+        if role in self._working:
+            self._work[tuple(messages)] = None
         return await super().complete(role, messages, node=node, sample=sample)
 
 
@@ -55,15 +67,31 @@ def rehearsed(prepared: Prepared) -> Rehearsed:
     problem = prepared.problem
     few = replace(problem, splits=_few(problem.splits, problem.graph.inputs))
     largest: dict[str, tuple[int, str]] = {}
+    work: dict[tuple[Message, ...], None] = {}
     found = rehearse(
         few,
         prepared.method,
         prepared.start,
-        lambda: _Measuring(prepared, largest),
+        lambda: _Measuring(prepared, largest, work),
         Scenario(accepted=1.0, at_once=True),
         steps=min(1, prepared.method.stop.steps),
     )
-    return Rehearsed(largest, tuple(dict.fromkeys(found.troubles)))
+    return Rehearsed(largest, tuple(dict.fromkeys(found.troubles)), _guessed(prepared, work))
+
+
+def _guessed(prepared: Prepared, work: Collection[Sequence[Message]]) -> bool:
+    """Return whether all nodes ask simulated models, none of which knows what they are asked."""
+    graph, models = prepared.problem.graph, prepared.calling.models
+    roles = set(forward_roles(graph).values())
+    # What code makes of the examples, they may know; here it is not run.
+    if any(node.forward.ask is None for node in graph.nodes.values()):
+        return False
+    if not work or not all(role in models and models[role].in_process for role in roles):
+        return False
+    # It is needed only where they are asked.
+    from sgdflow.simulation.worlds import knows
+
+    return not any(map(knows, work))
 
 
 def prompt_findings(found: Rehearsed, windows: Mapping[str, int | None]) -> Iterator[Finding]:
@@ -78,6 +106,12 @@ def prompt_findings(found: Rehearsed, windows: Mapping[str, int | None]) -> Iter
                 f"the {window:,} that its model reads. Choose a model that reads more, or shorten "
                 "what it is shown."
             )
+    if found.guessed:
+        yield Finding(
+            "llm: the simulated models know nothing of these examples: they guess, and learn "
+            "nothing (docs/simulation.md says what they know). Choose a model with llm=NAME.",
+            wrong=False,
+        )
 
 
 def _about(tokens: int) -> str:

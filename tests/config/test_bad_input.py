@@ -784,6 +784,30 @@ DECLARED: Mapping[str, Case] = {
             "graph.nodes.desk.temperature: there is no such key. It is that of a role (llm.models.ROLE.parameters.temperature), or a parameter of the node (parameters: {temperature: {value: 0.2, min: 0, max: 1, step: 0.1}}).",
         ],
     ),
+    "keys of a node that stand elsewhere": (
+        (),
+        """
+        graph.nodes.zone.instruction: Sort it.
+        graph.nodes.zone.inputs: [order]
+        graph.nodes.zone.forward: my.tools.zone
+        graph.nodes.desk.prompt: forward/mine.jinja
+        graph.nodes.desk.backward: backward/mine.jinja
+        """,
+        [
+            "graph.nodes.zone.forward: input should be a mapping, such as {_target_: my.tools.zone} (got 'my.tools.zone').",
+            "graph.nodes.zone.instruction: there is no such key. It is a parameter of the node: parameters: {instruction: TEXT}.",
+            "graph.nodes.zone.inputs: there is no such key. A node is given its predecessors: predecessors: [NAME, ...].",
+            "graph.nodes.desk.backward: input should be a mapping, such as {prompt: backward/mine.jinja} (got 'backward/mine.jinja').",
+            "graph.nodes.desk.prompt: there is no such key. It stands below forward: graph.nodes.desk.forward.prompt.",
+        ],
+    ),
+    "model of a judge": (
+        (),
+        "task.score: {rubric: Be kind., model: openai/x}",
+        [
+            "task.score.model: there is no such key. A judge names a role (role: NAME), and llm.models.NAME says its model."
+        ],
+    ),
     "tests that stand nowhere": (
         (),
         "task.score: {_target_: sgdflow.library.scores.passes}",

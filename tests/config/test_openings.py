@@ -66,6 +66,11 @@ OPEN: Mapping[str, tuple[Sequence[str], Sequence[Any]]] = {
     "its backward function": (["graph=hints", "graph.nodes.answer.backward.attempts=2"], [2]),
     "a parameter of a role": (["llm=vllm", "llm.models.forward.parameters.max_tokens=7"], [7]),
     "none for a role": (["llm=openai", "llm.models.forward.parameters.top_p=null"], [None]),
+    "what a role may use": (["method.stop.budget.roles.judge.calls=3"], [3]),
+    "what roles may use": (
+        ["method.stop.budget.roles={judge: {calls: 3}}"],
+        [{"judge": {"calls": 3}}],
+    ),
     "a sweep": (["llm.models.forward=a/b,c/d"], []),
 }
 

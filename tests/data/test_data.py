@@ -148,6 +148,12 @@ def test_draw_property(
             "can have all that is left of the same examples. Give the other a number.",
         ),
         (
+            {"train": None, "validation": None, "test": None},
+            "task.splits.train and task.splits.validation and task.splits.test are all null, but "
+            "only one of them can have all that is left of the same examples. Give the others a "
+            "number.",
+        ),
+        (
             {"train": 0, "validation": 5, "test": 5},
             "task.splits.train is empty; a run needs at least one example.",
         ),

@@ -128,6 +128,37 @@ def _spare(home: Path) -> None:
     (home / "prompts/forward/old.jinja").write_text("{{ node.name }}")
 
 
+def _films(home: Path) -> None:
+    """Put a subject into the data that no simulated model knows."""
+    _write(home, [{**row, "ticket": f"Film {n} moved me."} for n, row in enumerate(_rows(home))])
+    (home / "conf/graph/helpdesk.yaml").write_text(
+        "name: films\ninputs: [ticket]\noutput: mood\nnodes:\n"
+        "  mood: {predecessors: [ticket], parameters: {instruction: Say the mood.}}\n"
+    )
+
+
+def _short_of_calls(home: Path) -> None:
+    text = (home / "conf/config.yaml").read_text()
+    (home / "conf/config.yaml").write_text(
+        text.replace("stop: {steps: 8}", "stop: {steps: 8, budget: {calls: 10}}")
+    )
+
+
+def _told_the_label(home: Path) -> None:
+    """Hand the label to the graph, as one of its inputs."""
+    task, graph = home / "conf/task/helpdesk.yaml", home / "conf/graph/helpdesk.yaml"
+    text = task.read_text()
+    task.write_text(text.replace("[ticket]", "{ticket: ticket, soon: urgency}"))
+    text = graph.read_text().replace("inputs: [ticket]", "inputs: [ticket, soon]")
+    text = text.replace("[ticket, words.times]", "[ticket, words.times, soon]")
+    graph.write_text(text)
+
+
+def _marked(home: Path) -> None:
+    graph = home / "conf/graph/helpdesk.yaml"
+    graph.write_text(graph.read_text().replace("Draft the reply.", '"Answer {{ ticket }}."'))
+
+
 MISTAKES: dict[str, tuple[Callable[[Path], None], int, str]] = {
     "examples in two splits": (
         _leak,
@@ -150,6 +181,26 @@ MISTAKES: dict[str, tuple[Callable[[Path], None], int, str]] = {
         _spare,
         0,
         "Look at this: prompts/forward/old.jinja: nothing that is chosen uses it.",
+    ),
+    "a label that the graph is given": (
+        _told_the_label,
+        0,
+        "Look at this: task.inputs: the input 'soon' of the graph is column 'urgency', which is",
+    ),
+    "a variable within a text": (
+        _marked,
+        0,
+        "Look at this: parameter draft.instruction: '{{ ticket }}' stays as it is in a text",
+    ),
+    "a subject that simulated models do not know": (
+        _films,
+        0,
+        "Look at this: llm: the simulated models know nothing of these examples: they guess",
+    ),
+    "a budget that is less than a step": (
+        _short_of_calls,
+        0,
+        "Look at this: method.stop.budget.calls: 10 is less than the ",
     ),
 }
 
