@@ -98,7 +98,7 @@ def ready(folder: Path, *words: str, rows: int = 80, **replaced: Any) -> Prepare
 @cache
 def _composed() -> Mapping[str, Any]:
     task = ("task=table", "task.path=items.jsonl", "task.inputs={question: q}", "task.target=a")
-    return compose(["graph=single", *task, "tracking=none"])
+    return compose(["graph=single", *task, "tracking=none", "llm=openai"])
 
 
 def _overlaid(below: Any, above: Any) -> Any:
