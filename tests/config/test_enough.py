@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
+from conftest import Start
 
-from sgdflow.cli.main import main
 from sgdflow.config.compose import compose
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import prepare
@@ -77,12 +76,10 @@ def test_a_step_that_asks_several_times_spends_several_shares() -> None:
     assert f"over 120 tests. From step {-(-spent // 6) + 1} on" in told
 
 
-def test_check_and_plan_say_it_and_go_on(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_check_and_plan_say_it_and_go_on(at: Start, tmp_path: Path) -> None:
     words = [*PAIRED, EACH, "method.stop.steps=12", "task.splits.train=8"]
     [told] = said(EACH, *words[-2:])
     for command, before in {"check": "Look at this: ", "plan": ""}.items():
-        monkeypatch.setattr(sys, "argv", ["sgdflow", command, *words])
-        assert main() == 0
-        assert before + told in capsys.readouterr().out
+        code, out, _ = at(tmp_path, command, *words)
+        assert code == 0
+        assert before + told in out
