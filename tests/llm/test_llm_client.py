@@ -148,7 +148,9 @@ def test_a_call_that_fails_is_tried_again_where_that_can_help(
         llm = await client(stack, spec(url, fault), limits)
         error = await failure(llm)
         assert isinstance(error, CallFailed)
-        assert (error.kind, len(seen.requests)) == (kind, attempts)
+        # A kept connection that was reset may fail before the server reads a request.
+        unread = attempts - len(seen.requests)
+        assert (error.kind, 0 <= unread <= (fault == "reset")) == (kind, True)
         assert llm.spent()["forward"].calls == attempts
         assert "openai/worlds (llm.models.forward)" in str(error)
         assert "hint_1" in str(error)
