@@ -144,13 +144,13 @@ def test_a_call_that_fails_is_tried_again_where_that_can_help(
     fault: str, kind: str, attempts: int
 ) -> None:
     async def use(url: str, seen: Seen, stack: AsyncExitStack) -> None:
-        limits = Limits(timeout=0.5, retries=2, backoff=0.001)
+        # A busy machine is no reason to give up before the server has seen the request.
+        seconds = 0.5 if kind == "timeout" else 30.0
+        limits = Limits(timeout=seconds, retries=2, backoff=0.001)
         llm = await client(stack, spec(url, fault), limits)
         error = await failure(llm)
         assert isinstance(error, CallFailed)
-        # A kept connection that was reset may fail before the server reads a request.
-        unread = attempts - len(seen.requests)
-        assert (error.kind, 0 <= unread <= (fault == "reset")) == (kind, True)
+        assert (error.kind, len(seen.requests)) == (kind, attempts)
         assert llm.spent()["forward"].calls == attempts
         assert "openai/worlds (llm.models.forward)" in str(error)
         assert "hint_1" in str(error)
