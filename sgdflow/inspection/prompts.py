@@ -16,6 +16,7 @@ from sgdflow.llm.models import estimated_tokens
 from sgdflow.plan.rehearsal import Scenario, rehearse
 from sgdflow.plan.standin import Assumed, StandIn
 from sgdflow.prompting.templates import Prompts
+from sgdflow.simulation.backend import GUESSES, only_guesses
 
 _LONGEST = 8
 """Examples of each split that are rendered: the first, and the longest of the others."""
@@ -86,12 +87,7 @@ def _guessed(prepared: Prepared, work: Collection[Sequence[Message]]) -> bool:
     # What code makes of the examples, they may know; here it is not run.
     if any(node.forward.ask is None for node in graph.nodes.values()):
         return False
-    if not work or not all(role in models and models[role].in_process for role in roles):
-        return False
-    # It is needed only where they are asked.
-    from sgdflow.simulation.worlds import knows
-
-    return not any(map(knows, work))
+    return only_guesses(models, roles, work)
 
 
 def prompt_findings(found: Rehearsed, windows: Mapping[str, int | None]) -> Iterator[Finding]:
@@ -107,11 +103,7 @@ def prompt_findings(found: Rehearsed, windows: Mapping[str, int | None]) -> Iter
                 "what it is shown."
             )
     if found.guessed:
-        yield Finding(
-            "llm: the simulated models know nothing of these examples: they guess, and learn "
-            "nothing (docs/simulation.md says what they know). Choose a model with llm=NAME.",
-            wrong=False,
-        )
+        yield Finding(f"llm: {GUESSES}.", wrong=False)
 
 
 def _about(tokens: int) -> str:

@@ -9,6 +9,7 @@ from sgdflow.config.prepare import Prepared
 from sgdflow.errors import listed, plural
 from sgdflow.executor.forward import forward_roles
 from sgdflow.probe.findings import Advice, Findings, Setting, Sight, Start
+from sgdflow.simulation.backend import GUESSES
 
 _MOSTLY = 0.5
 """Share of what is lacking from which on it is called a matter of form."""
@@ -58,10 +59,7 @@ def _not_worth_it(prepared: Prepared, found: Findings) -> str:
     start, noise, gain = found.start, found.noise, prepared.config.probe.gain
     most = f"with 95 % certainty at most {points(start.most)} can be gained"
     if found.guessed:
-        return (
-            "the simulated models know nothing of these examples: they guess, and learn nothing "
-            "(docs/simulation.md says what they know). Choose a model with llm=NAME to find out"
-        )
+        return f"{GUESSES} to find out"
     if start.lacking <= 0:
         answers = "the only answer is" if start.examples == 1 else "all answers are"
         return f"{answers} right ({plural(start.examples, 'training example')}); {most}"

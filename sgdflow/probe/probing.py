@@ -15,6 +15,7 @@ from sgdflow.probe.sight import lucky, sights
 from sgdflow.probe.sizes import Sizes, fitted
 from sgdflow.probe.wordings import Wordings, written
 from sgdflow.prompting.templates import Prompts
+from sgdflow.simulation.backend import only_guesses
 
 
 async def probe(
@@ -56,13 +57,8 @@ def _guessed(prepared: Prepared, scored: Evaluation) -> bool:
         for made in outcome.passed.calls.values()
         for call in made
     ]
-    models = prepared.calling.models
-    if not calls or not all(call.role in models and models[call.role].in_process for call in calls):
-        return False
-    # It is needed only where they are asked.
-    from sgdflow.simulation.worlds import knows
-
-    return not any(knows(call.messages) for call in calls)
+    roles = {call.role for call in calls}
+    return only_guesses(prepared.calling.models, roles, [call.messages for call in calls])
 
 
 async def _pairs(

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from sgdflow.llm import Message, Usage
 from sgdflow.llm.backend import Answer
 from sgdflow.llm.models import ModelSpec, Price, estimated_tokens
+
+GUESSES = (
+    "the simulated models know nothing of these examples: they guess, and learn nothing "
+    "(docs/simulation.md says what they know). Choose a model with llm=NAME"
+)
+
+
+def only_guesses(
+    models: Mapping[str, ModelSpec],
+    roles: Collection[str],
+    prompts: Collection[Sequence[Message]],
+) -> bool:
+    """Return whether all roles are simulated models that know nothing of any of the prompts."""
+    if not prompts or not all(role in models and models[role].in_process for role in roles):
+        return False
+    # They are needed only where somebody uses them.
+    from sgdflow.simulation.worlds import knows
+
+    return not any(map(knows, prompts))
 
 
 class Simulated:
