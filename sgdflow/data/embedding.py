@@ -57,14 +57,13 @@ class Embeddings:
                 f"it once: hf download {self.declared}"
             )
         try:
-            known = self._model
+            _ = self._model
         except Exception as error:  # its libraries have errors of many kinds
             raise ConfigError(
                 f"{key}: '{self.declared}' cannot be read as a model of model2vec: "
                 f"{shortly(str(error), 200).rstrip('.')}. Expected: a folder with "
                 "model.safetensors, tokenizer.json and config.json."
             ) from error
-        assert known is not None
 
     @cached_property
     def digest(self) -> str:

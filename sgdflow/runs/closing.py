@@ -109,7 +109,7 @@ def _unconfirmed_words(found: Mapping[str, Any]) -> Iterator[str]:
             f"confirmed with probability {WANTED:g} (task.splits.validation)"
         )
     elif found["after"] > found["before"]:
-        yield "a gain like this one is not confirmed by ten thousand validation examples either"
+        yield "a gain like this one is hardly confirmed by ten thousand validation examples either"
     yield (
         f"its texts are in {UNCONFIRMED}: sgdflow evaluate with parameters=RUN/{UNCONFIRMED} "
         "scores them on more examples"

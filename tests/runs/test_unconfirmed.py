@@ -63,7 +63,7 @@ def test_what_is_called_enough_is() -> None:
         (
             [0.0] * 101 + [1.0] * 100,
             [1.0] * 101 + [0.0] * 100,
-            "a gain like this one is not confirmed by ten thousand validation examples either",
+            "a gain like this one is hardly confirmed by ten thousand validation examples either",
         ),
     ],
 )
