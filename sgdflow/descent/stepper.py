@@ -72,6 +72,7 @@ class Stepper:
             random,
             lesson.current,
             {example.id: example.target for example in lesson.batch},
+            self._problem.splits.train,
             self._problem.score,
             variant,
             rivals=tuple(Rival(one, self._evaluate.some(one, lesson.batch)) for one in others),
