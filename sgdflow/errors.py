@@ -23,6 +23,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 CODE = "code"
@@ -151,6 +152,11 @@ def bounded(lines: Sequence[str]) -> list[str]:
 
 
 _LINE, _LINES = 1000, 100
+
+
+def looked_in(path: str | Path) -> str:
+    """Say where a path begins that leads nowhere; empty for one that says it itself."""
+    return "" if Path(path).is_absolute() else f" Looked in: {Path.cwd()}."
 
 
 def did_you_mean(wrong: str, known: Iterable[str], alike: float = 0.6) -> str:

@@ -14,7 +14,7 @@ from sgdflow.cli.stopping import run
 from sgdflow.config.graph_schema import shown_images
 from sgdflow.deploy.export import folder_name
 from sgdflow.deploy.predict import Prediction, check_rows
-from sgdflow.errors import ConfigError, did_you_mean, listed, plural
+from sgdflow.errors import ConfigError, did_you_mean, listed, looked_in, plural
 from sgdflow.records.trust import TRUST
 
 _SOURCE = "a run directory, an exported folder, or the id of a run in MLflow"
@@ -100,7 +100,8 @@ def _lines(file: Path | None) -> Iterator[Iterator[str]]:
         ) as opened:
             yield opened
     except FileNotFoundError as error:
-        raise ConfigError(f"--input: there is no file {file}.") from error
+        told = f"--input: there is no file {file}.{looked_in(file or '')}"
+        raise ConfigError(told) from error
     except (IsADirectoryError, PermissionError, UnicodeDecodeError) as error:
         raise ConfigError(f"--input: {file} cannot be read: {error}") from error
 

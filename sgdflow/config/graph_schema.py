@@ -192,7 +192,8 @@ class GraphConf(Conf):
     """A computational graph."""
 
     name: Text
-    """What the graph is called in records and comparisons."""
+    """What the graph is called in records and comparisons; in a file of its own, by default, as the
+    file is."""
     inputs: Annotated[list[str], Field(min_length=1)]
     """Fields of an example that nodes may be given."""
     parameters: dict[str, AnyParameter] = Field(default_factory=dict)

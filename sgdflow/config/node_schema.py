@@ -99,7 +99,8 @@ class RetrieveConf(Conf):
     retrieve: Text
     """A file (.md, .txt, .jsonl), or a folder of such files."""
     embeddings: Text | None = None
-    """A model of model2vec that ranks by meaning: a folder, or its name; null: by words (BM25)."""
+    """A model of model2vec that ranks by meaning, null: by words (BM25); a folder, NAME on the hub,
+    or NAME@REVISION."""
     count: Count = 3
     """How many passages are found at most."""
 

@@ -18,7 +18,7 @@ from sgdflow.config.retrieval import unread
 from sgdflow.config.sight import blind, unseen
 from sgdflow.config.task import Notice, TaskData, build_task
 from sgdflow.descent.method import Method, Problem
-from sgdflow.errors import ConfigError, did_you_mean, listed, shortly
+from sgdflow.errors import ConfigError, did_you_mean, listed, looked_in, shortly
 from sgdflow.executor import demonstrations
 from sgdflow.executor.graph import Graph, Parameters
 from sgdflow.executor.numbers import plain
@@ -141,7 +141,7 @@ def starting_parameters(graph: Graph, path: str | None) -> Parameters:
     if file.is_dir():
         file = within(file, "parameters.yaml")
     if not file.exists():
-        raise ConfigError(f"parameters: there is no file {file}.")
+        raise ConfigError(f"parameters: there is no file {file}.{looked_in(file)}")
     try:
         read = documents.read(file)
     except ConfigError as error:

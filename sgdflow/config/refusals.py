@@ -189,8 +189,6 @@ def _no_choice(error: MissingConfigException) -> str:
         known = _choices_of(folders)  # Hydra tells those above
     told = f"{stands}{group}: there is no '{name}'.{did_you_mean(name, known)}"
     told += f" There are: {listed(known)}."
-    if group.startswith("hydra/"):
-        return told
     told += f" Looked in: {listed(str(folder) for folder in folders)}"
     if of_ours or did_you_mean(name, known, _SURE):
         return f"{told}."

@@ -102,6 +102,18 @@ def searched(conf: schema.GraphConf) -> Mapping[tuple[str, str], Path]:
     return found
 
 
+def pinned(graph: Graph) -> Mapping[tuple[str, str], str]:
+    """Return the models of the hub with the revisions that are here, by node and key."""
+    forwards = {name: node.forward for name, node in graph.nodes.items()}
+    models = {
+        name: one.search.embeddings
+        for name, one in forwards.items()
+        if isinstance(one, RetrieveForward) and isinstance(one.search, Documents)
+    }
+    found = {(name, "embeddings"): one.pinned for name, one in models.items() if one is not None}
+    return {place: model for place, model in found.items() if model is not None}
+
+
 def packages(conf: schema.GraphConf) -> Sequence[str]:
     """Return the packages that the searches of a graph take."""
     forwards = [node.forward for node in conf.nodes.values()]

@@ -22,6 +22,8 @@ SHIPPED = "sgdflow"
 """Before a name: the shipped file of that name, also where one of the user's hides it."""
 RUN, TAKEN = "run", ("graph", "task", "method", "llm")
 """Before the directory of a run: what it was made with, of one of these groups."""
+_WHOLE = {"inputs", "nodes", "output"}
+"""What a graph has that extends no other one."""
 _ANEW = "__anew"
 """After a name: what the file of that name takes out before it is laid over others."""
 
@@ -158,9 +160,16 @@ class Own(_Files):
         return bool(_replaced(super().load_config(base).config))
 
     def load_config(self, config_path: str) -> ConfigResult:
-        """Return what a file holds, or what it takes out."""
+        """Return what a file holds, or what it takes out.
+
+        A graph that says no name is called as its file is.
+        """
         result = super().load_config(config_path.removesuffix(_ANEW))
         assert isinstance(result.config, DictConfig)
+        keys = {str(key) for key in result.config}
+        # A file that is laid over another one leaves that its name.
+        if config_path.startswith("graph/") and _WHOLE <= keys and "name" not in keys:
+            result.config["name"] = config_path.removesuffix(".yaml").rpartition("/")[2]
         cleared = _replaced(result.config)
         if config_path.endswith(_ANEW):
             result.config = OmegaConf.create(cleared)

@@ -39,7 +39,7 @@ class Embeddings:
     """A static embedding model, which is read from this machine and never fetched."""
 
     declared: str
-    """A folder, or the name of a model on the Hugging Face hub."""
+    """A folder, or a model of the Hugging Face hub: NAME, or NAME@REVISION."""
 
     def vectors(self, texts: Sequence[str]) -> Any:
         """Return a row for each text; zeros where the model knows nothing of it."""
@@ -49,12 +49,12 @@ class Embeddings:
 
     def check(self, key: str) -> None:
         """Raise ConfigError where there is no such model on this machine, or no such thing."""
-        folder = self._folder
-        if folder is None:
+        name, _, revision = self.declared.partition("@")
+        if self._folder is None:
             raise ConfigError(
                 f"{key}: there is no folder '{self.declared}', and no model of this name that was "
                 "fetched from the Hugging Face hub; a run fetches none. If it is on the hub, fetch "
-                f"it once: hf download {self.declared}"
+                f"it once: hf download {name}{f' --revision {revision}' if revision else ''}"
             )
         try:
             _ = self._model
@@ -76,14 +76,23 @@ class Embeddings:
                 found.update((folder / file).read_bytes())
         return found.hexdigest()
 
+    @property
+    def pinned(self) -> str | None:
+        """Return a model of the hub with the revision that is here; None for any other."""
+        if folder_of(self.declared) is not None or self._folder is None:
+            return None
+        return f"{self.declared.partition('@')[0]}@{self._folder.name}"
+
     @cached_property
     def _folder(self) -> Path | None:
         if (folder := folder_of(self.declared)) is not None:
             return folder
         from huggingface_hub import snapshot_download
 
+        name, _, revision = self.declared.partition("@")
         try:
-            return Path(snapshot_download(self.declared, local_files_only=True))
+            found = snapshot_download(name, revision=revision or None, local_files_only=True)
+            return Path(found)
         except (OSError, ValueError):  # not there, or no name
             return None
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from io import StringIO
 from pathlib import Path
 
-from sgdflow.errors import DataError, listed, shortly
+from sgdflow.errors import DataError, listed, looked_in, shortly
 
 _SHOWN, _LONGEST = 20, 300
 _ZEROS = ((2 / 3, "UTF-32"), (1 / 3, "UTF-16"))
@@ -63,7 +63,9 @@ def existing(path: object, key: str, expected: str, *, folder: bool = False) -> 
         ) from error
     name = str(found) if len(str(found)) <= _LONGEST else f"{str(found)[:_LONGEST]}..."
     if not there:
-        raise DataError(f"{key}: there is no {kind} '{name}'. Expected: {expected}.")
+        raise DataError(
+            f"{key}: there is no {kind} '{name}'. Expected: {expected}.{looked_in(found)}"
+        )
     if not fits:
         raise DataError(f"{key}: '{name}' is not a {kind}. Expected: {expected}.")
     return found

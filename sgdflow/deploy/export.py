@@ -14,7 +14,7 @@ from typing import Any
 from sgdflow import __version__
 from sgdflow.config import schema
 from sgdflow.config.program import Program
-from sgdflow.config.retrieval import moved, packages, searched
+from sgdflow.config.retrieval import moved, packages, pinned, searched
 from sgdflow.config.targets import unreachable
 from sgdflow.config.written import references, referring
 from sgdflow.data.embedding import files_of
@@ -50,7 +50,8 @@ def write_folder(
     if lost := list(unreachable(program.conf)):
         raise ConfigError("\n".join(lost))
     graph = referring(_graph(program.conf), program.written.get("graph"))
-    graph = moved(graph, lambda name, key, said: places.get((name, key), said))
+    there = {**pinned(program.graph), **places}
+    graph = moved(graph, lambda name, key, said: there.get((name, key), said))
     llm = _portable(program.llm).model_dump(mode="json", by_alias=True)
     llm = referring(llm, program.written.get("llm"))
     variables = sorted({*_keys(program), *_variables({"graph": graph, "llm": llm})})

@@ -54,8 +54,7 @@ class Stepper:
         """Make a proposal, or one for each cause that is told apart, up to the gate's decision."""
         method = self._method
         self._progress.step(number, method.stop.steps)
-        own = f"/{variant}" if variant else ""
-        random = Random(f"{self._problem.seed}/step/{number}{own}")
+        random = Random(f"{self._problem.seed}/step/{number}" + f"/{variant}" * bool(variant))
         names = method.select.before(texts(self._problem.graph, self._problem.optimised), random)
         lesson = await self._teacher.lesson(
             parameters, (*names, *self._method.chosen(self._problem)), history, random
@@ -72,6 +71,7 @@ class Stepper:
             random,
             lesson.current,
             {example.id: example.target for example in lesson.batch},
+            self._problem.splits.train,
             self._problem.score,
             variant,
             rivals=tuple(Rival(one, self._evaluate.some(one, lesson.batch)) for one in others),

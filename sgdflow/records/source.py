@@ -12,7 +12,7 @@ from typing import Any
 from sgdflow import __version__
 from sgdflow.config.documents import read_lines, read_mapping
 from sgdflow.config.paths import prompt_folders
-from sgdflow.errors import ConfigError, plural, shortly
+from sgdflow.errors import ConfigError, looked_in, plural, shortly
 from sgdflow.records.folder import FORMAT
 
 EXPORT = "export.json"
@@ -68,7 +68,7 @@ def read_source(path: Path, working: Path) -> Source:
 def check_run(path: Path) -> None:
     """Raise ConfigError where a directory holds no run that can be read."""
     if not path.is_dir():
-        raise ConfigError(f"There is no directory {path}.")
+        raise ConfigError(f"There is no directory {path}.{looked_in(path)}")
     if not (path / "config.yaml").is_file():
         jobs = sorted(
             file.parent.name for file in path.glob("*/config.yaml") if not _hidden(file.parent)

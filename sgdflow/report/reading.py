@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sgdflow.config import documents
-from sgdflow.errors import ConfigError, shortly
+from sgdflow.errors import ConfigError, looked_in, shortly
 from sgdflow.records import FORMAT
 from sgdflow.records.words import as_text
 
@@ -49,6 +49,8 @@ class Run:
 def read(folder: Path) -> Run:
     """Read a run directory, also of a run that was stopped; raises ConfigError."""
     if not (folder / "config.yaml").is_file():
+        if not folder.is_dir():
+            raise ConfigError(f"There is no directory {folder}.{looked_in(folder)}")
         raise ConfigError(
             f"{folder} is not a run directory: it has no config.yaml. Give the directory that "
             "sgdflow optimize printed as its last line."

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sgdflow.errors import ConfigError, listed
+from sgdflow.errors import ConfigError, listed, looked_in
 
 _ID = re.compile(r"[0-9a-f]{6,32}")
 _LEFT_OUT = "(not logged)"
@@ -32,6 +32,7 @@ def directory_of(name: str, overrides: Sequence[str]) -> Iterator[tuple[Path, Se
         raise ConfigError(
             f"There is no directory {name}, and no id of an MLflow run looks like this. Name a "
             "run directory, an exported folder or a run id (`sgdflow ui` shows them)."
+            f"{looked_in(path)}"
         )
     from sgdflow.config import schema
     from sgdflow.config.compose import compose

@@ -81,11 +81,13 @@ def check_new(name: str, text: str, situation: Situation) -> None:
 
 
 def _seen(situation: Situation) -> Iterator[str]:
-    """Yield what stands in the examples that the step scored: queries and expected answers."""
-    for outcome in situation.standing.outcomes.values():
-        for name in situation.graph.inputs:
-            yield str(outcome.passed.values.get(name, ""))
+    """Yield what stands in examples, scored or not: queries and expected answers."""
+    given = [outcome.passed.values for outcome in situation.standing.outcomes.values()]
+    given += [example.inputs for example in situation.training]
+    for values in given:
+        yield from (str(values.get(name, "")) for name in situation.graph.inputs)
     yield from map(str, situation.targets.values())
+    yield from (str(example.target) for example in situation.training)
 
 
 def kept(proposal: Proposal, situation: Situation) -> Proposal:

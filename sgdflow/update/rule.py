@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, Protocol
 
+from sgdflow.data.examples import Example
 from sgdflow.executor.evaluation import Evaluation
 from sgdflow.executor.forward import ForwardPass
 from sgdflow.executor.graph import Graph, Parameters
@@ -135,6 +136,8 @@ class Situation:
     """What is known of the parameters as they stand."""
     targets: Mapping[str, Any] = field(default_factory=dict)
     """What was expected, by example."""
+    training: Sequence[Example] = ()
+    """All training examples, also those that the step did not score."""
     reader: Reader = field(default_factory=ReadsPlainly)
     """Reads outputs and targets as they are read for their scores."""
     variant: int = 0

@@ -672,12 +672,12 @@ DECLARED: Mapping[str, Case] = {
     "data file missing": (
         (*TABLE, "task.path=no.csv"),
         "",
-        ["task.path: there is no file 'no.csv'. Expected: a .jsonl, .json, .csv, .tsv, .parquet file."],
+        ["task.path: there is no file 'no.csv'. Expected: a .jsonl, .json, .csv, .tsv, .parquet file. Looked in: {cwd}."],
     ),
     "data folder missing": (
         ("graph=hints", "task=bbh", "task.path=nowhere"),
         "",
-        ["task.path: there is no folder 'nowhere'. Expected: a BIG-Bench Hard folder with one <task>.json a task."],
+        ["task.path: there is no folder 'nowhere'. Expected: a BIG-Bench Hard folder with one <task>.json a task. Looked in: {cwd}."],
     ),
     "data file of an unknown kind": (
         (*TABLE, "task.path=t.xls"),
@@ -938,7 +938,7 @@ DECLARED: Mapping[str, Case] = {
         "llm.models.critic: {model: x/y, parameters: {api_key: sk-secret}}\nseed: 1\nparameters: no.yaml",
         [
             "llm.models.critic: The parameters of x/y hold an api_key. Keys do not belong into a configuration: set an environment variable and name it in api_key_env.",
-            "parameters: there is no file no.yaml.",
+            "parameters: there is no file no.yaml. Looked in: {cwd}.",
         ],
     ),
     "unknown roles": (
@@ -973,11 +973,11 @@ DECLARED: Mapping[str, Case] = {
         ["graph.nodes.desk.backward.role: llm.models has no 'backward'. It has: forward, optimizer."],
     ),
     # Parameters to start from.
-    "parameters missing": ((), "parameters: no.yaml", ["parameters: there is no file no.yaml."]),
+    "parameters missing": ((), "parameters: no.yaml", ["parameters: there is no file no.yaml. Looked in: {cwd}."]),
     "parameters missing in a run": (
         (),
         "parameters: run",
-        ["parameters: there is no file run/parameters.yaml."],
+        ["parameters: there is no file run/parameters.yaml. Looked in: {cwd}."],
     ),
     "parameters that are no YAML": (
         (),
@@ -1041,7 +1041,7 @@ DECLARED: Mapping[str, Case] = {
         [
             "method.update.parameters: graph 'tariff' has no parameter 'tone'. It has: weight.instruction, zone.instruction, service.instruction, desk.instruction.",
             f"method.loss: there is no template 'loss/expect.jinja'. Did you mean 'loss/expected.jinja'? {LOOKED}",
-            "parameters: there is no file no.yaml.",
+            "parameters: there is no file no.yaml. Looked in: {cwd}.",
             "task.splits.train is empty; a run needs at least one example.",
         ],
     ),
@@ -1182,7 +1182,7 @@ COMMAND_LINES: Mapping[str, tuple[Sequence[str], str]] = {
     "data missing": (
         ["optimize", "graph=hints", "task=bbh", "task.path=nowhere"],
         "task.path: there is no folder 'nowhere'. "
-        "Expected: a BIG-Bench Hard folder with one <task>.json a task.",
+        "Expected: a BIG-Bench Hard folder with one <task>.json a task. Looked in: {cwd}.",
     ),
     "key missing": (
         ["optimize", "llm=anthropic"],

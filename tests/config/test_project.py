@@ -96,6 +96,7 @@ def test_every_command_finds_the_project(project: Path, tmp_path: Path, at: Star
     for words in (
         ["evaluate", "experiments=quickstart", "hydra.run.dir=runs/two"],
         ["plan", "experiments=quickstart"],
+        ["check", "experiments=quickstart"],
         ["graph", "experiments=quickstart"],
         ["show", "runs/one"],
         ["report", "runs/one", "--out", "page.html"],
@@ -109,6 +110,7 @@ def test_every_command_finds_the_project(project: Path, tmp_path: Path, at: Star
             assert out == '{"output": "WHY"}\n'
         if words[0] == "plan":
             assert out.count(HIDES) == 1
+    assert f"{project}/mlflow.db" in at(elsewhere, "compare", there)[2]  # nothing is recorded
     assert list(elsewhere.iterdir()) == []
 
 
@@ -182,6 +184,29 @@ def test_a_shipped_file_has_a_name_that_nothing_hides(
     assert set(only) == set(compose([]))
     models = compose(["llm=sgdflow/openai", "llm.models.forward.api_base=http://here/v1"])["llm"]
     assert models["models"]["forward"]["model"].startswith("openai/")
+
+
+def test_a_graph_is_called_as_its_file_is_unless_it_says_otherwise(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    whole = "inputs: [q]\nnodes: {a: {predecessors: [q]}}\noutput: a\n"
+    files = {
+        "first": whole,
+        "second": f"name: other\n{whole}",
+        "third": "defaults: [sgdflow/single, _self_, part]\n",
+        "part": "nodes: {answer: {timeout: 9}}\n",
+    }
+    for name, text in files.items():
+        (project / f"conf/graph/{name}.yaml").write_text(text)
+    names = {name: compose([f"graph={name}"])["graph"]["name"] for name in files if name != "part"}
+    assert names == {"first": "first", "second": "other", "third": "single"}
+    assert compose(["graph=third"])["graph"]["nodes"]["answer"]["timeout"] == 9
+    for group in ("launcher", "sweeper"):
+        with pytest.raises(ConfigError) as refused:
+            compose([f"hydra/{group}=slurmm"])
+        looked = f"Looked in: {conf_folder()}/hydra/{group}"
+        assert looked in str(refused.value)
 
 
 def test_files_of_a_project_are_bounded_before_hydra_follows_them(

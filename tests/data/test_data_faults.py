@@ -219,7 +219,8 @@ def test_a_path_that_is_none_is_told(
     os.mkfifo("pipe.csv")
     Path("zeros.csv").symlink_to("/dev/zero")
     known = " Expected: a .jsonl, .json, .csv, .tsv, .parquet file."
-    assert error(table, path, inputs=["q"], target="a") == message + known
+    looked = f" Looked in: {tmp_path}." if "there is no file" in message else ""
+    assert error(table, path, inputs=["q"], target="a") == message + known + looked
     if isinstance(path, int | list):
         for reader in (gsm8k, liar, lambda path: bbh("navigate", path)):
             assert error(reader, path).startswith(f"task.path is {path!r}, no path of a folder.")

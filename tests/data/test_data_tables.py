@@ -209,7 +209,8 @@ def test_table_paths_and_columns_are_checked_first(tmp_path: Path) -> None:
         f"task.path: '{tmp_path}' is not a file. Expected: a {known} file."
     )
     assert said({"train": str(file), "test": "absent.csv"}) == (
-        f"task.path.test: there is no file 'absent.csv'. Expected: a {known} file."
+        f"task.path.test: there is no file 'absent.csv'. Expected: a {known} file. "
+        f"Looked in: {Path.cwd()}."
     )
     assert said({"train": str(file), "valid": str(file)}) == (
         "task.path has no split 'valid'. Did you mean 'validation'? Known: train, validation, test."

@@ -318,7 +318,10 @@ def test_what_is_no_run_is_told_apart(name: str, here: Path) -> None:
             ["predict", "run", "--node", "zoen"],
             "--node: there is no node 'zoen'. Did you mean 'zone'? There are: weight, zone",
         ),
-        (["predict", "run", "--input", "no.jsonl"], "--input: there is no file no.jsonl."),
+        (
+            ["predict", "run", "--input", "no.jsonl"],
+            "--input: there is no file no.jsonl. Looked in: {here}.",
+        ),
         (["predict", "run", "--input", "run"], "--input: run cannot be read: "),
         (["export", "run", "--to", "run"], "run exists already: export to a new folder"),
     ],

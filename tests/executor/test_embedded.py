@@ -218,6 +218,32 @@ def test_an_exported_graph_brings_its_model_along_and_a_stranger_reads_no_other(
     assert f"- read the embedding model ../gone ({key})" in str(told.value)
 
 
+def test_a_model_of_the_hub_is_exported_with_the_revision_that_is_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Later revisions of the same name would answer otherwise."""
+    monkeypatch.chdir(tmp_path)
+    first, second = "1" * 40, "2" * 40
+    hub = tmp_path / "hub/models--a--model"
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(hub.parent))
+    own(tmp_path)
+    model_in(hub / "snapshots" / first)
+    (hub / "refs").mkdir()
+    (hub / "refs/main").write_text(first)
+    folder = sgdflow.load("graph=own", "graph.nodes.found.forward.embeddings=a/model").export("g")
+    assert f"embeddings: a/model@{first}" in (folder / "graph.yaml").read_text()
+    model_in(hub / "snapshots" / second, {**WORDS, "smashed": (0.0, 0.0, 1.0)})
+    (hub / "refs/main").write_text(second)
+    found = [
+        sgdflow.load(*words).run({"question": "smashed"}).values["found"][0]["text"]
+        for words in (["g"], ["graph=own", "graph.nodes.found.forward.embeddings=a/model"])
+    ]
+    assert found == ["The damage of parcels.", "The price of parcels."]
+    (hub / "snapshots" / first).rename(tmp_path / "gone")
+    with pytest.raises(ConfigError, match=f"fetch it once: hf download a/model --revision {first}"):
+        sgdflow.load("g")
+
+
 def test_a_run_is_not_gone_on_with_over_another_model(tmp_path: Path, at: Start) -> None:
     own(tmp_path)
     answer = {

@@ -140,7 +140,7 @@ FILES = {"book.pdf": "%PDF", "pictures/a.png": "", "rows.jsonl": '{"txt": "x"}\n
 MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "a path that is not there": (
         graph_of("nowhere"),
-        f"{KEY}: there is no file 'nowhere'. {EXPECTED}",
+        f"{KEY}: there is no file 'nowhere'. {EXPECTED} Looked in: {{cwd}}.",
     ),
     "a home that nobody has": (
         graph_of("~nobody-lives-here/book.md"),
@@ -149,7 +149,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a shipped document that is not there": (
         graph_of("sgdflow/../tools.py"),
-        f"{KEY}: there is no file 'sgdflow/../tools.py'. {EXPECTED}",
+        f"{KEY}: there is no file 'sgdflow/../tools.py'. {EXPECTED} Looked in: {{cwd}}.",
     ),
     "a file of another kind": (
         graph_of("book.pdf"),
@@ -196,7 +196,7 @@ def test_mistakes_are_told_before_any_call(
     conf, told = MISTAKES[name]
     with pytest.raises(ConfigError) as refused:
         build_graph(expand_graph(conf), PROMPTS)
-    assert str(refused.value) == told
+    assert str(refused.value) == told.replace("{cwd}", str(Path.cwd()))
 
 
 def test_a_missing_library_is_told_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:

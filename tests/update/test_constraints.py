@@ -238,3 +238,30 @@ def test_own_update_rules_are_held_to_them_as_well(
     [step] = read_steps(folder.path / "steps.jsonl")
     assert step["proposal"] == {}
     assert step["skipped"]["answer.instruction"].startswith("the new text cannot be used: it lacks")
+
+
+def test_words_of_a_training_example_that_nobody_scored_are_no_text_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    Path("copying_rule.py").write_text(
+        "def rule(situation, llm):\n"
+        "    known = situation.standing.outcomes\n"
+        "    [other, *_] = [one for one in situation.training if one.id not in known]\n"
+        "    return {'answer.instruction': f'Answer. {other.inputs[\"question\"]}'}\n"
+    )
+    rows = "".join(f"Sail{n} mast{n} keel{n} oar{n}?,y\n" for n in range(21))
+    Path("t.csv").write_text(f"question,a\n{rows}")
+    words = ["graph=single", "task=table", "task.path=t.csv", "task.inputs=[question]"]
+    words += ["task.target=a", "task.splits={train: 20, validation: 0, test: 1}", "tracking=none"]
+    raw = dict(compose([*words, "method.sample.count=1", "method.stop.steps=1"]))
+    raw["graph"] = graph_of({"value": "Answer.", "leak": 4})
+    raw["method"] = {**raw["method"], "update": {"_target_": "copying_rule.rule"}}
+    llm = ScriptedLLM(lambda role, node, messages: "<output>x</output>")
+    folder = RunFolder(tmp_path / "run")
+    with pytest.raises(NoResult):
+        asyncio.run(optimise(prepare(raw, PROMPTS, {}), raw, llm, NullTracker(), folder))
+    [step] = read_steps(folder.path / "steps.jsonl")
+    assert step["proposal"] == {}
+    assert 'it copies "sail' in step["skipped"]["answer.instruction"]
