@@ -16,6 +16,7 @@ from sgdflow.errors import CODE, NodeFailed, NothingAnswered, ScoringFailed, lis
 from sgdflow.executor.branches import present
 from sgdflow.executor.forward import ForwardPass, forward_pass, given_written
 from sgdflow.executor.graph import Graph, Parameters
+from sgdflow.executor.lost import Lost
 from sgdflow.executor.progress import Advance, Progress, Unwatched
 from sgdflow.executor.scores import UNJUDGED, Scorer
 from sgdflow.executor.took import took
@@ -183,26 +184,26 @@ class Evaluator:
         self._given_written = given_written(graph)
         self._progress = progress or Unwatched()
         self._known: dict[tuple[str, int], dict[str, Outcome]] = {}
+        self._lost = Lost()
 
     async def __call__(
         self, parameters: Parameters, examples: Sequence[Example], draw: int = 0
     ) -> Evaluation:
         """Return an outcome for each example; known outcomes of a draw are not computed again.
 
-        Another draw asks anew: a model that answers at random may answer otherwise.
+        Except once what the infrastructure kept from an answer. Another draw asks anew: a model
+        that answers at random may answer otherwise.
         """
-        known = self._known.setdefault((_key(parameters), draw), {})
-        todo = [example for example in examples if example.id not in known]
-        if not todo:
-            return Evaluation({example.id: known[example.id] for example in examples})
-        done = self._progress.expect("scoring", len(todo))
-        outcomes = await self._each(parameters, todo, done)
-        known.update({example.id: o for example, o in zip(todo, outcomes, strict=True)})
+        known = self._known.setdefault(key := (_key(parameters), draw), {})
+        if todo := self._lost.todo(key, known, examples):
+            done = self._progress.expect("scoring", len(todo))
+            outcomes = await self._each(parameters, todo, done)
+            known.update({example.id: o for example, o in zip(todo, outcomes, strict=True)})
         return Evaluation({example.id: known[example.id] for example in examples})
 
     def some(self, parameters: Parameters, examples: Sequence[Example]) -> Evaluation:
-        """Return the outcomes that are known, of whichever examples."""
-        known = self._known.get((_key(parameters), 0), {})
+        """Return the outcomes that are known and not to be asked for again, of whichever."""
+        known = self._lost.settled(key := (_key(parameters), 0), self._known.get(key, {}))
         return Evaluation({one.id: known[one.id] for one in examples if one.id in known})
 
     def known(self, parameters: Parameters, examples: Sequence[Example]) -> Evaluation | None:

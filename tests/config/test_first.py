@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Start
 
 from sgdflow.config.compose import compose
 from sgdflow.config.paths import prompt_folders
@@ -102,6 +104,27 @@ def test_it_stops_before_the_others_are_asked(
     assert str(stopped.value).endswith(told)
     assert len(llm.requests) == calls
     assert not (tmp_path / "run" / "result.json").exists()
+
+
+def test_the_command_ends_with_1_and_each_remedy_that_it_names_mends_it(
+    at: Start, tmp_path: Path
+) -> None:
+    """A prompt that asks for no tags, and simulated models that then write none."""
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / "prompts" / "bare.jinja").write_text("{{ order }}\n{{ instruction }}\n")
+    words = ["graph=single", *ORDERS, "tracking=none", "graph.forward.prompt=bare.jinja"]
+    words += ["task.splits={train: 9, validation: 0, test: 9}", "method.stop.steps=1"]
+    run_in = "hydra.run.dir={}".format
+    strict = "graph.forward.reply.untagged=fail"
+    code, said, wrong = at(tmp_path, "optimize", *words, strict, run_in("strict"))
+    assert code == 1
+    assert "The first 5 examples all failed for one reason" in wrong
+    assert "Traceback" not in said + wrong
+    remedies = re.findall(r"graph\.forward\.[\w.]+=\w+", wrong)
+    assert remedies == ["graph.forward.reply.untagged=whole", "graph.forward.reply.format=text"]
+    for number, remedy in enumerate(remedies):
+        code, _, wrong = at(tmp_path, "optimize", *words, remedy, run_in(number))
+        assert (code, "all failed" in wrong) == (0, False)
 
 
 def test_one_answer_or_two_reasons_are_enough_to_go_on(tmp_path: Path) -> None:

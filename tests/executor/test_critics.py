@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
-from sgdflow.config.build import build_graph, expand_graph
+from sgdflow.config.build import build_graph, build_method, expand_graph
+from sgdflow.config.compose import compose
 from sgdflow.config.paths import prompt_folders
+from sgdflow.config.prepare import validated
 from sgdflow.executor.backward import BackwardPass, Differentiation, backward_pass
 from sgdflow.executor.backward_functions import PromptBackward
 from sgdflow.executor.forward import ForwardPass
@@ -94,6 +96,8 @@ def prompts(form: str, values: Mapping[str, Any] = VALUES) -> list[str]:
 def test_equal_values_of_members_told_the_same_are_said_so(form: str) -> None:
     said = "told the same"
     assert all(said in prompt and "weight, zone" in prompt for prompt in prompts(form))
+    divided = re.compile(r"Ask each for (?:a part of the work of its own|different work)\.")
+    assert all(divided.search(prompt) for prompt in prompts(form))
     for other in ({"zone": "8"}, {"mood": "7", "zone": "8"}):  # told otherwise: no wonder
         assert not any(said in prompt for prompt in prompts(form, {**VALUES, **other}))
 
@@ -167,3 +171,14 @@ def test_a_gradient_that_only_repeats_the_feedback_is_asked_for_once_more(
     llm = ScriptedLLM(says(text))
     differentiate(critic("joint"), llm, VALUES)
     assert len(llm.requests) == 1  # method.backward.rules=false
+
+
+@pytest.mark.parametrize(("method", "calls"), [("semantic", 2), ("paper", 1)])
+def test_a_method_says_whether_rules_are_asked_for(method: str, calls: int) -> None:
+    conf = validated(compose([f"method={method}"])).method
+    how = build_method(conf, graph(), PROMPTS).differentiation
+    assert how is not None
+    assert isinstance(how.default, PromptBackward)
+    llm = ScriptedLLM(says("CHANGE: it should have been 22."))
+    differentiate(how.default, llm, VALUES)
+    assert len(llm.requests) == calls

@@ -165,6 +165,40 @@ def test_a_reply_without_a_text_counts_as_wrong_where_parameters_are_compared() 
     assert made.comparable.unanswered_kinds == {"tool_call": 1}
 
 
+def test_what_the_infrastructure_kept_from_an_answer_is_asked_again_once() -> None:
+    """What a model could not answer is not; nor does a request that never gets through go on."""
+    broken = {"second": CallFailed("the connection broke", "connection")}
+
+    def said(role: str, node: str, messages: Sequence[Message]) -> Said:
+        prompt = messages[-1].content
+        if "third" in prompt:
+            return CallFailed("it was refused", "refusal")
+        if "fourth" in prompt:
+            return CallFailed("no text", "tool_call")
+        return next((broken[q] for q in broken if q in prompt), "<output>yes</output>")
+
+    llm = ScriptedLLM(said)
+    evaluate = Evaluator(SINGLE, Score(Function(scoring.yes_no, "yes_no")), llm)
+    start, other = SINGLE.initial(), {"answer.instruction": "Other."}
+    questions = [Example(q, {"question": q}, "yes") for q in ("first", "second", "third", "fourth")]
+
+    def asked(parameters: Mapping[str, Any]) -> tuple[int, Mapping[str, float]]:
+        before = len(llm.requests)
+        made = run(evaluate(parameters, questions))
+        return len(llm.requests) - before, made.scores
+
+    lost = {"first": 1.0, "third": 0.0}
+    assert asked(start) == (4, lost)
+    assert list(evaluate.some(start, questions).outcomes) == ["first", "third", "fourth"]
+    assert asked(start) == (1, lost)
+    assert asked(start) == (0, lost)
+    assert asked(other) == (4, lost)
+    broken.clear()
+    assert asked(other) == (1, {"first": 1.0, "second": 1.0, "third": 0.0})
+    assert asked(start) == (0, lost)
+    assert list(evaluate.some(start, questions).outcomes) == [one.id for one in questions]
+
+
 # Learning from it
 
 DESK = graph_of(

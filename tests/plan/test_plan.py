@@ -364,9 +364,19 @@ def test_the_plan_says_how_targets_are_taken(
     )
 
 
-def test_an_endpoint_without_a_price_costs_an_unknown_amount() -> None:
+UNHEARD = [f"llm.models.{role}=openai/unheard" for role in ("forward", "backward", "optimizer")]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("llm=vllm",),
+        ("llm=openai", "llm.api_base=https://api.openai.com/v1", "llm.transport=litellm", *UNHEARD),
+    ],
+)
+def test_an_endpoint_without_a_price_costs_an_unknown_amount(words: Sequence[str]) -> None:
     """litellm is told a stand-in, which spares it a search in each call; it is no price."""
-    prepared = ready("llm=vllm", "method.stop.steps=1")
+    prepared = ready(*words, "method.stop.steps=1")
     models, backend = prepared.calling.models, prepared.calling.backend
     for _ in range(2):  # the stand-in is there from the first time on
         prices = {role: backend.price_of(spec) for role, spec in models.items()}

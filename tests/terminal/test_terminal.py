@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import io
 import json
 import logging
@@ -213,7 +214,8 @@ def test_where_nothing_is_drawn_the_log_tells_it_now_and_then(
                     done(score)
                 await asyncio.sleep(0.35)
 
-    asyncio.run(work(watching(io.StringIO())))  # a minute
+    assert inspect.signature(watching).parameters["pause"].default == 60  # a line a minute
+    asyncio.run(work(watching(io.StringIO())))
     assert caplog.text == ""
     asyncio.run(work(watching(io.StringIO(), pause=0.1)))
     lines = [record.getMessage() for record in caplog.records]
