@@ -32,6 +32,20 @@ def _text_or_number(value: object) -> object:
     raise ValueError("should be a text or a number")
 
 
+def _text_of_items(value: object) -> object:
+    """Return a list of texts as one text, an item a line."""
+    if not isinstance(value, list | tuple):
+        return _text_or_number(value)
+    if not value:
+        raise ValueError("should hold an item, or be a text")
+    for number, item in enumerate(value, 1):
+        if not isinstance(item, str) or not item.strip():
+            raise ValueError(f"item {number} of the list should be a text that says something")
+        if len(item.splitlines()) > 1:
+            raise ValueError(f"item {number} of the list has several lines; an item is one line")
+    return "\n".join(value)
+
+
 def form_of(value: object) -> str:
     """Tell the forms of a union apart; the names start with ~ and are left out of paths."""
     if not isinstance(value, dict | BaseModel):
@@ -41,6 +55,7 @@ def form_of(value: object) -> str:
 
 
 Value = Annotated[Any, PlainValidator(_text_or_number)]
+Lines = Annotated[Any, PlainValidator(_text_of_items)]
 
 
 class Conf(BaseModel):

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Discriminator, Field, FiniteFloat, Tag, mo
 from sgdflow.config.fields import (
     Conf,
     Count,
+    Lines,
     Target,
     Text,
     Value,
@@ -31,8 +32,8 @@ _BOUNDS = frozenset({"min", "max", "step"})
 class ParameterConf(Conf):
     """A parameter with more to say than its value."""
 
-    value: Value = None
-    """The text, or the number, that it begins with."""
+    value: Lines = None
+    """The text, or the number, that it begins with; of a list each item is a line."""
     shared: Text | None = None
     """Name of one of graph.parameters, instead of a value."""
     frozen: bool = False
@@ -130,7 +131,7 @@ class ParameterConf(Conf):
 
 
 AnyParameter = Annotated[
-    Annotated[Value, Tag("~plain")] | Annotated[ParameterConf, Tag("~mapping")],
+    Annotated[Lines, Tag("~plain")] | Annotated[ParameterConf, Tag("~mapping")],
     Discriminator(form_of),
 ]
 
