@@ -26,24 +26,11 @@ Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=1)]
 
 
-def _text_or_number(value: object) -> object:
+def text_or_number(value: object) -> object:
+    """Return a text or a number; raises ValueError for anything else."""
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         return value
     raise ValueError("should be a text or a number")
-
-
-def _text_of_items(value: object) -> object:
-    """Return a list of texts as one text, an item a line."""
-    if not isinstance(value, list | tuple):
-        return _text_or_number(value)
-    if not value:
-        raise ValueError("should hold an item, or be a text")
-    for number, item in enumerate(value, 1):
-        if not isinstance(item, str) or not item.strip():
-            raise ValueError(f"item {number} of the list should be a text that says something")
-        if len(item.splitlines()) > 1:
-            raise ValueError(f"item {number} of the list has several lines; an item is one line")
-    return "\n".join(value)
 
 
 def form_of(value: object) -> str:
@@ -54,8 +41,7 @@ def form_of(value: object) -> str:
     return "~callable" if is_target else "~mapping"
 
 
-Value = Annotated[Any, PlainValidator(_text_or_number)]
-Lines = Annotated[Any, PlainValidator(_text_of_items)]
+Value = Annotated[Any, PlainValidator(text_or_number)]
 
 
 class Conf(BaseModel):
