@@ -28,6 +28,8 @@ from typing import Any
 
 CODE = "code"
 """The kind of a node's failure that lies in a function or a template."""
+OVERFLOW = "context_window"
+"""The kind of a failure of a prompt that does not fit its model; less of it may."""
 
 
 class SgdflowError(Exception):

@@ -26,7 +26,8 @@ Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=1)]
 
 
-def _text_or_number(value: object) -> object:
+def text_or_number(value: object) -> object:
+    """Return a text or a number; raises ValueError for anything else."""
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         return value
     raise ValueError("should be a text or a number")
@@ -40,7 +41,7 @@ def form_of(value: object) -> str:
     return "~callable" if is_target else "~mapping"
 
 
-Value = Annotated[Any, PlainValidator(_text_or_number)]
+Value = Annotated[Any, PlainValidator(text_or_number)]
 
 
 class Conf(BaseModel):

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, FiniteFloat, Tag, model_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    FiniteFloat,
+    PlainValidator,
+    Tag,
+    model_validator,
+)
 
 from sgdflow.config.fields import (
     Conf,
@@ -13,6 +21,7 @@ from sgdflow.config.fields import (
     Text,
     Value,
     form_of,
+    text_or_number,
 )
 from sgdflow.config.method_schema import AnyBackward
 from sgdflow.config.node_schema import (
@@ -28,11 +37,28 @@ _BOUNDS = frozenset({"min", "max", "step"})
 """What may be declared of numbers."""
 
 
+def _text_of_items(value: object) -> object:
+    """Return a list of texts as one text, an item a line."""
+    if not isinstance(value, list | tuple):
+        return text_or_number(value)
+    if not value:
+        raise ValueError("should hold an item, or be a text")
+    for number, item in enumerate(value, 1):
+        if not isinstance(item, str) or not item.strip():
+            raise ValueError(f"item {number} of the list should be a text that says something")
+        if len(item.splitlines()) > 1:
+            raise ValueError(f"item {number} of the list has several lines; an item is one line")
+    return "\n".join(value)
+
+
+Lines = Annotated[Any, PlainValidator(_text_of_items)]
+
+
 class ParameterConf(Conf):
     """A parameter with more to say than its value."""
 
-    value: Value = None
-    """The text, or the number, that it begins with."""
+    value: Lines = None
+    """The text, or the number, that it begins with; of a list each item is a line."""
     shared: Text | None = None
     """Name of one of graph.parameters, instead of a value."""
     frozen: bool = False
@@ -130,7 +156,7 @@ class ParameterConf(Conf):
 
 
 AnyParameter = Annotated[
-    Annotated[Value, Tag("~plain")] | Annotated[ParameterConf, Tag("~mapping")],
+    Annotated[Lines, Tag("~plain")] | Annotated[ParameterConf, Tag("~mapping")],
     Discriminator(form_of),
 ]
 

@@ -14,7 +14,14 @@ from sgdflow.config.choosing import choosing
 from sgdflow.config.fields import Target
 from sgdflow.config.problems import Problems, ask, build_backward, reply_format
 from sgdflow.config.targets import resolve
-from sgdflow.config.trees import EXAMPLES, SUCCESSORS, example_tree, successor_tree
+from sgdflow.config.trees import (
+    EXAMPLES,
+    SUCCESSORS,
+    example_tree,
+    overflow_of_gradients,
+    overflow_tree,
+    successor_tree,
+)
 from sgdflow.descent.budget import Budget
 from sgdflow.descent.confirm import Confirm
 from sgdflow.descent.method import Method, Proposals, Sample, Stop
@@ -52,7 +59,7 @@ def build_method(conf: schema.OneMethod, graph: Graph, prompts: Prompts) -> Meth
         update = _update(conf.update, prompts)
         problems.extend(_update_problems(update, conf, graph))
     verification = _verification(conf, graph, prompts, problems)
-    tree = example_tree(conf, prompts, problems)
+    tree, overflow = example_tree(conf, prompts, problems), overflow_tree(conf, prompts)
     told_apart = apart(conf, prompts, problems)
     choice = choosing(conf, graph, named(conf, graph), prompts, problems)
     problems.extend(chain(_contradictions(conf), _alone(conf)))
@@ -78,6 +85,7 @@ def build_method(conf: schema.OneMethod, graph: Graph, prompts: Prompts) -> Meth
         pool=PoolRules(**conf.pool.model_dump()),
         verification=verification,
         tree=tree,
+        overflow=overflow,
         apart=told_apart,
         choice=choice,
     )
@@ -109,7 +117,7 @@ def _differentiation(
     problems.extend(_backward_problems(graph, default))
     asks = None if conf.idle else _select(conf).asks
     tree = successor_tree(conf, graph, named(conf, graph), prompts, problems)
-    return Differentiation(default, join, asks, tree)
+    return Differentiation(default, join, asks, tree, overflow_of_gradients(conf, prompts))
 
 
 def _verification(

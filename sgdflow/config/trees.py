@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 
 from sgdflow.config import method_schema as schema
 from sgdflow.config import update_schema
-from sgdflow.config.aggregation_schema import TreeConf
+from sgdflow.config.aggregation_schema import ExampleTree, SuccessorTree, TreeConf
 from sgdflow.config.fields import Target
 from sgdflow.config.problems import Problems, ask
 from sgdflow.errors import plural
@@ -32,6 +32,24 @@ def example_tree(conf: schema.OneMethod, prompts: Prompts, problems: Problems) -
     fewer = f"a tree of {plural(conf.sample.count, 'example')} has groups of one"
     problems.extend(ungrouped(conf, "sum up", FEWEST, fewer))
     return tree
+
+
+def overflow_tree(conf: schema.OneMethod, prompts: Prompts) -> Tree | None:
+    """Return what sums up evidence that does not fit the context window of a text's writer."""
+    update, how = conf.update, conf.aggregation.examples
+    if not isinstance(update, update_schema.RewriteConf):
+        return None
+    declared = how if isinstance(how, TreeConf) else ExampleTree(role=update.role)
+    return Tree(ask(declared, prompts), declared.largest)
+
+
+def overflow_of_gradients(conf: schema.OneMethod, prompts: Prompts) -> Tree | None:
+    """Return what sums up gradients that do not fit the context window of a critic."""
+    how = conf.aggregation.successors
+    if not isinstance(conf.backward, schema.Backward):
+        return None
+    declared = how if isinstance(how, TreeConf) else SuccessorTree(role=conf.backward.role)
+    return Tree(ask(declared, prompts), declared.largest)
 
 
 def ungrouped(conf: schema.OneMethod, do: str, fewest: int, fewer: str) -> Iterator[str]:

@@ -11,7 +11,7 @@ from sgdflow.executor.walk import together
 from sgdflow.llm import LLM
 from sgdflow.update import Evidence, Proposal, Situation
 from sgdflow.update.apart import Alternative
-from sgdflow.update.condense import condensed
+from sgdflow.update.condense import condensed, grouped
 from sgdflow.update.constraints import kept
 from sgdflow.update.demonstrations import bootstrapped, texts
 
@@ -42,7 +42,7 @@ class Drafting:
         summed = await condensed(replace(situation, evidence=own), self.method.tree, self.llm)
         asked = replace(situation, evidence=summed.evidence)
         if self.method.apart is None or not summed.evidence:
-            proposal = await self.method.update.propose(asked, self.llm)
+            proposal = await self._proposed(asked)
             return [self._whole(summed.beside(proposal), situation, chosen)]
         told = await self.method.apart.alternatives(asked, self.llm)
         # Each has a chance of its own, whoever is answered first.
@@ -72,8 +72,13 @@ class Drafting:
     async def _written(self, one: Alternative, situation: Situation) -> Proposal:
         """Return what the rule writes from one alternative."""
         own = replace(situation, evidence=one.evidence, causes=one.causes)
-        proposal = await self.method.update.propose(own, self.llm)
-        return replace(proposal, causes=one.causes)
+        return replace(await self._proposed(own), causes=one.causes)
+
+    async def _proposed(self, situation: Situation) -> Proposal:
+        """Return what the rule writes, of summaries where all of it is too long a prompt."""
+        update, llm = self.method.update, self.llm
+        proposal = await update.propose(situation, llm)
+        return await grouped(proposal, situation, update, self.method.overflow, llm)
 
     def _whole(self, proposal: Proposal, situation: Situation, chosen: Proposal) -> Draft:
         """Return what was written, as far as it may be, with what was chosen."""

@@ -99,6 +99,16 @@ class Teacher:
             if evidence or not chosen or len(drawn) >= sample.count * sample.draws:
                 return Lesson(batch, current, tuple(learned), evidence, known)
 
+    def silent(self, learned: Sequence[Learned], names: Collection[str]) -> bool:
+        """Return whether all of it was differentiated, and no gradient asked for a change."""
+        heard = all(
+            one.backward is not None and not one.backward.failures and one.failure is None
+            for one in learned
+        )
+        found = self._evidence(learned, names, Random(0)) if learned and heard else {}
+        asking = self.method.select.asking
+        return bool(found) and not any(asking(item) for items in found.values() for item in items)
+
     async def scored(
         self, parameters: Parameters, random: Random
     ) -> tuple[tuple[Example, ...], Evaluation]:

@@ -138,6 +138,8 @@ class Method:
     """None: no gradient is tried out."""
     tree: Tree | None = None
     """What sums up the evidence of many examples; None: it is shown as it is."""
+    overflow: Tree | None = None
+    """What sums up evidence that does not fit the writer's context window; None: nothing does."""
     apart: Apart | None = None
     """What tells causes apart, each mended by a proposal; None: one proposal for all."""
     choice: Choice | None = None

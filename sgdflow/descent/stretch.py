@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from sgdflow.data import Example
 from sgdflow.descent.budget import Meter
 from sgdflow.descent.confirm import Confirmation
+from sgdflow.descent.exhausted import unteachable
 from sgdflow.descent.method import Method, Problem
 from sgdflow.descent.rounds import Rounds, State
 from sgdflow.descent.stepper import Stepper
@@ -65,12 +66,13 @@ class Stretch:
         )
         rounds = Rounds(self.problem, self.method, self.evaluate, stepper)
         state = await rounds.start(course.best, course.candidate, course.accepted, course.history)
-        number, unaccepted = course.steps, 0
-        while not (reason := await self._reason_to_stop(state, number, unaccepted)):
+        number, unaccepted, free = course.steps, 0, False
+        while not (reason := await self._reason_to_stop(state, number, unaccepted, free)):
             number += 1
             before, best, returned = self.llm.spent(), course.best, course.returned
             candidate = course.candidate
             proposals, state = await rounds.take(number, state)
+            free = self.llm.spent() == before
             validation = None
             unaccepted += not all(one.malformed for one in proposals)
             for one in sorted(proposals, key=lambda one: one.number or 0):
@@ -99,7 +101,7 @@ class Stretch:
             course.gating += step.gating
         course.reason = reason
 
-    async def _reason_to_stop(self, state: State, number: int, unaccepted: int) -> str:
+    async def _reason_to_stop(self, state: State, number: int, unaccepted: int, free: bool) -> str:
         stop = self.method.stop
         if reason := await self._good_enough(state.pool.foremost.parameters):
             return reason
@@ -108,6 +110,9 @@ class Stretch:
             return f"steps: {only} taken"
         if stop.patience is not None and unaccepted >= stop.patience:
             return f"patience: {plural(unaccepted, 'step')} in a row without an accepted proposal"
+        if free and (failures := unteachable(self.problem, self.method, self.evaluate, state)):
+            told = "the only failure" if failures == 1 else f"none of the {failures} failures"
+            return f"gradients: {told} {'asks for no' if failures == 1 else 'asks for a'} change"
         if number and (used_up := self.meter.reached(stop.budget)):
             return used_up
         return ""

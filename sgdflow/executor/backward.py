@@ -6,11 +6,11 @@ gradient(v) = A( h_w(Pred(w), w, gradient(w)) restricted to v, for each successo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sgdflow.errors import NodeFailed
+from sgdflow.errors import OVERFLOW, NodeFailed
 from sgdflow.executor.branches import present
 from sgdflow.executor.forward import ForwardPass
 from sgdflow.executor.gradients import (
@@ -23,6 +23,7 @@ from sgdflow.executor.gradients import (
 )
 from sgdflow.executor.graph import (
     BackwardFunction,
+    Computed,
     Graph,
     Node,
     Operands,
@@ -77,6 +78,8 @@ class Differentiation:
     """Whether a gradient asks for a change; nodes with none make no call. None: all do."""
     tree: Tree | None = None
     """What sums up the gradients of a node with many successors, after the aggregation."""
+    overflow: Tree | None = None
+    """What does where they do not fit the critic's context window; None: nothing."""
 
 
 async def backward_pass(
@@ -147,25 +150,45 @@ class _UnderWay:
         function = node.backward or self.how.default
         targets = function.targets(node, self.reach, self.optimised)
         operands = self.graph.operands(name, self.parameters, self.forward.values)
-        calls = (*await self._join(name), *await self._inside(node, operands))
+        calls = (*await self._joined(name), *await self._inside(node, operands))
         if name in self.within:
             targets = [one for one in targets if one not in node.parameters and one != name]
         if not targets:
             return calls
+
         try:
-            computed = await function.backward(
-                self._view(node),
-                operands,
-                self.forward.work(name),
-                self.aggregated[name],
-                targets,
-                self.llm,
-            )
+            computed = await self._differentiated(node, function, operands, targets)
         except NodeFailed as error:
             raise NodeFailed(str(error), (*calls, *error.calls), error.kind) from error
         given = self._by_variable(node, computed.value)
         self.received[name] = {**given, **self.received.get(name, {})}
         return (*calls, *computed.calls)
+
+    async def _differentiated(
+        self, node: Node, function: BackwardFunction, operands: Operands, targets: Sequence[str]
+    ) -> Computed:
+        """Ask for gradients: with a summary of those that arrived, where they are too long."""
+        name, work, before = node.name, self.forward.work(node.name), tuple[Call, ...]()
+
+        async def ask() -> Computed:
+            arrived = self.aggregated[name]
+            return await function.backward(
+                self._view(node), operands, work, arrived, targets, self.llm
+            )
+
+        try:
+            return await ask()
+        except NodeFailed as error:
+            tree, several = self.how.overflow, len(as_gradients(self.aggregated[name])) > 1
+            if error.kind != OVERFLOW or tree is None or not several:
+                raise
+            before = error.calls
+        try:
+            before = (*before, *await self._join(name, tree))
+            computed = await ask()
+        except NodeFailed as error:
+            raise NodeFailed(str(error), (*before, *error.calls), error.kind) from error
+        return replace(computed, calls=(*before, *computed.calls))
 
     def _view(self, node: Node) -> View:
         """Return a node's place, with how it and those before it came to their values."""
@@ -173,11 +196,16 @@ class _UnderWay:
         known = reasons(self.graph, self.forward, node.name)
         return replace(view, reasons=known) if known else view
 
-    async def _join(self, name: str) -> tuple[Call, ...]:
-        """Put a summary in the place of many gradients; return the calls it took."""
-        tree, gradients = self.how.tree, as_gradients(self.aggregated[name])
-        if tree is None or len(gradients) < FEWEST:
+    async def _joined(self, name: str) -> tuple[Call, ...]:
+        """Put a summary in the place of many gradients, where that is declared."""
+        tree = self.how.tree
+        if tree is None or len(as_gradients(self.aggregated[name])) < FEWEST:
             return ()
+        return await self._join(name, tree)
+
+    async def _join(self, name: str, tree: Tree) -> tuple[Call, ...]:
+        """Put a summary in the place of several gradients; return the calls it took."""
+        gradients = as_gradients(self.aggregated[name])
         shown = {
             "node": self.graph.view(name, self.parameters),
             "output": self.forward.produced(name),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from sgdflow.errors import NodeFailed, ReplyError, listed
+from sgdflow.errors import OVERFLOW, NodeFailed
 from sgdflow.executor.branches import plain
 from sgdflow.executor.demonstrations import to_show
 from sgdflow.executor.fields import nested
@@ -16,22 +15,13 @@ from sgdflow.executor.functions import Function
 from sgdflow.executor.gradients import LOSS, Gradient, as_gradients, joint_wish
 from sgdflow.executor.graph import Computed, Node, Operands
 from sgdflow.executor.places import View
+from sgdflow.executor.repetition import asking_once_for_more_than, taking_all
 from sgdflow.executor.samples import ANYTHING, sample_operands
 from sgdflow.executor.walk import together
 from sgdflow.llm import LLM
-from sgdflow.prompting.ask import Ask
+from sgdflow.prompting.ask import Ask, Call
 from sgdflow.prompting.templates import Prompts
 from sgdflow.prompting.values import as_text, shortened, shown
-
-# Words that say nothing of how a value is found.
-_EMPTY_WORDS = frozenset(
-    "a an the it this that its value output answer of to be is was were are been should must have "
-    "has had would and instead not no correct right wrong expected change changed make made so as "
-    "since because therefore thus then but or in on at by for with from which what will "
-    "can could may need needs needed give given gives say says said state stated return be result "
-    "according feedback query i you we they he she your their our".split()
-)
-
 
 _BEHIND = 1500
 """Characters of a value that is shown although the node was not given it."""
@@ -79,18 +69,28 @@ class PromptBackward:
         groups = self.groups(targets, node.name)
         work = {"output": output, "gradients": as_gradients(gradient)}
         said = [str(one.value) for one in work["gradients"]]
-        answers = await together(
-            self.ask.send(
-                llm,
-                node.name,
-                {**self._variables(node, operands, group, short=len(groups) > 1), **work},
-                group,
-                accept=_asking_once_for_more_than(said) if self.rules else _taking_all,
-            )
-            for group in groups
-        )
-        texts = {name: text for answered in answers for name, text in answered.texts.items()}
-        return Computed(texts, tuple(answered.call for answered in answers))
+
+        async def about(group: Sequence[str], *, short: bool) -> Computed:
+            """Halve a group whose prompt is too much for the model's context window."""
+            try:
+                answered = await self.ask.send(
+                    llm,
+                    node.name,
+                    {**self._variables(node, operands, group, short=short), **work},
+                    group,
+                    accept=asking_once_for_more_than(said) if self.rules else taking_all,
+                )
+            except NodeFailed as error:
+                beside = self.neighbors and len(operands.predecessors) > 1
+                if error.kind != OVERFLOW or (len(group) == 1 and (short or not beside)):
+                    raise
+                middle = len(group) // 2
+                parts = [part for part in (group[:middle], group[middle:]) if part]
+                return _joined(await together(about(one, short=True) for one in parts), error.calls)
+            return Computed(answered.texts, (answered.call,))
+
+        short = self.at_once is not None and len(groups) > 1
+        return _joined(await together(about(group, short=short) for group in groups))
 
     def groups(self, targets: Sequence[str], node: str) -> Sequence[Sequence[str]]:
         """Return the targets of each call, in order, in groups that are as equal as can be."""
@@ -128,7 +128,7 @@ class PromptBackward:
         told = {name: text for name, text in node.told.items() if name in seen}
         node = node.beside(seen) if hidden else node
         alike = _alike(seen, told)
-        if short := short and self.at_once is not None:  # the others stand beside, in short
+        if short:  # the others stand beside
             seen = {
                 name: shortened(str(as_text(value)), _BESIDE)
                 if name in told and name not in targets
@@ -154,6 +154,12 @@ class PromptBackward:
         }
 
 
+def _joined(found: Sequence[Computed], before: tuple[Call, ...] = ()) -> Computed:
+    """Return what several calls said, after those that were made in vain."""
+    texts = {name: text for one in found for name, text in one.value.items()}
+    return Computed(texts, (*before, *(call for one in found for call in one.calls)))
+
+
 def _upstream(node: Node, reach: Collection[str]) -> list[str]:
     return [name for name in node.predecessors if name in reach]
 
@@ -171,31 +177,6 @@ def _alike(values: Mapping[str, Any], told: Mapping[str, str]) -> list[list[str]
     for name, text in told.items():
         groups.setdefault(repr((text, name.partition(".")[2], values[name])), []).append(name)
     return [names for names in groups.values() if len(names) > 1]
-
-
-def _asking_once_for_more_than(said: Sequence[str]) -> Callable[[Mapping[str, str]], None]:
-    """Return what refuses, the first time, gradients that only repeat what was said."""
-    known, asked = set(_words(" ".join(said))), False
-
-    def accept(texts: Mapping[str, str]) -> None:
-        nonlocal asked
-        repeating = [name for name, text in texts.items() if known.issuperset(_words(text))]
-        if repeating and not asked:
-            asked = True
-            raise ReplyError(
-                f"what it says of {listed(repeating)} only repeats the feedback; "
-                "state the rule by which the right value is found"
-            )
-
-    return accept
-
-
-def _taking_all(texts: Mapping[str, str]) -> None:
-    """Take any gradients."""
-
-
-def _words(text: str) -> list[str]:
-    return [word for word in re.findall(r"\w+", text.lower()) if word not in _EMPTY_WORDS]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from math import isqrt
 from typing import Any, TypeVar
 
-from sgdflow.errors import NodeFailed
+from sgdflow.errors import OVERFLOW, NodeFailed
 from sgdflow.executor.walk import together
 from sgdflow.llm import LLM
-from sgdflow.prompting.ask import Answered, Ask, Call
+from sgdflow.prompting.ask import Ask, Call
 
 FEWEST = 4
 """Of fewer, the square root gives groups of one."""
@@ -50,16 +50,20 @@ class Tree:
     ) -> Joined:
         """Return one summary; `node` is what its calls are counted for. Raises NodeFailed."""
         calls: list[Call] = []
-        given = [(shown(group), len(group)) for group in self.groups(parts)]
-        while True:
-            summaries = await self._summed_up(given, node, llm, sample, calls)
-            if len(summaries) == 1:
-                return Joined(summaries[0], tuple(calls))
-            rest = shown(())
-            given = [
-                ({**rest, "summaries": list(group)}, sum(one.of for one in group))
-                for group in self._above(summaries)
-            ]
+        rest = shown(())
+
+        def above(group: Sequence[Summary]) -> Mapping[str, Any]:
+            return {**rest, "summaries": list(group)}
+
+        groups = list(self.groups(parts))
+        summaries = await self._summed_up(groups, _Asking(shown, node, llm, sample), calls)
+        while len(summaries) > 1:
+            before, asking = len(summaries), _Asking(above, node, llm, sample)
+            summaries = await self._summed_up(list(self._above(summaries)), asking, calls)
+            if len(summaries) >= before:
+                told = f"summary: no two summaries fit the {self.ask.role} model's context window"
+                raise NodeFailed(told, tuple(calls), OVERFLOW)
+        return Joined(summaries[0], tuple(calls))
 
     def calls(self, parts: int) -> int:
         """Return how many calls so many parts take; none where they are left as they are."""
@@ -97,28 +101,55 @@ class Tree:
             yield from self.groups(summaries)
 
     async def _summed_up(
-        self,
-        given: Sequence[tuple[Mapping[str, Any], int]],
-        node: str,
-        llm: LLM,
-        sample: int,
-        calls: list[Call],
+        self, groups: Sequence[Sequence[Any]], ask: _Asking, calls: list[Call]
     ) -> Sequence[Summary]:
         """Return a summary of each group; the calls are noted, also where some were in vain."""
-
-        async def one(variables: Mapping[str, Any], count: int) -> Answered | NodeFailed:
-            try:
-                more = {"summaries": [], **variables, "count": count}
-                return await self.ask.send(llm, node, more, sample=sample)
-            except NodeFailed as error:
-                return error
-
-        found = await together(one(variables, count) for variables, count in given)
-        for answered in found:
-            calls += answered.calls if isinstance(answered, NodeFailed) else [answered.call]
-        failed = next((one for one in found if isinstance(one, NodeFailed)), None)
+        found = await together(self._one(group, ask) for group in groups)
+        for group in found:
+            calls += group.calls
+        failed = next((group.error for group in found if group.error is not None), None)
         if failed is not None:
             raise NodeFailed(f"summary: {failed}", tuple(calls), failed.kind)
-        texts = (one.texts[""] for one in found if isinstance(one, Answered))
-        counts = (count for _, count in given)
-        return [Summary(text, count) for text, count in zip(texts, counts, strict=True)]
+        return [summary for group in found for summary in group.summaries]
+
+    async def _one(self, group: Sequence[Any], ask: _Asking) -> _Summed:
+        """Sum up a group; one that is too much for the model's context window is halved."""
+        if len(group) == 1 and isinstance(group[0], Summary):
+            return _Summed((group[0],))
+        variables = {"summaries": [], **ask.shown(group)}
+        count = sum(one.of if isinstance(one, Summary) else 1 for one in group)
+        try:
+            answered = await self.ask.send(
+                ask.llm, ask.node, {**variables, "count": count}, sample=ask.sample
+            )
+        except NodeFailed as error:
+            if error.kind != OVERFLOW or len(group) == 1:
+                return _Summed((), error.calls, error)
+            middle = len(group) // 2
+            parts = (group[:middle], group[middle:])
+            one, other = await together(self._one(part, ask) for part in parts)
+            return _Summed(
+                (*one.summaries, *other.summaries),
+                (*error.calls, *one.calls, *other.calls),
+                one.error or other.error,
+            )
+        return _Summed((Summary(answered.texts[""], count),), (answered.call,))
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """Whom to ask for summaries, and what of."""
+
+    shown: Shown
+    node: str
+    llm: LLM
+    sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Summed:
+    """What came of a group: one summary, or those of its parts."""
+
+    summaries: tuple[Summary, ...]
+    calls: tuple[Call, ...] = ()
+    error: NodeFailed | None = None

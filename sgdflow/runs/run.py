@@ -169,8 +169,12 @@ def tell(prepared: Prepared) -> None:
 
 def _tell_known(steps: int) -> None:
     if steps:
-        known = plural(steps, "step")
-        log.info("Known from before: %s, told again before what is new.", known)
+        taken = plural(steps, "step")
+        log.info(
+            "An earlier start had taken %s: what comes out the same again is marked "
+            "(known from before), anything else is new.",
+            taken,
+        )
 
 
 def about(prepared: Prepared) -> dict[str, Any]:

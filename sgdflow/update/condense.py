@@ -14,7 +14,7 @@ from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Call
 from sgdflow.update.evidence import Evidence, Item
 from sgdflow.update.prompt_views import SAMPLE_ITEM, SAMPLE_MEMBER, examples, members
-from sgdflow.update.rule import Proposal, Situation
+from sgdflow.update.rule import Proposal, Situation, UpdateRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,8 @@ class Condensed:
         """Return the proposal with these calls and reasons in front of its own."""
         found = {name: items[0].summary for name, items in self.evidence.items()}
         summaries = {name: one for name, one in found.items() if one is not None}
-        return replace(proposal.after(self.skipped, self.calls), summaries=summaries)
+        whole = proposal.after(self.skipped, self.calls)
+        return replace(whole, summaries={**summaries, **proposal.summaries})
 
 
 async def condensed(situation: Situation, tree: Tree | None, llm: LLM) -> Condensed:
@@ -39,6 +40,38 @@ async def condensed(situation: Situation, tree: Tree | None, llm: LLM) -> Conden
     many = {n: items for n, items in evidence.items() if tree and len(items) >= FEWEST}
     if tree is None or not many:
         return Condensed(evidence, {}, {})
+    found = await _summed_up(many, situation, tree, llm)
+    kept = {
+        name: found.evidence.get(name, items)
+        for name, items in evidence.items()
+        if name not in found.skipped
+    }
+    return replace(found, evidence=kept)
+
+
+async def grouped(
+    proposal: Proposal, situation: Situation, update: UpdateRule, tree: Tree | None, llm: LLM
+) -> Proposal:
+    """Return the proposal with the texts whose prompts were too long, asked for once more.
+
+    Their writers are shown summaries of groups of what they could not be shown whole.
+    """
+    shown = {name: situation.evidence.get(name, ()) for name in proposal.too_long}
+    many = {name: items for name, items in shown.items() if len(items) > 1}
+    if tree is None or not many:
+        return proposal
+    summed = await _summed_up(many, situation, tree, llm)
+    again = Proposal({})
+    if summed.evidence:
+        again = await update.propose(replace(situation, evidence=summed.evidence), llm)
+    again = summed.beside(again)
+    skipped = {name: why for name, why in proposal.skipped.items() if name not in many}
+    whole = again.after(skipped, proposal.calls)
+    return replace(whole, changes={**proposal.changes, **again.changes}, causes=proposal.causes)
+
+
+async def _summed_up(many: Evidence, situation: Situation, tree: Tree, llm: LLM) -> Condensed:
+    """Return each parameter's evidence as one summary."""
 
     async def one(name: str) -> tuple[Item | str, tuple[Call, ...]]:
         try:
@@ -51,14 +84,13 @@ async def condensed(situation: Situation, tree: Tree | None, llm: LLM) -> Conden
             )
         except NodeFailed as error:
             return str(error), error.calls
-        summary = Item("", "", {}, "", (), summary=found.summary, behind=many[name])
+        summary = Item("", "", {}, "", (), summary=found.summary, behind=tuple(many[name]))
         return summary, found.calls
 
     found = dict(zip(many, await together(map(one, many)), strict=True))
     skipped = {name: said for name, (said, _) in found.items() if isinstance(said, str)}
     summed = {n: (item,) for n, (item, _) in found.items() if isinstance(item, Item)}
-    kept = {n: summed.get(n, items) for n, items in evidence.items() if n not in skipped}
-    return Condensed(kept, skipped, {name: calls for name, (_, calls) in found.items()})
+    return Condensed(summed, skipped, {name: calls for name, (_, calls) in found.items()})
 
 
 def summary_problems(tree: Tree) -> Iterator[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from sgdflow.errors import NodeFailed
+from sgdflow.errors import OVERFLOW, NodeFailed
 from sgdflow.executor.gradients import Gradient
 from sgdflow.executor.graph import Graph
 from sgdflow.executor.places import View
@@ -42,6 +42,8 @@ class _Written:
     text: str | None
     reason: str | None
     calls: tuple[Call, ...]
+    too_long: bool = False
+    """Whether the prompt did not fit the writer's context window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class Rewrite:
             },
             {name: one.reason for name, one in written.items() if one.reason is not None},
             {name: one.calls for name, one in written.items()},
+            too_long=tuple(name for name, one in written.items() if one.too_long),
         )
 
     def problems(self, graph: Graph, optimised: Sequence[str]) -> Iterator[str]:
@@ -160,7 +163,8 @@ class Rewrite:
                 sample=sample,
             )
         except NodeFailed as error:
-            return _Written(None, str(error), (*calls, *error.calls))
+            too_long = error.kind == OVERFLOW
+            return _Written(None, str(error), (*calls, *error.calls), too_long)
         text = self.form.text(answered.texts[""], situation.parameters[name])
         return _Written(text, None, (*calls, answered.call))
 

@@ -56,6 +56,8 @@ class Proposal:
     """What is to be mended, by parameter, where a step tells causes apart."""
     summaries: Mapping[str, Summary] = field(default_factory=dict)
     """What the writers were shown in the place of many pieces of work, by parameter."""
+    too_long: tuple[str, ...] = ()
+    """Those of the skipped whose prompt did not fit the writer's context window."""
 
     def after(self, skipped: Mapping[str, str], calls: Mapping[str, tuple[Call, ...]]) -> Proposal:
         """Return the proposal with what came before it: calls, and reasons for no new text."""
@@ -94,6 +96,8 @@ class Past:
     """The highest mean that it could have had, where not all was scored."""
     went: tuple[Went, ...] = ()
     """Where it was turned down: how some examples went with it, the worst one first."""
+    silent: bool = False
+    """Whether all of what was sampled was differentiated, and no gradient asked for a change."""
     dropped: tuple[Past, ...] = ()
     """Texts of the same reply that were turned down, each alone, where the others were accepted."""
 

@@ -189,11 +189,13 @@ DECLARED: Mapping[str, Case] = {
     ),
     "parameter of another type": (
         (),
-        "graph.nodes.desk.parameters: {a: [x], b: true, c: null}",
+        "graph.nodes.desk.parameters: {a: [x, 1], b: true, c: null, d: [], e: {value: [x, \"y\\nz\"]}}",
         [
-            "graph.nodes.desk.parameters.a: should be a text or a number (got ['x']).",
+            "graph.nodes.desk.parameters.a: item 2 of the list should be a text that says something (got ['x', 1]).",
             "graph.nodes.desk.parameters.b: should be a text or a number (got True).",
             "graph.nodes.desk.parameters.c: should be a text or a number (got None).",
+            "graph.nodes.desk.parameters.d: should hold an item, or be a text (got []).",
+            "graph.nodes.desk.parameters.e.value: item 2 of the list has several lines; an item is one line (got ['x', 'y\\nz']).",
         ],
     ),
     "parameter with two values": (

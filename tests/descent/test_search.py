@@ -31,8 +31,8 @@ from sgdflow.descent.confirm import Confirm
 from sgdflow.descent.method import Method, Proposals, Sample, Stop
 from sgdflow.descent.pool import Candidate, Pool, PoolRules
 from sgdflow.executor.backward import Differentiation
-from sgdflow.llm import Message
-from sgdflow.llm.scripted import Said
+from sgdflow.llm import Message, Reply
+from sgdflow.llm.scripted import Said, ScriptedLLM
 from sgdflow.records import step_record
 from sgdflow.records.details import calls_record, example_records
 from sgdflow.update import Gate, Select
@@ -136,8 +136,6 @@ class Silent:
 
 
 def run_silent(letters: str, **changes: Any) -> Run:
-    from sgdflow.llm.scripted import ScriptedLLM
-
     method = replace(METHOD, idle=False, **changes)
     return descend(ScriptedLLM(Silent(letters)), method, train="abcdef", optimised=[RECALL])
 
@@ -167,6 +165,42 @@ def test_a_node_that_nobody_asks_for_a_change_makes_no_backward_call() -> None:
     assert not asks("Nothing should change: all is right.")
     assert not asks("What is shown does not settle it.")
     assert asks("It should be B.")
+
+
+class Remembering(ScriptedLLM):
+    """Is asked once for what is asked again, as a model at temperature 0 is."""
+
+    def __init__(self, script: Any) -> None:
+        super().__init__(script)
+        self.said: dict[Any, Reply] = {}
+
+    async def complete(
+        self, role: str, messages: Sequence[Message], *, node: str, sample: int = 0
+    ) -> Reply:
+        asked = (role, node, tuple(messages), sample)
+        if asked not in self.said:
+            self.said[asked] = await super().complete(role, messages, node=node, sample=sample)
+        return self.said[asked]
+
+
+def test_a_run_ends_where_every_failure_was_shown_to_teach_nothing() -> None:
+    """Of eight failures one teaches something; the others are asked about once, with each text."""
+    sample = Sample("failing", 2, "waiting", draws=2)
+    method = replace(METHOD, idle=False, sample=sample, stop=Stop(steps=60), lazy=True)
+
+    def run(model: type[ScriptedLLM]) -> Run:
+        return descend(model(Silent("e")), method, train="abcdefgh", optimised=[RECALL])
+
+    made, endless = run(Remembering), run(ScriptedLLM)
+    assert made.result.stop_reason == "gradients: none of the 7 failures asks for a change"
+    assert known(made.result.parameters) == "e"
+    since = [step for step in made.steps if known(step.tried.parameters) == "e"]
+    seen = {one.forward.example for step in since for one in step.tried.learned}
+    assert seen == {f"id {letter}" for letter in "abcdfgh"}
+    assert len(made.steps) < 10
+    # Where each answer may be another one, a later step may still hear something.
+    assert endless.result.stop_reason == "steps: all 60 were taken"
+    assert endless.result.parameters == made.result.parameters
 
 
 def test_no_rewrite_is_asked_for_twice_from_the_same_evidence() -> None:
@@ -253,8 +287,6 @@ def mixed(method: Method, asked: list[str] | None = None) -> Run:
         if node == "answer" and role == "forward" and "Say nothing." in sent:
             return "nothing"
         return world(role, node, messages)
-
-    from sgdflow.llm.scripted import ScriptedLLM
 
     return descend(ScriptedLLM(script), method, train="abcd")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from math import isqrt
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sgdflow.config.paths import prompt_folders
-from sgdflow.errors import NodeFailed
+from sgdflow.errors import CallFailed, NodeFailed
 from sgdflow.executor.backward import BackwardPass, Differentiation, backward_pass, widths
 from sgdflow.executor.backward_functions import PromptBackward
 from sgdflow.executor.forward import ForwardPass, PromptForward
@@ -23,7 +24,7 @@ from sgdflow.executor.graph import Graph, Node, Parameter
 from sgdflow.executor.places import View
 from sgdflow.executor.tree import FEWEST, Joined, Tree
 from sgdflow.llm import Message
-from sgdflow.llm.scripted import ScriptedLLM
+from sgdflow.llm.scripted import Said, Script, ScriptedLLM
 from sgdflow.prompting.ask import Ask
 from sgdflow.prompting.replies import ReplyFormat
 from sgdflow.prompting.templates import Prompts
@@ -55,8 +56,8 @@ def union(role: str, node: str, messages: Sequence[Message]) -> str:
     return f"<summary>{' '.join(shown)}</summary>"
 
 
-def join(tree: Tree, number: int) -> tuple[Joined, ScriptedLLM]:
-    llm = ScriptedLLM(union)
+def join(tree: Tree, number: int, script: Script = union) -> tuple[Joined, ScriptedLLM]:
+    llm = ScriptedLLM(script)
     parts = tuple(Gradient(f"s{i}", f"g{i}") for i in range(number))
 
     def shown(group: Sequence[Any]) -> dict[str, Any]:
@@ -103,6 +104,33 @@ def test_no_prompt_shows_more_than_a_group_and_nothing_is_lost(number: int, call
 def test_the_calls_are_foretold(number: int, largest: int) -> None:
     tree = Tree(ASK, largest)
     assert len(join(tree, number)[1].requests) == tree.calls(number)
+
+
+def narrow(room: int) -> Script:
+    """Return a model whose window has room for so many parts or summaries."""
+
+    def script(role: str, node: str, messages: Sequence[Message]) -> Said:
+        prompt = messages[-1].content
+        if len(feedback(prompt)) + len(summaries(prompt)) > room:
+            return CallFailed("the prompt does not fit", "context_window")
+        return union(role, node, messages)
+
+    return script
+
+
+@pytest.mark.parametrize(("number", "room"), [(16, 3), (64, 2), (7, 2), (30, 5)])
+def test_a_group_that_does_not_fit_the_window_is_halved_and_nothing_is_lost(
+    number: int, room: int
+) -> None:
+    found, llm = join(Tree(ASK, 8), number, narrow(room))
+    whole, _ = join(Tree(ASK, 8), number)
+    assert found.summary == whole.summary
+    assert len(found.calls) == len(llm.requests)
+
+
+def test_where_no_two_summaries_fit_it_ends_with_the_reason() -> None:
+    with pytest.raises(NodeFailed, match="no two summaries fit the backward model's context"):
+        join(Tree(ASK, 8), 9, narrow(1))
 
 
 def test_a_summary_that_cannot_be_read_ends_it_with_all_calls_told() -> None:
@@ -170,3 +198,35 @@ def test_a_writer_is_shown_the_summary_of_successors() -> None:
     situation = Situation(graph, graph.initial(), evidence, learned=learned)
     found = asyncio.run(condensed(situation, None, ScriptedLLM({})))
     assert found.evidence["source.text"][0].gradients == (passed.joined["source"],)
+
+
+@pytest.mark.parametrize(("room", "summed"), [(9, False), (4, True)])
+def test_gradients_that_do_not_fit_a_critics_window_are_summed_up(room: int, summed: bool) -> None:
+    """Nine readers of one value, whose node is to tell the one before it what to change."""
+    graph = fan(9)
+    first = Node("first", ("question",), {"instruction": "source.text"}, FORWARD)
+    nodes = {"first": first, **graph.nodes, "source": Node("source", ("first",), {}, FORWARD)}
+    graph = replace(graph, nodes=nodes)
+
+    def small(role: str, node: str, messages: Sequence[Message]) -> Said:
+        if len(feedback(messages[-1].content)) > room:
+            return CallFailed("the prompt does not fit", "context_window")
+        return gradients(role, node, messages)
+
+    def passed(how: Differentiation) -> BackwardPass:
+        values = {"question": "Q"} | {name: f"value of {name}" for name in graph.nodes}
+        forward = ForwardPass("one", values, {}, {})
+        names, llm = ["source.text"], ScriptedLLM(small)
+        work = backward_pass(graph, graph.initial(), forward, "Wrong.", names, how, llm)
+        return asyncio.run(work)
+
+    found = passed(Differentiation(JOINT, overflow=Tree(ASK)))
+    assert not found.failures
+    assert ("source" in found.joined) == summed
+    assert [one.value for one in found.gradients["first"]] == ["source asks first"]
+    if summed:
+        told = " ".join(f"reader_{i} asks source" for i in range(9))
+        assert found.joined["source"] == Gradient("9 successors", told)
+        assert len(found.calls["source"]) == 1 + 4 + 1  # in vain, the summaries, and once more
+        lost = passed(Differentiation(JOINT))
+        assert lost.failures["source"].reason == "the prompt does not fit"

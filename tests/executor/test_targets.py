@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from sgdflow.config.paths import prompt_folders
+from sgdflow.errors import CallFailed
 from sgdflow.executor.backward import BackwardPass, Differentiation, backward_pass
 from sgdflow.executor.backward_functions import PromptBackward
 from sgdflow.executor.forward import ForwardPass, PromptForward
 from sgdflow.executor.graph import Graph, Node, Parameter
 from sgdflow.llm import Message
-from sgdflow.llm.scripted import ScriptedLLM
+from sgdflow.llm.scripted import Said, Script, ScriptedLLM
 from sgdflow.prompting.ask import Ask
 from sgdflow.prompting.replies import ReplyFormat
 from sgdflow.prompting.templates import Prompts
@@ -41,9 +42,9 @@ def critic(role: str, node: str, messages: Sequence[Message]) -> str:
 
 
 def differentiate(
-    graph: Graph, at_once: int | None, *, local: bool = False
+    graph: Graph, at_once: int | None, *, local: bool = False, script: Script = critic
 ) -> tuple[BackwardPass, Sequence[str]]:
-    llm = ScriptedLLM(critic)
+    llm = ScriptedLLM(script)
     ask = Ask(
         PROMPTS,
         f"backward/{'local' if local else 'joint'}.jinja",
@@ -109,3 +110,38 @@ def test_prompts_are_bounded_whatever_the_fan_in() -> None:
             longest[at_once, members] = max(map(len, prompts))
     assert longest[None, 30] > 3 * longest[None, 8]
     assert longest[4, 30] < 1.5 * longest[4, 8]
+
+
+@pytest.mark.parametrize("local", [False, True])
+def test_a_prompt_that_is_too_long_for_the_model_is_halved_and_nobody_is_left_out(
+    local: bool,
+) -> None:
+    """The other values stand in it in short; the window has room for about two whole ones."""
+    window, refused = 3 * LONG, 0
+
+    def small(role: str, node: str, messages: Sequence[Message]) -> Said:
+        nonlocal refused
+        if sum(len(message.content) for message in messages) <= window:
+            return critic(role, node, messages)
+        refused += 1
+        return CallFailed("the prompt does not fit", "context_window")
+
+    graph = wide(6)
+    found, prompts = differentiate(graph, None, local=local, script=small)
+    whole, _ = differentiate(graph, None, local=local)
+    assert not found.failures
+    assert found.gradients == whole.gradients
+    fitting = [text for text in prompts if len(text) <= window]
+    assert refused >= len(fitting) - 1 > 0  # each halving has one call in vain
+    asked = [name for text in fitting for name in re.findall(r'<gradient name="(\w+)">\.', text)]
+    assert len(asked) == len(set(asked)) == 6 + local
+    assert all("characters left out" in text for text in fitting)
+
+
+def test_a_prompt_that_fits_in_no_form_is_a_failure_with_its_reason() -> None:
+    def tiny(role: str, node: str, messages: Sequence[Message]) -> Said:
+        return CallFailed("the prompt does not fit", "context_window")
+
+    found, prompts = differentiate(wide(2), None, script=tiny)
+    assert found.failures["join"].reason == "the prompt does not fit"
+    assert len(prompts) <= 3

@@ -381,6 +381,26 @@ def test_few_failures_are_what_a_step_can_learn_from(tmp_path: Path) -> None:
     assert setting(advice, "task.splits.train").value > 40
 
 
+@pytest.mark.parametrize(("gain", "guard"), [("0.3", 9), ("0.5", 5), ("0.1", None)])
+def test_a_guard_is_large_enough_to_notice_what_a_text_spoils(
+    tmp_path: Path, gain: str, guard: int | None
+) -> None:
+    """By hand: of 9 examples .7 ^ 9 = .04 are all spared, of 8 .058; 10 points take 29."""
+    words = ("method.gate.first=sampled", f"probe.gain={gain}", "probe.examples=40")
+    prepared = ready(tmp_path, *words)
+    found, advice, _ = probed(
+        prepared, lambda item, *_: f"<output>{item if item % 2 else -1}</output>"
+    )
+    said = setting(advice, "method.gate.guard")
+    right = round(40 * found.start.mean)
+    assert right < 29
+    assert said.value == (guard or right)
+    assert said.why.startswith("all that are right" if guard is None else "a text that spoils")
+    plain = ready(tmp_path, "probe.examples=40")
+    _, advice, _ = probed(plain, lambda item, *_: f"<output>{item if item % 2 else -1}</output>")
+    assert setting(advice, "method.gate.guard").value == 0
+
+
 BAD: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
     "fewer calls than an example takes": (
         ["probe.calls=1"],

@@ -11,6 +11,7 @@ import pytest
 
 from sgdflow.cli.show import show
 from sgdflow.records.tree import candidates, number_of, place_of, tree_lines
+from sgdflow.records.words import step_words
 from sgdflow.report.reading import Run
 from sgdflow.report.tree import tree
 
@@ -76,6 +77,22 @@ def test_the_tree_in_words() -> None:
         "│  4 0.400 on 10, step 4, part of a proposal from 3: a *",
         "└─ 2 step 1, a proposal from 0: b",
     ]
+
+
+def test_a_step_says_where_it_stands_in_the_tree() -> None:
+    other = {"accepted": True, "reason": "better", **made(2, 0, b="2")}
+    none = {"train": None, "candidate": None, "validation": None}
+    told = {"accepted": True, "reason": "better", "scores": none, "pool": [0, 1, 2]}
+    lost = {**other, "accepted": False, "candidate": None}
+    assert step_words({**step(1, made(1, 0, a="1"), other, lost), **told}) == (
+        "step 1: accepted, better; candidate 1 from 0; 1 of 2 others accepted"
+    )
+    merge = {**step(3, made(None, 2, 1, why="merge", b="2")), **told, "accepted": False}
+    assert step_words({**merge, "reason": "worse"}) == (
+        "step 3: rejected, worse; a proposal from 2 and 1"
+    )
+    alone = {**step(2, made(1, 0, a="1")), **told, "pool": [1]}
+    assert step_words(alone) == "step 2: accepted, better"
 
 
 def test_a_long_line_of_descent_stays_at_its_margin() -> None:

@@ -216,7 +216,7 @@ def test_a_run_that_goes_on_marks_the_steps_that_were_told_before(
         caplog.clear()
         run(tmp_path, Guesser(written), "method.stop.steps=2")
         said = [record.getMessage() for record in caplog.records]
-        return [line.partition(",")[0] for line in said if line.startswith(("step", "Known"))]
+        return [line.partition(",")[0] for line in said if line.startswith(("step", "An earlier"))]
 
     wrong = "step 1: nearly all answers are the same whatever is asked: 20 of 20 answers are"
     assert [line for line in told(*WRITTEN) if not line.startswith(wrong)] == [
@@ -224,7 +224,8 @@ def test_a_run_that_goes_on_marks_the_steps_that_were_told_before(
         "step 2: rejected",
     ]
     assert told(*WRITTEN) == [
-        "Known from before: 2 steps",
+        "An earlier start had taken 2 steps: what comes out the same again is marked (known from "
+        "before)",
         "step 1 (known from before): accepted",
         "step 2 (known from before): rejected",
     ]

@@ -111,8 +111,10 @@ def test_a_whole_run_is_read_back(store: str, tmp_path: Path) -> None:
     run = run_of(store, tracker)
     tracker.scored("initial", {"train": score(0.5), "validation": None, "test": score(0.3)})
     took = {"forward": [float(i) for i in range(1, 101)], "optimizer": []}
-    tracker.stepped(step(1, True, TEXT), {}, took)
-    tracker.stepped(step(2, False, "rejected"), {})
+    taken = {"from": [0], "candidate": 1, "why": "part", "others": [], "pool": [1]}
+    tracker.stepped(step(1, True, TEXT) | taken, {}, took)
+    down = {"from": [1], "candidate": None, "why": "joint", "others": [], "pool": [1]}
+    tracker.stepped(step(2, False, "rejected") | down, {})
     (tmp_path / "result.json").write_text("{}", encoding="utf-8")
     returned = {"returned": {"step": 1, "why": "the last that the gate accepted"}}
     tracker.finished(result(cost=None) | returned, tmp_path)
@@ -147,6 +149,11 @@ def test_a_whole_run_is_read_back(store: str, tmp_path: Path) -> None:
     assert changed == start | {"hint.instruction": TEXT}
     with pytest.raises(FileNotFoundError):
         artifact(run, "parameters/step_002.yaml")
+    assert artifact(run, "candidates.txt").splitlines() == [
+        "0 the start",
+        "1 0.600 on 10, step 1, part of a proposal from 0: hint.instruction; "
+        "1 proposal from it turned down",
+    ]
     learned = json.loads(artifact(run, "gradients/step_002.json"))
     assert (learned["sampled"][0]["feedback"], learned["reason"]) == (TEXT, "not better")
     assert artifact(run, "result.json") == "{}"

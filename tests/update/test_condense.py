@@ -15,7 +15,7 @@ from sgdflow.config.compose import changed, compose
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import Prepared, prepare
 from sgdflow.descent import Descent, Result, Step
-from sgdflow.errors import ReplyError
+from sgdflow.errors import CallFailed, ReplyError
 from sgdflow.executor.tree import Summary
 from sgdflow.llm import Message, Reply
 from sgdflow.prompting.templates import Prompts
@@ -101,6 +101,39 @@ def test_a_parameter_whose_evidence_cannot_be_summed_up_is_skipped_with_the_reas
     for reason in skipped.values():
         assert reason.startswith("summary: 3 replies of the optimizer model could not be used")
     assert not rewrites(llm)
+
+
+class Narrow(Simulated):
+    """A writer whose window has room for so many pieces of work."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.room = room
+
+    async def complete(
+        self, role: str, messages: Sequence[Message], *, node: str, sample: int = 0
+    ) -> Reply:
+        said = await super().complete(role, messages, node=node, sample=sample)
+        if role == "optimizer" and messages[-1].content.count("<feedback") > self.room:
+            raise CallFailed("the prompt does not fit", "context_window")
+        return said
+
+
+def test_evidence_that_does_not_fit_the_window_is_summed_up_and_never_cut() -> None:
+    """A writer that may declare the tree beforehand is the oracle, as far as it sums up."""
+    words = ("method.sample.count=16", "method.proposals.fallback=false", "method.stop.steps=1")
+    _, (step,) = optimise(*words, models=(llm := Narrow(3)))
+    assert not step.tried.proposal.skipped
+    assert step.tried.proposal.changes
+    assert all(summary.of > 3 for summary in step.tried.proposal.summaries.values())
+    assert set(step.tried.proposal.summaries) == set(step.tried.evidence)
+    made = calls_record(step, {})["updates"]
+    assert sum(map(len, made.values())) == sum(r.role == "optimizer" for r in llm.requests)
+    _, (declared,) = optimise(TREE, *words, models=Simulated())
+    assert step.tried.proposal.changes == declared.tried.proposal.changes
+    _, (lost,) = optimise(*words, models=Narrow(0))
+    assert not lost.tried.proposal.changes
+    assert all("the prompt does not fit" in why for why in lost.tried.proposal.skipped.values())
 
 
 def test_a_text_that_copies_a_query_behind_a_summary_is_refused() -> None:

@@ -168,6 +168,37 @@ def test_what_edits_cannot_be_made_of_is_told_before_a_run() -> None:
         ready("method.update.form=edits", "method.update.prompt=optimizer/textgrad.jinja")
 
 
+class Adding(Simulated):
+    """Writers that put an item after the second one."""
+
+    async def complete(
+        self, role: str, messages: Sequence[Message], *, node: str, sample: int = 0
+    ) -> Reply:
+        said = await super().complete(role, messages, node=node, sample=sample)
+        if node != "weight.instruction" or role != "optimizer":
+            return said
+        return Reply("<improved>ADD 2: The weight heavy costs 19.</improved>")
+
+
+def test_items_of_a_list_are_the_lines_that_edits_name() -> None:
+    items = ["Price the weight of the order.", "Add {nothing}: to it.", "Be exact."]
+    raw = _composed()
+    graph = {**raw["graph"], "nodes": {**raw["graph"]["nodes"]}}
+    weight = {**graph["nodes"]["weight"], "parameters": {"instruction": items}}
+    graph["nodes"]["weight"] = weight
+    llm, watch = Adding(), Watch()
+    raw = changed({**raw, "graph": graph}, ["method.update.form=edits", "method.stop.steps=1"])
+    prepared = prepare(raw, PROMPTS, {})
+    assert prepared.start["weight.instruction"] == "\n".join(items)
+    descent = Descent(prepared.problem, prepared.method, llm, watch)
+    asyncio.run(descent.run(prepared.start))
+    (asked,) = (r for r in llm.requests if r.role == "optimizer" and r.node.startswith("weight"))
+    for number, item in enumerate(items, 1):
+        assert f"\n{number}: {item}\n" in asked.messages[-1].content
+    made = watch.steps[0].tried.proposal.changes["weight.instruction"]
+    assert made == "\n".join([*items[:2], "The weight heavy costs 19.", items[2]])
+
+
 def test_a_plan_counts_edits_as_texts() -> None:
     plans = []
     for form in ("whole", "edits"):
