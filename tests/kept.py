@@ -72,10 +72,11 @@ def _keep_tables(patched: pytest.MonkeyPatch, tables: Path) -> None:
 def _copy_tables(patched: pytest.MonkeyPatch, tables: Path) -> None:
     from mlflow.store.db import utils
 
-    initialize = utils._initialize_tables
+    made: Any = utils
+    initialize = made._initialize_tables
 
     def initialized(engine: Any) -> None:
-        if engine.name != "sqlite" or not utils._is_empty_database(engine):
+        if engine.name != "sqlite" or not made._is_empty_database(engine):
             initialize(engine)
         elif tables.exists():
             _copy(tables, Path(engine.url.database))

@@ -58,7 +58,7 @@ def run_in(asked: Mapping[str, Any]) -> None:
             sys.stderr.write(f"{error.code}\n")
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
     except BaseException:
-        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+        sys.excepthook(*sys.exc_info())
     finally:
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
