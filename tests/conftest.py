@@ -20,11 +20,31 @@ for name in [
         del os.environ[name]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files whose tests may take longest: no worker is left with one at the end."""
+    asked: dict[Path, float] = {}
+    for item in items:
+        mark = item.get_closest_marker("timeout")
+        seconds = float(mark.args[0]) if mark is not None else 0.0
+        asked[item.path] = max(asked.get(item.path, 0.0), seconds)
+    items.sort(key=lambda item: -asked[item.path])
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep the list of what a user has made out of the tester's home."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Make once what every test would make anew of the same files."""
+    from kept import keep_all
+
+    with pytest.MonkeyPatch.context() as patched:
+        keep_all(patched, tmp_path_factory.mktemp("kept"))
         yield
 
 

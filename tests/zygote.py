@@ -1,16 +1,20 @@
 """Starts commands in a fraction of a second: forks of a process that has imported everything.
 
 Reads a JSON list of words a line, runs it as a command line of sgdflow in a child of its own,
-and says the child's id and then how it ended.
+and says the child's id and then how it ended. A command that comes with its folder and environment
+is waited for: all that is said is how it ended.
 """
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 
 def run(words: Sequence[str], output: Path) -> None:
@@ -33,6 +37,36 @@ def run(words: Sequence[str], output: Path) -> None:
         os._exit(code)
 
 
+def run_in(asked: Mapping[str, Any]) -> None:
+    """Run a command as `python -m sgdflow` does in a folder, to its very end."""
+    from sgdflow.cli.main import main
+
+    os.chdir(asked["folder"])
+    os.environ.clear()
+    os.environ.update(asked["environment"])
+    for number, (file, flags) in enumerate(
+        ((os.devnull, os.O_RDONLY), (asked["out"], os.O_WRONLY), (asked["err"], os.O_WRONLY))
+    ):
+        os.dup2(os.open(file, flags), number)
+    sys.argv = ["sgdflow", *asked["words"]]
+    sys.path[0] = asked["folder"]
+    code = 1
+    try:
+        code = main()
+    except SystemExit as error:
+        if isinstance(error.code, str):
+            sys.stderr.write(f"{error.code}\n")
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
 def serve() -> None:
     import sgdflow.cli.app
     import sgdflow.cli.optimize
@@ -48,7 +82,13 @@ def serve() -> None:
     children: dict[int, int] = {}
     for line in sys.stdin:
         asked = json.loads(line)
-        if isinstance(asked, int):
+        if isinstance(asked, dict):
+            pid = os.fork()
+            if pid == 0:
+                run_in(asked)
+            _, status = os.waitpid(pid, 0)
+            sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        elif isinstance(asked, int):
             _, status = os.waitpid(asked, 0)
             sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
         else:

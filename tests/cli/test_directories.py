@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from forks import forked
 
 from sgdflow.records.owner import LOCK, owned
 
@@ -18,14 +18,8 @@ WRONG = "split: input should be 'train', 'validation' or 'test' (got '{}'). Did 
 
 
 def start(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "sgdflow", *words],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
-        capture_output=True,
-        text=True,
-        timeout=90,
-    )
+    root = str(Path(__file__).resolve().parents[2])
+    return forked(folder, *words, environment={**os.environ, "PYTHONPATH": root})
 
 
 def below(folder: Path) -> set[str]:

@@ -21,8 +21,6 @@ from sgdflow.tracking.multirun import end_parent
 from sgdflow.tracking.reading import RunReader, Selection
 from sgdflow.tracking.store import sqlite_uri
 
-pytestmark = pytest.mark.xdist_group("tracking")
-
 EXPERIMENT = "compared"
 
 

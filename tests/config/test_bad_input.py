@@ -11,7 +11,6 @@ import copy
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Coroutine, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 
 import pytest
 import yaml
+from forks import forked
 
 from sgdflow.cli.main import USAGE
 from sgdflow.config.compose import compose
@@ -1212,14 +1212,8 @@ COMMAND_LINES: Mapping[str, tuple[Sequence[str], str]] = {
 
 def run(words: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
     keep = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
-    return subprocess.run(
-        [sys.executable, "-m", "sgdflow", *words],
-        cwd=folder,
-        env={name: value for name, value in keep.items() if name != "HYDRA_FULL_ERROR"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    environment = {name: value for name, value in keep.items() if name != "HYDRA_FULL_ERROR"}
+    return forked(folder, *words, environment=environment)
 
 
 def recorded(folder: Path) -> list[str]:

@@ -21,7 +21,6 @@ from sgdflow.cli.main import main
 from sgdflow.tracking import store_uri
 from sgdflow.tracking.client import client
 
-pytestmark = pytest.mark.xdist_group("tracking")
 ORDER = {"order": "Price this order. Weight: bulky. Zone: none. Service: express."}
 SMALL = ("experiments=quickstart", "method.stop.steps=1", "task.splits={train: 8, test: 2}")
 

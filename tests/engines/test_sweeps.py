@@ -23,7 +23,7 @@ from sgdflow.tracking.store import sqlite_uri
 ENGINES = os.environ.get("SGDFLOW_ENGINES", "").split()
 """Launchers to try, and joblib with an MLflow server; where nothing is said joblib alone."""
 JOBS = 6 if ENGINES else 2
-pytestmark = [pytest.mark.xdist_group("engines"), pytest.mark.timeout(1800 if ENGINES else 900)]
+pytestmark = pytest.mark.timeout(1800 if ENGINES else 900)
 WORDS = ["optimize", "-m", f"seed={','.join(map(str, range(JOBS)))}", "method.stop.steps=2"]
 WORDS += ["task.splits.train=8", "task.splits.validation=6", "task.splits.test=6"]
 STARTED = {"ray": clusters.ray_cluster, "slurm": clusters.slurm, "mlflow": clusters.mlflow}

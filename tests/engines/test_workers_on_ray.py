@@ -13,7 +13,6 @@ from started import FILES, left_behind, run
 WORDS = ["optimize", "method.stop.steps=2", "tracking=none", "task.splits.train=16"]
 WORDS += ["task.splits.validation=6", "task.splits.test=6"]
 pytestmark = [
-    pytest.mark.xdist_group("engines"),
     pytest.mark.timeout(1800),
     pytest.mark.skipif(
         "ray" not in os.environ.get("SGDFLOW_ENGINES", "").split(),

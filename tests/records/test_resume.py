@@ -28,7 +28,7 @@ from sgdflow.tracking.store import store_uri
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLS = int(os.environ.get("SGDFLOW_KILLS", "3"))
-pytestmark = [pytest.mark.xdist_group("resume"), pytest.mark.timeout(300 + 120 * KILLS)]
+pytestmark = pytest.mark.timeout(300 + 120 * KILLS)
 
 SMALL = [
     "graph=tariff",

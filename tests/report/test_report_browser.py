@@ -13,10 +13,7 @@ from run_directories import Directory
 from sgdflow.errors import spelt_out
 from sgdflow.report import write
 
-pytestmark = [
-    pytest.mark.skipif(why_not() is not None, reason=str(why_not())),
-    pytest.mark.xdist_group("browser"),
-]
+pytestmark = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 
 HOSTILE = (
     "<script>window.hacked=1</script></script><!--<script>"

@@ -7,12 +7,12 @@ import json
 import os
 import pickle
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from forks import forked
 
 from sgdflow.config.compose import compose
 from sgdflow.config.paths import prompt_folders
@@ -51,14 +51,9 @@ Reply = Callable[[str, str, Sequence[Message]], str | Exception]
 
 
 def start(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "sgdflow", *words, "--config-dir", "conf", "graph=troubled", *SMALL],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
-        capture_output=True,
-        text=True,
-        timeout=90,
-    )
+    root = str(Path(__file__).resolve().parents[2])
+    words = (*words, "--config-dir", "conf", "graph=troubled", *SMALL)
+    return forked(folder, *words, environment={**os.environ, "PYTHONPATH": root})
 
 
 @pytest.fixture

@@ -19,8 +19,6 @@ from sgdflow.tracking.mlflow import MlflowTracker
 from sgdflow.tracking.ready import is_ready
 from sgdflow.tracking.store import sqlite_file, store_uri
 
-pytestmark = pytest.mark.xdist_group("tracking_processes")
-
 RESULT = {
     "scores": {}, "calls": {"forward": 6}, "tokens": {}, "cost": {}, "nodes": {}, "faults": {},
     "steps": 1, "accepted": 0, "seconds": 1.0, "stop_reason": "steps: the only one was taken",

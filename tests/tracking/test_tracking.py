@@ -33,8 +33,6 @@ from sgdflow.tracking.mlflow import MlflowTracker
 from sgdflow.tracking.run_file import Logged
 from sgdflow.tracking.store import sqlite_file
 
-pytestmark = pytest.mark.xdist_group("tracking")
-
 TEXT = "Use {{ weight }} and ${zone}:\n\n  - 名前 é 😀 \ttab, trailing \n{% if x %}"
 
 

@@ -18,8 +18,6 @@ from sgdflow.tracking.mlflow import MlflowTracker
 from sgdflow.tracking.store import store_uri
 from sgdflow.tracking.writer import Writer
 
-pytestmark = pytest.mark.xdist_group("tracking_processes")
-
 RESULT = {
     "scores": {}, "calls": {"forward": 6}, "tokens": {}, "cost": {}, "nodes": {}, "faults": {},
     "steps": 2, "accepted": 0, "seconds": 1.0, "stop_reason": "steps: all 2 were taken",

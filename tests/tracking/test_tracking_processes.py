@@ -22,9 +22,6 @@ from sgdflow.tracking.mlflow import MlflowTracker
 from sgdflow.tracking.store import sqlite_file
 from sgdflow.tracking.ui import serve
 
-# The tests share a store, which takes seconds to make.
-pytestmark = pytest.mark.xdist_group("tracking_processes")
-
 ROOT = Path(__file__).resolve().parents[2]
 
 
