@@ -268,7 +268,7 @@ DECLARED: Mapping[str, Case] = {
     "template with a parameter that the node does not have": (
         (),
         "graph.nodes.zone.forward: {prompt: deep.jinja}",
-        ["graph.nodes.zone.forward: prompts/part.jinja, line 3: 'dict object' has no attribute 'tone'. (for node 'zone')"],
+        ["graph.nodes.zone.forward: prompts/part.jinja, line 3: there is no 'tone' here. There are: instruction. (for node 'zone')"],
     ),
     "template that many nodes share": (
         (),
@@ -539,7 +539,7 @@ DECLARED: Mapping[str, Case] = {
         [
             "graph.nodes.zone.forward: sgdflow.library.tools.calculate(order, instruction=...): got an unexpected keyword argument 'instruction'.",
             "graph.nodes.desk.backward: sgdflow.library.tools.calculate(operands, output, gradient): too many positional arguments.",
-            "task.score: sgdflow.library.tools.calculate(output, target): too many positional arguments.",
+            "task.score: sgdflow.library.tools.calculate(output, target): too many positional arguments. A scorer may take: output, target, inputs, values.",
         ],
     ),
     "callables of the method that take something else": (
@@ -1116,7 +1116,8 @@ def test_message_does_not_repeat_a_whole_configuration(working: Path) -> None:
     raw = {**composed(), "graph": {**composed()["graph"], "nodes": nodes}}
     with pytest.raises(ConfigError) as refused:
         prepare(raw, Prompts(prompt_folders(working)), {})
-    start = "graph.nodes: input should be a mapping (got [{'name': 'n0', 'parameters'"
+    start = "graph.nodes: input should be a mapping, such as {answer: {predecessors: [question]}} "
+    start += "(got [{'name': 'n0', 'parameters'"
     assert str(refused.value).startswith(start)
     assert len(str(refused.value)) < 300
 
@@ -1199,7 +1200,7 @@ COMMAND_LINES: Mapping[str, tuple[Sequence[str], str]] = {
     ),
     "scoring callable": (
         ["evaluate", "task.score._target_=sgdflow.library.tools.calculate"],
-        "task.score: sgdflow.library.tools.calculate(output, target): too many positional arguments.",
+        "task.score: sgdflow.library.tools.calculate(output, target): too many positional arguments. A scorer may take: output, target, inputs, values.",
     ),
     "nothing to evaluate": (
         ["evaluate", "split=validation", "task.splits.validation=0"],
