@@ -24,11 +24,12 @@ class Absent(StrictUndefined):
             return super()._undefined_message
         if isinstance(value, Sequence) and value and all(isinstance(one, Shown) for one in value):
             shown = [one.name for one in value]
+            meant = "" if name in shown else did_you_mean(name, shown)
+            one = name if name in shown else shown[0]
             return (
                 f"'{name}' is asked of a list, whose members are variables: {listed(shown)}."
-                f"{did_you_mean(name, shown)} One of them is written by its name alone, such as "
-                f"{{{{ {shown[0]} }}}}; a loop writes each: {{% for one in predecessors %}}"
-                "{{ one.value }}{% endfor %}"
+                f"{meant} One of them is written by its name alone, such as {{{{ {one} }}}}; a "
+                "loop writes each: {% for one in predecessors %}{{ one.value }}{% endfor %}"
             )
         known = _names(value)
         if known is None:

@@ -645,7 +645,7 @@ DECLARED: Mapping[str, Case] = {
         """,
         [
             "graph.inputs: input should be a list, such as [order] (got 'order').",
-            "graph.nodes.zone: input should be a mapping (got None).",
+            "graph.nodes.zone: input should be a mapping, such as {predecessors: [question]} (got None).",
             "graph.nodes.desk.predecessors: input should be a list, such as [zone] (got 'zone').",
             "graph.nodes.desk.forward: input should be a mapping (got 5).",
             "seed: input should be a valid integer, got a number with a fractional part (got 1.5).",

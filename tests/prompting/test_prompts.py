@@ -549,8 +549,9 @@ MISTAKES: Mapping[str, tuple[Files, Sequence[str]]] = {
     "unknown attribute": (
         {"m.jinja": "A\nB\n{{ node.nme }}"},
         [
-            "prompts/m.jinja, line 3: there is no 'nme' here. Did you mean 'name'? There are: name, "
-            "predecessors, successors, parameters, told, given, texts, behind, reasons, when." + FOR
+            "prompts/m.jinja, line 3: there is no 'nme' here. Did you mean 'name'? There are: "
+            "name, predecessors, successors, parameters, told, given, texts, behind, reasons, "
+            "when." + FOR
         ],
     ),
     "unknown attribute in an included template": (
@@ -560,15 +561,16 @@ MISTAKES: Mapping[str, tuple[Files, Sequence[str]]] = {
         },
         [
             "prompts/deep/er/part.jinja, line 2: there is no 'instruktion' here. Did you mean "
-            "'instruction'? There are: instruction." + FOR
+            "'instruction'? There are: instruction, tone." + FOR
         ],
     ),
     "a predecessor of the list by its name": (
         {"m.jinja": "{{ predecessors.question }}"},
         [
             "prompts/m.jinja, line 1: 'question' is asked of a list, whose members are variables: "
-            "question, hint_1. One of them is written by its name alone, such as {{ question }}; a "
-            "loop writes each: {% for one in predecessors %}{{ one.value }}{% endfor %}." + FOR
+            "question, hint_1, hint_2. One of them is written by its name alone, such as "
+            "{{ question }}; a loop writes each: {% for one in predecessors %}{{ one.value }}"
+            "{% endfor %}." + FOR
         ],
     ),
     "a template that extends itself": (
@@ -663,7 +665,7 @@ def test_missing_template_is_told_with_the_folders_looked_in(tmp_path: Path) -> 
 
 def test_template_that_includes_itself_is_told(tmp_path: Path) -> None:
     prompts = write(tmp_path, {"m.jinja": "{% include 'm.jinja' %}"})
-    assert "prompts/m.jinja, line 1: RecursionError" in forward_problems(prompts, "m.jinja")[0]
+    assert "prompts/m.jinja: comes back to itself" in forward_problems(prompts, "m.jinja")[0]
 
 
 def test_backward_template_is_checked_for_all_predecessors_or_for_one(tmp_path: Path) -> None:
