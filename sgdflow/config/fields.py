@@ -194,6 +194,7 @@ def _lines(error: ValidationError, where: str, model: type[BaseModel]) -> list[s
             message = message.replace("dictionary", "mapping").replace("tuple", "list")
             choices = re.findall(r"'([^']*)'", str(one.get("ctx", {}).get("expected", "")))
             meant = did_you_mean(str(one["input"]), choices)
+            meant = needed(path) if one["type"] == "string_type" else meant
             lines.append(f"{path}: {message} (got {_short(one['input'], path)}).{meant}")
     return lines
 

@@ -31,19 +31,20 @@ _WRITTEN: Mapping[str, str] = {
 """How that is written which stands at a key, where it is no plain value."""
 
 
+_SCORE_IS = (
+    "A score is a name (like_target), {rubric: TEXT}, {objectives: {NAME: {score: ...}}} or "
+    "{_target_: MODULE.FUNCTION} (docs/scoring.md)."
+)
 _NEEDED: Mapping[str, str] = {
+    rf"(task\.score|{_SCORES}\.[^.]+\.score)(\._target_)?": _SCORE_IS,
     r"graph\.name": "It is what records call the graph: name: tickets.",
     rf"{_NODES}\.[^.]+\.predecessors": "It lists inputs and nodes: predecessors: [question].",
-    rf"{_SCORES}\.[^.]+\.score": (
-        "It says how that is scored: score: like_target, or {rubric: TEXT}, or "
-        "{_target_: MODULE.FUNCTION}."
-    ),
 }
-"""What is to be said at a key that cannot be left out."""
+"""What is to be said at a key that cannot be left out, or that holds something else."""
 
 
 def needed(path: str) -> str:
-    """Say what stands at a key that is missing; empty where its name says it."""
+    """Say what stands at a key that holds nothing of use; empty where its name says it."""
     found = (told for pattern, told in _NEEDED.items() if re.fullmatch(pattern, path))
     return next((f" {told}" for told in found), "")
 

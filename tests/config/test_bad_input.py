@@ -649,7 +649,7 @@ DECLARED: Mapping[str, Case] = {
             "graph.nodes.desk.predecessors: input should be a list, such as [zone] (got 'zone').",
             "graph.nodes.desk.forward: input should be a mapping (got 5).",
             "seed: input should be a valid integer, got a number with a fractional part (got 1.5).",
-            "task.score: input should be a valid string (got 5).",
+            "task.score: input should be a valid string (got 5). A score is a name (like_target), {rubric: TEXT}, {objectives: {NAME: {score: ...}}} or {_target_: MODULE.FUNCTION} (docs/scoring.md).",
             "task.splits.train: input should be greater than or equal to 0 (got -1).",
             "method.batch: input should be greater than or equal to 1 (got 0).",
             "method.sample.count: input should be a valid integer, unable to parse string as an integer (got 'many').",

@@ -28,6 +28,8 @@ TABLE = ("graph=hints", "task=table", "task.path=t.csv", "task.target=a")
 SPLITS = "task.splits={train: 2, validation: 0, test: 1}"
 OBJECTIVES = "{right: {score: like_target}, kind: {score: {rubric: It is kind.}}}"
 
+A_SCORE = "A score is a name (like_target), {rubric: TEXT}, {objectives: {NAME: {score: ...}}} or {_target_: MODULE.FUNCTION} (docs/scoring.md)."
+
 
 @pytest.fixture(autouse=True)
 def working(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -89,8 +91,32 @@ MISTAKES: Mapping[str, tuple[Sequence[str], str]] = {
     ),
     "an objective that is its own scorer": (
         ["task.score={objectives: {kind: {rubric: Be kind.}}}"],
-        "task.score.objectives.kind.score: is required and missing. It says how that is scored: score: like_target, or {rubric: TEXT}, or {_target_: MODULE.FUNCTION}.\n"
+        "task.score.objectives.kind.score: is required and missing. " + A_SCORE + "\n"
         "task.score.objectives.kind.rubric: there is no such key. It stands below score: kind: {score: {rubric: ...}}.",
+    ),
+    "a rubric that is misspelt": (
+        ["task.score={objectives: {a: {score: {rubic: Be kind.}}}}"],
+        "task.score.objectives.a.score._target_: is required and missing. " + A_SCORE,
+    ),
+    "no score": (
+        ["task.score=null"],
+        "task.score: input should be a valid string (got None). " + A_SCORE,
+    ),
+    "objectives within objectives": (
+        ["task.score={objectives: {all: {score: {objectives: {a: {score: number}}}}}}"],
+        "task.score.objectives.all.score: has objectives of its own, and these are weighed in one place: name each of them in task.score.objectives, with its weight (got {'objectives': {'a': {'score': 'number'}}}).",
+    ),
+    "a weight without end": (
+        ["task.score={objectives: {a: {score: number, weight: inf}}}"],
+        "task.score.objectives.a.weight: input should be a finite number (got inf).",
+    ),
+    "a bound without end": (
+        ["task.score={objectives: {a: {score: number}, b: {score: {cost: [0, inf]}}}}"],
+        "task.score.objectives.b.score.cost: should be two numbers from 0 on, such as [0.001, 0.01]: up to the first it scores 1, from the second on 0 (got [0, inf]).",
+    ),
+    "a scale without end": (
+        ["task.score={rubric: Be kind., scale: [0, inf]}"],
+        "task.score.scale: should be two numbers, the lower one first, such as [0, 1] or [1, 5] (got [0, inf]).",
     ),
     "a store in a home of nobody": (
         [f"llm.store.path='{NOBODY}/r.db'"],
