@@ -23,6 +23,7 @@ from sgdflow.deploy.model import keep_model
 from sgdflow.descent import Descent, Observer, Result, Scores, Step
 from sgdflow.errors import ConfigError, listed
 from sgdflow.executor.evaluation import Evaluation
+from sgdflow.homes import at_home
 from sgdflow.llm.client import Client
 from sgdflow.llm.credentials import sent
 from sgdflow.prompting.templates import Prompts
@@ -43,7 +44,7 @@ log = logging.getLogger(__name__)
 def place_of(directory: str | Path | None, working: Path) -> Path:
     """Return where the records of a run go: outputs/DATE/TIME where nobody says it."""
     if directory is not None:
-        said = working / Path(directory).expanduser()
+        said = working / at_home(directory, "directory")
         if said.exists() and not said.is_dir():
             raise ConfigError(f"directory: {said} is a file; name a folder, or a new one.")
         return said

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -19,11 +20,26 @@ from pydantic import (
     model_validator,
 )
 
+from sgdflow.config.such import FORMS, function_of, needed, such
 from sgdflow.config.written import shown_at
 from sgdflow.errors import ConfigError, did_you_mean, listed
+from sgdflow.homes import expanded
 
 Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=1)]
+_SQLITE = "sqlite:///"
+
+
+def of_somebody(path: str) -> str:
+    """Return a path, or the address of a database file, as it is.
+
+    Raises ValueError where the home in it is nobody's.
+    """
+    expanded(path.removeprefix(_SQLITE))
+    return path
+
+
+PathText = Annotated[Text, AfterValidator(of_somebody)]
 
 
 def text_or_number(value: object) -> object:
@@ -164,51 +180,34 @@ def _lines(error: ValidationError, where: str, model: type[BaseModel]) -> list[s
             lines.append(f"{path}: there is no such key.{meant}")
         elif one["type"] == "union_tag_invalid" and one["ctx"]["tag"] in ("~plain", "~mapping"):
             wanted = "text" if one["ctx"]["tag"] == "~mapping" else "mapping"
-            such, found = _function_of(path, one["input"]), _short(one["input"], path)
-            lines.append(f"{path}: input should be a {wanted}{such} (got {found}).")
-        elif one["type"] in _FORMS:
-            such = _such(one["type"], one["input"], one.get("ctx", {}))
+            such_as, found = function_of(path, one["input"]), _short(one["input"], path)
+            lines.append(f"{path}: input should be a {wanted}{such_as} (got {found}).")
+        elif one["type"] in FORMS:
+            such_as = such(one["type"], one["input"], path, one.get("ctx", {}))
             found = _short(one["input"], path)
-            lines.append(f"{path}: input should be a {_FORMS[one['type']]}{such} (got {found}).")
+            lines.append(f"{path}: input should be a {FORMS[one['type']]}{such_as} (got {found}).")
         elif one["type"] == "union_tag_invalid":
-            lines.append(_no_such_form(path, one["ctx"]))
+            lines.append(_no_such_form(path, one["ctx"], one["input"]))
         elif one["type"] == "missing":
-            lines.append(f"{path}: is required and missing.")
+            lines.append(f"{path}: is required and missing.{needed(path)}")
         else:
             message = re.sub(r" or instance of \w+| after validation, not \d+", "", message)
             message = message.replace("dictionary", "mapping").replace("tuple", "list")
             choices = re.findall(r"'([^']*)'", str(one.get("ctx", {}).get("expected", "")))
             meant = did_you_mean(str(one["input"]), choices)
+            meant = needed(path) if one["type"] == "string_type" else meant
             lines.append(f"{path}: {message} (got {_short(one['input'], path)}).{meant}")
     return lines
 
 
-_FORMS = {"list_type": "list", "tuple_type": "list", "dict_type": "mapping"}
-_FORMS |= {"model_type": "mapping", "model_attributes_type": "mapping"}
-"""What pydantic calls otherwise than YAML does."""
-
-
-def _such(kind: str, value: object, context: Mapping[str, Any]) -> str:
-    """Show how a text is written that stands where a list, or a function, should."""
-    if not isinstance(value, str) or "\n" in value or len(value) > 60:
-        return ""
-    if _FORMS[kind] == "list":
-        return f", such as [{value}]"
-    return f", such as {{_target_: {value}}}" if context.get("class_name") == "Target" else ""
-
-
-def _function_of(path: str, value: object) -> str:
-    """Show how a function or a template is written that is named where a node says more."""
-    if not isinstance(value, str) or not re.fullmatch(rf"{_NODE}\.(forward|backward)", path):
-        return ""
-    return f", such as {{{'prompt' if value.endswith('.jinja') else '_target_'}: {value}}}"
-
-
-def _no_such_form(path: str, context: dict[str, Any]) -> str:
+def _no_such_form(path: str, context: dict[str, Any], value: object) -> str:
     """Say that a key which chooses the form of a mapping names none."""
     key, wrong = context["discriminator"].strip("'").removesuffix("_of()"), context["tag"]
     known = [n.strip("' ~") for n in context["expected_tags"].split(",")]
     known = [name for name in known if name not in ("callable", "mapping", "plain")]
+    if not isinstance(value, dict):
+        found = f"(got {_short(value, path)}). There are: {listed(known)}."
+        return f"{path}: should be a mapping, such as {{{key}: {known[0]}}} {found}"
     wrong = wrong.removeprefix("~")
     return (
         f"{path}.{key}: there is no '{wrong}'.{did_you_mean(wrong, known)} "
@@ -240,6 +239,8 @@ def _siblings(model: type[BaseModel], location: tuple[int | str, ...]) -> list[s
 
 _NODE = r"graph\.nodes\.[^.]+"
 _JUDGE = r"task\.score(\.objectives\.[^.]+\.score)?"
+_OBJECTIVE = r"task\.score\.objectives\.[^.]+"
+_OF_A_SCORE = ("_target_", "rubric", "scale", "role", "prompt", "cost", "latency")
 _OF_A_NODE = {
     "instruction": " It is a parameter of the node: parameters: {instruction: TEXT}.",
     "inputs": " A node is given its predecessors: predecessors: [NAME, ...].",
@@ -267,6 +268,8 @@ def _elsewhere(model: type[BaseModel], location: tuple[int | str, ...], path: st
     of_node = re.fullmatch(rf"(graph\.forward|{_NODE}(\.forward)?)\.\w+", path)
     if of_node and wrong in _OF_A_ROLE:
         return _OF_A_ROLE[wrong]
+    if re.fullmatch(rf"{_OBJECTIVE}\.\w+", path) and wrong in _OF_A_SCORE:
+        return f" It stands below score: {here}: {{score: {{{wrong}: ...}}}}."
     outer = tuple(part for part in location if not str(part).startswith("~"))
     if wrong in _siblings(model, outer[:-1]):
         return f" It stands one place further up: {'.'.join([*above, wrong])}."

@@ -22,6 +22,7 @@ from sgdflow.errors import ConfigError, did_you_mean, listed, looked_in, shortly
 from sgdflow.executor import demonstrations
 from sgdflow.executor.graph import Graph, Parameters
 from sgdflow.executor.numbers import plain
+from sgdflow.homes import at_home
 from sgdflow.llm.calling import Calling
 from sgdflow.llm.credentials import check_keys
 from sgdflow.llm.models import ModelSpec
@@ -85,6 +86,7 @@ def prepare(
             *data.notices,
             *graph_notices(graph, models),
             *(Notice(one, unsure=True) for one in late),
+            *thrift.unbound(config, calling, environ or {}, {*_asked(config).values()}),
         ),
     )
 
@@ -137,7 +139,7 @@ def starting_parameters(graph: Graph, path: str | None) -> Parameters:
     """Return the declared parameters, or those of a parameters.yaml file."""
     if path is None:
         return graph.initial()
-    file = Path(path)
+    file = at_home(path, "parameters")
     if file.is_dir():
         file = within(file, "parameters.yaml")
     if not file.exists():

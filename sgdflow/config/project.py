@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sgdflow.config.paths import conf_folder, own_conf, own_experiments, prompt_folders
 from sgdflow.errors import ConfigError, listed
+from sgdflow.homes import at_home
 
 OPTION, VARIABLE = "--project", "SGDFLOW_PROJECT"
 
@@ -36,9 +37,9 @@ def home(environ: MutableMapping[str, str], said: str | None = None) -> Path:
     name = said if said is not None else environ.get(VARIABLE)
     if not name:
         return Path.cwd()
-    folder = Path(name).expanduser()
+    where = VARIABLE if said is None else OPTION
+    folder = at_home(name, where)
     if not folder.is_dir():
-        where = VARIABLE if said is None else OPTION
         raise ConfigError(
             f"{where}: there is no folder {folder.absolute()}. `sgdflow init DIR` makes a project."
         )
@@ -49,7 +50,7 @@ def folder_of(working: str | Path | None, environ: MutableMapping[str, str]) -> 
     """Return the folder that Python names, else that of `home`; raises ConfigError."""
     if working is None:
         return home(environ)
-    folder = Path(working).expanduser().resolve()
+    folder = at_home(working, "working").resolve()
     if not folder.is_dir():
         raise ConfigError(f"working: there is no folder {folder}.")
     return folder

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from errno import ENAMETOOLONG
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sgdflow.config import declared_keys
-from sgdflow.config.documents import read
-from sgdflow.config.paths import conf_folder, conf_folders, group_folders
+from sgdflow.config.absent_keys import files_of, lacking, meant
+from sgdflow.config.paths import conf_folder, group_folders
 from sgdflow.config.words import groups, parsed, typed
-from sgdflow.errors import ConfigError, did_you_mean, listed
+from sgdflow.errors import did_you_mean, listed
 
 _SURE = 0.75
 """How alike two names are where nothing else can be meant."""
@@ -40,11 +40,31 @@ def refused(error: Exception, words: Sequence[str]) -> str:
             return told(match, overrides, cause)
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         reason = str(cause.msg or cause).strip().splitlines()[0]
+        if re.match(r"Cannot merge (Dict|List)Config with (Dict|List)Config", reason):
+            return _other_form(str(cause.full_key), overrides)
         reason = re.sub(r'^\w+ raised while resolving interpolation: "?(.*?)"?$', r"\1", reason)
         key = re.match(r"Interpolation key '(.+)' not found", reason)
         text = f" For the letters ${{{key[1]}}} themselves write \\${{{key[1]}}}." if key else ""
         return f"{_referring(cause, reason)}: {reason}.{text}"
     return said
+
+
+def _other_form(key: str, overrides: Sequence[Override]) -> str:
+    """Say how a list takes the place of a mapping, or a mapping that of a list."""
+    said = [one for one in overrides if one.key_or_group == key]
+    if not said:
+        return (
+            f"{key}: is a list in one file and a mapping in another that it is laid over. Write "
+            "both in one form."
+        )
+    given, there = "a list", "a mapping"
+    if isinstance(said[-1].value(), dict):
+        given, there = there, given
+    word = str(said[-1].input_line).lstrip("+")
+    return (
+        f"{word}: what is chosen has {there} at {key}, and this is {given}. To take its place: "
+        f"'~{key}' {shlex.quote(f'+{word}')}"
+    )
 
 
 def _referring(error: OmegaConfBaseException, reason: str) -> str:
@@ -92,10 +112,10 @@ def _not_there(match: re.Match[str], overrides: Sequence[Override], cause: BaseE
         return f"~{key}: is not set, so that there is nothing to take out."
     group = key.partition(".")[0]
     instead = declared_keys.meant(
-        key, schema, *({group: content} for _, content in _files_of(group))
+        key, schema, *({group: content} for _, content in files_of(group))
     )
     told = f"~{key}: there is no such key to take out."
-    return f"{told} {_meant([f'~{one}' for one in instead])}" if instead else told
+    return f"{told} {meant([f'~{one}' for one in instead])}" if instead else told
 
 
 def _not_chosen(match: re.Match[str], overrides: Sequence[Override], cause: BaseException) -> str:
@@ -212,7 +232,7 @@ def _no_keys(refused: str, overrides: Sequence[Override], cause: BaseException) 
     wrong = [
         key for key in words if key == refused or (tree and not declared_keys.is_there(key, tree))
     ]
-    return "\n".join(_lacking(key, words.get(key, key), tree) for key in wrong or [refused])
+    return "\n".join(lacking(key, words.get(key, key), tree) for key in wrong or [refused])
 
 
 def _tree_around(error: BaseException) -> dict[str, Any]:
@@ -223,76 +243,3 @@ def _tree_around(error: BaseException) -> dict[str, Any]:
     assert isinstance(found, dict)
     tree: dict[str, Any] = {group: {} for group in (*groups(), "experiments")}
     return {**tree, **{str(key): value for key, value in found.items()}} if found else {}
-
-
-def _lacking(key: str, word: str, tree: dict[str, Any]) -> str:
-    """Say what may be meant by a key that is not in the configuration."""
-    schema, told = declared_keys.declared(), f"{key}: there is no such key."
-    if choices := _choices_with(key):
-        add = f" To add it: +{word}" if declared_keys.is_free(key, schema) else ""
-        return f"{key}: this configuration has no such key. {listed(choices)} has it.{add}"
-    if not declared_keys.is_there(key, schema):
-        instead = declared_keys.meant(key, tree, schema)
-        return f"{told} {_meant(instead) if instead else _around(key, tree, schema)}"
-    parent = key.rpartition(".")[0]
-    instead = [one for one in declared_keys.meant(key, tree) if one.rpartition(".")[0] == parent]
-    if not instead and (others := _beside(key, tree, schema)):
-        return f"{key}: {others} To add it all the same: +{word}"
-    if not instead:
-        return f"{key}: is not set in this configuration. To set it, add a +: +{word}"
-    return f"{told} {_meant(instead)} To add it all the same: +{word}"
-
-
-def _beside(key: str, tree: declared_keys.Tree, schema: declared_keys.Tree) -> str:
-    """Say which names there are where a name on the way to a key is none of them."""
-    path = key.split(".")
-    for count in range(1, len(path) - 1):
-        above, name = ".".join(path[:count]), path[count]
-        there = declared_keys.within(above, tree) if declared_keys.is_there(above, tree) else None
-        if not isinstance(there, Mapping) or not there:
-            break
-        if name not in there and name not in declared_keys.within(above, schema):
-            like = did_you_mean(name, map(str, there))
-            return f"there is no '{name}' in {above}.{like} It has: {listed(map(str, there))}."
-    return ""
-
-
-def _choices_with(key: str) -> list[str]:
-    """Return the shipped choices of a group that have a key which the chosen one lacks."""
-    group, _, rest = key.partition(".")
-    found = []
-    for name, content in _files_of(group) if rest else ():
-        with suppress(KeyError):
-            declared_keys.within(rest, content)
-            found.append(f"{group}={name}")
-    return found
-
-
-def _files_of(group: str) -> Iterator[tuple[str, Any]]:
-    """Yield the choices of a group with what stands in them."""
-    files = [file for folder in conf_folders() for file in (folder / group).glob("*.yaml")]
-    for file in sorted(files):
-        with suppress(ConfigError):
-            yield file.stem, read(file)
-
-
-def _meant(names: Sequence[str]) -> str:
-    *most, last = (f"'{name}'" for name in names)
-    return f"Did you mean {' or '.join([*filter(None, [', '.join(most)]), last])}?"
-
-
-def _around(key: str, *trees: declared_keys.Tree) -> str:
-    """Say which keys there are where a wrong one was looked for."""
-    parent = key.rpartition(".")[0]
-    found: dict[str, None] = {}
-    known = False
-    for tree in trees:
-        if parent and not declared_keys.is_there(parent, tree):
-            continue
-        below, known = declared_keys.within(parent, tree) if parent else tree, True
-        if isinstance(below, Mapping):
-            found |= dict.fromkeys(str(name) for name in below if name != declared_keys.ANY)
-    if not found:
-        return f"{parent} is no mapping." if known else f"There is no '{parent}' either."
-    names = listed(sorted(found))
-    return f"{parent} has: {names}." if parent else f"There are: {names}."

@@ -16,6 +16,7 @@ from sgdflow.errors import ConfigError
 from sgdflow.executor.graph import Graph
 from sgdflow.executor.numbers import Numbers
 from sgdflow.executor.retrieval import COUNT, RetrieveForward
+from sgdflow.homes import at_home
 
 _NONE = Numbers(listed=(0.5,))
 """What no number of passages is."""
@@ -38,7 +39,7 @@ def retrieving(
             "pip install 'sgdflow[embeddings]'."
         )
     embeddings = None if conf.embeddings is None else Embeddings(conf.embeddings)
-    found = Documents(passages(located(conf.retrieve), where), embeddings)
+    found = Documents(passages(located(conf.retrieve, where), where), embeddings)
     return RetrieveForward(found, conf.retrieve, most)
 
 
@@ -82,9 +83,9 @@ def _most(
     return int(numbers.largest)
 
 
-def located(declared: str) -> Path:
+def located(declared: str, where: str) -> Path:
     """Return where documents are: in the project, or, after `sgdflow/`, shipped ones."""
-    return shipped_document(declared) or Path(declared)
+    return shipped_document(declared) or at_home(declared, where)
 
 
 def searched(conf: schema.GraphConf) -> Mapping[tuple[str, str], Path]:
@@ -95,7 +96,8 @@ def searched(conf: schema.GraphConf) -> Mapping[tuple[str, str], Path]:
     found = {}
     for name, node in conf.nodes.items():
         if isinstance(node.forward, schema.RetrieveConf):
-            found[name, "retrieve"] = located(node.forward.retrieve)
+            where = f"graph.nodes.{name}.forward.retrieve"
+            found[name, "retrieve"] = located(node.forward.retrieve, where)
             model = node.forward.embeddings
             if model is not None and (folder := folder_of(model)) is not None:
                 found[name, "embeddings"] = folder

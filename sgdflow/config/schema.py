@@ -10,6 +10,7 @@ from sgdflow.config.fields import (
     Conf,
     Count,
     Exchange,
+    PathText,
     Reply,
     Target,
     Text,
@@ -187,7 +188,7 @@ class StoreConf(Conf):
 
     mode: Annotated[StoreMode, BeforeValidator(_off)] = "use"
     """Answer from the store first; refresh: ask anew; off: no store; replay: ask nobody."""
-    path: Text | None = None
+    path: PathText | None = None
     """null: replies.db in the working directory."""
     uri: Text | None = None
     """A PostgreSQL database in place of the file, for several machines."""
@@ -251,7 +252,7 @@ class Tracking(Conf):
     kind: Literal["mlflow", "none"]
     """none: the run directory alone holds the records."""
     # A variable of the environment that is set to nothing is as good as none.
-    uri: Annotated[str | None, BeforeValidator(lambda uri: uri or None)] = None
+    uri: Annotated[PathText | None, BeforeValidator(lambda uri: uri or None)] = None
     """MLflow's store or server; null: mlflow.db in the working directory."""
     experiment: Annotated[Text, BeforeValidator(lambda name: "sgdflow" if name == "" else name)] = (
         "sgdflow"

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from math import inf, isfinite
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    FiniteFloat,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 from sgdflow.config.fields import Conf, Exchange, Reply, Target, Text, form_of
 
@@ -26,7 +35,7 @@ class JudgeConf(Exchange):
     @field_validator("scale")
     @classmethod
     def _ascends(cls, scale: list[float]) -> list[float]:
-        if len(scale) != 2 or not scale[0] < scale[1]:
+        if len(scale) != 2 or not scale[0] < scale[1] or not all(map(isfinite, scale)):
             raise ValueError("should be two numbers, the lower one first, such as [0, 1] or [1, 5]")
         return scale
 
@@ -42,7 +51,7 @@ _FORMS = ("_target_", "rubric", "objectives", "cost", "latency")
 def _bounds(value: object, such_as: str) -> object:
     numbers = value if isinstance(value, list | tuple) else ()
     plain = all(isinstance(one, int | float) and not isinstance(one, bool) for one in numbers)
-    if not plain or len(numbers) != 2 or not 0 <= numbers[0] < numbers[1]:
+    if not plain or len(numbers) != 2 or not 0 <= numbers[0] < numbers[1] < inf:
         raise ValueError(
             f"should be two numbers from 0 on, such as {such_as}: up to the first it scores 1, "
             "from the second on 0"
@@ -86,6 +95,15 @@ def _alone_in(value: object) -> object:
     return _alone(value, "task.score.objectives.NAME.score")
 
 
+def _not_several(value: object) -> object:
+    if isinstance(value, dict) and "objectives" in value:
+        raise ValueError(
+            "has objectives of its own, and these are weighed in one place: name each of them in "
+            "task.score.objectives, with its weight"
+        )
+    return value
+
+
 def _score_form(value: object) -> str:
     """Tell the forms of a score apart; the names start with ~ and are left out of paths."""
     if isinstance(value, JudgeConf) or (isinstance(value, dict) and "rubric" in value):
@@ -112,11 +130,11 @@ OneScore = Annotated[
 class ObjectiveConf(Conf):
     """One of several scores."""
 
-    score: OneScore
+    score: Annotated[OneScore, BeforeValidator(_not_several)]
     """As task.score, but for several objectives."""
     field: Text | None = None
     """Which field of the output is scored, against that of the target; null: the whole."""
-    weight: Annotated[float, Field(gt=0)] = 1.0
+    weight: Annotated[FiniteFloat, Field(gt=0)] = 1.0
     """How much it counts beside the others."""
 
     @model_validator(mode="after")

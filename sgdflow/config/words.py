@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override
@@ -14,6 +13,7 @@ from hydra.errors import HydraException
 from sgdflow.config.openings import opened
 from sgdflow.config.paths import conf_folders, group_folders
 from sgdflow.errors import ConfigError, listed
+from sgdflow.homes import expanded
 
 _KEY = re.compile(r"(?:\+\+|\+|~)?[^\s=+~,\[\](){}'\":]+")
 _FORM = "Write KEY=VALUE, without spaces around the =."
@@ -141,8 +141,8 @@ def _unreadable(word: str) -> str:
     if value.startswith("~"):
         told = f"{word}: ~ means nothing here. Write the whole path"
         try:
-            return f"{told}: {shlex.quote(f'{key}={Path(value).expanduser()}')}"
-        except RuntimeError:
+            return f"{told}: {shlex.quote(f'{key}={expanded(value)}')}"
+        except ValueError:
             return f"{told}; nobody has this home: {value.partition('/')[0]}"
     if value.startswith(("[", "{")):
         whole = "[first, second]" if value[0] == "[" else "{name: value, name: value}"

@@ -8,6 +8,7 @@ from io import StringIO
 from pathlib import Path
 
 from sgdflow.errors import DataError, listed, looked_in, shortly
+from sgdflow.homes import expanded
 
 _SHOWN, _LONGEST = 20, 300
 _ZEROS = ((2 / 3, "UTF-32"), (1 / 3, "UTF-16"))
@@ -34,9 +35,9 @@ _BINARY = (
 def folder_of(declared: str | Path) -> Path | None:
     """Return the folder that is declared; None where what is declared is none."""
     try:
-        folder = Path(declared).expanduser()
+        folder = expanded(declared)
         return folder if folder.is_dir() else None
-    except (OSError, RuntimeError, ValueError):  # too long, say, or nobody's home
+    except (OSError, ValueError):  # too long, say, or nobody's home
         return None
 
 
@@ -53,10 +54,10 @@ def existing(path: object, key: str, expected: str, *, folder: bool = False) -> 
     if not str(path).strip():
         raise DataError(f"{key} is empty. Expected: {expected}.")
     try:
-        found = Path(path).expanduser()
+        found = expanded(path)
         there = found.exists()
         fits = found.is_dir() if folder else found.is_file()
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError) as error:
         reason = str(getattr(error, "strerror", None) or error).rstrip(".")
         raise DataError(
             f"{key}: '{shortly(str(path))}' cannot be looked at: {reason}. Expected: {expected}."

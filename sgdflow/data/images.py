@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sgdflow.errors import shortly
+from sgdflow.homes import expanded
 
 _URL = re.compile(r"data:image/[\w.+-]+;base64,(.*)", re.DOTALL)
 _KINDS = (
@@ -36,7 +37,7 @@ def data_url(value: Any, folder: Path) -> str:
         raise ValueError(f"is the address {shortly(repr(value))}, not {_EXPECTED}")
     else:
         try:
-            content = (folder / Path(value).expanduser()).read_bytes()
+            content = (folder / expanded(value)).read_bytes()
         except (OSError, ValueError) as error:
             told = getattr(error, "strerror", None) or error
             raise ValueError(f"is {shortly(repr(value))}, which cannot be read: {told}") from error

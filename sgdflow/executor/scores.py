@@ -104,8 +104,8 @@ class Score:
         given = {
             "output": output,
             "target": example.target,
-            "inputs": dict(example.inputs),
-            "values": dict(values),
+            "inputs": _Named(example.inputs, "inputs"),
+            "values": _Named(values, "values"),
         }
         return self._verdict(await self.function(**{name: given[name] for name in names}))
 
@@ -128,7 +128,8 @@ class Score:
         raise ScoringFailed(self._no_score(said))
 
     def _no_score(self, said: Any) -> str:
-        also = ", or {score: that number, feedback: a text}" if isinstance(said, Mapping) else ""
+        several = isinstance(said, Mapping | Sequence) and not isinstance(said, str)
+        also = ", or {score: that number, feedback: a text}" if several else ""
         found = shortly(repr(said))
         return f"{self.function.name} returned {found}; a score is a number in [0, 1]{also}"
 
@@ -154,10 +155,33 @@ class Score:
     def problems(self, inputs: Sequence[str], nodes: Sequence[str]) -> Iterator[str]:
         """Yield why the function cannot be called."""
         if (names := self._by_name) is None:
-            yield from self.function.problems("output", "target")
-            return
-        for told in self.function.problems(**{name: name for name in names}):
-            yield f"{told} A scorer may take: {listed(GIVEN)}."
+            found = [*self.function.problems("output", "target")]
+        else:
+            found = [*self.function.problems(**{name: name for name in names})]
+        named = [name for name, required in (self.function.named() or {}).items() if required]
+        # What comes first is the output, whatever it is called.
+        meant = [name for name in named[1:] if name in inputs and name not in GIVEN]
+        if meant and not found and names is None:
+            found = [f"{self.function.name}: its second parameter is given the target."]
+        for told in found:
+            yield f"{told} A scorer may take: {listed(GIVEN)}.{_inputs(meant)}"
+
+
+def _inputs(names: Sequence[str]) -> str:
+    """Say how inputs are looked at that were meant to be given alone."""
+    return f" '{names[0]}' is an input: take inputs, and use inputs['{names[0]}']." if names else ""
+
+
+class _Named(dict[str, Any]):
+    """Values by name, which say what there is where one is asked for that is not there."""
+
+    def __init__(self, values: Mapping[str, Any], what: str) -> None:
+        super().__init__(values)
+        self._what = what
+
+    def __missing__(self, name: str) -> Any:
+        known = listed(self)
+        raise KeyError(f"there is no {name!r} among the {self._what}; there are: {known}")
 
 
 class ReadsPlainly:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sgdflow.homes import expanded
 from sgdflow.library.scores import passes, passes_target, short
 
 
@@ -45,7 +46,13 @@ def _name(name: str, value: Any) -> Iterator[tuple[str, str]]:
 def _folder(value: Any) -> Iterator[tuple[str, str]]:
     if value is None:
         yield "folder", "should be the folder with the tests, such as tests/double (it is not set)"
-    elif not isinstance(value, str) or not Path(value).is_dir():
+        return
+    try:
+        there = isinstance(value, str) and expanded(value).is_dir()
+    except (OSError, ValueError) as error:
+        yield "folder", f"'{value}': {error}"
+        return
+    if not there:
         yield (
             "folder",
             f"there is no folder {str(value)!r} with the tests. A relative path starts in "

@@ -14,6 +14,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from sgdflow.homes import expanded
+
 _FENCED = re.compile(r"^(?:```|~~~)[\w.+#-]*\n(.*?)^(?:```|~~~)", re.DOTALL | re.MULTILINE)
 _TOLD = 600
 """Characters of what a failing test printed that are handed on: the last ones."""
@@ -85,12 +87,13 @@ def _run(
     seconds: int,
     megabytes: int,
 ) -> Mapping[str, Any]:
-    if folder is not None and not Path(folder).is_dir():
+    tests = None if folder is None else expanded(folder)
+    if tests is not None and not tests.is_dir():
         raise ValueError(f"there is no folder {folder} with the tests")
     with TemporaryDirectory() as place:
         home = Path(place)
-        if folder is not None:
-            shutil.copytree(folder, home, dirs_exist_ok=True)
+        if tests is not None:
+            shutil.copytree(tests, home, dirs_exist_ok=True)
         for name, text in files.items():
             (home / name).write_text(text, encoding="utf-8")
         code, said = _ended(home, command, seconds, megabytes)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from sgdflow.homes import at_home
 from sgdflow.llm.backend import Backend
 from sgdflow.llm.models import Limits, ModelSpec, Price, located
 from sgdflow.llm.server import Server
@@ -74,5 +75,5 @@ class Calling:
     def _replies(self, working: Path, since: float) -> closing[Store] | nullcontext[None]:
         if self.store.mode == "off":
             return nullcontext()
-        file = working / Path(self.store.path or DEFAULT).expanduser()
+        file = working / at_home(self.store.path or DEFAULT, "llm.store.path")
         return closing(Store(self.store.server or file, self.store.mode, since))

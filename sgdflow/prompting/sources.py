@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
 
 from jinja2 import TemplateSyntaxError, meta, nodes
 
@@ -70,6 +71,20 @@ class Source:
     @property
     def _names(self) -> Iterator[nodes.Name]:
         return self.tree.find_all(nodes.Name)
+
+
+def endless(name: str, refers: Mapping[str, Sequence[str]]) -> str:
+    """Say which of the templates behind one lead back to themselves; `refers` says to which."""
+    try:
+        TopologicalSorter(refers).prepare()
+    except CycleError as error:
+        around = list(reversed(error.args[1]))
+        return (
+            f"{around[0]}: comes back to itself without end ({' -> '.join(around)}). Take out one "
+            "of these include, import or extends tags; the shipped template that a file of its "
+            "name hides is sgdflow/NAME."
+        )
+    return f"{name}: goes deeper than a template can."
 
 
 def _references(tree: nodes.Template) -> Iterator[tuple[str, int]]:

@@ -14,7 +14,6 @@ from jinja2 import (
     ChoiceLoader,
     FileSystemLoader,
     PrefixLoader,
-    StrictUndefined,
     Template,
     TemplateError,
     TemplateNotFound,
@@ -25,9 +24,10 @@ from jinja2.exceptions import SecurityError
 
 from sgdflow.errors import PromptError, did_you_mean, listed
 from sgdflow.llm import Message
+from sgdflow.prompting.absent import Absent
 from sgdflow.prompting.marks import MARK, mark_for, marked_tags, texts_of
 from sgdflow.prompting.sandbox import Sandbox, one_rendering
-from sgdflow.prompting.sources import Source
+from sgdflow.prompting.sources import Source, endless
 from sgdflow.prompting.turns import Role, turns, unsent
 from sgdflow.prompting.values import as_text, quoted
 
@@ -68,7 +68,7 @@ class Prompts:
         shipped = PrefixLoader({SHIPPED_PREFIX: folders[-1]})
         environment = Sandbox(
             loader=ChoiceLoader([*folders, shipped]),
-            undefined=StrictUndefined,
+            undefined=Absent,
             autoescape=False,
             keep_trailing_newline=False,
             trim_blocks=True,
@@ -106,6 +106,9 @@ class Prompts:
             raise PromptError(f"{self._where(error, name)}: {message}.") from error
         except TemplateError as error:
             raise PromptError(f"{self._where(error, name)}: {error}") from error
+        except RecursionError as error:
+            refers = {one: self._read(one).may_refer_to for one in self.closure([name])}
+            raise PromptError(f"prompts/{endless(name, refers)}") from error
         except Exception as error:  # whatever an expression of the template raises
             told = f"{type(error).__name__}: {str(error).rstrip('.')}."
             raise PromptError(f"{self._where(error, name)}: {told}") from error

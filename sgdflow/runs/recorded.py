@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sgdflow.errors import ConfigError, listed, looked_in
+from sgdflow.homes import at_home
 
 _ID = re.compile(r"[0-9a-f]{6,32}")
 _LEFT_OUT = "(not logged)"
@@ -24,7 +25,7 @@ def directory_of(name: str, overrides: Sequence[str]) -> Iterator[tuple[Path, Se
     """
     tracking = [word for word in overrides if word.split("=")[0].split(".")[0] == "tracking"]
     others = [word for word in overrides if word not in tracking]
-    path = Path(name).expanduser()
+    path = at_home(name, "RUN")
     if path.is_dir():
         yield path, others
         return

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from sgdflow.config.job import working_directory
 from sgdflow.errors import ConfigError
+from sgdflow.homes import at_home
 from sgdflow.secrets import masked
 
 DATABASE = "mlflow.db"
@@ -36,7 +37,7 @@ def store_uri(uri: str | None, base: Path | None = None) -> str:
     path = uri.removeprefix(_SQLITE)
     if not uri.startswith(_SQLITE) or path in ("", ":memory:"):
         raise ConfigError(f"{_said(uri)} names no file: runs need one, {_FORMS}.")
-    return sqlite_uri(base / Path(unquote(path)).expanduser())
+    return sqlite_uri(base / at_home(unquote(path), _said(uri)))
 
 
 def _said(uri: str) -> str:

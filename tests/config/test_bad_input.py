@@ -270,7 +270,7 @@ DECLARED: Mapping[str, Case] = {
     "template with a parameter that the node does not have": (
         (),
         "graph.nodes.zone.forward: {prompt: deep.jinja}",
-        ["graph.nodes.zone.forward: prompts/part.jinja, line 3: 'dict object' has no attribute 'tone'. (for node 'zone')"],
+        ["graph.nodes.zone.forward: prompts/part.jinja, line 3: there is no 'tone' here. There are: instruction. (for node 'zone')"],
     ),
     "template that many nodes share": (
         (),
@@ -541,7 +541,7 @@ DECLARED: Mapping[str, Case] = {
         [
             "graph.nodes.zone.forward: sgdflow.library.tools.calculate(order, instruction=...): got an unexpected keyword argument 'instruction'.",
             "graph.nodes.desk.backward: sgdflow.library.tools.calculate(operands, output, gradient): too many positional arguments.",
-            "task.score: sgdflow.library.tools.calculate(output, target): too many positional arguments.",
+            "task.score: sgdflow.library.tools.calculate(output, target): too many positional arguments. A scorer may take: output, target, inputs, values.",
         ],
     ),
     "callables of the method that take something else": (
@@ -647,11 +647,11 @@ DECLARED: Mapping[str, Case] = {
         """,
         [
             "graph.inputs: input should be a list, such as [order] (got 'order').",
-            "graph.nodes.zone: input should be a mapping (got None).",
+            "graph.nodes.zone: input should be a mapping, such as {predecessors: [question]} (got None).",
             "graph.nodes.desk.predecessors: input should be a list, such as [zone] (got 'zone').",
             "graph.nodes.desk.forward: input should be a mapping (got 5).",
             "seed: input should be a valid integer, got a number with a fractional part (got 1.5).",
-            "task.score: input should be a valid string (got 5).",
+            "task.score: input should be a valid string (got 5). A score is a name (like_target), {rubric: TEXT}, {objectives: {NAME: {score: ...}}} or {_target_: MODULE.FUNCTION} (docs/scoring.md).",
             "task.splits.train: input should be greater than or equal to 0 (got -1).",
             "method.batch: input should be greater than or equal to 1 (got 0).",
             "method.sample.count: input should be a valid integer, unable to parse string as an integer (got 'many').",
@@ -1118,7 +1118,8 @@ def test_message_does_not_repeat_a_whole_configuration(working: Path) -> None:
     raw = {**composed(), "graph": {**composed()["graph"], "nodes": nodes}}
     with pytest.raises(ConfigError) as refused:
         prepare(raw, Prompts(prompt_folders(working)), {})
-    start = "graph.nodes: input should be a mapping (got [{'name': 'n0', 'parameters'"
+    start = "graph.nodes: input should be a mapping, such as {answer: {predecessors: [question]}} "
+    start += "(got [{'name': 'n0', 'parameters'"
     assert str(refused.value).startswith(start)
     assert len(str(refused.value)) < 300
 
@@ -1201,7 +1202,7 @@ COMMAND_LINES: Mapping[str, tuple[Sequence[str], str]] = {
     ),
     "scoring callable": (
         ["evaluate", "task.score._target_=sgdflow.library.tools.calculate"],
-        "task.score: sgdflow.library.tools.calculate(output, target): too many positional arguments.",
+        "task.score: sgdflow.library.tools.calculate(output, target): too many positional arguments. A scorer may take: output, target, inputs, values.",
     ),
     "nothing to evaluate": (
         ["evaluate", "split=validation", "task.splits.validation=0"],

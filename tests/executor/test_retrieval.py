@@ -60,7 +60,7 @@ def oracle(texts: Sequence[str], query: str) -> list[float]:
 
 @pytest.mark.parametrize("query", ["heavy freight parcel", "free LABEL, shop?", "days days days"])
 def test_passages_are_ranked_as_the_formula_ranks_them(query: str) -> None:
-    texts = [one.text for one in passages(located("sgdflow/parcels.md"), "key")]
+    texts = [one.text for one in passages(located("sgdflow/parcels.md", "key"), "key")]
     scores = oracle(texts, query)
     wanted = [place for place in range(len(texts)) if scores[place] > 0]
     wanted.sort(key=lambda place: -scores[place])

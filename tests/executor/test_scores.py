@@ -15,6 +15,7 @@ from sgdflow.config.prepare import Prepared, prepare
 from sgdflow.data import Example
 from sgdflow.errors import CallFailed, NodeFailed, NothingAnswered, ScoringFailed
 from sgdflow.executor.functions import Function
+from sgdflow.executor.loss import ANSWERED
 from sgdflow.executor.objectives import Objective, Weighted
 from sgdflow.executor.scores import UNJUDGED, Judge, Score, Verdict
 from sgdflow.executor.took import Took
@@ -246,3 +247,42 @@ def test_targets_are_taken_in_one_way_also_by_one_of_several() -> None:
     assert [notice.text for notice in prepared.notices] == ["targets: 2 numbers"]
     assert isinstance(prepared.problem.score, Weighted)
     assert prepared.roles >= {"judge"}
+
+
+@pytest.mark.parametrize(
+    ("score", "said"),
+    [
+        (0.0, "The output is wrong. The expected answer is: T"),
+        (0.004, "The output is partly right (it scores 0.004 of 1). The expected answer is: T"),
+        (0.5, "The output is partly right (it scores 0.5 of 1). The expected answer is: T"),
+        (0.999, "The output is partly right (it scores 0.999 of 1). The expected answer is: T"),
+        (1.0, "The output is right. The expected answer is: T"),
+    ],
+)
+def test_the_loss_says_wrong_of_nothing_that_is_partly_right(score: float, said: str) -> None:
+    shown = {"inputs": {"question": "Q?"}, "output": "A", "target": "T", "score": score}
+    assert PROMPTS.text("loss/expected.jinja", {**shown, "reading": ANSWERED}) == said
+
+
+@pytest.mark.parametrize("returned", [(1.0, "ok"), [0.5]])
+def test_a_score_beside_its_reason_is_written_as_a_mapping(returned: Any) -> None:
+    with pytest.raises(ScoringFailed) as refused:
+        said(lambda output: returned)
+    assert str(refused.value) == (
+        f"own.score returned {returned!r}; a score is a number in [0, 1], or "
+        "{score: that number, feedback: a text}"
+    )
+
+
+@pytest.mark.parametrize(("what", "known"), [("inputs", "question"), ("values", None)])
+def test_a_scorer_that_asks_for_what_is_not_there_is_told_what_is(
+    what: str, known: str | None
+) -> None:
+    functions: dict[str, Callable[..., Any]] = {
+        "inputs": lambda inputs: inputs["nope"],
+        "values": lambda values: values["nope"],
+    }
+    with pytest.raises(NodeFailed) as failed:
+        said(functions[what])
+    there = known or "question, draft, answer"
+    assert f"there is no 'nope' among the {what}; there are: {there}" in str(failed.value)

@@ -23,7 +23,7 @@ from sgdflow.executor.graph import Graph
 from sgdflow.executor.objectives import Thrift
 from sgdflow.executor.scores import Verdict
 from sgdflow.executor.took import Took, took
-from sgdflow.llm import Message, Usage
+from sgdflow.llm import Message, Reply, Usage
 from sgdflow.llm.backend import Answer
 from sgdflow.llm.client import Client, Limits, ModelSpec
 from sgdflow.llm.models import Price
@@ -31,6 +31,10 @@ from sgdflow.llm.scripted import ScriptedLLM
 from sgdflow.llm.store import Store
 from sgdflow.prompting.ask import Call
 from sgdflow.prompting.templates import Prompts
+from sgdflow.records import RunFolder
+from sgdflow.records.source import read_steps
+from sgdflow.runs.run import optimise
+from sgdflow.tracking import NullTracker
 
 PROMPTS = Prompts(prompt_folders(Path("nowhere")))
 
@@ -179,3 +183,47 @@ def test_a_stored_reply_took_what_it_took_when_it_was_asked(tmp_path: Path) -> N
     assert first >= 0.05
     assert asyncio.run(seconds("use")) == asyncio.run(seconds("replay")) == first
     assert backend.asked == 1
+
+
+def test_what_each_of_several_scores_says_reaches_every_parameter(tmp_path: Path) -> None:
+    """An answer is wrong, dear, slow and long: each is said of it, and heard by every node."""
+    told: list[str] = []
+    prices = {"weight": 5, "zone": 4, "service": 3}
+
+    def team(role: str, node: str, messages: Sequence[Message]) -> Reply:
+        if role == "backward":
+            told.append(str(messages[-1].content))
+            gradients = (f'<gradient name="{n}">As {n}, be brief.</gradient>' for n in prices)
+            return Reply("".join(gradients), Usage(), cost=0.5, seconds=1)
+        if role == "optimizer":
+            return Reply("<improved>Be brief.</improved>", Usage(), cost=0.5, seconds=1)
+        text = f"<output>{'a lot of words ' * 20} 1</output>"
+        return Reply(text, Usage(), cost=0.005, seconds=10)
+
+    others = [
+        "tracking=none",
+        "method.stop.steps=1",
+        "method.sample.count=1",
+        "method.confirm=null",
+    ]
+    ready = prepare(compose(["experiments=weighed", *others]), PROMPTS, {})
+    folder = RunFolder(tmp_path / "run")
+    asyncio.run(optimise(ready, {}, ScriptedLLM(team), NullTracker(), folder))
+    [step] = read_steps(folder.path / "steps.jsonl")
+    [learned] = step["sampled"]
+    # Four nodes at half a cent each; the desk waits for three that work beside each other.
+    assert learned["feedback"].split("What was said of it: ")[1].split("\n") == [
+        "right scores 0 of 1",
+        "cheap scores 0 of 1: It took $0.02; $0.001 would be enough.",
+        "quick scores 0.727 of 1: It took 20 s; 5 s would be enough.",
+        "short scores 0.494 of 1: It has 81 words; 40 are enough.",
+    ]
+    assert all("quick scores 0.727 of 1" in text for text in told)
+    names = {f"{node}.instruction" for node in (*prices, "desk")}
+    assert set(step["proposal"]) == names
+    assert {source for node in prices for source in sources(learned, node)} == {"desk"}
+    assert sources(learned, "desk") == {"loss"}
+
+
+def sources(learned: Any, node: str) -> set[str]:
+    return {one["source"] for one in learned["gradients"][node]}

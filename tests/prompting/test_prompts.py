@@ -512,6 +512,10 @@ def unknown(place: str, name: str, hint: str = "", has: str = "") -> str:
 Files = Mapping[str, str | bytes]
 EXTENDS = "{% extends 'sgdflow/forward/node.jinja' %}\n"
 FOR = " (for node 'draft')"
+ENDLESS = (
+    "prompts/{}: comes back to itself without end ({}). Take out one of these include, import or "
+    "extends tags; the shipped template that a file of its name hides is sgdflow/NAME." + FOR
+)
 UNSAFE = "access to attribute '{}' of '{}' object is unsafe." + FOR
 TOO_BIG = "Range too big. The sandbox blocks ranges larger than MAX_RANGE (100000)"
 MISTAKES: Mapping[str, tuple[Files, Sequence[str]]] = {
@@ -545,8 +549,9 @@ MISTAKES: Mapping[str, tuple[Files, Sequence[str]]] = {
     "unknown attribute": (
         {"m.jinja": "A\nB\n{{ node.nme }}"},
         [
-            "prompts/m.jinja, line 3: 'sgdflow.executor.places.View object' has no attribute 'nme'."
-            + FOR
+            "prompts/m.jinja, line 3: there is no 'nme' here. Did you mean 'name'? There are: "
+            "name, predecessors, successors, parameters, told, given, texts, behind, reasons, "
+            "when." + FOR
         ],
     ),
     "unknown attribute in an included template": (
@@ -554,7 +559,31 @@ MISTAKES: Mapping[str, tuple[Files, Sequence[str]]] = {
             "m.jinja": "{% include 'deep/er/part.jinja' %}",
             "deep/er/part.jinja": "A\n{{ parameters.instruktion }}",
         },
-        ["prompts/deep/er/part.jinja, line 2: 'dict object' has no attribute 'instruktion'." + FOR],
+        [
+            "prompts/deep/er/part.jinja, line 2: there is no 'instruktion' here. Did you mean "
+            "'instruction'? There are: instruction, tone." + FOR
+        ],
+    ),
+    "a predecessor of the list by its name": (
+        {"m.jinja": "{{ predecessors.question }}"},
+        [
+            "prompts/m.jinja, line 1: 'question' is asked of a list, whose members are variables: "
+            "question, hint_1, hint_2. One of them is written by its name alone, such as "
+            "{{ question }}; a loop writes each: {% for one in predecessors %}{{ one.value }}"
+            "{% endfor %}." + FOR
+        ],
+    ),
+    "a template that extends itself": (
+        {"m.jinja": "{% extends 'm.jinja' %}"},
+        [ENDLESS.format("m.jinja", "m.jinja -> m.jinja")],
+    ),
+    "templates that include each other": (
+        {"m.jinja": "A {% include 'part.jinja' %}", "part.jinja": "{% include 'm.jinja' %}"},
+        [ENDLESS.format("m.jinja", "m.jinja -> part.jinja -> m.jinja")],
+    ),
+    "a template that imports itself, behind another one": (
+        {"m.jinja": "{% include 'p.jinja' %}", "p.jinja": "{% import 'p.jinja' as p %}A"},
+        [ENDLESS.format("p.jinja", "p.jinja -> p.jinja")],
     ),
     "no such predecessor": (
         {"m.jinja": "{{ predecessors[7].value }}"},
@@ -636,7 +665,7 @@ def test_missing_template_is_told_with_the_folders_looked_in(tmp_path: Path) -> 
 
 def test_template_that_includes_itself_is_told(tmp_path: Path) -> None:
     prompts = write(tmp_path, {"m.jinja": "{% include 'm.jinja' %}"})
-    assert "prompts/m.jinja, line 1: RecursionError" in forward_problems(prompts, "m.jinja")[0]
+    assert "prompts/m.jinja: comes back to itself" in forward_problems(prompts, "m.jinja")[0]
 
 
 def test_backward_template_is_checked_for_all_predecessors_or_for_one(tmp_path: Path) -> None:
