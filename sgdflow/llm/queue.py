@@ -177,6 +177,8 @@ class Line:
         return {role: (int(slots.now), slots.most) for role, slots in self._slots.items()}
 
     def _admit(self) -> None:
+        if self._busy >= self._most:  # who ends a call calls again
+            return
         now = asyncio.get_running_loop().time()
         blocked: set[str] = set()
         soonest = inf
@@ -196,13 +198,13 @@ class Line:
 
     def _head(self, blocked: set[str]) -> tuple[str, _Waiting] | None:
         """Return who came first of those whose role need not wait."""
-        heads = []
+        first: tuple[str, _Waiting] | None = None
         for role, queue in self._queues.items():
             while queue and queue[0].turn.cancelled():
                 queue.popleft()
-            if queue and role not in blocked:
-                heads.append((role, queue[0]))
-        return min(heads, key=lambda head: head[1].number, default=None)
+            if queue and role not in blocked and (not first or queue[0].number < first[1].number):
+                first = role, queue[0]
+        return first
 
     def _wait(self, role: str, tokens: int, now: float) -> float:
         """Return the seconds to wait: 0 for none, inf until another call has ended."""

@@ -83,7 +83,10 @@ def _gather(value: Any, found: dict[str, None], seen: dict[int, Any]) -> None:
         known, others = _inside(value)
         found.update(dict.fromkeys(known))
         for other in others:
-            _gather(other, found, seen)
+            if type(other) is str:  # as most are: a call for each would take longer than the rest
+                found[other] = None
+            else:
+                _gather(other, found, seen)
 
 
 def _inside(value: Any) -> tuple[Iterable[str], Iterable[Any]]:

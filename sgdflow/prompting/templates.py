@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from jinja2 import (
     BaseLoader,
@@ -28,13 +28,14 @@ from sgdflow.prompting.absent import Absent
 from sgdflow.prompting.marks import MARK, mark_for, marked_tags, texts_of
 from sgdflow.prompting.sandbox import Sandbox, one_rendering
 from sgdflow.prompting.sources import Source, endless
-from sgdflow.prompting.turns import Role, turns, unsent
+from sgdflow.prompting.turns import Role, Unsaid, extended, stand_alone, turns, unsent
 from sgdflow.prompting.values import as_text, quoted
 
 SHIPPED_PREFIX = "sgdflow"
 FULL = "full"
 """Names the templates as they are."""
 _TEXT = "utf-8-sig"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -91,14 +92,16 @@ class Prompts:
         if "system" in variables:  # what a node is asked; its place holds no values
             texts = [text for text in named.values() if isinstance(text, str)]
             declared = (texts, variables.get("node"), variables["system"])
-        return mark_for(variables, {*self._tags(name), *named}, reply, texts_of(declared))
+        return mark_for(
+            variables, {*self._once(self._tags, name), *named}, reply, texts_of(declared)
+        )
 
     def messages(self, name: str, variables: Mapping[str, Any]) -> tuple[Message, ...]:
         """Render a chat: its blocks are turns, in order; without any the whole is the user's."""
         try:
             if MARK not in variables:
                 variables = {**variables, MARK: self.mark(name, variables)}
-            texts = self._blocks(self._load(name), variables)
+            texts = self._blocks(name, self._load(name), variables)
         except PromptError:
             raise
         except (UndefinedError, SecurityError) as error:
@@ -117,12 +120,15 @@ class Prompts:
         return tuple(Message(role, text) for (_, role), text in texts.items() if text)
 
     def _blocks(
-        self, template: Template, variables: Mapping[str, Any]
+        self, name: str, template: Template, variables: Mapping[str, Any]
     ) -> Mapping[tuple[str, Role], str]:
         try:
             with one_rendering():
                 context = template.new_context(dict(variables))
+                if self._once(self._stands_alone, name):  # each block would be rendered twice
+                    context.blocks = Unsaid(context.blocks)
                 whole = "".join(template.root_render_func(context))
+                context.blocks = dict(context.blocks)
                 return {
                     turn: "".join(context.blocks[turn[0]][0](context)).strip()
                     for turn in turns(context.blocks)
@@ -152,7 +158,8 @@ class Prompts:
         except UnicodeDecodeError:
             yield f"{_shown(name)}: is not UTF-8 text."
             return
-        unknown = [*self._unknown(name, {*sample, MARK}, owner, seen=set())] or self._unsent(name)
+        unknown = list(self._unknown(name, {*sample, MARK}, owner, seen=set()))
+        unknown = unknown or self._once(self._unsent, name)
         yield from unknown
         if not unknown:
             try:
@@ -166,13 +173,25 @@ class Prompts:
 
     def _tags(self, name: str) -> frozenset[str]:
         """Return the tags that a template, or one it may refer to, marks."""
-        known = self._known_tags
-        if name not in known:
-            known[name] = marked_tags(self.closure([name]).values())
-        return known[name]
+        return marked_tags(self.closure([name]).values())
+
+    def _stands_alone(self, name: str) -> bool:
+        """Return whether what stands beside a template's turns is nothing without them."""
+        try:
+            return stand_alone(self._chain(name), self.closure([name]).values())
+        except (TemplateError, UnicodeDecodeError):  # rendering it tells
+            return False
+
+    def _once(self, find: Callable[[str], T], name: str) -> T:
+        """Return what is to be found out about a template once."""
+        key = find.__name__, name
+        if key not in self._known:
+            self._known[key] = find(name)
+        found: T = self._known[key]
+        return found
 
     @cached_property
-    def _known_tags(self) -> dict[str, frozenset[str]]:
+    def _known(self) -> dict[tuple[str, str], Any]:
         return {}
 
     def source(self, name: str) -> str:
@@ -251,30 +270,12 @@ class Prompts:
 
     def _unsent(self, name: str) -> list[str]:
         """Return what of a template no model would be shown."""
-        if name not in self._known_unsent:
-            self._known_unsent[name] = list(unsent(self._chain(name)))
-        return self._known_unsent[name]
-
-    @cached_property
-    def _known_unsent(self) -> dict[str, list[str]]:
-        return {}
+        return list(unsent(self._chain(name)))
 
     def _chain(self, name: str) -> Sequence[tuple[str, nodes.Template]]:
         """Return a template and, as far as they are named, those that it extends."""
-        chain: list[tuple[str, nodes.Template]] = []
-        following: str | None = name
-        while following is not None and _shown(following) not in [n for n, _ in chain]:
-            tree = self._read(following).tree
-            chain.append((_shown(following), tree))
-            extended = next(iter(tree.find_all(nodes.Extends)), None)
-            match extended and extended.template:
-                case nodes.Const(value=str() as other):
-                    following = other
-                case None:
-                    following = None
-                case _:  # an expression: nobody knows what stands in it
-                    return ()
-        return chain
+        chain = extended(name, lambda one: self._read(one).tree)
+        return [(_shown(one), tree) for one, tree in chain]
 
     def _where(self, error: Exception, name: str) -> str:
         """Return the innermost template line of an error that carries none itself."""

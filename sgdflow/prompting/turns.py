@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
-from typing import Literal
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import Any, Literal
 
 from jinja2 import nodes
 
@@ -14,6 +14,8 @@ Role = Literal["system", "user", "assistant"]
 _TURN = re.compile(r"(?P<role>user|assistant)(?:_(?P<number>[2-9]|[1-9][0-9]+))?")
 _KNOWN = ("system", "user", "assistant", "user_2", "assistant_2")
 _TURNS = f"{', '.join(_KNOWN)} and so on"
+_NEEDED = re.compile(r"\b(?:self|endset|namespace|cycler|joiner|required)\b")
+"""What a template's text holds where something beside its blocks may hang on what they render."""
 _SILENT = (nodes.Assign, nodes.AssignBlock, nodes.Macro, nodes.Import, nodes.FromImport)
 
 
@@ -28,6 +30,42 @@ def turns(blocks: Collection[str]) -> Sequence[tuple[str, Role]]:
             user = turn["role"] == "user"
             found.append((number - 1 if user else number, name, "user" if user else "assistant"))
     return [(name, role) for _, name, role in sorted(found)]
+
+
+def extended(
+    name: str, tree_of: Callable[[str], nodes.Template]
+) -> Sequence[tuple[str, nodes.Template]]:
+    """Return a template, followed by those that it extends; none where a name is computed."""
+    chain: dict[str, nodes.Template] = {}
+    following: str | None = name
+    while following is not None and following not in chain:
+        chain[following] = tree_of(following)
+        extends = next(iter(chain[following].find_all(nodes.Extends)), None)
+        match extends and extends.template:
+            case nodes.Const(value=str() as other):
+                following = other
+            case None:
+                following = None
+            case _:  # an expression: nobody knows what stands in it
+                return ()
+    return list(chain.items())
+
+
+class Unsaid(dict[str, list[Callable[[Any], Iterator[str]]]]):
+    """The blocks of a template while nothing but what stands beside them is wanted."""
+
+    def __getitem__(self, name: str) -> list[Callable[[Any], Iterator[str]]]:
+        """Return a block that renders to nothing in the place of any."""
+        return [lambda context: iter(())]
+
+
+def stand_alone(chain: Sequence[tuple[str, nodes.Template]], sources: Iterable[str]) -> bool:
+    """Return whether a template has turns, and what stands beside them does without their text.
+
+    The chain is the template, followed by those that it extends; the sources are all it may use.
+    """
+    defined = {block.name for _, tree in chain for block in tree.find_all(nodes.Block)}
+    return bool(turns(defined)) and not any(map(_NEEDED.search, sources))
 
 
 def unsent(chain: Sequence[tuple[str, nodes.Template]]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from sgdflow.config.compose import compose
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import prepare
 from sgdflow.data.checks import unsendable
+from sgdflow.prompting.marks import MARK
 from sgdflow.prompting.templates import Prompts
 
 
@@ -41,6 +42,34 @@ def test_turns_come_in_their_order_whatever_that_of_the_file(tmp_path: Path) -> 
         ("assistant", "four"),
         ("user", "ten"),
     ]
+
+
+TWICE = {
+    "{% block user %}{{ q }}{% endblock %}": ("a", 1),
+    "{% extends 'base.jinja' %}{% block task %}{{ q }}{% endblock %}": ("<a>", 1),
+    "{% set b %}{% block user %}{{ q }}{% endblock %}{% endset %}"
+    "{% block assistant %}{{ b }}{% endblock %}": ("a a", 2),
+    "{% block user %}{{ q }}{% endblock %}{% set b = self.user() %}"
+    "{% block assistant %}{{ b }}{% endblock %}": ("a a", 3),
+    "{{ q }}": ("a", 1),
+}
+
+
+@pytest.mark.parametrize("template", TWICE)
+def test_a_turn_is_rendered_once_where_nothing_else_needs_its_text(
+    tmp_path: Path, template: str
+) -> None:
+    class Counted:
+        times = 0
+
+        def __str__(self) -> str:
+            self.times += 1
+            return "a"
+
+    counted, base = Counted(), "{% block user %}<{% block task %}{% endblock %}>{% endblock %}"
+    found = prompts(tmp_path, {"x.jinja": template, "base.jinja": base})
+    text = " ".join(one.content for one in found.messages("x.jinja", {"q": counted, MARK: ""}))
+    assert (text, counted.times) == TWICE[template]
 
 
 def test_marks_of_an_editor_are_no_part_of_a_prompt(tmp_path: Path) -> None:
