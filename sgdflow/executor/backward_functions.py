@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -82,15 +82,14 @@ class PromptBackward:
                 )
             except NodeFailed as error:
                 beside = self.neighbors and len(operands.predecessors) > 1
-                if error.kind != OVERFLOW or (len(group) == 1 and (short or not beside)):
+                halves = _halves(group, node.name)
+                if error.kind != OVERFLOW or (len(halves) == 1 and (short or not beside)):
                     raise
-                middle = len(group) // 2
-                parts = [part for part in (group[:middle], group[middle:]) if part]
-                return _joined(await together(about(one, short=True) for one in parts), error.calls)
+                return await _all_of((about(one, short=True) for one in halves), error.calls)
             return Computed(answered.texts, (answered.call,))
 
         short = self.at_once is not None and len(groups) > 1
-        return _joined(await together(about(group, short=short) for group in groups))
+        return await _all_of(about(group, short=short) for group in groups)
 
     def groups(self, targets: Sequence[str], node: str) -> Sequence[Sequence[str]]:
         """Return the targets of each call, in order, in groups that are as equal as can be."""
@@ -154,10 +153,36 @@ class PromptBackward:
         }
 
 
-def _joined(found: Sequence[Computed], before: tuple[Call, ...] = ()) -> Computed:
-    """Return what several calls said, after those that were made in vain."""
-    texts = {name: text for one in found for name, text in one.value.items()}
-    return Computed(texts, (*before, *(call for one in found for call in one.calls)))
+async def _all_of(
+    asked: Iterable[Coroutine[Any, Any, Computed]], before: tuple[Call, ...] = ()
+) -> Computed:
+    """Return what several calls said, after those that were made in vain.
+
+    All of them come to their end: which calls are made depends on no clock. Raises the first
+    failure, with all calls.
+    """
+
+    async def ended(one: Coroutine[Any, Any, Computed]) -> Computed | NodeFailed:
+        try:
+            return await one
+        except NodeFailed as error:
+            return error
+
+    found = await together(map(ended, asked))
+    calls = (*before, *(call for one in found for call in one.calls))
+    texts: dict[str, Any] = {}
+    for one in found:
+        if isinstance(one, NodeFailed):
+            raise NodeFailed(str(one), calls, one.kind) from one
+        texts |= one.value
+    return Computed(texts, calls)
+
+
+def _halves(group: Sequence[str], node: str) -> Sequence[Sequence[str]]:
+    """Return two parts of a group, or one; the node itself is asked about beside another target."""
+    others, own = [one for one in group if one != node], [one for one in group if one == node]
+    middle = len(others) // 2
+    return [part for part in (others[:middle], [*others[middle:], *own]) if part]
 
 
 def _upstream(node: Node, reach: Collection[str]) -> list[str]:

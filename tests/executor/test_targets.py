@@ -145,3 +145,33 @@ def test_a_prompt_that_fits_in_no_form_is_a_failure_with_its_reason() -> None:
     found, prompts = differentiate(wide(2), None, script=tiny)
     assert found.failures["join"].reason == "the prompt does not fit"
     assert len(prompts) <= 3
+
+
+@pytest.mark.parametrize("members", [1, 6])
+def test_no_call_is_about_the_node_alone_where_its_predecessors_are_too_long(members: int) -> None:
+    """Such a prompt would ask what each of nobody should do otherwise."""
+
+    def small(role: str, node: str, messages: Sequence[Message]) -> Said:
+        fits = members > 1 and len(asked(messages[-1].content)) <= 1 + local
+        return critic(role, node, messages) if fits else CallFailed("too long", "context_window")
+
+    local = True
+    found, prompts = differentiate(wide(members), None, local=local, script=small)
+    assert bool(found.failures) == (members == 1)
+    assert all(asked(prompt) != ["join"] for prompt in prompts)
+
+
+def test_calls_that_are_made_at_once_end_whatever_becomes_of_the_others() -> None:
+    """Who else was answered before a failure was heard of is a matter of the clock."""
+
+    def small(role: str, node: str, messages: Sequence[Message]) -> Said:
+        names = asked(messages[-1].content)
+        if len(names) > 1 or "member_1" in names:
+            return CallFailed("too long", "context_window")
+        return critic(role, node, messages)
+
+    found, prompts = differentiate(wide(8), None, script=small)
+    failure = found.failures["join"]
+    assert (failure.kind, failure.reason) == ("context_window", "too long")
+    assert len(failure.calls) == len(prompts) == 15
+    assert sum(bool(call.reply) for call in failure.calls) == 7
