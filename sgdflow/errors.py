@@ -74,12 +74,16 @@ class NoResult(SgdflowError):
 class NodeFailed(SgdflowError):
     """Report that a node has no value (or no gradients) for one example."""
 
-    def __init__(self, message: str, calls: tuple[Any, ...] = (), kind: str = CODE) -> None:
+    def __init__(
+        self, message: str, calls: tuple[Any, ...] = (), kind: str = CODE, behind: str = ""
+    ) -> None:
         super().__init__(message)
         self.calls = calls
         """The exchanges that were made in vain."""
         self.kind = kind
         """A short word to count by: that of a failed call, of a ReplyError, or CODE."""
+        self.behind = behind
+        """The kind of what kept a judge from its score; empty for all else."""
 
 
 class ScoringFailed(SgdflowError):

@@ -50,6 +50,8 @@ class Outcome:
     """What the scorer said in its own words; empty where it said nothing."""
     calls: tuple[Call, ...] = ()
     """Those of a judge."""
+    behind: str = ""
+    """The kind of what kept a judge from its score."""
 
     @property
     def unanswered(self) -> bool:
@@ -209,9 +211,9 @@ class Evaluator:
     def known(self, parameters: Parameters, examples: Sequence[Example]) -> Evaluation | None:
         """Return the outcomes that are known, None where one of them is not."""
         known = self._known.get((_key(parameters), 0), {})
-        if any(example.id not in known for example in examples):
+        if any(one.id not in known for one in examples):
             return None
-        return Evaluation({example.id: known[example.id] for example in examples})
+        return Evaluation({one.id: known[one.id] for one in examples})
 
     def keep(self, *parameters: Parameters) -> None:
         """Forget the outcomes of all other parameters."""
@@ -272,22 +274,20 @@ class Evaluator:
             return Outcome(passed, wrong, f"{failure.origin}: {failure.reason}", failure.kind)
         try:
             output = passed.values[self._graph.output]
-            known = present(passed.values)
-            taken = took(self._graph, passed)
+            known, taken = present(passed.values), took(self._graph, passed)
             verdict = await self._score(example, known, output, self._llm, taken)
         except (NodeFailed, ScoringFailed) as error:
-            raised = isinstance(error, NodeFailed)
+            raised, why = isinstance(error, NodeFailed), f"score: {error}"
             if isinstance(error, NodeFailed) and error.kind == UNJUDGED:
-                return Outcome(passed, None, f"score: {error}", UNJUDGED, calls=error.calls)
+                return Outcome(passed, None, why, UNJUDGED, "", error.calls, error.behind)
             if raised and self._score.errors == "zero":
-                return Outcome(passed, 0.0, f"score: {error}", CODE)
+                return Outcome(passed, 0.0, why, CODE)
             raise ScoringFailed(
                 f"task.score: {example.place}: {error}. Mend the scorer or the example"
                 f"{', or let exceptions count as 0 (task.errors=zero)' * raised}. Replies that are "
                 "stored are not asked for again."
             ) from error
-        said, calls = verdict.feedback, verdict.calls
-        return Outcome(passed, verdict.score, None, feedback=said, calls=calls)
+        return Outcome(passed, verdict.score, None, "", verdict.feedback, verdict.calls)
 
     def _is_wrong(self, failure: Failure) -> bool:
         """Return whether it was a model that could not answer."""

@@ -21,6 +21,10 @@ class Scored(Protocol):
     def kind(self) -> str:
         """A short word for why it has none."""
 
+    @property
+    def behind(self) -> str:
+        """The kind of what kept a judge from its score; empty for all else."""
+
 
 T = TypeVar("T", bound=Scored)
 
@@ -39,7 +43,9 @@ class Lost:
         return {
             name: one
             for name, one in known.items()
-            if one.score is not None or not _passes(one.kind) or (key, name) in self.asked
+            if one.score is not None
+            or not _passes(one.behind or one.kind)
+            or (key, name) in self.asked
         }
 
     def todo(

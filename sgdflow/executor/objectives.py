@@ -116,7 +116,8 @@ class Weighted(ReadsPlainly):
         try:
             return await self.parts[name](example, values, output, llm, took)
         except NodeFailed as error:
-            raise NodeFailed(f"{name}: {error}", error.calls, error.kind) from error
+            kinds = error.kind, error.behind
+            raise NodeFailed(f"{name}: {error}", error.calls, *kinds) from error
         except ScoringFailed as error:
             raise ScoringFailed(f"{name}: {error}") from error
 

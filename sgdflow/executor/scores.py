@@ -222,7 +222,8 @@ class Judge(ReadsPlainly):
         try:
             answered = await self.ask.send(llm, SCORE, variables, NAMES, accept=self._accept)
         except NodeFailed as error:
-            raise NodeFailed(f"the judge gave no score: {error}", error.calls, UNJUDGED) from error
+            told = f"the judge gave no score: {error}"
+            raise NodeFailed(told, error.calls, UNJUDGED, error.kind) from error
         number = self._number(answered.texts["score"])
         share = (number - self.lowest) / (self.highest - self.lowest)
         return Verdict(share, answered.texts["feedback"], (answered.call,))

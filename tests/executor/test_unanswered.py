@@ -21,7 +21,8 @@ from sgdflow.executor.functions import Function
 from sgdflow.executor.gradients import LOSS, Gradient
 from sgdflow.executor.graph import Graph, Node, Parameter
 from sgdflow.executor.loss import CallableLoss, PromptLoss, Reading, unread
-from sgdflow.executor.scores import Score
+from sgdflow.executor.objectives import Objective, Weighted
+from sgdflow.executor.scores import UNJUDGED, Judge, Score
 from sgdflow.executor.walk import Failure
 from sgdflow.llm import Message, Reply
 from sgdflow.llm.scripted import Said, ScriptedLLM
@@ -197,6 +198,23 @@ def test_what_the_infrastructure_kept_from_an_answer_is_asked_again_once() -> No
     assert asked(other) == (1, {"first": 1.0, "second": 1.0, "third": 0.0})
     assert asked(start) == (0, lost)
     assert list(evaluate.some(start, questions).outcomes) == [one.id for one in questions]
+
+
+@pytest.mark.parametrize(("fault", "again"), [("connection", True), ("refusal", False)])
+def test_so_is_an_output_that_was_kept_from_its_judge(fault: str, again: bool) -> None:
+    verdict = '<verdict name="feedback">Fine.</verdict><verdict name="score">1</verdict>'
+    left: list[Said] = [CallFailed("no verdict", fault), verdict]
+
+    def said(role: str, node: str, messages: Sequence[Message]) -> Said:
+        return left.pop(0) if role == "judge" else "<output>yes</output>"
+
+    ask = Ask(PROMPTS, "score/judge.jinja", "judge", ReplyFormat(tag="verdict"))
+    scorer = Weighted({"kind": Objective(Judge(ask, "Be kind."))})
+    evaluate = Evaluator(SINGLE, scorer, ScriptedLLM(said))
+    examples = [Example("first", {"question": "first"}, "yes")]
+    made = [run(evaluate(SINGLE.initial(), examples)) for _ in range(3)]
+    assert made[0].outcomes["first"].kind == UNJUDGED
+    assert [one.scores.get("first") for one in made] == [None, *[1.0 if again else None] * 2]
 
 
 # Learning from it
