@@ -28,6 +28,7 @@ from hypothesis import strategies as st
 from sgdflow.config.paths import prompt_folders
 from sgdflow.data import Example, Splits
 from sgdflow.descent import Descent, Result, Scores, Step
+from sgdflow.descent.budget import Budget
 from sgdflow.descent.method import Method, Problem, Sample, Stop
 from sgdflow.errors import CallFailed
 from sgdflow.executor.backward import BackwardPass, Differentiation
@@ -211,6 +212,30 @@ def descend(
 def known(parameters: Parameters) -> str:
     """Return the letters that these parameters know."""
     return "".join(re.findall(r"Know (\w)\.", parameters[RECALL]))
+
+
+def test_what_is_only_reported_counts_against_no_budget_when_it_is_asked_again() -> None:
+    """The test example is lost at first; the runs are those to which that did not happen."""
+
+    class Broken:
+        def __init__(self) -> None:
+            self.world, self.lost = World(), False
+
+        def __call__(self, role: str, node: str, messages: Sequence[Message]) -> Said:
+            if not self.lost and "\nz\n" in messages[-1].content:
+                self.lost = True
+                return CallFailed("the connection broke", "connection")
+            return self.world(role, node, messages)
+
+    steps = set()
+    for calls in range(8, 24):
+        method = replace(METHOD, stop=Stop(budget=Budget(calls=calls)))
+        whole, broken = descend(World(), method), descend(ScriptedLLM(Broken()), method)
+        assert broken.lines() == whole.lines()
+        assert broken.result.stop_reason == whole.result.stop_reason
+        assert broken.count("forward") == whole.count("forward") + 1
+        steps.add(len(whole.steps))
+    assert len(steps) > 1
 
 
 # When it ends
