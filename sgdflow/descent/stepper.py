@@ -105,7 +105,9 @@ class Stepper:
             situation.parameters, lesson, judgement, self._meter.gate_calls - scored
         )
         tried = replace(tried, learned=situation.learned, evidence=situation.evidence)
-        silent = self._teacher.silent(situation.learned, situation.optimised)
+        silent = not situation.evidence and self._teacher.silent(
+            situation.learned, situation.optimised
+        )
         return tried, replace(_past(situation, proposal, judgement), silent=silent)
 
     async def merge(

@@ -66,13 +66,15 @@ class Stretch:
         )
         rounds = Rounds(self.problem, self.method, self.evaluate, stepper)
         state = await rounds.start(course.best, course.candidate, course.accepted, course.history)
-        number, unaccepted, free = course.steps, 0, False
-        while not (reason := await self._reason_to_stop(state, number, unaccepted, free)):
+        number, unaccepted, begun = course.steps, 0, len(course.history)
+        repeated = tuple[Past, ...]()
+        while not (reason := await self._reason_to_stop(state, number, unaccepted, repeated)):
             number += 1
             before, best, returned = self.llm.spent(), course.best, course.returned
             candidate = course.candidate
             proposals, state = await rounds.take(number, state)
-            free = self.llm.spent() == before
+            # Where no model was called, what this leg has come to would come to the same again.
+            repeated = state.history[begun:] if self.llm.spent() == before else ()
             validation = None
             unaccepted += not all(one.malformed for one in proposals)
             for one in sorted(proposals, key=lambda one: one.number or 0):
@@ -101,8 +103,10 @@ class Stretch:
             course.gating += step.gating
         course.reason = reason
 
-    async def _reason_to_stop(self, state: State, number: int, unaccepted: int, free: bool) -> str:
-        stop = self.method.stop
+    async def _reason_to_stop(
+        self, state: State, number: int, unaccepted: int, repeated: Sequence[Past]
+    ) -> str:
+        stop, current = self.method.stop, state.pool.newest.parameters
         if reason := await self._good_enough(state.pool.foremost.parameters):
             return reason
         if number >= stop.steps:
@@ -110,7 +114,8 @@ class Stretch:
             return f"steps: {only} taken"
         if stop.patience is not None and unaccepted >= stop.patience:
             return f"patience: {plural(unaccepted, 'step')} in a row without an accepted proposal"
-        if free and (failures := unteachable(self.problem, self.method, self.evaluate, state)):
+        asked = self.problem, self.method, self.evaluate
+        if repeated and (failures := unteachable(*asked, current, repeated)):
             told = "the only failure" if failures == 1 else f"none of the {failures} failures"
             return f"gradients: {told} {'asks for no' if failures == 1 else 'asks for a'} change"
         if number and (used_up := self.meter.reached(stop.budget)):

@@ -5,6 +5,7 @@ The world is that of test_descent.py: what `recall` knows stands in its instruct
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,23 +20,32 @@ from test_descent import (
     RECALL,
     REWRITE,
     Run,
+    Watch,
     World,
     add_what_was_missing,
     descend,
+    exactly,
     in_turn,
     known,
+    letters_graph,
     tagged,
 )
 
+from sgdflow.data import Example, Splits
+from sgdflow.descent.budget import Meter
 from sgdflow.descent.confirm import Confirm
-from sgdflow.descent.method import Method, Proposals, Sample, Stop
+from sgdflow.descent.method import Method, Problem, Proposals, Sample, Stop
 from sgdflow.descent.pool import Candidate, Pool, PoolRules
+from sgdflow.descent.stretch import Course, Stretch
 from sgdflow.executor.backward import Differentiation
+from sgdflow.executor.functions import Function
+from sgdflow.executor.progress import Unwatched
+from sgdflow.executor.scores import Score
 from sgdflow.llm import Message, Reply
 from sgdflow.llm.scripted import Said, ScriptedLLM
 from sgdflow.records import step_record
 from sgdflow.records.details import calls_record, example_records
-from sgdflow.update import Gate, Select
+from sgdflow.update import Decision, Gate, Past, Proposal, Select
 
 LETTERS = "abcdefghijklmnopqrstuvwx"
 LAZY = replace(METHOD, sample=Sample("failing", 2, "waiting"), lazy=True, stop=Stop(steps=40))
@@ -201,6 +211,25 @@ def test_a_run_ends_where_every_failure_was_shown_to_teach_nothing() -> None:
     # Where each answer may be another one, a later step may still hear something.
     assert endless.result.stop_reason == "steps: all 60 were taken"
     assert endless.result.parameters == made.result.parameters
+
+
+def test_what_the_critics_of_an_earlier_leg_heard_ends_no_other_one() -> None:
+    sample = Sample("failing", 2, "waiting", draws=2)
+    method = replace(METHOD, idle=False, sample=sample, stop=Stop(steps=12))
+    train = tuple(Example(f"id {one}", {"letter": one}, one.upper()) for one in "abcdefgh")
+    graph = letters_graph()
+    score = Score(Function(exactly, "exactly"))
+    problem = Problem(graph, score, Splits(train, (), ()), (RECALL,), 0)
+    llm, start = Remembering(Silent("")), graph.initial()
+    evaluate = problem.evaluator(llm, Unwatched())
+    sampled = ("id a",) * 50 + tuple(one.id for one in train)
+    earlier = Past(1, start, {}, Proposal({}), Decision(False, ""), sampled=sampled, silent=True)
+    meter, watch = Meter(llm, graph), Watch()
+    stretch = Stretch(problem, method, llm, evaluate, meter, watch, Unwatched())
+    asyncio.run(stretch.go(course := Course(start, start, steps=1, history=(earlier,))))
+    seen = {one.forward.example for step in watch.steps for one in step.tried.learned}
+    assert seen == {one.id for one in train[1:]}  # it waits, as it was sampled so often
+    assert course.reason == "steps: all 12 were taken"
 
 
 def test_no_rewrite_is_asked_for_twice_from_the_same_evidence() -> None:
