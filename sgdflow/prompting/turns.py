@@ -56,7 +56,11 @@ class Unsaid(dict[str, list[Callable[[Any], Iterator[str]]]]):
 
     def __getitem__(self, name: str) -> list[Callable[[Any], Iterator[str]]]:
         """Return a block that renders to nothing in the place of any."""
-        return [lambda context: iter(())]
+        return [_nothing]
+
+
+def _nothing(context: Any) -> Iterator[str]:
+    yield from ()
 
 
 def stand_alone(chain: Sequence[tuple[str, nodes.Template]], sources: Iterable[str]) -> bool:
@@ -65,7 +69,9 @@ def stand_alone(chain: Sequence[tuple[str, nodes.Template]], sources: Iterable[s
     The chain is the template, followed by those that it extends; the sources are all it may use.
     """
     defined = {block.name for _, tree in chain for block in tree.find_all(nodes.Block)}
-    return bool(turns(defined)) and not any(map(_NEEDED.search, sources))
+    macros = [macro for _, tree in chain for macro in tree.find_all(nodes.Macro)]
+    called = any(macro.find(nodes.Block) for macro in macros)
+    return bool(turns(defined)) and not called and not any(map(_NEEDED.search, sources))
 
 
 def unsent(chain: Sequence[tuple[str, nodes.Template]]) -> Iterator[str]:

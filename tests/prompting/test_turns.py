@@ -51,6 +51,9 @@ TWICE = {
     "{% block assistant %}{{ b }}{% endblock %}": ("a a", 2),
     "{% block user %}{{ q }}{% endblock %}{% set b = self.user() %}"
     "{% block assistant %}{{ b }}{% endblock %}": ("a a", 3),
+    "{% macro m() %}{% block user %}{{ q }}{% endblock %}{% endmacro %}{% set b = m() %}"
+    "{% block assistant %}{{ b }}{% endblock %}": ("a a", 2),
+    "{% filter upper %}{% block user %}{{ q }}{% endblock %}{% endfilter %}": ("a", 1),
     "{{ q }}": ("a", 1),
 }
 
@@ -241,8 +244,10 @@ BOMBS = {
         "its loops go round more than 1,000,000 times"
     ),
     "{% for a in range(10 ** 9) %}{% endfor %}": "OverflowError: Range too big",
-    "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}": "RecursionError: maximum recursion depth",
-    "{% include 'x.jinja' %}": "RecursionError: maximum recursion depth",
+    "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}": (
+        "x.jinja: goes deeper than a template can. Look for a macro that calls itself"
+    ),
+    "{% include 'x.jinja' %}": "x.jinja: comes back to itself without end",
     "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}": "cannot be compiled (RecursionError: ",
     "{% for a in q %}" * 30 + "{% endfor %}" * 30: (
         "cannot be compiled (SyntaxError: too many statically nested blocks"
