@@ -48,7 +48,7 @@ def _text_of_items(value: object) -> object:
             raise ValueError(f"item {number} of the list should be a text that says something")
         if len(item.splitlines()) > 1:
             raise ValueError(f"item {number} of the list has several lines; an item is one line")
-    return "\n".join(value)
+    return "\n".join(item.rstrip("\r\n") for item in value)  # a block of YAML ends with one
 
 
 Lines = Annotated[Any, PlainValidator(_text_of_items)]

@@ -184,7 +184,8 @@ def test_items_of_a_list_are_the_lines_that_edits_name() -> None:
     items = ["Price the weight of the order.", "Add {nothing}: to it.", "Be exact."]
     raw = _composed()
     graph = {**raw["graph"], "nodes": {**raw["graph"]["nodes"]}}
-    weight = {**graph["nodes"]["weight"], "parameters": {"instruction": items}}
+    blocks = [f"{items[0]}\n", *items[1:]]  # as YAML reads an item that begins with |
+    weight = {**graph["nodes"]["weight"], "parameters": {"instruction": blocks}}
     graph["nodes"]["weight"] = weight
     llm, watch = Adding(), Watch()
     raw = changed({**raw, "graph": graph}, ["method.update.form=edits", "method.stop.steps=1"])
