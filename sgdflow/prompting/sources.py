@@ -84,7 +84,10 @@ def endless(name: str, refers: Mapping[str, Sequence[str]]) -> str:
             "of these include, import or extends tags; the shipped template that a file of its "
             "name hides is sgdflow/NAME."
         )
-    return f"{name}: goes deeper than a template can. Look for a macro that calls itself."
+    return (
+        f"{name}: goes deeper than a template can: a macro calls itself without end, or a value "
+        "is nested too deep."
+    )
 
 
 def _references(tree: nodes.Template) -> Iterator[tuple[str, int]]:

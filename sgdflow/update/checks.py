@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from sgdflow.errors import ReplyError, plural
@@ -96,9 +97,12 @@ def copied(
 
 def _paraphrases(text: str, before: str) -> bool:
     """Return whether other words were found for the same task, and nothing else."""
-    said = set(_words(text)) - _FILLING
-    adds_nothing = text.strip() != before.strip() and said <= set(_words(before))
-    return adds_nothing and not _cuts(said, before)
+    now, stood = _words(text), _words(before)
+    said = set(now) - _FILLING
+    adds_nothing = text.strip() != before.strip() and said <= set(stood)
+    # Another worked example may have no word that is new, but has its words once more.
+    longer = (Counter(now) - Counter(stood)).total() >= RUN
+    return adds_nothing and not longer and not _cuts(said, before)
 
 
 def _cuts(said: Collection[str], before: str) -> bool:

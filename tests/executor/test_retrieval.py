@@ -144,8 +144,8 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a home that nobody has": (
         graph_of("~nobody-lives-here/book.md"),
-        f"{KEY}: '~nobody-lives-here/book.md' cannot be looked at: Could not determine home "
-        f"directory. {EXPECTED}",
+        f"{KEY}: '~nobody-lives-here/book.md': nobody has the home ~nobody-lives-here; write the "
+        "whole path.",
     ),
     "a shipped document that is not there": (
         graph_of("sgdflow/../tools.py"),

@@ -98,3 +98,9 @@ def test_a_cut_is_a_change_like_an_addition(text: str) -> None:
 def test_other_words_for_the_same_are_none(text: str, before: str) -> None:
     with pytest.raises(ReplyError, match="it says no more than the instruction"):
         check_text(text, before, ())
+
+
+def test_another_worked_reply_is_a_change_without_a_new_word() -> None:
+    reply = "Take 2 steps: now at 2. Turn left: still at 2. Take 1 step: now at 3."
+    again = "Turn left: still at 2. Turn left: still at 2. Take 1 step: now at 1."
+    check_text(f"Walk.\n{reply}\n{again}", f"Walk.\n{reply}\nTurn left: still at 1.", ())
