@@ -69,7 +69,32 @@ MISTAKES: Mapping[str, tuple[Sequence[str], str]] = {
     ),
     "a graph without a name": (
         ["~graph.name"],
-        "graph.name: is required and missing. It is what records call the graph: name: tickets.",
+        "graph.name: is required and missing. It is what records call the graph: name: tickets. A file of conf/graph that has inputs, nodes and output needs none.",
+    ),
+    "a mapping of inputs": (
+        ["graph.inputs={question: Question}"],
+        "graph.inputs={question: Question}: what is chosen has a list at graph.inputs, and this is a mapping. To take its place: '~graph.inputs' '+graph.inputs={question: Question}'",
+    ),
+    "the mapping of inputs that takes the place of the list": (
+        ["~graph.inputs", "+graph.inputs={question: Question}"],
+        "graph.inputs: input should be a list, such as [question] (got {'question': 'Question'}).",
+    ),
+    "keys that a search does not have": (
+        [
+            "+graph.nodes.found={predecessors: [question], forward: {retrieve: docs, prompt: a.jinja, role: forward}}"
+        ],
+        "graph.nodes.found.forward.prompt: there is no such key. There are: retrieve, embeddings, count.\n"
+        "graph.nodes.found.forward.role: there is no such key.",
+    ),
+    "what a role sends": (
+        ["+llm.models.forward.temperature=1", "+llm.models.forward.seeds=1"],
+        "llm.models.forward.temperature: there is no such key. It is one of its parameters: forward: {parameters: {temperature: ...}}.\n"
+        "llm.models.forward.seeds: there is no such key. Did you mean 'sees'?",
+    ),
+    "a constant of a score, misspelt": (
+        ["task.score={_target_: sgdflow.library.scores.passes, fodler: tests}"],
+        "task.score: sgdflow.library.scores.passes(output, target, fodler=...): got an unexpected keyword argument 'fodler'. "
+        "Did you mean 'folder'? It takes: folder, command, file, seconds, megabytes.",
     ),
     "no update rule": (
         ["method.update=null"],
@@ -170,18 +195,18 @@ def test_every_path_whose_home_is_nobodys_is_told_where_it_was_named() -> None:
 
 
 def test_a_scorer_is_told_what_it_may_take_and_how() -> None:
-    Path("my_tools.py").write_text(
+    Path("told_scorers.py").write_text(
         "def third(output, target, question): return 1\ndef second(output, question): return 1\n"
     )
     may = "A scorer may take: output, target, inputs, values."
     how = "'question' is an input: take inputs, and use inputs['question']."
     words = (*TABLE, "task.inputs=[question]", SPLITS)
-    assert told(*words, "task.score._target_=my_tools.third") == (
-        "task.score: my_tools.third(output, target): missing a required argument: 'question'. "
+    assert told(*words, "task.score._target_=told_scorers.third") == (
+        "task.score: told_scorers.third(output, target): missing a required argument: 'question'. "
         f"{may} {how}"
     )
-    assert told(*words, "task.score._target_=my_tools.second") == (
-        f"task.score: my_tools.second: its second parameter is given the target. {may} {how}"
+    assert told(*words, "task.score._target_=told_scorers.second") == (
+        f"task.score: told_scorers.second: its second parameter is given the target. {may} {how}"
     )
 
 
