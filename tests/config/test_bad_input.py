@@ -43,7 +43,7 @@ FILES: Mapping[str, str] = {
     "nothing.yaml": "",
     "other.yaml": "desk.instruktion: Add.\nweight.instruction: W\nzone.instruction: Z\n",
     "types.yaml": (
-        "weight.instruction: [W]\nzone.instruction: Z\n"
+        "weight.instruction: [W, 1]\nzone.instruction: Z\n"
         "service.instruction: S\ndesk.instruction: null\n"
     ),
     "run/config.yaml": "",
@@ -1011,8 +1011,8 @@ DECLARED: Mapping[str, Case] = {
         (),
         "parameters: types.yaml",
         [
-            "parameters: types.yaml: 'weight.instruction' is ['W'], not a text or a number.",
-            "parameters: types.yaml: 'desk.instruction' is None, not a text or a number.",
+            "parameters: types.yaml: 'weight.instruction' is ['W', 1], not a text, a number or a list of texts, each a line.",
+            "parameters: types.yaml: 'desk.instruction' is None, not a text, a number or a list of texts, each a line.",
         ],
     ),
     # Mistakes of different kinds are told together.

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from sgdflow.config.absent_keys import lacking
+from sgdflow.config.build import build_graph, expand_graph
 from sgdflow.config.compose import compose
 from sgdflow.config.paths import prompt_folders
-from sgdflow.config.prepare import prepare
+from sgdflow.config.prepare import prepare, starting_parameters
 from sgdflow.config.project import home
 from sgdflow.config.retrieval import located
 from sgdflow.data.images import data_url
@@ -219,3 +220,11 @@ def test_a_bound_of_cost_that_bounds_nothing_is_said(where: str) -> None:
     free = f"{where}.cost: calls of simulated/worlds cost nothing, so that this bounds nothing. "
     assert said() == [f"{free}Bound their number: {where}.calls=1000."]
     assert said("+llm.prices={simulated/worlds: {prompt: 1, completion: 1}}") == []
+
+
+def test_a_list_in_a_file_of_parameters_is_a_text_with_an_item_a_line() -> None:
+    graph = build_graph(
+        expand_graph(compose(["graph=single"])["graph"]), Prompts(prompt_folders(Path()))
+    )
+    Path("p.yaml").write_text("answer.instruction: [Add., 'Then: say it.']\n")
+    assert starting_parameters(graph, "p.yaml") == {"answer.instruction": "Add.\nThen: say it."}
