@@ -39,6 +39,9 @@ _SCORE_IS = (
 )
 _NEEDED: Mapping[str, str] = {
     rf"(task\.score|{_SCORES}\.[^.]+\.score)(\._target_)?": _SCORE_IS,
+    r"task\.path": "It names the file of the examples: task.path=qa.csv.",
+    r"task\.inputs": "It lists the columns that the graph takes: task.inputs=[question].",
+    r"task\.target": "It names the column of the expected answers: task.target=answer.",
     r"graph\.name": "It is what records call the graph: name: tickets. A file of conf/graph that "
     "has inputs, nodes and output needs none.",
     rf"{_NODES}\.[^.]+\.predecessors": "It lists inputs and nodes: predecessors: [question].",

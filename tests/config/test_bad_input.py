@@ -1173,9 +1173,9 @@ COMMAND_LINES: Mapping[str, tuple[Sequence[str], str]] = {
     ),
     "required keys missing": (
         ["optimize", "graph=hints", "task=table"],
-        "task.path: is required and missing.\n"
-        "task.inputs: is required and missing.\n"
-        "task.target: is required and missing.",
+        "task.path: is required and missing. It names the file of the examples: task.path=qa.csv.\n"
+        "task.inputs: is required and missing. It lists the columns that the graph takes: task.inputs=[question].\n"
+        "task.target: is required and missing. It names the column of the expected answers: task.target=answer.",
     ),
     "cycle": (
         ["graph", "graph.nodes.weight.predecessors=[desk]"],
