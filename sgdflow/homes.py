@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from sgdflow.errors import ConfigError
@@ -23,3 +24,11 @@ def at_home(path: str | Path, where: str) -> Path:
         return expanded(path)
     except ValueError as error:
         raise ConfigError(f"{where}: '{path}': {error}.") from None
+
+
+def untold(path: str | Path) -> str:
+    """Say what to write in place of ~ where that means nothing."""
+    try:
+        return f"~ means nothing here. Write the whole path: {shlex.quote(str(expanded(path)))}"
+    except ValueError as error:
+        return f"~ means nothing here, and {error}."

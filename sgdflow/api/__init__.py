@@ -17,6 +17,7 @@ from sgdflow.errors import ConfigError, NodeFailed, SgdflowError
 from sgdflow.executor.evaluation import Evaluation
 from sgdflow.executor.forward import ForwardPass
 from sgdflow.executor.graph import Parameters
+from sgdflow.homes import at_home
 from sgdflow.records import as_yaml
 
 __all__: Sequence[str] = (
@@ -55,7 +56,7 @@ def load(*words: str | Path, working: str | Path | None = None, trust: bool = Fa
 
 def save_parameters(parameters: Parameters, path: str | Path) -> None:
     """Write parameters.yaml."""
-    Path(path).write_text(as_yaml(parameters), encoding="utf-8")
+    at_home(path, "path").write_text(as_yaml(parameters), encoding="utf-8")
 
 
 def _is_override(word: str | Path) -> bool:

@@ -27,6 +27,7 @@ from sgdflow.errors import ConfigError, DataError, NodeFailed, SgdflowError, did
 from sgdflow.executor.evaluation import Evaluation
 from sgdflow.executor.forward import ForwardPass, forward_pass
 from sgdflow.executor.graph import Graph, Parameters
+from sgdflow.homes import at_home
 from sgdflow.prompting.templates import Prompts
 from sgdflow.records.source import read_source
 from sgdflow.terminal.python import watching_python
@@ -269,7 +270,7 @@ class Flow:
 
     def export(self, folder: str | Path) -> Path:
         """Write all that `sgdflow predict` needs into a new folder."""
-        path = Path(folder)
+        path = at_home(folder, "folder")
         write_folder(self.program, self.parameters, self.prompts, path, {"source": self.name})
         self.origin.made.note(read_source(path, self.working).config, path)
         return path

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import re
+from pathlib import Path
 from typing import NoReturn
 
 from sgdflow.errors import ConfigError, did_you_mean
+from sgdflow.homes import expanded
 
 
 class Arguments(argparse.ArgumentParser):
@@ -32,4 +34,12 @@ class Arguments(argparse.ArgumentParser):
             return f"there is no '{match[1]}'.{did_you_mean(match[1], known)}"
         if match := re.match(r"argument (\S+): invalid (?:int|float|\w+) value: '(.*)'", message):
             return f"{match[1]}: '{match[2]}' is no such number."
-        return f"{message}."
+        return f"{message.removeprefix('argument ')}."
+
+
+def path_of(word: str) -> Path:
+    """Return the file or folder that a word names; its ~ is a home folder."""
+    try:
+        return expanded(word)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"'{word}': {error}") from None

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sgdflow.cli.arguments import Arguments
+from sgdflow.cli.arguments import Arguments, path_of
 from sgdflow.config.prepare import validated
 from sgdflow.config.project import look_here
 from sgdflow.errors import ConfigError
@@ -24,8 +24,10 @@ def report(words: Sequence[str]) -> int:
     from sgdflow.report import NAME, write
 
     parser = Arguments("sgdflow report", description=report.__doc__)
-    parser.add_argument("directory", type=Path, help="what sgdflow optimize printed as last line")
-    parser.add_argument("--out", type=Path, help=f"the file to write, if not its {NAME}")
+    parser.add_argument(
+        "directory", type=path_of, help="what sgdflow optimize printed as last line"
+    )
+    parser.add_argument("--out", type=path_of, help=f"the file to write, if not its {NAME}")
     parser.add_argument("--trust", action="store_true", help=TRUST)
     options = parser.parse_args(words)
     folder, name = options.directory, str(options.directory)

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sgdflow.cli.arguments import Arguments
+from sgdflow.cli.arguments import Arguments, path_of
 from sgdflow.errors import ConfigError, plural
 from sgdflow.llm.address import plain
 from sgdflow.llm.answers import Answered, Failed, as_json, place, read_row
@@ -49,15 +49,15 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     about = "Look into the store of replies, take it elsewhere, thin it out."
     parser = Arguments(prog="sgdflow cache", description=about)
     where = Arguments(add_help=False)
-    where.add_argument("--store", type=Path, default=Path(DEFAULT), metavar="PATH")
+    where.add_argument("--store", type=path_of, default=Path(DEFAULT), metavar="PATH")
     actions = parser.add_subparsers(dest="action", required=True)
 
     def action(name: str, does: str) -> argparse.ArgumentParser:
         return actions.add_parser(name, help=does, description=does, parents=[where])
 
     action("info", "Say how many replies there are, by model.")
-    action("export", "Copy all replies to a new file.").add_argument("file", type=Path)
-    action("import", "Add the replies of another file.").add_argument("file", type=Path)
+    action("export", "Copy all replies to a new file.").add_argument("file", type=path_of)
+    action("import", "Add the replies of another file.").add_argument("file", type=path_of)
     claim = action("claim", "Count replies whose endpoint was not noted as those of one.")
     claim.add_argument("endpoint", help="as in llm.endpoint, or an api_base without its login")
     claim.add_argument("--of", metavar="ENDPOINT", help="count those of this endpoint instead")

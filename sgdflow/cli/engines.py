@@ -12,6 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from sgdflow.cli.guard import directory
 from sgdflow.config.job import hydra_config
 from sgdflow.config.words import quoted
 from sgdflow.config.workers import unanswered
@@ -111,7 +112,7 @@ _SHOWN = " and ".join(_DIRECTIONS)
 def _lead_to_one_directory(config: DictConfig) -> None:
     """Make the directory of the sweep absolute, wherever workers begin."""
     with hydra_config(config):
-        if Path(str(config.hydra.sweep.dir)).is_absolute():
+        if directory("hydra.sweep.dir", config.hydra.sweep.dir).is_absolute():
             return
     sweep = OmegaConf.to_container(config.hydra.sweep, resolve=False)
     assert isinstance(sweep, dict)

@@ -18,6 +18,7 @@ from sgdflow.config.legs import acting
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import starting_parameters, validated
 from sgdflow.config.problems import build_backward
+from sgdflow.homes import at_home
 from sgdflow.prompting.templates import Prompts
 from sgdflow.terminal import say
 
@@ -26,11 +27,12 @@ def graph(words: Sequence[str]) -> int:
     """Print a graph, and draw it where a picture is asked for."""
     # The rest, --help too, is Hydra's.
     parser = argparse.ArgumentParser("sgdflow graph", add_help=False, allow_abbrev=False)
-    parser.add_argument("--picture", type=Path, metavar="FILE")
+    parser.add_argument("--picture", metavar="FILE")
     asked, others = parser.parse_known_args(words)
-    if asked.picture is not None:
-        check_kind(asked.picture)
-    return run_untraced(partial(print_graph, picture=asked.picture), taking(others))
+    picture = None if asked.picture is None else at_home(asked.picture, "--picture")
+    if picture is not None:
+        check_kind(picture)
+    return run_untraced(partial(print_graph, picture=picture), taking(others))
 
 
 def print_graph(raw: Mapping[str, Any], picture: Path | None = None) -> None:

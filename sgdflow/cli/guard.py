@@ -18,6 +18,7 @@ from sgdflow.cli.leftovers import Leftovers
 from sgdflow.config.job import hydra_config, in_multirun
 from sgdflow.config.written import composed
 from sgdflow.errors import ConfigError
+from sgdflow.homes import untold
 from sgdflow.records.owner import check_free, owned
 from sgdflow.records.resume import check
 from sgdflow.tracking import MEMORY
@@ -47,7 +48,7 @@ class Directories(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """End the program where another process works in the run directory."""
         with hydra_config(config):
-            folder = Path(str(config.hydra.run.dir))
+            folder = directory("hydra.run.dir", config.hydra.run.dir)
         try:
             check_free(folder)
         except ConfigError as error:
@@ -77,6 +78,13 @@ class Directories(Callback):
         below = folder.relative_to(self._sweep) if folder.is_relative_to(self._sweep) else Path()
         if below.parts and below.parts[0] not in self._there:
             Leftovers(folder, self._sweep / below.parts[0]).hand_over()
+
+
+def directory(key: str, declared: object) -> Path:
+    """Return a directory; end the program where it begins with ~, which Hydra takes for a name."""
+    if str(declared).startswith("~"):
+        raise SystemExit(f"{key}: '{declared}': {untold(str(declared))}")
+    return Path(str(declared))
 
 
 def _without_values(config: DictConfig) -> str:

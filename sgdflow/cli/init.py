@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sgdflow.cli.arguments import Arguments
+from sgdflow.cli.arguments import Arguments, path_of
 from sgdflow.config.paths import starters
 from sgdflow.data.ranking import available
 from sgdflow.errors import ConfigError, did_you_mean, listed
@@ -22,7 +22,7 @@ def init(words: Sequence[str]) -> int:
     """Make a project: graph, task, prompts, data, code, an experiment and a test."""
     known = sorted(path.name for path in starters().iterdir() if path.is_dir())
     parser = Arguments("sgdflow init", description=init.__doc__)
-    parser.add_argument("directory", type=Path, metavar="DIR", help="where it is made")
+    parser.add_argument("directory", type=path_of, metavar="DIR", help="where it is made")
     parser.add_argument(
         "--from", dest="starter", default="triage", metavar="NAME",
         help=f"what it starts as: {listed(known)} (default: triage)",

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sgdflow.cli.arguments import Arguments
+from sgdflow.cli.arguments import Arguments, path_of
 from sgdflow.cli.init import write_project
 from sgdflow.config.paths import skills
 
@@ -18,7 +18,7 @@ def skill(words: Sequence[str]) -> int:
     """
     parser = Arguments("sgdflow skill", description=skill.__doc__)
     parser.add_argument(
-        "directory", type=Path, nargs="?", default=Path("skills"), metavar="DIR",
+        "directory", type=path_of, nargs="?", default=Path("skills"), metavar="DIR",
         help="where the folder sgdflow is made (default: skills)",
     )  # fmt: skip
     asked = parser.parse_intermixed_args(words)

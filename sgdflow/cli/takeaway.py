@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from sgdflow.api import Flow, load
-from sgdflow.cli.arguments import Arguments
+from sgdflow.cli.arguments import Arguments, path_of
 from sgdflow.cli.stopping import run
 from sgdflow.config.graph_schema import shown_images
 from sgdflow.deploy.export import folder_name
@@ -29,7 +29,7 @@ def export(words: Sequence[str]) -> int:
     parser.add_argument("run", help=_SOURCE)
     parser.add_argument("overrides", nargs="*", default=[], help=_OVERRIDES)
     parser.add_argument("--trust", action="store_true", help=TRUST)
-    parser.add_argument("--to", type=Path, metavar="DIR", help="default: the graph's name")
+    parser.add_argument("--to", type=path_of, metavar="DIR", help="default: the graph's name")
     asked = parser.parse_intermixed_args(words)
     flow = load(asked.run, *asked.overrides, trust=asked.trust)
     folder = flow.export(asked.to or Path(folder_name(flow.graph.name)))
@@ -48,8 +48,8 @@ def predict(words: Sequence[str]) -> int:
     parser.add_argument("run", help=_SOURCE)
     parser.add_argument("overrides", nargs="*", default=[], help=_OVERRIDES)
     parser.add_argument("--trust", action="store_true", help=TRUST)
-    parser.add_argument("--input", type=Path, metavar="FILE", help="default: standard input")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="default: standard output")
+    parser.add_argument("--input", type=path_of, metavar="FILE", help="default: standard input")
+    parser.add_argument("--output", type=path_of, metavar="FILE", help="default: standard output")
     parser.add_argument("--node", help="whose value is the output; default: the graph's output")
     asked = parser.parse_intermixed_args(words)
     if others := [word for word in asked.overrides if not word.startswith(("llm", "tracking."))]:

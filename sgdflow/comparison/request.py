@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sgdflow.errors import ConfigError, did_you_mean, listed
+from sgdflow.homes import at_home
 from sgdflow.tracking.reading import Selection
 
 USAGE = """\
@@ -81,7 +82,7 @@ def parse(words: Sequence[str]) -> Request:
         on=_one_of(given, "on", ("train", "validation")),
         score=_one_of(given, "score", ("test", "validation", "train")),
         halves="groups" in given and _one_of(given, "groups", ("bbh",)) == "bbh",
-        out=Path(given["out"]) if "out" in given else None,
+        out=at_home(given["out"], "out") if "out" in given else None,
         selection=Selection(given.get("parent"), given.get("experiment"), given.get("where")),
         overrides=overrides,
     )

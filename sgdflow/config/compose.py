@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from sgdflow.config.paths import conf_folder
 from sgdflow.config.searchpath import look_into_own
 from sgdflow.config.secret_words import without_secrets
+from sgdflow.config.such import needed
 from sgdflow.config.words import parsed, readable
 from sgdflow.config.written import Composed, composed, read
 from sgdflow.errors import ConfigError, did_you_mean
@@ -30,7 +31,8 @@ def plain(config: DictConfig, given: Mapping[str, str] | None = None) -> Compose
     Model-written text must never stand in a DictConfig: it would be interpolated when read.
     """
     if missing := list(_missing(OmegaConf.to_container(config))):
-        raise ConfigError("\n".join(f"{key}: is required and missing." for key in missing))
+        told = (f"{key}: is required and missing.{needed(key)}" for key in missing)
+        raise ConfigError("\n".join(told))
     return composed(config, given)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import (
@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from sgdflow.config.siblings import of_this_form, siblings
 from sgdflow.config.such import FORMS, function_of, needed, such
 from sgdflow.config.written import shown_at
 from sgdflow.errors import ConfigError, did_you_mean, listed
@@ -163,7 +164,8 @@ def validate(model: type[BaseModel], value: object, where: str = "") -> Any:
 
 
 def _lines(error: ValidationError, where: str, model: type[BaseModel]) -> list[str]:
-    lines = []
+    lines: list[str] = []
+    listing: set[tuple[int | str, ...]] = set()
     for one in error.errors():
         path = ".".join([*filter(None, [where]), *_path(one["loc"])])
         message = one["msg"].removeprefix("Value error, ")
@@ -172,12 +174,9 @@ def _lines(error: ValidationError, where: str, model: type[BaseModel]) -> list[s
             parent = ".".join(path.split(".")[:-2])
             lines.append(f"{parent}: the name {one['input']!r} is no text; write it in quotes.")
         elif one["type"] == "extra_forbidden":
-            wrong = path.split(".")[-1]
-            known, meant = _siblings(model, one["loc"]), _elsewhere(model, one["loc"], path)
-            # Another form of the same mapping may have the very key: that is no misspelling.
-            if not meant and wrong not in known:
-                meant = did_you_mean(wrong, known)
-            lines.append(f"{path}: there is no such key.{meant}")
+            place = one["loc"][:-1]
+            lines.append(_no_such_key(model, one["loc"], path, is_first=place not in listing))
+            listing.add(place)
         elif one["type"] == "union_tag_invalid" and one["ctx"]["tag"] in ("~plain", "~mapping"):
             wanted = "text" if one["ctx"]["tag"] == "~mapping" else "mapping"
             such_as, found = function_of(path, one["input"]), _short(one["input"], path)
@@ -198,6 +197,20 @@ def _lines(error: ValidationError, where: str, model: type[BaseModel]) -> list[s
             meant = needed(path) if one["type"] == "string_type" else meant
             lines.append(f"{path}: {message} (got {_short(one['input'], path)}).{meant}")
     return lines
+
+
+def _no_such_key(
+    model: type[BaseModel], location: tuple[int | str, ...], path: str, *, is_first: bool
+) -> str:
+    """Say what may be meant by a wrong key; else, of the first in a mapping, which keys it has."""
+    wrong, known = path.split(".")[-1], siblings(model, location)
+    meant = _elsewhere(model, location, path)
+    # Another form of the same mapping may have the very key: that is no misspelling.
+    if not meant and wrong not in known:
+        meant = did_you_mean(wrong, known)
+    if not meant and is_first and (there := of_this_form(model, location)):
+        meant = f" There are: {listed(there)}."
+    return f"{path}: there is no such key.{meant}"
 
 
 def _no_such_form(path: str, context: dict[str, Any], value: object) -> str:
@@ -226,20 +239,10 @@ def _short(value: object, path: str) -> str:
     return shown if len(shown) <= 100 else f"{shown[:100]}..."
 
 
-def _siblings(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """Return the keys that may stand where a wrong one does."""
-    here = {model}
-    for part in location[:-1]:
-        fields = [kind.model_fields[str(part)] for kind in here if str(part) in kind.model_fields]
-        # Other parts are a key of a free mapping, or the form of a union: the models stay.
-        if fields:
-            here = {kind for field in fields for kind in _models(field.annotation)}
-    return [name for kind in here for name in kind.model_fields]
-
-
 _NODE = r"graph\.nodes\.[^.]+"
 _JUDGE = r"task\.score(\.objectives\.[^.]+\.score)?"
 _OBJECTIVE = r"task\.score\.objectives\.[^.]+"
+_OF_A_MODEL = ("temperature", "max_tokens", "top_p", "seed")
 _OF_A_SCORE = ("_target_", "rubric", "scale", "role", "prompt", "cost", "latency")
 _OF_A_NODE = {
     "instruction": " It is a parameter of the node: parameters: {instruction: TEXT}.",
@@ -268,23 +271,18 @@ def _elsewhere(model: type[BaseModel], location: tuple[int | str, ...], path: st
     of_node = re.fullmatch(rf"(graph\.forward|{_NODE}(\.forward)?)\.\w+", path)
     if of_node and wrong in _OF_A_ROLE:
         return _OF_A_ROLE[wrong]
+    if re.fullmatch(r"llm\.models\.[^.]+\.\w+", path) and wrong in _OF_A_MODEL:
+        return f" It is one of its parameters: {here}: {{parameters: {{{wrong}: ...}}}}."
     if re.fullmatch(rf"{_OBJECTIVE}\.\w+", path) and wrong in _OF_A_SCORE:
         return f" It stands below score: {here}: {{score: {{{wrong}: ...}}}}."
     outer = tuple(part for part in location if not str(part).startswith("~"))
-    if wrong in _siblings(model, outer[:-1]):
+    if wrong in siblings(model, outer[:-1]):
         return f" It stands one place further up: {'.'.join([*above, wrong])}."
     inner = [
         name
-        for name in _siblings(model, location)
-        if wrong in _siblings(model, (*location[:-1], name, wrong))
+        for name in siblings(model, location)
+        if wrong in siblings(model, (*location[:-1], name, wrong))
     ]
     if "forward" in inner and set(inner) <= {"forward", "backward"}:
         return f" It stands below forward: {'.'.join([*above, here, 'forward', wrong])}."
     return ""
-
-
-def _models(annotation: object) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for part in get_args(annotation):
-        yield from _models(part)

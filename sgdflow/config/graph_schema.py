@@ -37,7 +37,7 @@ _BOUNDS = frozenset({"min", "max", "step"})
 """What may be declared of numbers."""
 
 
-def _text_of_items(value: object) -> object:
+def text_of_items(value: object) -> object:
     """Return a list of texts as one text, an item a line."""
     if not isinstance(value, list | tuple):
         return text_or_number(value)
@@ -51,7 +51,7 @@ def _text_of_items(value: object) -> object:
     return "\n".join(item.rstrip("\r\n") for item in value)  # a block of YAML ends with one
 
 
-Lines = Annotated[Any, PlainValidator(_text_of_items)]
+Lines = Annotated[Any, PlainValidator(text_of_items)]
 
 
 class ParameterConf(Conf):

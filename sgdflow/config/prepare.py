@@ -9,6 +9,7 @@ from typing import Any
 
 from sgdflow.config import documents, enough, schema, score_schema, thrift, workers
 from sgdflow.config.build import build_graph, build_method, expand_graph, optimised
+from sgdflow.config.graph_schema import text_of_items
 from sgdflow.config.legs import acting
 from sgdflow.config.models import build_calling, build_models
 from sgdflow.config.notices import graph_notices
@@ -174,9 +175,10 @@ def read_parameters(read: Mapping[str, Any], graph: Graph, where: str) -> Parame
         for name in unknown
     ]
     lines += [f"parameters: {where}: '{name}' is missing." for name in missing]
+    read = {name: _of_items(value) for name, value in read.items()}
     lines += [
-        f"parameters: {where}: '{shortly(str(name))}' is {shortly(repr(value))}, not a text or a "
-        "number."
+        f"parameters: {where}: '{shortly(str(name))}' is {shortly(repr(value))}, not a text, a "
+        "number or a list of texts, each a line."
         for name, value in read.items()
         if not isinstance(value, str | int | float)
     ]
@@ -185,6 +187,14 @@ def read_parameters(read: Mapping[str, Any], graph: Graph, where: str) -> Parame
     if lines:
         raise ConfigError("\n".join(lines))
     return {name: read[name] for name in graph.parameters}
+
+
+def _of_items(value: Any) -> Any:
+    """Return a list of texts as a graph takes it; what holds none is no value of a parameter."""
+    try:
+        return text_of_items(value) if isinstance(value, list | tuple) else value
+    except ValueError:
+        return value
 
 
 def _as_text(value: Any, graph: Graph, name: str) -> Any:

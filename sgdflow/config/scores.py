@@ -94,9 +94,9 @@ def _function(conf: str | Target, where: str) -> Function:
     """Return the scorer that is named, or the callable at the dotted path."""
     if isinstance(conf, Target):
         function = resolve(conf, where)
-        if told := [
-            f"{where}.{key}: {why}." for key, why in lacking(function.call, conf.constants)
-        ]:
+        wrong = lacking(function.call, conf.constants)
+        told = [f"{where}.{key}: {why}." for key, why in wrong]
+        if told and not function.unknown():  # which may be one that is lacking, misspelt
             raise ConfigError("\n".join(told))
         return function
     if conf not in scoring.SCORERS:

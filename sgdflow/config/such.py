@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from sgdflow.errors import listed
+
 FORMS: Mapping[str, str] = {
     "list_type": "list",
     "tuple_type": "list",
@@ -14,7 +16,7 @@ FORMS: Mapping[str, str] = {
     "model_attributes_type": "mapping",
 }
 """What pydantic calls otherwise than YAML does."""
-_LONGEST = 60
+_LONGEST, _MOST = 60, 5
 _NODES = r"graph\.nodes"
 _SCORES = r"task\.score\.objectives"
 _WRITTEN: Mapping[str, str] = {
@@ -37,7 +39,11 @@ _SCORE_IS = (
 )
 _NEEDED: Mapping[str, str] = {
     rf"(task\.score|{_SCORES}\.[^.]+\.score)(\._target_)?": _SCORE_IS,
-    r"graph\.name": "It is what records call the graph: name: tickets.",
+    r"task\.path": "It names the file of the examples: task.path=qa.csv.",
+    r"task\.inputs": "It lists the columns that the graph takes: task.inputs=[question].",
+    r"task\.target": "It names the column of the expected answers: task.target=answer.",
+    r"graph\.name": "It is what records call the graph: name: tickets. A file of conf/graph that "
+    "has inputs, nodes and output needs none.",
     rf"{_NODES}\.[^.]+\.predecessors": "It lists inputs and nodes: predecessors: [question].",
 }
 """What is to be said at a key that cannot be left out, or that holds something else."""
@@ -57,6 +63,8 @@ def such(kind: str, value: object, path: str, context: Mapping[str, Any]) -> str
             short = isinstance(value, str) and len(value) <= _LONGEST and "\n" not in value
             named = short and pattern == own
             return f", such as {{score: {value}, weight: 1}}" if named else f", such as {written}"
+    if FORMS[kind] == "list" and isinstance(value, dict) and value:
+        return f", such as [{listed(map(str, value))}]" if len(value) <= _MOST else ""
     if not isinstance(value, str) or "\n" in value or len(value) > _LONGEST:
         return ""
     if FORMS[kind] == "list":

@@ -12,6 +12,7 @@ from typing import Any
 
 from sgdflow.data.files import folder_of
 from sgdflow.errors import ConfigError, shortly
+from sgdflow.homes import at_home
 
 EMBEDS = "model2vec"
 """The package."""
@@ -49,6 +50,7 @@ class Embeddings:
 
     def check(self, key: str) -> None:
         """Raise ConfigError where there is no such model on this machine, or no such thing."""
+        at_home(self.declared, key)
         name, _, revision = self.declared.partition("@")
         if self._folder is None:
             raise ConfigError(

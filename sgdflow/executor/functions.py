@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
@@ -13,7 +13,15 @@ from threading import Thread
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sgdflow.errors import BudgetSpent, EndpointDown, NodeFailed, NotStored, ProviderRefused
+from sgdflow.errors import (
+    BudgetSpent,
+    EndpointDown,
+    NodeFailed,
+    NotStored,
+    ProviderRefused,
+    did_you_mean,
+    listed,
+)
 
 _PAUSE = 0.1
 """Seconds before the first further call; doubled for each next one."""
@@ -85,9 +93,26 @@ class Function:
             inspect.signature(self.call).bind(*arguments, **named, **self.constants)
         except TypeError as error:
             given = ", ".join([*arguments, *(f"{n}=..." for n in (*named, *self.constants))])
-            yield f"{self.name}({given}): {error}."
+            yield f"{self.name}({given}): {error}.{self._instead({*arguments, *named})}"
         except ValueError:
             return  # built-ins without a signature can only be tried
+
+    def unknown(self) -> str:
+        """Return the first constant that it does not take; empty where it takes all."""
+        try:
+            parameters = inspect.signature(self.call).parameters
+        except ValueError:
+            return ""
+        if any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
+            return ""
+        return next((name for name in self.constants if name not in parameters), "")
+
+    def _instead(self, given: Collection[str]) -> str:
+        """Say what it takes besides, where a constant is none of it."""
+        if not (wrong := self.unknown()):
+            return ""
+        free = [name for name in inspect.signature(self.call).parameters if name not in given]
+        return f"{did_you_mean(wrong, free)} It takes: {listed(free)}."
 
 
 class AtOnce:

@@ -164,7 +164,8 @@ class Score:
         if meant and not found and names is None:
             found = [f"{self.function.name}: its second parameter is given the target."]
         for told in found:
-            yield f"{told} A scorer may take: {listed(GIVEN)}.{_inputs(meant)}"
+            may = "" if self.function.unknown() else f" A scorer may take: {listed(GIVEN)}."
+            yield f"{told}{may}{_inputs(meant)}"
 
 
 def _inputs(names: Sequence[str]) -> str:

@@ -43,7 +43,7 @@ FILES: Mapping[str, str] = {
     "nothing.yaml": "",
     "other.yaml": "desk.instruktion: Add.\nweight.instruction: W\nzone.instruction: Z\n",
     "types.yaml": (
-        "weight.instruction: [W]\nzone.instruction: Z\n"
+        "weight.instruction: [W, 1]\nzone.instruction: Z\n"
         "service.instruction: S\ndesk.instruction: null\n"
     ),
     "run/config.yaml": "",
@@ -241,7 +241,7 @@ DECLARED: Mapping[str, Case] = {
     "generated graph with an unknown key": (
         (),
         LAYERED + ", hight: 3}",
-        ["graph: sgdflow.library.graphs.layered(name=..., inputs=..., depth=..., width=..., skip=..., hidden=..., final=..., hight=...): got an unexpected keyword argument 'hight'."],
+        ["graph: sgdflow.library.graphs.layered(name=..., inputs=..., depth=..., width=..., skip=..., hidden=..., final=..., hight=...): got an unexpected keyword argument 'hight'. It takes: name, inputs, depth, width, skip, hidden, final."],
     ),
     "generated graph that is none": (
         (),
@@ -439,7 +439,7 @@ DECLARED: Mapping[str, Case] = {
         [
             "method.aggregation.examples.count: input should be greater than or equal to 2 (got 1).",
             "method.aggregation.examples.fallback: input should be 'collect' or 'skip' (got 'cut').",
-            "method.aggregation.examples.largest: there is no such key.",
+            "method.aggregation.examples.largest: there is no such key. There are: prompt, role, reply, attempts, rule, count, fallback.",
         ],
     ),
     "no such rule for examples": (
@@ -554,7 +554,7 @@ DECLARED: Mapping[str, Case] = {
         [
             "method.aggregation.successors: sgdflow.data.scoring.number(gradients): missing a required argument: 'target'.",
             "method.loss: sgdflow.library.tools.calculate(output, target): too many positional arguments.",
-            "method.aggregation.examples: sgdflow.data.scoring.number(items, target=..., digits=...): got an unexpected keyword argument 'digits'.",
+            "method.aggregation.examples: sgdflow.data.scoring.number(items, target=..., digits=...): got an unexpected keyword argument 'digits'. It takes: output, target.",
         ],
     ),
     # The method.
@@ -617,7 +617,7 @@ DECLARED: Mapping[str, Case] = {
             "task.splits.trian: there is no such key. Did you mean 'train'?",
             "method.stop.stepz: there is no such key. Did you mean 'steps'?",
             "method.steps: there is no such key. Did you mean 'stop'?",
-            "llm.models.forward.temprature: there is no such key.",
+            "llm.models.forward.temprature: there is no such key. There are: model, api_base, endpoint, api_key_env, parameters, sees.",
             "llm.api_key: there is no such key. Did you mean 'api_key_env'?",
             "seeds: there is no such key. Did you mean 'seed'?",
         ],
@@ -846,7 +846,7 @@ DECLARED: Mapping[str, Case] = {
         [
             "task.score.objectives.cheap.score.cost: should be two numbers from 0 on, such as [0.001, 0.01]: up to the first it scores 1, from the second on 0 (got [0.01, 0.001]).",
             "task.score.objectives.quick.score.latency: should be two numbers from 0 on, such as [2, 20]: up to the first it scores 1, from the second on 0 (got 3).",
-            "task.score.objectives.quicker.score.unit: there is no such key.",
+            "task.score.objectives.quicker.score.unit: there is no such key. There are: latency.",
         ],
     ),
     "cost of a field": (
@@ -922,7 +922,7 @@ DECLARED: Mapping[str, Case] = {
     "task data with an unknown key": (
         (),
         "task.data: {_target_: sgdflow.data.gsm8k, folder: x}",
-        ["task.data: sgdflow.data.gsm8k(folder=...): got an unexpected keyword argument 'folder'."],
+        ["task.data: sgdflow.data.gsm8k(folder=...): got an unexpected keyword argument 'folder'. It takes: path."],
     ),
     # Models.
     "key missing": (
@@ -1011,8 +1011,8 @@ DECLARED: Mapping[str, Case] = {
         (),
         "parameters: types.yaml",
         [
-            "parameters: types.yaml: 'weight.instruction' is ['W'], not a text or a number.",
-            "parameters: types.yaml: 'desk.instruction' is None, not a text or a number.",
+            "parameters: types.yaml: 'weight.instruction' is ['W', 1], not a text, a number or a list of texts, each a line.",
+            "parameters: types.yaml: 'desk.instruction' is None, not a text, a number or a list of texts, each a line.",
         ],
     ),
     # Mistakes of different kinds are told together.
@@ -1173,9 +1173,9 @@ COMMAND_LINES: Mapping[str, tuple[Sequence[str], str]] = {
     ),
     "required keys missing": (
         ["optimize", "graph=hints", "task=table"],
-        "task.path: is required and missing.\n"
-        "task.inputs: is required and missing.\n"
-        "task.target: is required and missing.",
+        "task.path: is required and missing. It names the file of the examples: task.path=qa.csv.\n"
+        "task.inputs: is required and missing. It lists the columns that the graph takes: task.inputs=[question].\n"
+        "task.target: is required and missing. It names the column of the expected answers: task.target=answer.",
     ),
     "cycle": (
         ["graph", "graph.nodes.weight.predecessors=[desk]"],

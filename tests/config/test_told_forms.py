@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from sgdflow.config.absent_keys import lacking
+from sgdflow.config.build import build_graph, expand_graph
 from sgdflow.config.compose import compose
 from sgdflow.config.paths import prompt_folders
-from sgdflow.config.prepare import prepare
+from sgdflow.config.prepare import prepare, starting_parameters
 from sgdflow.config.project import home
 from sgdflow.config.retrieval import located
 from sgdflow.data.images import data_url
@@ -69,7 +70,32 @@ MISTAKES: Mapping[str, tuple[Sequence[str], str]] = {
     ),
     "a graph without a name": (
         ["~graph.name"],
-        "graph.name: is required and missing. It is what records call the graph: name: tickets.",
+        "graph.name: is required and missing. It is what records call the graph: name: tickets. A file of conf/graph that has inputs, nodes and output needs none.",
+    ),
+    "a mapping of inputs": (
+        ["graph.inputs={question: Question}"],
+        "graph.inputs={question: Question}: what is chosen has a list at graph.inputs, and this is a mapping. To take its place: '~graph.inputs' '+graph.inputs={question: Question}'",
+    ),
+    "the mapping of inputs that takes the place of the list": (
+        ["~graph.inputs", "+graph.inputs={question: Question}"],
+        "graph.inputs: input should be a list, such as [question] (got {'question': 'Question'}).",
+    ),
+    "keys that a search does not have": (
+        [
+            "+graph.nodes.found={predecessors: [question], forward: {retrieve: docs, prompt: a.jinja, role: forward}}"
+        ],
+        "graph.nodes.found.forward.prompt: there is no such key. There are: retrieve, embeddings, count.\n"
+        "graph.nodes.found.forward.role: there is no such key.",
+    ),
+    "what a role sends": (
+        ["+llm.models.forward.temperature=1", "+llm.models.forward.seeds=1"],
+        "llm.models.forward.temperature: there is no such key. It is one of its parameters: forward: {parameters: {temperature: ...}}.\n"
+        "llm.models.forward.seeds: there is no such key. Did you mean 'sees'?",
+    ),
+    "a constant of a score, misspelt": (
+        ["task.score={_target_: sgdflow.library.scores.passes, fodler: tests}"],
+        "task.score: sgdflow.library.scores.passes(output, target, fodler=...): got an unexpected keyword argument 'fodler'. "
+        "Did you mean 'folder'? It takes: folder, command, file, seconds, megabytes.",
     ),
     "no update rule": (
         ["method.update=null"],
@@ -170,18 +196,18 @@ def test_every_path_whose_home_is_nobodys_is_told_where_it_was_named() -> None:
 
 
 def test_a_scorer_is_told_what_it_may_take_and_how() -> None:
-    Path("my_tools.py").write_text(
+    Path("told_scorers.py").write_text(
         "def third(output, target, question): return 1\ndef second(output, question): return 1\n"
     )
     may = "A scorer may take: output, target, inputs, values."
     how = "'question' is an input: take inputs, and use inputs['question']."
     words = (*TABLE, "task.inputs=[question]", SPLITS)
-    assert told(*words, "task.score._target_=my_tools.third") == (
-        "task.score: my_tools.third(output, target): missing a required argument: 'question'. "
+    assert told(*words, "task.score._target_=told_scorers.third") == (
+        "task.score: told_scorers.third(output, target): missing a required argument: 'question'. "
         f"{may} {how}"
     )
-    assert told(*words, "task.score._target_=my_tools.second") == (
-        f"task.score: my_tools.second: its second parameter is given the target. {may} {how}"
+    assert told(*words, "task.score._target_=told_scorers.second") == (
+        f"task.score: told_scorers.second: its second parameter is given the target. {may} {how}"
     )
 
 
@@ -194,3 +220,11 @@ def test_a_bound_of_cost_that_bounds_nothing_is_said(where: str) -> None:
     free = f"{where}.cost: calls of simulated/worlds cost nothing, so that this bounds nothing. "
     assert said() == [f"{free}Bound their number: {where}.calls=1000."]
     assert said("+llm.prices={simulated/worlds: {prompt: 1, completion: 1}}") == []
+
+
+def test_a_list_in_a_file_of_parameters_is_a_text_with_an_item_a_line() -> None:
+    graph = build_graph(
+        expand_graph(compose(["graph=single"])["graph"]), Prompts(prompt_folders(Path()))
+    )
+    Path("p.yaml").write_text("answer.instruction: [Add., 'Then: say it.']\n")
+    assert starting_parameters(graph, "p.yaml") == {"answer.instruction": "Add.\nThen: say it."}

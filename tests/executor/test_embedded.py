@@ -141,7 +141,10 @@ def test_check_finds_what_is_missing_before_any_call(
         "hf download a/model"
     )
     assert lost in refused(tmp_path, at, "a/model")
-    for name in ("no/such/folder", "~nobody-lives-here/model", "long" * 99):
+    name = "~nobody-lives-here/model"
+    nobodys = f"{KEY}: '{name}': nobody has the home ~nobody-lives-here; write the whole path."
+    assert nobodys in refused(tmp_path, at, f"'{name}'")
+    for name in ("no/such/folder", "long" * 99):
         assert f"{KEY}: there is no folder '{name}'" in refused(tmp_path, at, f"'{name}'")
     (tmp_path / "empty").mkdir()
     held = "Expected: a folder with model.safetensors, tokenizer.json and config.json."
