@@ -21,7 +21,7 @@ def kinds(kind: type[SgdflowError]) -> Iterator[type[SgdflowError]]:
 
 def test_every_error_is_the_same_in_another_process() -> None:
     known: dict[str, Any] = {"message": "what is wrong", "why": "it is wrong", "kind": "server"}
-    known["calls"] = ("an exchange",)
+    known |= {"calls": ("an exchange",), "behind": "server"}
     every = {*kinds(SgdflowError)}
     assert {Ended, UIError} < every
     for kind in every:

@@ -339,7 +339,7 @@ COMPLAINTS: Mapping[str, str] = {
     "ui --port foo": "sgdflow ui: --port: 'foo' is no such number. Usage: sgdflow ui ",
     "cache inf": "sgdflow cache: there is no 'inf'. Did you mean 'info'? Usage: sgdflow cache ",
     "cache prune --older-than x": "sgdflow cache prune: --older-than: 'x' is no such number. Usage: ",
-    "cache prune --older-than -1": "sgdflow cache prune: argument --older-than: a number of days is at least 0. ",
+    "cache prune --older-than -1": "sgdflow cache prune: --older-than: a number of days is at least 0. ",
     "compare rows=method cols": "cols: needs a value: cols=VALUE, without spaces.\n",
     "--versoin": "There is no option --versoin. Did you mean '--version'? Commands: ",
     "optimize --help=yes": "--help: takes no value.\n",

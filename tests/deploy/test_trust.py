@@ -406,7 +406,7 @@ LONG = "9" * 5_000
 
 def test_a_parameter_of_any_length_is_named_shortly() -> None:
     graph = sgdflow.load("experiments=quickstart", "tracking=none").prepared.problem.graph
-    for read in ({LONG: "x"}, {**graph.initial(), "desk.instruction": [LONG]}):
+    for read in ({LONG: "x"}, {**graph.initial(), "desk.instruction": {"x": LONG}}):
         with pytest.raises(ConfigError) as refused:
             read_parameters(read, graph, "theirs.yaml")
         assert max(map(len, str(refused.value).splitlines())) < 200
