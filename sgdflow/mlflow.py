@@ -21,9 +21,9 @@ from sgdflow.api import Flow
 from sgdflow.api.wrapped import AMONG
 from sgdflow.descent import Scores, Step
 from sgdflow.errors import ConfigError
-from sgdflow.executor.evaluation import Summary
 from sgdflow.executor.functions import in_thread
 from sgdflow.executor.graph_names import RESERVED
+from sgdflow.executor.means import Summary
 from sgdflow.llm.heard import Heard, heard
 from sgdflow.llm.recording import hear, unheard
 

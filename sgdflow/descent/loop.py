@@ -151,10 +151,9 @@ class Descent:
         # What is to confirm the winner is not needed before there is one.
         waits = self._method.confirm is not None and not ended
         validation = () if waits else splits.validation
-        for _ in range(2):  # the second time, what the infrastructure kept from an answer
-            await self._evaluate(parameters, (*(() if reported else train), *validation))
-            with self._meter.reporting():
-                await self._evaluate(parameters, (*(train if reported else ()), *splits.test))
+        await self._evaluate(parameters, (*(() if reported else train), *validation))
+        with self._meter.reporting():
+            await self._evaluate(parameters, (*(train if reported else ()), *splits.test))
         known = self._evaluate.known(parameters, splits.train) if spared else None
         return Scores(
             {

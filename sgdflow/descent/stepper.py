@@ -54,7 +54,7 @@ class Stepper:
         """Make a proposal, or one for each cause that is told apart, up to the gate's decision."""
         method = self._method
         self._progress.step(number, method.stop.steps)
-        random = Random(f"{self._problem.seed}/step/{number}" + f"/{variant}" * bool(variant))
+        random = _random(self._problem.seed, number, variant)
         names = method.select.before(texts(self._problem.graph, self._problem.optimised), random)
         lesson = await self._teacher.lesson(
             parameters, (*names, *self._method.chosen(self._problem)), history, random
@@ -162,6 +162,11 @@ class Stepper:
         nodes = sum(graph.nodes[name].forward.requests for name in reached)
         total, evaluated = len(trial.current.outcomes), len(trial.seen.outcomes)
         return Gating(0, total, evaluated, trial.spared * nodes)
+
+
+def _random(seed: int, number: int, variant: int) -> Random:
+    """Return what a step draws with; each of its proposals draws on its own."""
+    return Random(f"{seed}/step/{number}/{variant}" if variant else f"{seed}/step/{number}")
 
 
 def alone(made: Sequence[tuple[Tried, Past]]) -> Sequence[tuple[Tried, Past]]:

@@ -97,9 +97,7 @@ async def put_to_the_first_gate(
     None: it may go on. A failure, given with its score, is repaired where it scores higher than
     before; `guard` are examples that scored 1.
     """
-    await score(asked := [*failures, *guard])
-    # The second time, what the infrastructure kept from an answer is asked again.
-    after = (await score(asked)).comparable.scores
+    after = (await score([*failures, *guard])).comparable.scores
     gains = {i: after.get(i, 0.0) - before for i, before in failures.items()}
     broken = sum(1 - after.get(i, 0.0) for i in guard)
     repaired = sum(gains.values()) if guard else sum(gain > 0 for gain in gains.values())

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from statistics import NormalDist
 from typing import Any
 
 from sgdflow.data import Example
-from sgdflow.errors import CODE, NodeFailed, NothingAnswered, ScoringFailed, listed
+from sgdflow.errors import CODE, NodeFailed, NothingAnswered, ScoringFailed
 from sgdflow.executor.branches import present
 from sgdflow.executor.forward import ForwardPass, forward_pass, given_written
 from sgdflow.executor.graph import Graph, Parameters
-from sgdflow.executor.lost import Lost
+from sgdflow.executor.means import Summary, summarise
 from sgdflow.executor.progress import Advance, Progress, Unwatched
 from sgdflow.executor.scores import UNJUDGED, Scorer
 from sgdflow.executor.took import took
 from sgdflow.executor.walk import Failure, task_group
 from sgdflow.llm import LLM
+from sgdflow.llm.failures import KINDS
 from sgdflow.prompting.ask import Call
 
 AT_ONCE = 1024
 """Examples under way at once, where nothing else is declared."""
-_Z95 = NormalDist().inv_cdf(0.975)
 _UNANSWERED = frozenset(
     {"content_filter", "context_window", "empty", "malformed", "refusal", "truncated"}
 )
@@ -57,6 +55,12 @@ class Outcome:
     def unanswered(self) -> bool:
         """Return whether the model could not answer, which is wrong, and not missing."""
         return self.failure is not None and self.score is not None
+
+    @property
+    def lost(self) -> bool:
+        """Return whether the infrastructure kept it from an answer, which may be over later."""
+        kind = KINDS.get(self.behind or self.kind)
+        return self.score is None and kind is not None and kind.retries > 0
 
 
 @dataclass(frozen=True)
@@ -104,47 +108,6 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
-    """A mean score with its 95 % interval."""
-
-    mean: float
-    n: int
-    low: float
-    high: float
-    failed: int = 0
-    """Examples without a score; not part of n."""
-    unanswered: Mapping[str, int] = field(default_factory=dict)
-    """Examples that scored 0 because a model could not answer, by kind; part of n."""
-
-
-def summarise(
-    scores: Sequence[float], failed: int = 0, unanswered: Mapping[str, int] | None = None
-) -> Summary | None:
-    """Return mean and Wilson interval.
-
-    For scores between 0 and 1 that are not just 0 or 1 the interval is wider than it need
-    be: no such distribution has a larger variance than the binomial one.
-    """
-    n = len(scores)
-    if n == 0:
-        return None
-    mean = math.fsum(scores) / n
-    z2 = _Z95**2
-    middle = (mean + z2 / (2 * n)) / (1 + z2 / n)
-    half = _Z95 / (1 + z2 / n) * math.sqrt(mean * (1 - mean) / n + z2 / (4 * n * n))
-    low, high = max(0.0, middle - half), min(1.0, middle + half)
-    # At the ends the interval reaches the mean exactly; rounding must not say otherwise.
-    return Summary(mean, n, min(low, mean), max(high, mean), failed, unanswered or {})
-
-
-def unanswered_words(kinds: Mapping[str, int]) -> str:
-    """Say what was unanswered: "3 unanswered: truncated 2, malformed 1"."""
-    by_count = sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
-    told = listed(f"{kind} {count}" for kind, count in by_count)
-    return f"{sum(kinds.values())} unanswered: {told}"
-
-
-@dataclass(frozen=True, slots=True)
 class First:
     """How many examples are tried before all others, to stop where none can be answered."""
 
@@ -186,34 +149,42 @@ class Evaluator:
         self._given_written = given_written(graph)
         self._progress = progress or Unwatched()
         self._known: dict[tuple[str, int], dict[str, Outcome]] = {}
-        self._lost = Lost()
 
     async def __call__(
         self, parameters: Parameters, examples: Sequence[Example], draw: int = 0
     ) -> Evaluation:
         """Return an outcome for each example; known outcomes of a draw are not computed again.
 
-        Except once what the infrastructure kept from an answer. Another draw asks anew: a model
-        that answers at random may answer otherwise.
+        What the infrastructure kept from an answer is asked once more. Another draw asks anew: a
+        model that answers at random may answer otherwise.
         """
-        known = self._known.setdefault(key := (_key(parameters), draw), {})
-        if todo := self._lost.todo(key, known, examples):
+        known = self._known.setdefault((_key(parameters), draw), {})
+        todo = [example for example in examples if example.id not in known]
+        await self._find(known, parameters, todo)
+        # Once only: a request that never gets through must hold up no run.
+        await self._find(known, parameters, [one for one in todo if known[one.id].lost])
+        return Evaluation({example.id: known[example.id] for example in examples})
+
+    async def _find(
+        self, known: dict[str, Outcome], parameters: Parameters, todo: Sequence[Example]
+    ) -> None:
+        """Put what comes of some examples into what is known."""
+        if todo:
             done = self._progress.expect("scoring", len(todo))
             outcomes = await self._each(parameters, todo, done)
             known.update({example.id: o for example, o in zip(todo, outcomes, strict=True)})
-        return Evaluation({example.id: known[example.id] for example in examples})
 
     def some(self, parameters: Parameters, examples: Sequence[Example]) -> Evaluation:
-        """Return the outcomes that are known and not to be asked for again, of whichever."""
-        known = self._lost.settled(key := (_key(parameters), 0), self._known.get(key, {}))
+        """Return the outcomes that are known, of whichever examples."""
+        known = self._known.get((_key(parameters), 0), {})
         return Evaluation({one.id: known[one.id] for one in examples if one.id in known})
 
     def known(self, parameters: Parameters, examples: Sequence[Example]) -> Evaluation | None:
         """Return the outcomes that are known, None where one of them is not."""
         known = self._known.get((_key(parameters), 0), {})
-        if any(one.id not in known for one in examples):
+        if any(example.id not in known for example in examples):
             return None
-        return Evaluation({one.id: known[one.id] for one in examples})
+        return Evaluation({example.id: known[example.id] for example in examples})
 
     def keep(self, *parameters: Parameters) -> None:
         """Forget the outcomes of all other parameters."""
@@ -274,10 +245,12 @@ class Evaluator:
             return Outcome(passed, wrong, f"{failure.origin}: {failure.reason}", failure.kind)
         try:
             output = passed.values[self._graph.output]
-            known, taken = present(passed.values), took(self._graph, passed)
+            known = present(passed.values)
+            taken = took(self._graph, passed)
             verdict = await self._score(example, known, output, self._llm, taken)
         except (NodeFailed, ScoringFailed) as error:
-            raised, why = isinstance(error, NodeFailed), f"score: {error}"
+            raised = isinstance(error, NodeFailed)
+            why = f"score: {error}"
             if isinstance(error, NodeFailed) and error.kind == UNJUDGED:
                 return Outcome(passed, None, why, UNJUDGED, "", error.calls, error.behind)
             if raised and self._score.errors == "zero":

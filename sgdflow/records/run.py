@@ -10,9 +10,9 @@ from typing import Any
 from sgdflow.descent import Result, Scores, Step, Tested, Tried
 from sgdflow.executor.backward import BackwardPass
 from sgdflow.executor.branches import present
-from sgdflow.executor.evaluation import Summary
 from sgdflow.executor.forward import ForwardPass
 from sgdflow.executor.intervention import Intervention
+from sgdflow.executor.means import Summary
 from sgdflow.executor.walk import Failure
 from sgdflow.llm import Spent
 from sgdflow.records.folder import FORMAT, SPLITS

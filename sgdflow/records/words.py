@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sgdflow.errors import plural
-from sgdflow.executor.evaluation import unanswered_words
+from sgdflow.executor.means import unanswered_words
 
 
 def score_words(score: Mapping[str, Any] | None) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from sgdflow.errors import listed, plural
-from sgdflow.executor.evaluation import unanswered_words
+from sgdflow.executor.means import unanswered_words
 from sgdflow.records import SPLITS
 from sgdflow.records.words import common_words, returned_words
 from sgdflow.report.chart import chart

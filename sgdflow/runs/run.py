@@ -17,7 +17,8 @@ from sgdflow.config.written import written_of
 from sgdflow.descent import Descent, Observer, Result, Scores, Step
 from sgdflow.descent.method import Problem
 from sgdflow.errors import plural
-from sgdflow.executor.evaluation import Evaluation, unanswered_words
+from sgdflow.executor.evaluation import Evaluation
+from sgdflow.executor.means import unanswered_words
 from sgdflow.executor.progress import Progress
 from sgdflow.llm import Metered, Spent
 from sgdflow.plan.estimate import shortage
@@ -169,11 +170,10 @@ def tell(prepared: Prepared) -> None:
 
 def _tell_known(steps: int) -> None:
     if steps:
-        taken = plural(steps, "step")
         log.info(
             "An earlier start had taken %s: what comes out the same again is marked "
             "(known from before), anything else is new.",
-            taken,
+            plural(steps, "step"),
         )
 
 

@@ -20,8 +20,6 @@ _FEWEST = 8
 _NEARLY_ALL = 0.85
 _TOO_OFTEN = 0.2
 """How much larger the share of an answer is than it should be, where answers are constant."""
-_KEPT = 1000
-"""Pairs of answers that are remembered as they were read, which takes longer than finding them."""
 UNREAD = "no readable answer"
 
 
@@ -69,26 +67,17 @@ class Tally:
 def tally(evaluation: Evaluation, targets: Mapping[str, Any], output: str, reader: Reader) -> Tally:
     """Count the answers to examples that have a score and a known target."""
     given, expected = Counter[str](), Counter[str]()
-    known: dict[str, tuple[str, str | None]] = {}
     for name, outcome in evaluation.outcomes.items():
         if outcome.score is None or targets.get(name) is None:
             continue
-        value = None if outcome.unanswered else outcome.passed.values.get(output)
-        if (alike := repr((targets[name], value))) not in known:
-            if len(known) == _KEPT:
-                known.clear()
-            known[alike] = _answers(targets[name], value, reader)
-        wanted, read = known[alike]
-        if wanted:
-            given[UNREAD if read is None else read] += 1
-            expected[wanted] += 1
+        target = targets[name]
+        if not (wanted := reader.expected_as(target)):
+            continue
+        value = outcome.passed.values.get(output)
+        read = None if value is None or outcome.unanswered else reader.read_as(value, target)
+        given[UNREAD if read is None else read] += 1
+        expected[wanted] += 1
     return Tally(dict(given.most_common()), dict(expected.most_common()))
-
-
-def _answers(target: Any, value: Any, reader: Reader) -> tuple[str, str | None]:
-    """Return the answer that is expected and the one that is given."""
-    wanted = reader.expected_as(target)
-    return wanted, reader.read_as(value, target) if wanted and value is not None else None
 
 
 def _words(counts: Mapping[str, int]) -> str:

@@ -155,19 +155,6 @@ def test_the_first_gate_wants_a_sampled_failure_repaired(after: Outcomes, passes
         assert (trial.candidate, trial.spared) == (None, 1)
 
 
-def test_the_first_gate_decides_by_what_was_asked_again() -> None:
-    """A repair that a fault of the infrastructure hid at first is one."""
-    seen = {"a": None, "b": 0.5}
-
-    async def score(ids: Collection[str]) -> Evaluation:
-        found = evaluation({i: seen[i] for i in ids})
-        seen["a"] = 1.0
-        return found
-
-    before = evaluation({"c": 1.0, "a": 0.0, "b": 0.5})
-    assert asyncio.run(put_to_the_first_gate({"a": 0.0, "b": 0.5}, before, score)) is None
-
-
 # Whole runs
 
 
