@@ -116,7 +116,8 @@ def _guarded(command: str, words: Sequence[str]) -> int:
     # A server has others to end before itself.
     stopper = Stopper(None) if command in _SERVERS else Stopper()
     stopper.listen()
-    # A run holds much and leaves few cycles: to look for them took a quarter to a third of its CPU time.
+    # A run holds much and leaves few cycles: to look for them took a quarter of its CPU time,
+    # and nearly a third with MLflow.
     gc.set_threshold(_NEW)
     # To take apart at the end all that MLflow has brought takes a second, and serves nobody.
     atexit.register(gc.freeze)

@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from backends import Answering
 
 from sgdflow.config.build import build_graph, expand_graph
 from sgdflow.config.compose import compose
@@ -145,7 +146,7 @@ def test_the_shipped_experiment_weighs_the_price_of_an_examples_own_calls() -> N
 
 
 @dataclass
-class Slow:
+class Slow(Answering):
     """Answers after a while, which is another one each time."""
 
     asked: int = 0
@@ -154,12 +155,6 @@ class Slow:
         self.asked += 1
         await asyncio.sleep(0.05 * self.asked)
         return Answer("yes", "stop", Usage(1, 1), 0.5)
-
-    def load(self, specs: Sequence[ModelSpec]) -> None:
-        """Load nothing."""
-
-    def price_of(self, spec: ModelSpec) -> None:
-        """Know no price."""
 
     async def close(self) -> None:
         """Close nothing."""
@@ -172,7 +167,7 @@ def test_a_stored_reply_took_what_it_took_when_it_was_asked(tmp_path: Path) -> N
         store = Store(tmp_path / "replies.db", mode, 0)
         models = {"forward": ModelSpec("openai/m", parameters={"temperature": 0})}
         limits = Limits(timeout=20, retries=0)
-        async with Client(models, limits, {}, store, backend=backend) as llm:  # type: ignore[arg-type]
+        async with Client(models, limits, {}, store, backend=backend) as llm:
             reply = await llm.complete("forward", said, node="a")
         store.close()
         assert reply.cost == 0.5

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from backends import Answering
 
 from sgdflow.config.compose import compose
 from sgdflow.config.models import build_models
@@ -17,7 +18,7 @@ from sgdflow.config.schema import LLMConf, validate
 from sgdflow.llm import Message, Spent, Usage
 from sgdflow.llm.backend import Answer
 from sgdflow.llm.client import Client
-from sgdflow.llm.models import Limits, ModelSpec, Price
+from sgdflow.llm.models import Limits, ModelSpec
 from sgdflow.prompting.ask import Ask
 from sgdflow.prompting.replies import ReplyFormat
 from sgdflow.prompting.templates import Prompts
@@ -26,21 +27,13 @@ PROMPTS = Prompts(prompt_folders(Path(__file__).parent))
 
 
 @dataclass
-class Rambling:
+class Rambling(Answering):
     """Is cut off twice, and then answers; each reply takes more tokens than the one before."""
 
     sent: list[dict[str, Any]] = field(default_factory=list)
 
-    def load(self, specs: Iterable[ModelSpec]) -> None: ...
-
     async def ask(
-        self,
-        spec: ModelSpec,
-        messages: Sequence[Message],
-        *,
-        sample: int,
-        key: str | None,
-        seconds: float,
+        self, spec: ModelSpec, messages: Sequence[Message], *, sample: int, **_: Any
     ) -> Answer:
         self.sent.append(dict(spec.parameters_of(messages, sample)))
         number = len(self.sent)
@@ -48,9 +41,6 @@ class Rambling:
         if number < 3:
             return Answer(" ".join(map(str, range(300))), "length", usage, 0.0)
         return Answer("<output>yes</output>", "stop", usage, 0.0)
-
-    def price_of(self, spec: ModelSpec) -> Price | None:
-        return None
 
     async def close(self) -> None: ...
 

@@ -6,13 +6,14 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from aiohttp import web
+from backends import Answering
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -214,25 +215,14 @@ def test_a_provider_that_says_429_is_asked_less_at_once() -> None:
 
 
 @dataclass
-class Few:
+class Few(Answering):
     """A backend that bears so many calls at once, each of which takes half a second."""
 
     bears: int
     busy: int = 0
     asked: int = 0
 
-    def load(self, specs: Iterable[ModelSpec]) -> None:
-        """Do nothing."""
-
-    async def ask(
-        self,
-        spec: ModelSpec,
-        messages: Sequence[Message],
-        *,
-        sample: int,
-        key: str | None,
-        seconds: float,
-    ) -> Answer:
+    async def ask(self, spec: ModelSpec, messages: Sequence[Message], **_: Any) -> Answer:
         self.asked += 1
         self.busy += 1
         try:
@@ -243,12 +233,6 @@ class Few:
             return Answer("yes", "stop", Usage(1, 1), None)
         finally:
             self.busy -= 1
-
-    def price_of(self, spec: ModelSpec) -> None:
-        """Return nothing."""
-
-    async def close(self) -> None:
-        """Do nothing."""
 
 
 @pytest.mark.parametrize("bears", [1, 4, 16])

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from backends import Answering
 
 import sgdflow
 from sgdflow.errors import CallFailed, ConfigError, LLMError, ProviderRefused
@@ -523,7 +524,7 @@ def test_a_defect_of_the_simulated_models_is_not_taken_for_a_failed_call(
 
 
 @dataclass
-class Canned:
+class Canned(Answering):
     """A transport that knows one answer."""
 
     text: str
@@ -538,7 +539,6 @@ class Canned:
             raise TimeoutError
         return Answer(f"{self.text} of {spec.model}", "stop", Usage(1, 1), 0.5)
 
-    def price_of(self, spec: ModelSpec) -> Price | None:
         return Price(1, 2)
 
     async def close(self) -> None:

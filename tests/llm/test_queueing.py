@@ -3,40 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
+from backends import Answering
 
 from sgdflow.errors import CallFailed
 from sgdflow.llm import Message, Usage
 from sgdflow.llm.backend import Answer
 from sgdflow.llm.client import Client
-from sgdflow.llm.models import Limits, ModelSpec, Price
+from sgdflow.llm.models import Limits, ModelSpec
 
 
-class Narrow:
+class Narrow(Answering):
     """Answers two calls at once, each in a tenth of a second; the others wait."""
 
     def __init__(self) -> None:
         self._slots = asyncio.Semaphore(2)
 
-    def load(self, specs: Iterable[ModelSpec]) -> None: ...
-
-    async def ask(
-        self,
-        spec: ModelSpec,
-        messages: Sequence[Message],
-        *,
-        sample: int,
-        key: str | None,
-        seconds: float,
-    ) -> Answer:
+    async def ask(self, spec: ModelSpec, messages: Sequence[Message], **_: Any) -> Answer:
         async with self._slots:
             await asyncio.sleep(0.1)
         return Answer("yes", "stop", Usage(1, 1), 0.0)
-
-    def price_of(self, spec: ModelSpec) -> Price | None:
-        return None
 
     async def close(self) -> None: ...
 

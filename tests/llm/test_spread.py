@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from backends import Answering
 
 from sgdflow.config.compose import compose
 from sgdflow.config.models import build_models
@@ -26,7 +27,6 @@ from sgdflow.llm.backend import Answer
 from sgdflow.llm.client import Client, Limits, ModelSpec
 from sgdflow.llm.credentials import sent
 from sgdflow.llm.failures import Failure, Noticed
-from sgdflow.llm.models import Price
 from sgdflow.llm.spread import Spread
 from sgdflow.llm.store import Store
 from sgdflow.prompting.templates import Prompts
@@ -44,15 +44,13 @@ def model(*addresses: str, name: str | None = "mine") -> ModelSpec:
 
 
 @dataclass
-class Servers:
+class Servers(Answering):
     """Servers that answer when they are let, or fail."""
 
     fails: dict[str, str] = field(default_factory=dict)
     asked: Counter[str] = field(default_factory=Counter)
     held: dict[str, asyncio.Event] = field(default_factory=dict)
     busy: Counter[str] = field(default_factory=Counter)
-
-    def load(self, specs: Iterable[ModelSpec]) -> None: ...
 
     async def ask(self, spec: ModelSpec, messages: Sequence[Message], **_: Any) -> Answer:
         at = spec.api_base or ""
@@ -67,9 +65,6 @@ class Servers:
         if kind := self.fails.get(at):
             raise Noticed(Failure(kind))
         return Answer(at, "stop", Usage(1, 1), None)
-
-    def price_of(self, spec: ModelSpec) -> Price | None:
-        return None
 
     async def close(self) -> None: ...
 

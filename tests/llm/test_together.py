@@ -10,6 +10,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
+from backends import Answering
 
 from sgdflow.config.models import build_calling
 from sgdflow.config.schema import LLMConf
@@ -156,14 +157,11 @@ def test_a_database_that_cannot_say_lets_no_call_begin(file: Path) -> None:
     assert time.monotonic() - began < 60
 
 
-class Asking:
+class Asking(Answering):
     """Answers at once."""
 
     def load(self, specs: object) -> None:
         pass
-
-    def price_of(self, spec: object) -> None:
-        return None
 
     async def ask(
         self, spec: object, messages: Sequence[Message], *, sample: int, key: object, seconds: float
