@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 from measure import serving
+from running import LIAR_PARTS, share_of_liar
+
+from sgdflow.data import liar
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -31,3 +34,36 @@ def test_the_small_step_takes_its_calls(words: list[str], calls: int, tmp_path: 
     assert served.seen["requests"] == calls
     assert 1 < served.seen["most_at_once"] <= 64
     assert not any(tmp_path.iterdir())
+
+
+def test_the_shares_of_liar_are_disjoint_and_usable(tmp_path: Path) -> None:
+    row = "{}.json\t{}\tS{}\ttax\tA B\tsenator\tOhio\tdemocrat\t0\t0\t0\t0\t0\ta speech\n"
+    for file in LIAR_PARTS:
+        rows = [row.format(n, ("false", "true", "half-true")[n % 3], n) for n in range(30)]
+        (tmp_path / file).write_text("".join(rows), encoding="utf-8")
+    shares = [
+        liar(str(share_of_liar(str(tmp_path), first, (4, 3, 5), tmp_path / str(first))))
+        for first in [(0, 0, 0), (4, 3, 5)]
+    ]
+    for one, other, count in [
+        (shares[0].train, shares[1].train, 4),
+        (shares[0].validation, shares[1].validation, 3),
+        (shares[0].test, shares[1].test, 5),
+    ]:
+        assert len(one) == len(other) == count
+        assert {each.target for each in (*one, *other)} == {"Yes", "No"}
+        assert not {each.id for each in one} & {each.id for each in other}
+    with pytest.raises(SystemExit, match="has 20 usable rows, 21 are asked for"):
+        share_of_liar(str(tmp_path), (0, 0, 0), (21, 0, 0), tmp_path / "more")
+
+
+def test_the_graphs_of_the_real_model_are_sound(tmp_path: Path) -> None:
+    items = [{"input": f"Is {n} even?", "target": ("Yes", "No")[n % 2]} for n in range(9)]
+    (tmp_path / "navigate.json").write_text(json.dumps({"examples": items}), encoding="utf-8")
+    words = ["check", "--project", str(BENCHMARKS / "real"), "graph=two", "task=bbh"]
+    words += ["task.name=navigate", f"task.path={tmp_path}", "llm=simulated"]
+    words += ["task.splits={train: 3, validation: 3, test: 3}"]
+    command = [sys.executable, "-m", "sgdflow", *words]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert "optimises notes.instruction, answer.instruction" in run.stdout

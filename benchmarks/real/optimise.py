@@ -11,7 +11,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from running import Words, exact, run, settings, share
+from running import Words, exact, run, settings, share, share_of_liar
 
 
 def main() -> None:
@@ -43,13 +43,9 @@ def main() -> None:
 def one(asked: Words, method: str, task: str, seed: int) -> Counter[str]:
     """Run one optimisation and count its test items; each seed has items of its own."""
     folder = asked.out / f"{task}-{method}-{seed}"
-    size = asked.train + asked.validation + asked.test
-    data = share(asked.data, task, asked.tried + seed * size, size, asked.out / f"data-{seed}")
-    words = [f"graph={asked.graph}", "task=bbh", f"task.name={task}", f"task.path={data}"]
-    words += [f"task.splits.train={asked.train}", f"task.splits.validation={asked.validation}"]
-    words += [f"task.splits.test={asked.test}", f"method={method}"]
-    words += [f"method.stop.steps={asked.steps}"]
-    words += [f"seed={seed}", f"hydra.run.dir={folder.absolute()}", "tracking=none"]
+    words = [f"graph={asked.graph}", *data_words(asked, task, seed), f"method={method}"]
+    words += [f"method.stop.steps={asked.steps}", f"seed={seed}"]
+    words += [f"hydra.run.dir={folder.absolute()}", "tracking=none"]
     run(["optimize", *words, *asked.model_words])
     found: Counter[str] = Counter()
     for line in (folder / "examples.jsonl").read_text(encoding="utf-8").splitlines():
@@ -58,6 +54,19 @@ def one(asked: Words, method: str, task: str, seed: int) -> Counter[str]:
         if item["split"] == "test" and None not in (before, after):
             found.update(n=1, before=before, after=after, up=after > before, down=after < before)
     return found
+
+
+def data_words(asked: Words, task: str, seed: int) -> list[str]:
+    """Return the words that name a seed's own items."""
+    counts, into = (asked.train, asked.validation, asked.test), asked.out / f"data-{seed}"
+    if task == "liar":
+        first = [seed * count for count in counts]
+        words = ["task=liar", f"task.path={share_of_liar(asked.data, first, counts, into)}"]
+    else:
+        data = share(asked.data, task, asked.tried + seed * sum(counts), sum(counts), into)
+        words = ["task=bbh", f"task.name={task}", f"task.path={data}"]
+    splits = zip(("train", "validation", "test"), counts, strict=True)
+    return [*words, *(f"task.splits.{split}={count}" for split, count in splits)]
 
 
 def row(task: str, method: str, seed: object, found: Counter[str]) -> str:

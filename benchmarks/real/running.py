@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import subprocess
 import sys
@@ -11,6 +12,10 @@ from collections.abc import Sequence
 from math import comb
 from pathlib import Path
 from typing import Any
+
+from sgdflow.data import liar
+
+LIAR_PARTS = ("train.tsv", "valid.tsv", "test.tsv")
 
 
 class Words(argparse.Namespace):
@@ -50,7 +55,9 @@ def settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="model")
     parser.add_argument("--writer-url", help="another server for backward and rewrite prompts")
     parser.add_argument("--writer", default="writer")
-    parser.add_argument("--data", required=True, help="folder of BIG-Bench Hard's JSON files")
+    parser.add_argument(
+        "--data", required=True, help="folder of BIG-Bench Hard's JSON files, or of LIAR's"
+    )
     parser.add_argument("--tried", type=int, default=25, help="first items, for start.py alone")
     parser.add_argument("--tasks", default="boolean_expressions,navigate,sports_understanding")
     parser.add_argument("--tokens", type=int, default=400, help="most tokens a reply may have")
@@ -72,9 +79,31 @@ def share(data: str, task: str, first: int, count: int, into: Path) -> Path:
     return into.absolute()
 
 
+def share_of_liar(data: str, first: Sequence[int], counts: Sequence[int], into: Path) -> Path:
+    """Write some of LIAR's usable rows, in one fixed order, as a folder of data.
+
+    From each of its three files: `counts` of them, after the `first` ones.
+    """
+    pools = liar(data)
+    into.mkdir(parents=True, exist_ok=True)
+    parts = (pools.train, pools.validation, pools.test)
+    for file, pool, begin, count in zip(LIAR_PARTS, parts, first, counts, strict=True):
+        names = [example.id for example in pool]
+        random.Random(file).shuffle(names)
+        if begin + count > len(names):
+            sys.exit(f"{file} has {len(names)} usable rows, {begin + count} are asked for")
+        taken = set(names[begin : begin + count])
+        lines = (Path(data) / file).read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [one for one in lines if f"liar/{one.split('.json')[0]}" in taken]
+        (into / file).write_text("".join(kept), encoding="utf-8")
+    return into.absolute()
+
+
 def run(words: Sequence[str]) -> None:
     """Run one command of sgdflow; its own messages go to standard error."""
-    subprocess.run([sys.executable, "-m", "sgdflow", *words], check=True, stdout=sys.stderr)
+    here = os.environ | {"SGDFLOW_PROJECT": str(Path(__file__).parent.absolute())}
+    command = [sys.executable, "-m", "sgdflow", *words]
+    subprocess.run(command, check=True, stdout=sys.stderr, env=here)
 
 
 def reasked(record: dict[str, Any]) -> int:
