@@ -18,6 +18,10 @@ _NUMBERED_LINE = re.compile(
     r"^[ \t]*(?P<number>\d+)[.)][ \t]+(?P<rest>)(?:\((?P<name>[^()\n]+)\)[ \t]*:?[ \t]*)?",
     re.MULTILINE,
 )
+_LABEL = re.compile(r"\A[\s*_#]*reasoning[\s*_]*:[\s*_]*", re.IGNORECASE)
+"""How a reply begins that is asked to reason first; the next member would take it up."""
+_PLACEHOLDER = re.compile(r"[\s.\u2026]+|your output", re.IGNORECASE)
+"""What a form shows where an output belongs: small models copy it."""
 _SHOWN = 20
 """Numbers, or names, of a reply that a message repeats."""
 
@@ -80,6 +84,11 @@ class ReplyFormat:
         empty = [name or self.tag for name, value in found.items() if not value.strip()]
         if empty:
             raise ReplyError(f"it is empty where {listed(empty)} should be")
+        if self.format == "tagged" and "" in found and _PLACEHOLDER.fullmatch(found[""].strip()):
+            shown = found[""].strip()
+            raise ReplyError(
+                f"it repeats '{shown}', which stands for the {self.tag}, word for word"
+            )
         return {name: value.strip() for name, value in found.items()}
 
     @staticmethod
@@ -156,6 +165,8 @@ class ReplyFormat:
         closing = re.compile(rf"</{tag}\s*>", re.IGNORECASE)
         if not parts:
             whole = closing.sub("", before).strip()
+            if self.reasoning == "first":
+                whole = _LABEL.sub("", whole)
             return whole.splitlines()[-1] if whole and self.untagged == "last_line" else whole
         found = [closing.split(part) for part in parts]
         if any(between.strip() for _, *after in found for between in after[:-1]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,43 @@ def test_a_reply_is_read_where_its_meaning_is_plain(
             assert refused.value.kind == "malformed"
         else:
             assert form.read(text) == {"": wanted}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Reasoning: It rains.\nSo yes.",
+        "**Reasoning:** It rains.\nSo yes.",
+        "\n## Reasoning:\nIt rains.\nSo yes.",
+    ],
+)
+def test_an_untagged_reply_hands_on_what_it_says_without_the_label_that_was_asked_for(
+    said: str,
+) -> None:
+    """The next member is told to begin with the same label, and copied what stood behind it."""
+    first = replace(WHOLE, reasoning="first")
+    assert first.read(said) == {"": "It rains.\nSo yes."}
+    assert WHOLE.read(said) == {"": said.strip()}, "nothing asked for the label"
+    assert first.read("No reasoning: it rains.") == {"": "No reasoning: it rains."}
+    with pytest.raises(ReplyError, match="it is empty where output should be"):
+        first.read("Reasoning:")
+
+
+@pytest.mark.parametrize("shown", ["...", "\u2026", " . . . "])
+@pytest.mark.parametrize("form", [WHOLE, FAIL])
+def test_dots_in_the_place_of_an_output_are_none(form: ReplyFormat, shown: str) -> None:
+    with pytest.raises(ReplyError, match="which stands for the output"):
+        form.read(f"It is so. <output>{shown}</output>")
+    assert form.read("<output>yes ...</output>") == {"": "yes ..."}
+
+
+def test_a_reply_that_copies_the_form_it_was_shown_is_asked_for_again() -> None:
+    first = replace(WHOLE, reasoning="first")
+    variables = {"asks_for": "", "predecessors": {}, "parameters": {}, "system": None}
+    prompt = Ask(PROMPTS, "forward/node.jinja", "forward", first).messages(variables)[-1].content
+    copied = next(line for line in prompt.splitlines() if line.startswith("<output>"))
+    with pytest.raises(ReplyError, match=r"it repeats '.+', which stands for the output"):
+        first.read(f"Reasoning: so.\n\n{copied}")
 
 
 def test_several_texts_are_never_guessed_at() -> None:
