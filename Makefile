@@ -35,7 +35,7 @@ reference: $(VENV)/.installed ## Write docs/reference.md anew from the schema of
 	$(BIN)/python docs/reference.py
 
 ENGINES ?= joblib slurm_local ray slurm mlflow
-test-engines: $(VENV)-engines/.installed ## Run sweeps on joblib, submitit, Ray, Slurm and an MLflow server (half an hour; docs/scale.md)
+test-engines: $(VENV)-engines/.installed ## Run sweeps on joblib, submitit, Ray, Slurm and an MLflow server (a quarter of an hour; docs/scale.md)
 	SGDFLOW_ENGINES="$(ENGINES)" $(VENV)-engines/bin/python -m pytest -q -n 0 -rs tests/engines
 
 bench: $(VENV)/.installed ## Measure speed (some minutes; benchmarks/README.md)
