@@ -138,6 +138,24 @@ def test_files_and_data_urls_are_read_alike(tmp_path: Path) -> None:
     assert data_url("b.png", tmp_path).startswith("data:image/jpeg;base64,")
 
 
+def test_a_file_of_the_project_is_shown_as_what_it_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node whose file has gone since asks nobody, and says which it was."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/a.png").write_bytes(PNG)
+    graph = pictures()
+    for name, shown in (("photos/a.png", (URL,)), ("photos/b.png", None)):
+        llm, given = ScriptedLLM(team), {**GIVEN, "photo": name}
+        passed = asyncio.run(forward_pass(graph, graph.initial(), "one", given, llm))
+        if shown:
+            assert llm.requests[0].messages[-1].images == shown
+        else:
+            assert "'photo' is 'photos/b.png', which cannot be read" in str(passed.failures["seen"])
+            assert llm.requests == []
+
+
 EXPECTED = "not a file or a data URL (data:image/png;base64,...) of a PNG, JPEG, GIF or WebP image"
 
 
