@@ -25,7 +25,9 @@ from sgdflow.executor.backward_functions import PromptBackward
 from sgdflow.executor.forward import forward_pass
 from sgdflow.executor.graph import Graph
 from sgdflow.llm import Message, Usage
+from sgdflow.llm.backend import KnowsSight
 from sgdflow.llm.chat import parts
+from sgdflow.llm.direct import DirectBackend
 from sgdflow.llm.models import ModelSpec
 from sgdflow.llm.providers import LitellmBackend
 from sgdflow.llm.scripted import Said, ScriptedLLM
@@ -109,11 +111,14 @@ def test_other_images_are_other_requests_and_records_keep_digests() -> None:
     ]
 
 
+@pytest.mark.parametrize("backend", [LitellmBackend, DirectBackend])
 @pytest.mark.parametrize(
-    ("model", "can"), [("openai/gpt-4o-mini", True), ("openai/gpt-3.5-turbo", False)]
+    ("model", "can"),
+    [("openai/gpt-4o-mini", True), ("openai/gpt-3.5-turbo", False), ("openai/nobody-knows", False)],
 )
-def test_litellm_says_who_sees(model: str, can: bool) -> None:
-    assert LitellmBackend().sees(ModelSpec(model)) is can
+def test_litellm_says_who_sees(backend: type[KnowsSight], model: str, can: bool) -> None:
+    """Its table does, also where the model is asked without it."""
+    assert backend().sees(ModelSpec(model)) is can
 
 
 def test_who_cannot_see_is_shown_nothing_unless_declared() -> None:
