@@ -41,6 +41,6 @@ def test_each_form_of_node_is_shown_where_it_is_explained() -> None:
     shown = set(re.findall(r"images/graphs/(\w+)\.svg", (DOCS / "nodes.md").read_text()))
     assert shown == {
         "retrieval", "routed", "pictures", "demonstrated", "voiced", "tuned", "mapped", "refined",
-        "tooled", "embedded",
+        "tooled", "embedded", "taught", "letter",
     }  # fmt: skip
     assert "images/graphs/triage.svg" in (DOCS / "structured.md").read_text()

@@ -10,8 +10,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Any
 
 from sgdflow.homes import expanded
@@ -106,27 +107,29 @@ def _run(
 def _ended(
     home: Path, command: Sequence[str], seconds: int, megabytes: int
 ) -> tuple[int | None, str]:
-    """Return the exit code, None where it took too long, and what was printed."""
+    """Return the exit code, None where it took too long, and the end of what was printed."""
     first = sys.executable if command[0] == "python" else command[0]
     words = [sys.executable, "-c", _LIMITED, str(seconds), str(megabytes), first, *command[1:]]
     # No variable of the environment, such as a key, is any business of what a model wrote.
     known = {"PATH": os.environ.get("PATH", ""), "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
-    with subprocess.Popen(
-        words,
-        cwd=home,
-        env=known,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    ) as started:
+    # Into a file: its size is limited, and whoever holds it open keeps nobody waiting.
+    with TemporaryFile() as said:
+        started = subprocess.Popen(
+            words,
+            cwd=home,
+            env=known,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
         try:
-            said, _ = started.communicate(timeout=seconds)
+            code = started.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
-            # With all that it has started.
+            code = None
+        # With all that it has started, which would outlive it.
+        with suppress(ProcessLookupError, PermissionError):
             os.killpg(started.pid, signal.SIGKILL)
-            said, _ = started.communicate()
-            return None, said
-    return started.returncode, said
+        started.wait()
+        said.seek(max(0, said.seek(0, os.SEEK_END) - 4 * _TOLD))
+        return code, said.read().decode(errors="replace")

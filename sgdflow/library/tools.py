@@ -6,7 +6,7 @@ import ast
 import math
 import operator
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 _BINARY: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: operator.add,
@@ -17,6 +17,7 @@ _BINARY: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Mod: operator.mod,
 }
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_PLACE = re.compile(r"\{\s*(\w+)\s*\}")
 _UNARY: dict[type[ast.unaryop], Callable[[float], float]] = {
     ast.UAdd: operator.pos,
     ast.USub: operator.neg,
@@ -56,6 +57,11 @@ def first(*values: object) -> object:
     if not found:
         raise ValueError("all nodes before it were skipped")
     return found[0]
+
+
+def fill(values: Mapping[str, object], form: str) -> str:
+    """Return a text with values in the place of their names in braces; other braces stay."""
+    return _PLACE.sub(lambda found: str(values.get(found[1], found[0])), form)
 
 
 def _value(node: ast.expr, expression: str) -> float:

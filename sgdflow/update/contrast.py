@@ -18,9 +18,15 @@ class Done:
 
     number: int
     """That of the example among those that are shown."""
-    right: bool
+    score: float
+    """Of the whole answer."""
     output: str
     """Of the same node."""
+
+    @property
+    def right(self) -> bool:
+        """Return whether nothing was wrong with the answer."""
+        return self.score >= 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +61,7 @@ def _done(situation: Situation, name: str, rival: Rival) -> Iterator[Done]:
         if outcome is None or outcome.score is None or item.node not in outcome.passed.values:
             continue
         output = shortened(str(as_text(outcome.passed.values[item.node])), _LONGEST)
-        yield Done(number, outcome.score >= 1, output)
+        yield Done(number, outcome.score, output)
 
 
 def _beside(situation: Situation, name: str, rival: Rival) -> Iterator[str]:

@@ -103,7 +103,7 @@ class Rewrite:
                 Attempt("...", None, 0.5, "...", 0.4, False, ("other",), (SAMPLE_WROTE,)),
             ],
             "stands": [Stand(1, "...", [Gradient("successor", "...")])],
-            "contrasts": [Contrast("...", (Done(1, True, "..."),), ("other",))],
+            "contrasts": [Contrast("...", (Done(1, 1.0, "..."),), ("other",))],
         }
         if self.critique is not None:
             yield from (f"critique: {p}" for p in self.critique.problems(sample, "the critique"))

@@ -96,6 +96,7 @@ def test_every_command_finds_the_project(project: Path, tmp_path: Path, at: Star
     for words in (
         ["evaluate", "experiments=quickstart", "hydra.run.dir=runs/two"],
         ["plan", "experiments=quickstart"],
+        ["probe", "experiments=quickstart", "hydra.run.dir=runs/three"],
         ["check", "experiments=quickstart"],
         ["graph", "experiments=quickstart"],
         ["show", "runs/one"],
@@ -364,6 +365,7 @@ def test_a_run_whose_parameters_are_taken_brings_graph_task_and_models(
     scored = json.loads((tmp_path / "two/evaluation.json").read_text())
     assert (scored["graph"], scored["task"], scored["seed"]) == ("desk", "tariff", 4)
     assert len(scored["examples"]) == 6
+    assert not (tmp_path / "replies.db").exists()  # as is said of the run's models
     assert one["example"] in scored["examples"]  # the same split
     # Told otherwise, and further: what is said of the run's own task is laid over it.
     run = f"parameters={tmp_path}/runs/one"

@@ -25,7 +25,9 @@ from sgdflow.executor.backward_functions import PromptBackward
 from sgdflow.executor.forward import forward_pass
 from sgdflow.executor.graph import Graph
 from sgdflow.llm import Message, Usage
+from sgdflow.llm.backend import KnowsSight
 from sgdflow.llm.chat import parts
+from sgdflow.llm.direct import DirectBackend
 from sgdflow.llm.models import ModelSpec
 from sgdflow.llm.providers import LitellmBackend
 from sgdflow.llm.scripted import Said, ScriptedLLM
@@ -109,11 +111,14 @@ def test_other_images_are_other_requests_and_records_keep_digests() -> None:
     ]
 
 
+@pytest.mark.parametrize("backend", [LitellmBackend, DirectBackend])
 @pytest.mark.parametrize(
-    ("model", "can"), [("openai/gpt-4o-mini", True), ("openai/gpt-3.5-turbo", False)]
+    ("model", "can"),
+    [("openai/gpt-4o-mini", True), ("openai/gpt-3.5-turbo", False), ("openai/nobody-knows", False)],
 )
-def test_litellm_says_who_sees(model: str, can: bool) -> None:
-    assert LitellmBackend().sees(ModelSpec(model)) is can
+def test_litellm_says_who_sees(backend: type[KnowsSight], model: str, can: bool) -> None:
+    """Its table does, also where the model is asked without it."""
+    assert backend().sees(ModelSpec(model)) is can
 
 
 def test_who_cannot_see_is_shown_nothing_unless_declared() -> None:
@@ -136,6 +141,24 @@ def test_files_and_data_urls_are_read_alike(tmp_path: Path) -> None:
     # What it holds counts, not what it is called.
     (tmp_path / "b.png").write_bytes(b"\xff\xd8\xff\xe0")
     assert data_url("b.png", tmp_path).startswith("data:image/jpeg;base64,")
+
+
+def test_a_file_of_the_project_is_shown_as_what_it_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node whose file has gone since asks nobody, and says which it was."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/a.png").write_bytes(PNG)
+    graph = pictures()
+    for name, shown in (("photos/a.png", (URL,)), ("photos/b.png", None)):
+        llm, given = ScriptedLLM(team), {**GIVEN, "photo": name}
+        passed = asyncio.run(forward_pass(graph, graph.initial(), "one", given, llm))
+        if shown:
+            assert llm.requests[0].messages[-1].images == shown
+        else:
+            assert "'photo' is 'photos/b.png', which cannot be read" in str(passed.failures["seen"])
+            assert llm.requests == []
 
 
 EXPECTED = "not a file or a data URL (data:image/png;base64,...) of a PNG, JPEG, GIF or WebP image"

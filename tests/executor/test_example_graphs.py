@@ -42,10 +42,12 @@ TICKET = {"department": "billing", "urgency": 2}
 SAID: Mapping[tuple[str, str], Any] = {
     ("bounded", "plan"): "1 + 2",
     ("calculator", "plan"): "1 + 2",
+    ("letter", "facts"): {"customer": "Ann", "advice": "Wait until Monday."},
     ("mapped", "parts"): {"questions": ["a", "b"]},
     ("routed", "triage"): {"department": "billing"},
     ("triage", "triage"): {**TICKET, "reasons": ["money"]},
     ("triage", "answer"): {**TICKET, "reply": "Dear customer,"},
+    ("taught", "answer"): 18,
     ("tooled", "answer"): {"tool": "answer", "answer": "3"},
     ("tuned", "query"): "damage claimed",
     ("retrieval", "query"): "damage claimed",
@@ -54,12 +56,14 @@ REACHED: Mapping[str, Sequence[str]] = {
     "bounded": ["answer.instruction", "plan.instruction"],
     "calculator": ["answer.instruction", "plan.instruction"],
     "demonstrated": ["answer.instruction", "answer.shots", "answer.tone", "hint.instruction"],
+    "letter": ["facts.instruction", "letter.form"],
     "mapped": ["answer.instruction", "answers.instruction", "parts.instruction"],
     "mixed": ["answer.instruction", "draft.instruction", "draft.temperature"],
     "pictures": ["answer.instruction", "seen.instruction"],
     "refined": ["answer.instruction", "critique.instruction", "draft.instruction"],
     "retrieval": ["answer.instruction", "query.instruction"],
     "routed": ["billing.instruction", "triage.instruction"],
+    "taught": ["answer.answered", "answer.instruction", "plan.instruction"],
     "tooled": ["answer.calculate", "answer.instruction", "plan.instruction"],
     "triage": ["answer.instruction", "draft.instruction", "triage.instruction"],
     "tuned": ["answer.instruction", "answer.sentences", "passages.count", "query.instruction"],
@@ -67,6 +71,20 @@ REACHED: Mapping[str, Sequence[str]] = {
     "voted": ["answer.instruction", "plan.instruction"],
 }
 """By hand, from what each graph declares: `other` of `routed` is the branch that is not taken."""
+
+
+ELSEWHERE = {"coded", "embedded"}
+"""Those that take tests, or a model of embeddings: below, and in test_embedded.py."""
+PLAIN = {
+    "chain", "clerks", "desk", "hints", "hints_divided", "layered", "liar", "relay", "single",
+    "tariff",
+}  # fmt: skip
+"""Nodes that ask a model and nothing else, which other tests run."""
+
+
+def test_every_shipped_graph_is_run_by_a_test() -> None:
+    folder = Path(__file__).parents[2] / "conf" / "graph"
+    assert {file.stem for file in folder.glob("*.yaml")} == {*REACHED} | ELSEWHERE | PLAIN
 
 
 def gradients(messages: Sequence[Message]) -> str:
@@ -106,6 +124,32 @@ def test_a_node_is_asked_in_its_own_role() -> None:
     asyncio.run(forward_pass(graph, graph.initial(), "one", inputs, llm))
     asked = {one.node: one.role for one in llm.requests}
     assert asked == {"draft": "forward", "answer": "judge"}
+
+
+def test_a_worked_example_is_sent_as_turns_before_the_query() -> None:
+    graph = build_graph(expand_graph(compose(["graph=taught"])["graph"]), PROMPTS)
+    llm = ScriptedLLM({"forward": ["<output>Multiply.</output>", " Eight. "]})
+    learned = {**graph.initial(), "answer.answered": "They have {{ 18 }}."}
+    run = forward_pass(graph, learned, "one", {"question": "How many legs has a spider?"}, llm)
+    assert asyncio.run(run).values["answer"] == "Eight."
+    system, asked, answered, query = llm.requests[-1].messages
+    assert [one.role for one in (system, asked, answered, query)] == [
+        "system", "user", "assistant", "user",
+    ]  # fmt: skip
+    assert answered.content == "They have {{ 18 }}."
+    assert "One ant has six" in asked.content
+    assert "spider" not in asked.content
+    assert "How many legs has a spider?" in query.content
+    assert '<variable name="plan">\nMultiply.\n</variable>' in query.content
+
+
+def test_code_puts_values_in_the_places_of_a_learned_text() -> None:
+    graph = build_graph(expand_graph(compose(["graph=letter"])["graph"]), PROMPTS)
+    said = {"customer": "Ann {advice}", "advice": "Wait."}
+    learned = {**graph.initial(), "letter.form": "{ customer }: {advice} {advice} {other}"}
+    llm = ScriptedLLM({"forward": [json.dumps(said)]})
+    passed = asyncio.run(forward_pass(graph, learned, "one", {"ticket": "T"}, llm))
+    assert passed.values["letter"] == "Ann {advice}: Wait. Wait. {other}"
 
 
 TESTS = "import unittest\nfrom solution import double\n\n\nclass It(unittest.TestCase):\n"

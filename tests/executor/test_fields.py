@@ -15,14 +15,17 @@ from sgdflow.config.build import build_graph, expand_graph
 from sgdflow.config.compose import compose
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import prepare
+from sgdflow.data import Example
 from sgdflow.errors import ConfigError
 from sgdflow.executor.backward import Differentiation, backward_pass
 from sgdflow.executor.backward_functions import CallableBackward, PassThrough, PromptBackward
+from sgdflow.executor.evaluation import Evaluator
 from sgdflow.executor.fields import FieldForward, nested
 from sgdflow.executor.forward import CallableForward, ForwardPass, forward_pass
 from sgdflow.executor.functions import Function
 from sgdflow.executor.gradients import total
 from sgdflow.executor.graph import Graph, Node, Parameter
+from sgdflow.executor.scores import Score
 from sgdflow.llm import Message
 from sgdflow.llm.scripted import Said, ScriptedLLM
 from sgdflow.prompting.ask import Ask
@@ -132,6 +135,45 @@ def test_gradients_reach_the_fields_by_name_and_through_them_the_parameters() ->
         '<said from="draft">\ndraft on triage.department\n</said>'
     )
     assert {one.node for one in llm.requests} == {"answer", "draft"}  # words are no parameter's
+
+
+def test_a_field_may_be_the_output_that_is_scored_and_criticised() -> None:
+    """The node is told of the one field; the other goes nowhere, and nobody is asked about it."""
+    fields = {"reply": {"schema": {"department": "text", "urgency": "integer"}}}
+    nodes = {
+        "hint": {"predecessors": ["ticket"], "parameters": {"instruction": "Hint."}},
+        "triage": {
+            "predecessors": ["ticket", "hint"],
+            "parameters": {"instruction": "Decide."},
+            "forward": fields,
+        },
+    }
+    conf = {"name": "g", "inputs": ["ticket"], "nodes": nodes, "output": "triage.urgency"}
+    graph = build_graph(expand_graph(conf), PROMPTS)
+
+    def script(role: str, node: str, messages: Sequence[Message]) -> Said:
+        if role == "backward":
+            return '<gradient name="hint">Say how soon.</gradient>'
+        return "<output>h</output>" if node == "hint" else '{"department": "d", "urgency": 3}'
+
+    llm = ScriptedLLM(script)
+    score = Score(Function(lambda output, target: float(output == target), "same"))
+    example = Example("one", dict(TICKET), 3)
+    found = asyncio.run(Evaluator(graph, score, llm)(graph.initial(), [example]))
+    [one] = found.outcomes.values()
+    assert one.score == 1
+    how, start = Differentiation(JOINT), graph.initial()
+    made = backward_pass(graph, start, one.passed, "Too soon.", graph.optimisable, how, llm)
+    back = asyncio.run(made)
+    assert back.failures == {}
+    assert [(one.source, one.value) for one in back.gradients["triage.urgency"]] == [
+        ("loss", "Too soon.")
+    ]
+    [told] = back.gradients["triage"]
+    assert told.source == "triage.urgency"
+    assert told.value.startswith('Of the field `urgency`, which is "3":')
+    assert "Too soon." in told.value
+    assert [one.value for one in back.gradients["hint"]] == ["Say how soon."]
 
 
 def test_numbers_in_fields_are_differentiated_as_anywhere() -> None:

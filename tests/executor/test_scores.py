@@ -210,6 +210,10 @@ def test_scores_are_planned_with_the_calls_of_judges() -> None:
     assert prepared.roles >= {"judge"}
     estimate = step_estimate(prepared.problem, prepared.method)
     assert estimate.sums[0] == "to start with 1 example x (3 nodes + 1 judge) = 4 calls"
+    both = "{kind: {score: {rubric: Be kind.}}, short: {score: {rubric: Be brief.}, weight: 2}}"
+    prepared = ready(*TABLE, "task.target=null", f"task.score={{objectives: {both}}}")
+    several = step_estimate(prepared.problem, prepared.method)
+    assert several.sums[0] == "to start with 1 example x (3 nodes + 2 judges) = 5 calls"
     prepared = ready(*JUDGED, "+method.backward.verify={examples: 1}")
     [tried] = [s for s in step_estimate(prepared.problem, prepared.method).sums if "try" in s]
     # Each of the hints alone and both together: the answer and its judge.

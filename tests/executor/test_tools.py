@@ -148,6 +148,27 @@ def test_tools_may_take_so_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "it took longer than 0.1 s" in llm.requests[-1].messages[-1].content
 
 
+@pytest.mark.parametrize(("retries", "said"), [(2, "-> 3"), (1, "-> failed: ")])
+def test_a_tool_may_be_awaited_and_is_called_again_where_it_fails(
+    retries: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    name = f"shaky_tool_{retries}"
+    (tmp_path / f"{name}.py").write_text(
+        'calls = []\n\nasync def count():\n    """Count."""\n    calls.append(1)\n'
+        "    if len(calls) < 3:\n        raise OSError('away')\n    return len(calls)\n"
+    )
+    node = {
+        "predecessors": ["question"],
+        "forward": {"tools": {"count": {"_target_": f"{name}.count"}}},
+        "retries": retries,
+    }
+    conf = {"name": "g", "inputs": ["question"], "nodes": {"answer": node}, "output": "answer"}
+    graph = build_graph(expand_graph(conf), PROMPTS)
+    passed, _ = run(graph, json.dumps({"tool": "count"}), answer("done"))
+    assert passed.transcripts["answer"].startswith(f"count()\n{said}")
+
+
 def test_plan_and_check_count_every_call_there_may_be() -> None:
     raw = dict(compose(["tracking=none", "method.lazy=false", "method.confirm=null"]))
     conf = json.dumps(compose(["graph=tooled"])["graph"]).replace('"question"', '"order"')

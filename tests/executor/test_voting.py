@@ -162,6 +162,63 @@ def test_code_that_fails_is_called_again(
         assert passed.failures["answer"].reason.endswith("tool raised OSError: away")
 
 
+HINT = "<output>h</output>"
+CROWD = """
+import {library}
+
+here, most = 0, 0
+
+{kind} tool(question, hint):
+    global here, most
+    here += 1
+    most = max(most, here)
+    {wait}(0.05)
+    here -= 1
+    return str(most)
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "library", "wait"),
+    [("def", "time", "time.sleep"), ("async def", "asyncio", "await asyncio.sleep")],
+)
+@pytest.mark.parametrize("most", [1, 2])
+def test_code_runs_so_many_times_at_once(
+    kind: str, library: str, wait: str, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight examples want it at the same time; without a bound all of them would have it."""
+    monkeypatch.syspath_prepend(tmp_path)
+    name = f"crowd_{library}_{most}"
+    (tmp_path / f"{name}.py").write_text(CROWD.format(kind=kind, library=library, wait=wait))
+    conf = graph_of(forward={"_target_": f"{name}.tool"}, at_once=most)
+    graph, llm = (
+        build_graph(expand_graph(conf), PROMPTS),
+        ScriptedLLM(lambda *_: "<output>h</output>"),
+    )
+
+    async def all_of_them() -> list[ForwardPass]:
+        start = graph.initial()
+        runs = (forward_pass(graph, start, str(n), {"question": "Q?"}, llm) for n in range(8))
+        return list(await asyncio.gather(*runs))
+
+    passed = asyncio.run(all_of_them())
+    assert max(int(one.values["answer"]) for one in passed) == most
+
+
+@pytest.mark.parametrize(
+    ("bound", "told"),
+    [
+        ({"timeout": 0}, "timeout: input should be greater than 0 (got 0)."),
+        ({"retries": -1}, "retries: input should be greater than or equal to 0 (got -1)."),
+        ({"at_once": 0}, "at_once: input should be greater than or equal to 1 (got 0)."),
+    ],
+)
+def test_what_is_no_bound_is_told(bound: Mapping[str, Any], told: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        expand_graph(graph_of(forward={"_target_": "json.dumps"}, **bound))
+    assert str(refused.value) == f"graph.nodes.answer.{told}"
+
+
 @pytest.mark.parametrize("key", ["timeout", "retries"])
 def test_bounds_of_code_are_refused_for_models(key: str) -> None:
     with pytest.raises(ConfigError) as refused:

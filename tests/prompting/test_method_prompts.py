@@ -202,7 +202,7 @@ def _verdict() -> Mapping[str, Any]:
 
 
 CAUSE = "zones: it does not say what a zone costs"
-CONTRAST = Contrast("Heavy: 15.", (Done(1, True, "15"),), ("desk.instruction",))
+CONTRAST = Contrast("Heavy: 15.", (Done(1, 1.0, "15"),), ("desk.instruction",))
 WORSE = "worse: 0.5 -> 0.25 on 4 examples (0 up, 1 down)"
 ATTEMPT = Attempt(
     "Weigh it.",

@@ -245,6 +245,18 @@ def with_tools() -> str:
     return chat(Prompts(SHIPPED).messages("forward/tools.jinja", TOOLS))
 
 
+def with_an_example() -> str:
+    return chat(Prompts(SHIPPED).messages("forward/taught.jinja", TAUGHT))
+
+
+TAUGHT: Mapping[str, Any] = {
+    "system": "You work carefully.",
+    "instruction": "Answer the question.",
+    "asked": "How many legs do three ants have?",
+    "answered": "18.",
+    "predecessors": shown({"question": "How many legs do two spiders have?"}),
+    "reply": ReplyFormat("text", reasoning="none").asking([]),
+}
 TOOLS: Mapping[str, Any] = {
     "node": View("answer", ("question",), (), {}),
     "system": "You work carefully.",
@@ -292,6 +304,7 @@ RENDERED: Mapping[str, Callable[[], str]] = {
     "backward/retrieval.jinja": lambda: of_search("retrieval"),
     "backward/embedded.jinja": lambda: of_search("embedded"),
     "forward/tools.jinja": with_tools,
+    "forward/taught.jinja": with_an_example,
     "reply/tool.jinja": of_tool,
     "loss/expected.jinja": losses,
     "reply/again.jinja": lambda: chat(joint().sent("forward", "hint_2", attempt=1)[-2:]),
@@ -338,6 +351,7 @@ def has() -> Mapping[str, set[str]]:
     found["backward/field.jinja"] = {*FIELD}
     found["backward/retrieval.jinja"] = found["backward/embedded.jinja"] = {*SEARCH}
     found["forward/tools.jinja"] = {*TOOLS}
+    found["forward/taught.jinja"] = {*TAUGHT}
     found["reply/tool.jinja"] = {*CALLED}
     for played in (joint(), edge()):
         for name, variables in played.prompts.given.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,11 @@ from sgdflow.config.build import build_graph, expand_graph
 from sgdflow.config.compose import compose
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import prepare
+from sgdflow.data import Example
 from sgdflow.errors import ConfigError, NoResult, ReplyError
 from sgdflow.executor.constraints import Constraints
+from sgdflow.executor.evaluation import Evaluation, Outcome
+from sgdflow.executor.forward import ForwardPass
 from sgdflow.llm import Message
 from sgdflow.llm.scripted import Said, ScriptedLLM
 from sgdflow.prompting.templates import Prompts
@@ -23,7 +26,8 @@ from sgdflow.records import RunFolder
 from sgdflow.records.source import read_steps
 from sgdflow.runs.run import optimise
 from sgdflow.tracking import NullTracker
-from sgdflow.update.constraints import check, told
+from sgdflow.update import Proposal, Situation
+from sgdflow.update.constraints import check, kept, told
 
 PROMPTS = Prompts(prompt_folders(Path("nowhere")))
 ALL = Constraints(
@@ -265,3 +269,41 @@ def test_words_of_a_training_example_that_nobody_scored_are_no_text_either(
     [step] = read_steps(folder.path / "steps.jsonl")
     assert step["proposal"] == {}
     assert 'it copies "sail' in step["skipped"]["answer.instruction"]
+
+
+def situation(**known: Any) -> Situation:
+    ruled = {"value": "Answer. Begin with the date of it.", "leak": 4}
+    graph = build_graph(expand_graph(graph_of(ruled)), PROMPTS)
+    return Situation(graph, graph.initial(), {}, **known)
+
+
+SCORED = ForwardPass("1", {"question": "Sails and masts, keels and oars?", "answer": "x"}, {}, {})
+UNSCORED = Example("2", {"question": "Blue tits nest in old walls?"}, "They nest in April or May")
+KNOWN: Mapping[str, Any] = {
+    "standing": Evaluation({"1": Outcome(SCORED, 0.0, None)}),
+    "targets": {"1": "a very long voyage home"},
+    "training": (UNSCORED,),
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "run"),
+    [
+        ("sails and masts, keels", "sails and masts keels"),
+        ("A very long voyage home.", "a very long voyage"),
+        ("NEST in old walls", "nest in old walls"),
+        ("nest in April or later", "nest in april or"),
+        ("Begin with the date of it.", None),
+        ("sails and masts", None),
+    ],
+)
+def test_queries_and_answers_of_all_training_examples_are_guarded(
+    text: str, run: str | None
+) -> None:
+    found = kept(Proposal({NODE: f"Answer. {text}"}), situation(**KNOWN))
+    assert found.changes == ({} if run else {NODE: f"Answer. {text}"})
+    why = f'the new text cannot be used: it copies "{run}" from an example; say it as a rule, '
+    assert [one.startswith(why) for one in found.skipped.values()] == ([True] if run else [])
+
+
+NODE = "answer.instruction"

@@ -7,13 +7,16 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from simulated import Simulated, Watch
 
 from sgdflow.config.compose import compose
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import prepare
 from sgdflow.descent import Descent, Step
+from sgdflow.prompting.marks import MARK
 from sgdflow.prompting.templates import Prompts
+from sgdflow.update.contrast import Contrast, Done
 
 PROMPTS = Prompts(prompt_folders(Path(__file__).parent))
 HEADING = "# The same queries with other texts of this instruction"
@@ -80,6 +83,17 @@ def test_what_is_told_of_other_texts_is_what_they_did() -> None:
         assert (known[name][text][example] >= 1) == right
     assert not any(HEADING in prompt(step) for step in ran("method.update.contrast=0"))
     assert any(HEADING in prompt(step) for step in steps)
+
+
+@pytest.mark.parametrize(
+    ("score", "said"),
+    [(0.0, "wrong"), (0.5, "partly right (it scores 0.5 of 1)"), (1.0, "right")],
+)
+def test_an_answer_that_is_partly_right_is_not_called_wrong(score: float, said: str) -> None:
+    shown = {"contrasts": [Contrast("Add.", (Done(3, score, "7"),), ())], MARK: ""}
+    text = PROMPTS.text("optimizer/contrasts.jinja", shown)
+    assert f"Query 3: the answer of the system was {said}; here came" in text
+    assert ("Work out what the texts" in text) == (score == 1)
 
 
 def prompt(step: Step) -> str:

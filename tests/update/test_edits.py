@@ -200,6 +200,42 @@ def test_items_of_a_list_are_the_lines_that_edits_name() -> None:
     assert made == "\n".join([*items[:2], "The weight heavy costs 19.", items[2]])
 
 
+class Cutting(Simulated):
+    """Writers that first cut what has to stay, and add too much; told so, they add a little."""
+
+    async def complete(
+        self, role: str, messages: Sequence[Message], *, node: str, sample: int = 0
+    ) -> Reply:
+        said = await super().complete(role, messages[:2], node=node, sample=sample)
+        if node != "weight.instruction" or role != "optimizer":
+            return said
+        self.told.append(messages[-1].content)
+        edits = ("DELETE 2", "ADD 1: Heavy costs 19, light 36.", "ADD 1: Heavy costs 19.")
+        return Reply(f"<improved>{edits[len(self.told) - 1]}</improved>")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[str] = []
+
+
+def test_what_is_declared_of_a_text_holds_for_what_edits_make_of_it() -> None:
+    raw = _composed()
+    nodes = {**raw["graph"]["nodes"]}
+    ruled: dict[str, Any] = {"value": ["Price the weight.", "Be exact."], "keep": ["Be exact."]}
+    ruled["max_characters"] = len("Price the weight.\nHeavy costs 19.\nBe exact.")
+    nodes["weight"] = {**nodes["weight"], "parameters": {"instruction": ruled}}
+    raw = {**raw, "graph": {**raw["graph"], "nodes": nodes}}
+    prepared = prepare(
+        changed(raw, ["method.update.form=edits", "method.stop.steps=1"]), PROMPTS, {}
+    )
+    llm, watch = Cutting(), Watch()
+    asyncio.run(Descent(prepared.problem, prepared.method, llm, watch).run(prepared.start))
+    made = watch.steps[0].tried.proposal.changes["weight.instruction"]
+    assert made == "Price the weight.\nHeavy costs 19.\nBe exact."
+    assert 'it lacks what has to stay, letter by letter: "Be exact."' in llm.told[1]
+    assert "it has 53 characters; at most 43 may be used" in llm.told[2]
+
+
 def test_a_plan_counts_edits_as_texts() -> None:
     plans = []
     for form in ("whole", "edits"):
