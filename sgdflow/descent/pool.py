@@ -92,6 +92,10 @@ class Pool:
             kept = tuple(one for one in kept if one is not out)
         return Pool(self.how, kept, {**self.ancestors, candidate.number: candidate})
 
+    def besides(self, candidate: Candidate) -> Sequence[Parameters]:
+        """Return the parameters of the others."""
+        return [one.parameters for one in self.candidates if one is not candidate]
+
     def choose(self, count: int, random: Random) -> Sequence[Candidate]:
         """Return the candidates to start from; one may come several times."""
         if self.how.choose == "newest":
