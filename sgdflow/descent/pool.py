@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from random import Random
 from typing import Literal
 
-from sgdflow.executor.graph import Parameters
+from sgdflow.executor.graph import Graph, Parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +106,15 @@ class Pool:
         weights = self._wins() if self.how.choose == "pareto" else self._warmth()
         return random.choices(self.candidates, weights, k=count)
 
-    def merges(self, tried: Collection[tuple[int, int]]) -> Iterator[tuple[Candidate, Candidate]]:
-        """Yield pairs, the better first, that changed different parameters since they parted."""
+    def merges(
+        self, tried: Collection[tuple[int, int]], graph: Graph
+    ) -> Sequence[tuple[Candidate, Candidate]]:
+        """Return pairs, the better first, that changed different parameters since they parted.
+
+        Those come first whose changes are independent: no node of the one works on what comes of
+        the other, so that what each has gained holds beside the other.
+        """
+        apart, behind = list[tuple[Candidate, Candidate]](), list[tuple[Candidate, Candidate]]()
         for one, other in combinations(self.candidates, 2):
             if (one.number, other.number) in tried:
                 continue
@@ -120,7 +127,9 @@ class Pool:
                 for pick in (one, other)
             ]
             if all(changed) and not changed[0] & changed[1]:
-                yield (one, other) if one.mean >= other.mean else (other, one)
+                pair = (one, other) if one.mean >= other.mean else (other, one)
+                (apart if graph.independent(*changed) else behind).append(pair)
+        return [*apart, *behind]
 
     def merged(self, one: Candidate, other: Candidate) -> Mapping[str, object]:
         """Return what the second of a pair brings to the first."""

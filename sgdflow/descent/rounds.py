@@ -53,9 +53,9 @@ class Rounds:
 
     async def take(self, number: int, state: State) -> tuple[tuple[Tried, ...], State]:
         """Make the proposals of a step, all of them at once; return them, the best one first."""
-        merge = next(state.pool.merges(state.merges), None) if self.method.pool.merge else None
-        if merge is not None:
-            tried, state = await self._merge(number, state, *merge)
+        pool, graph = state.pool, self.problem.graph
+        if self.method.pool.merge and (pairs := pool.merges(state.merges, graph)):
+            tried, state = await self._merge(number, state, *pairs[0])
             return (tried,), state
         how, made = self.method.proposals, list[Tried]()
         random = Random(f"{self.problem.seed}/pool/{number}")
