@@ -47,7 +47,8 @@ class PoolRules:
     choose: Literal["newest", "best", "pareto", "queue"] = "newest"
     temperature: float = 0.1
     merge: bool = False
-    """Whether changes of different parameters in two candidates are tried together."""
+    """Whether changes of different parameters in two candidates are tried together; those that do
+    not work on each other come first."""
 
     @property
     def scored(self) -> bool:

@@ -38,6 +38,7 @@ from sgdflow.executor.functions import Function
 from sgdflow.executor.progress import Joined
 from sgdflow.executor.scores import Score
 from sgdflow.llm import LLM, Message, Reply, Spent, Usage
+from sgdflow.llm.allowance import Allowance
 from sgdflow.llm.answers import Answered
 from sgdflow.llm.backend import Answer
 from sgdflow.llm.client import Client
@@ -130,9 +131,16 @@ def problem(train: str) -> Problem:
     return Problem(letters_graph(), Score(Function(exactly, "exactly")), splits, (RECALL,), 7)
 
 
-def lines(file: Path, hurry: int, method: Method = WIDE, ends: int | None = None) -> list[str]:
+def lines(
+    file: Path,
+    hurry: int,
+    method: Method = WIDE,
+    ends: int | None = None,
+    most: int | None = None,
+) -> list[str]:
     """Return the steps of a run with this store, at temperature 1; fewer where it is ended."""
     random, watch = Random(hurry), Watch()
+    limits = Limits(budget=Allowance(calls=most))
 
     async def run() -> None:
         models = {
@@ -141,7 +149,7 @@ def lines(file: Path, hurry: int, method: Method = WIDE, ends: int | None = None
         }
         with closing(Drawing(file)) as store:
             model = Model(random, ends, asyncio.current_task())
-            async with Client(models, Limits(), {}, store, 3, backend=model) as client:
+            async with Client(models, limits, {}, store, 3, backend=model) as client:
                 asked = problem("abcdefgh")
                 late = Late(client, random)
                 await Descent(asked, method, late, watch).run(asked.graph.initial())
@@ -164,6 +172,15 @@ def test_a_race_comes_to_the_same_whoever_is_answered_first(tmp_path: Path) -> N
     assert sum(json.loads(line)["gate"]["calls"] for line in first) > 50
     for hurry in (1, 2):
         assert lines(tmp_path / f"{hurry}.db", hurry) == first
+
+
+def test_a_budget_ends_a_race_before_the_same_step_whoever_is_answered_first(
+    tmp_path: Path,
+) -> None:
+    found = [lines(tmp_path / f"{hurry}.db", hurry, most=200) for hurry in (0, 1)]
+    assert found[0] == found[1]
+    assert 0 < len(found[0]) < 4
+    assert len([*samples(tmp_path / "0.db")]) == len([*samples(tmp_path / "1.db")]) == 200
 
 
 @pytest.mark.parametrize("ends", [60, 150, 260])
