@@ -50,7 +50,7 @@ from sgdflow.update import Gate
 
 WIDE = replace(
     METHOD,
-    sample=Sample("failing", 2, "waiting"),
+    sample=Sample("failing", 3, "waiting"),  # some are drawn for two proposals
     lazy=True,
     proposals=Proposals(parents=2, each=2),
     pool=PoolRules(3, "pareto", merge=True),
@@ -63,6 +63,8 @@ def drawn(text: str, random: Random) -> str:
     """Return what a model may say in place of this."""
     if "<improved>" in text:
         return text.replace("</improved>", f" Draw {random.randrange(3)}.</improved>")
+    if "</gradient>" in text:
+        return text.replace("</gradient>", f" Draw {random.randrange(9)}.</gradient>")
     return "unknown" if len(text) == 1 and random.random() < 0.3 else text
 
 
@@ -150,7 +152,7 @@ def lines(
         with closing(Drawing(file)) as store:
             model = Model(random, ends, asyncio.current_task())
             async with Client(models, limits, {}, store, 3, backend=model) as client:
-                asked = problem("abcdefgh")
+                asked = problem("abcdefghijklmn")  # more than are scored at once
                 late = Late(client, random)
                 await Descent(asked, method, late, watch).run(asked.graph.initial())
 
@@ -177,13 +179,13 @@ def test_a_race_comes_to_the_same_whoever_is_answered_first(tmp_path: Path) -> N
 def test_a_budget_ends_a_race_before_the_same_step_whoever_is_answered_first(
     tmp_path: Path,
 ) -> None:
-    found = [lines(tmp_path / f"{hurry}.db", hurry, most=200) for hurry in (0, 1)]
+    found = [lines(tmp_path / f"{hurry}.db", hurry, most=260) for hurry in (0, 1)]
     assert found[0] == found[1]
     assert 0 < len(found[0]) < 4
-    assert len([*samples(tmp_path / "0.db")]) == len([*samples(tmp_path / "1.db")]) == 200
+    assert len([*samples(tmp_path / "0.db")]) == len([*samples(tmp_path / "1.db")]) == 260
 
 
-@pytest.mark.parametrize("ends", [60, 150, 260])
+@pytest.mark.parametrize("ends", [90, 200, 330])
 def test_a_race_that_is_killed_goes_on_to_the_same_end(ends: int, tmp_path: Path) -> None:
     whole = lines(tmp_path / "whole.db", 0)
     ended = lines(tmp_path / "killed.db", 5, ends=ends)
@@ -236,7 +238,8 @@ class Waiting(Answering):
 
 
 def test_all_proposals_of_a_step_are_scored_at_the_same_time() -> None:
-    method = replace(WIDE, lazy=False, proposals=Proposals(each=3), stop=Stop(steps=1), gate=Gate())
+    pairs = replace(WIDE, sample=Sample("failing", 2, "waiting"), gate=Gate())
+    method = replace(pairs, lazy=False, proposals=Proposals(each=3), stop=Stop(steps=1))
     asked, watch = problem("abcdefgh"), Watch()
 
     async def run() -> None:
@@ -256,9 +259,8 @@ def test_all_proposals_of_a_step_are_scored_at_the_same_time() -> None:
 
 
 def test_the_best_of_a_race_stands_alone_where_one_is_kept() -> None:
-    method = replace(
-        WIDE, lazy=False, proposals=Proposals(each=3), pool=PoolRules(), stop=Stop(steps=1)
-    )
+    pairs = replace(WIDE, sample=Sample("failing", 2, "waiting"), pool=PoolRules())
+    method = replace(pairs, lazy=False, proposals=Proposals(each=3), stop=Stop(steps=1))
 
     def short_of_a(text: str, letters: Sequence[str]) -> Said:
         return add_what_was_missing(text, "a" if "a" in letters else letters)
