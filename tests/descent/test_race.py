@@ -35,7 +35,8 @@ from sgdflow.descent import Descent
 from sgdflow.descent.method import Method, Problem, Proposals, Sample, Stop
 from sgdflow.descent.pool import PoolRules
 from sgdflow.executor.functions import Function
-from sgdflow.executor.progress import Joined
+from sgdflow.executor.lanes import Lane, Shared
+from sgdflow.executor.progress import Joined, Unwatched
 from sgdflow.executor.scores import Score
 from sgdflow.llm import LLM, Message, Reply, Spent, Usage
 from sgdflow.llm.allowance import Allowance
@@ -43,7 +44,7 @@ from sgdflow.llm.answers import Answered
 from sgdflow.llm.backend import Answer
 from sgdflow.llm.client import Client
 from sgdflow.llm.models import Limits, ModelSpec
-from sgdflow.llm.scripted import Said
+from sgdflow.llm.scripted import Said, ScriptedLLM
 from sgdflow.llm.store import Store
 from sgdflow.records import step_record
 from sgdflow.update import Gate
@@ -306,6 +307,27 @@ def test_no_two_proposals_that_are_turned_down_share_a_part_of_the_level(
     assert last == 0  # that of the smallest gain, in the end
     assert len(tried) == len(set(tried)) >= 9
     assert max(tried) < method.asked(2)
+
+
+def test_who_asks_knows_what_it_has_asked_for_and_nothing_is_scored_twice() -> None:
+    asked, llm = problem("abc"), ScriptedLLM(World())
+    texts, (a, b, c) = asked.graph.initial(), asked.splits.train
+
+    async def run() -> list[list[str]]:
+        whole = asked.evaluator(llm)
+        await whole(texts, [a])
+        shared = Shared(whole, 2, Unwatched())
+        one, other = (Lane(shared, asked.graph, asked.score, llm) for _ in range(2))
+        await asyncio.gather(one(texts, [a, b]), other(texts, [b]))
+        await one(texts, [c])
+        return [[*lane.some(texts, (a, b, c)).outcomes] for lane in (one, other, whole)]
+
+    assert asyncio.run(run()) == [
+        ["id a", "id b", "id c"],
+        ["id a", "id b"],
+        ["id a", "id b", "id c"],
+    ]
+    assert len([request for request in llm.requests if request.node == "recall"]) == 3
 
 
 def test_what_several_do_at_once_is_shown_as_one_piece_of_work() -> None:
