@@ -120,7 +120,8 @@ class ProposalsConf(Conf):
     parents: Count = 1
     """Candidates of the pool that a step starts from."""
     each: Count = 1
-    """Proposals for each of them, from examples of their own."""
+    """Proposals for each of them, from examples of their own; all of a step are made and scored at
+    once."""
     form: Literal["joint", "single"] = "joint"
     """joint: all new texts together; single: each by itself, and together those that pass."""
     fallback: bool = False
@@ -137,7 +138,8 @@ class PoolConf(Conf):
     temperature: Annotated[float, Field(gt=0)] = 0.1
     """queue: how evenly candidates are drawn; means differ by 1 at most."""
     merge: bool = False
-    """Whether changes of different parameters in two candidates are tried together."""
+    """Whether changes of different parameters in two candidates are tried together; those first
+    whose nodes do not lie on a way of one another."""
 
 
 class OneMethod(Conf):

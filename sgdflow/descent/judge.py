@@ -45,17 +45,22 @@ class Judge:
         lesson: Lesson,
         turned_down: int,
         random: Random,
+        among: int = 1,
     ) -> Judgement:
-        """Try the forms of a proposal that the method declares, until one is taken."""
+        """Try the forms of a proposal that the method declares, until one is taken.
+
+        `turned_down` says how often the run has turned something down; of so many proposals that
+        are tried at once, `among`, each counts on by that many, so that no two get the same.
+        """
         how = self.method.proposals
-        case = _Case(parameters, lesson, random)
+        case = _Case(parameters, lesson, random, among)
         several = len(proposal.changes) > 1
         if how.form == "joint" or not several:
             trial = await self._trial(case, proposal.changes, turned_down)
             if trial.decision.accepted or not (how.fallback and several):
                 return Judgement(proposal, trial, ())
             whole = Tested(tuple(proposal.changes), trial)
-            parts = await self._parts(case, proposal, turned_down + 1)
+            parts = await self._parts(case, proposal, turned_down + among)
             return parts.after(whole, proposal, trial)
         parts = await self._parts(case, proposal, turned_down)
         return parts.after(None, proposal, None)
@@ -84,7 +89,7 @@ class Judge:
         for name, text in proposal.changes.items():
             trial = await self._trial(case, {name: text}, turned_down)
             tested.append(Tested((name,), trial))
-            turned_down += not trial.decision.accepted
+            turned_down += 0 if trial.decision.accepted else case.among
             if trial.decision.accepted:
                 passed[name] = trial
         best = max(passed, key=lambda name: passed[name].gain, default=None)
@@ -151,6 +156,7 @@ class _Case:
     parameters: Parameters
     lesson: Lesson
     random: Random
+    among: int = 1
 
     @property
     def failures(self) -> Mapping[str, float]:

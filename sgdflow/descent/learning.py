@@ -68,8 +68,13 @@ class Teacher:
         names: Collection[str],
         history: Sequence[Past],
         random: Random,
+        ahead: int = 0,
     ) -> Lesson:
-        """Draw examples until some of them teach something, or as often as the method allows."""
+        """Draw examples until some of them teach something, or as often as the method allows.
+
+        `ahead` lessons on the same parameters are given at the same time: where examples wait
+        for their turn, those come first that none of them takes.
+        """
         sample, learned = self.method.sample, list[Learned]()
         evidence: Evidence = {}
         before = self.problem.graph.learning_before(names)
@@ -78,6 +83,10 @@ class Teacher:
         # Failures that these parameters were sampled for before wait, while others can be found.
         stale = {i for past in history if past.parameters == parameters for i in past.sampled}
         fixed = self._batch(random)
+        for _ in range(ahead if sample.order == "waiting" else 0):
+            theirs = await self._drawn(parameters, fixed, random, waited, stale)
+            waited.update(theirs)
+            stale |= set(theirs)
         while True:
             wanted = sample.count + len(drawn | stale)
             batch, current = await self._scored(parameters, fixed, wanted)
@@ -98,6 +107,19 @@ class Teacher:
             evidence = {name: items for name, items in evidence.items() if name not in known}
             if evidence or not chosen or len(drawn) >= sample.count * sample.draws:
                 return Lesson(batch, current, tuple(learned), evidence, known)
+
+    async def _drawn(
+        self,
+        parameters: Parameters,
+        batch: tuple[Example, ...],
+        random: Random,
+        waited: Mapping[str, int],
+        stale: Collection[str],
+    ) -> tuple[str, ...]:
+        """Return the examples that a lesson would begin with."""
+        sample = self.method.sample
+        _, current = await self._scored(parameters, batch, sample.count + len(stale))
+        return sample.draw(current, random, waited, (), stale)
 
     def silent(self, learned: Sequence[Learned], names: Collection[str]) -> bool:
         """Return whether all of it was differentiated, and no gradient asked for a change."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from random import Random
 from typing import Literal
 
-from sgdflow.executor.graph import Parameters
+from sgdflow.executor.graph import Graph, Parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,8 @@ class PoolRules:
     choose: Literal["newest", "best", "pareto", "queue"] = "newest"
     temperature: float = 0.1
     merge: bool = False
-    """Whether changes of different parameters in two candidates are tried together."""
+    """Whether changes of different parameters in two candidates are tried together; those that do
+    not work on each other come first."""
 
     @property
     def scored(self) -> bool:
@@ -92,6 +93,10 @@ class Pool:
             kept = tuple(one for one in kept if one is not out)
         return Pool(self.how, kept, {**self.ancestors, candidate.number: candidate})
 
+    def besides(self, candidate: Candidate) -> Sequence[Parameters]:
+        """Return the parameters of the others."""
+        return [one.parameters for one in self.candidates if one is not candidate]
+
     def choose(self, count: int, random: Random) -> Sequence[Candidate]:
         """Return the candidates to start from; one may come several times."""
         if self.how.choose == "newest":
@@ -102,8 +107,15 @@ class Pool:
         weights = self._wins() if self.how.choose == "pareto" else self._warmth()
         return random.choices(self.candidates, weights, k=count)
 
-    def merges(self, tried: Collection[tuple[int, int]]) -> Iterator[tuple[Candidate, Candidate]]:
-        """Yield pairs, the better first, that changed different parameters since they parted."""
+    def merges(
+        self, tried: Collection[tuple[int, int]], graph: Graph
+    ) -> Sequence[tuple[Candidate, Candidate]]:
+        """Return pairs, the better first, that changed different parameters since they parted.
+
+        Those come first whose changes are independent: no node of the one works on what comes of
+        the other, so that what each has gained holds beside the other.
+        """
+        apart, behind = list[tuple[Candidate, Candidate]](), list[tuple[Candidate, Candidate]]()
         for one, other in combinations(self.candidates, 2):
             if (one.number, other.number) in tried:
                 continue
@@ -116,7 +128,9 @@ class Pool:
                 for pick in (one, other)
             ]
             if all(changed) and not changed[0] & changed[1]:
-                yield (one, other) if one.mean >= other.mean else (other, one)
+                pair = (one, other) if one.mean >= other.mean else (other, one)
+                (apart if graph.independent(*changed) else behind).append(pair)
+        return [*apart, *behind]
 
     def merged(self, one: Candidate, other: Candidate) -> Mapping[str, object]:
         """Return what the second of a pair brings to the first."""

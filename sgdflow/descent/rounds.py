@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
 from sgdflow.descent.method import Method, Problem
 from sgdflow.descent.pool import Candidate, Pool
+from sgdflow.descent.race import Race
 from sgdflow.descent.stepper import Stepper
 from sgdflow.descent.steps import Tried
 from sgdflow.executor.evaluation import Evaluator
 from sgdflow.executor.graph import Parameters
+from sgdflow.executor.lanes import Shared
+from sgdflow.executor.walk import together
 from sgdflow.update import Past
 
 
@@ -34,6 +37,7 @@ class Rounds:
     method: Method
     evaluate: Evaluator
     steps: Stepper
+    race: Race
 
     async def start(
         self,
@@ -43,32 +47,36 @@ class Rounds:
         history: tuple[Past, ...] = (),
     ) -> State:
         """Return the state before the first step; `number` is that of the candidate."""
-        first = Candidate(number, parameters, await self._scores(parameters))
+        scores = await self._scores(parameters, self.evaluate)
+        first = Candidate(number, parameters, scores)
         return State(Pool.of(self.method.pool, first), history, accepted)
 
     async def take(self, number: int, state: State) -> tuple[tuple[Tried, ...], State]:
-        """Make the proposals of a step, one after the other; return them, the best one first.
-
-        One after the other, and not at once: where models answer at random, which reply belongs to
-        which of two equal requests must not depend on who asks first.
-        """
-        merge = next(state.pool.merges(state.merges), None) if self.method.pool.merge else None
-        if merge is not None:
-            tried, state = await self._merge(number, state, *merge)
+        """Make the proposals of a step, all of them at once; return them, the best one first."""
+        pool, graph = state.pool, self.problem.graph
+        if self.method.pool.merge and (pairs := pool.merges(state.merges, graph)):
+            tried, state = await self._merge(number, state, *pairs[0])
             return (tried,), state
         how, made = self.method.proposals, list[Tried]()
         random = Random(f"{self.problem.seed}/pool/{number}")
         parents = state.pool.choose(how.parents, random)
-        for variant, parent in enumerate(one for one in parents for _ in range(how.each)):
-            others = [one.parameters for one in state.pool.candidates if one is not parent]
-            drafted = await self.steps.take(
-                number, variant, parent.parameters, state.history, others
-            )
-            for tried, past in drafted:
-                part = "part" if tried.decision.accepted and tried.tested else "joint"
-                tried = replace(tried, parents=(parent.number,), why=part)
-                tried, state = await self._decided(tried, past, state)
-                made.append(tried)
+        starts = [one for one in parents for _ in range(how.each)]
+        if len(starts) == 1:
+            others = state.pool.besides(starts[0])
+            drafted = await self.steps.take(number, starts[0].parameters, state.history, others)
+            judged: Sequence[tuple[Candidate, Tried, Past]]
+            judged = [(starts[0], *one) for one in drafted]
+        else:
+            raced = await self.race.run(number, starts, state.pool, state.history)
+            judged = raced.judged
+            # Those who have passed are scored at once, too, and known when they are let in.
+            passed = (tried for _, tried, _ in judged if tried.decision.accepted)
+            await together(self._scores(one.proposed, raced.evaluate) for one in passed)
+        for parent, tried, past in judged:
+            part = "part" if tried.decision.accepted and tried.tested else "joint"
+            tried = replace(tried, parents=(parent.number,), why=part)
+            tried, state = await self._decided(tried, past, state)
+            made.append(tried)
         made.sort(key=lambda one: (not one.decision.accepted, -one.gain))
         return tuple(made), state
 
@@ -91,7 +99,7 @@ class Rounds:
         candidate = Candidate(
             number,
             tried.proposed,
-            await self._scores(tried.proposed),
+            await self._scores(tried.proposed, self.evaluate),
             tried.parents,
             past.step,
             tuple(tried.proposal.changes),
@@ -100,11 +108,13 @@ class Rounds:
         state = replace(state, pool=state.pool.add(candidate), accepted=number)
         return replace(tried, number=number), state
 
-    async def _scores(self, parameters: Parameters) -> Mapping[str, float]:
+    async def _scores(
+        self, parameters: Parameters, evaluate: Evaluator | Shared
+    ) -> Mapping[str, float]:
         """Return the scores that the pool chooses by, if it does."""
         if not self.method.pool.scored:
             return {}
         splits = self.problem.splits
         chosen = splits.validation if self.method.confirm is None else ()
-        found = await self.evaluate(parameters, chosen or splits.train)
+        found = await evaluate(parameters, chosen or splits.train)
         return dict(found.comparable.scores)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -18,11 +18,21 @@ from sgdflow.descent.trial import Trial
 from sgdflow.errors import listed
 from sgdflow.executor.evaluation import Evaluation, Evaluator
 from sgdflow.executor.graph import Parameters
+from sgdflow.executor.lanes import Lane, Shared
 from sgdflow.executor.progress import Progress
 from sgdflow.llm import LLM
+from sgdflow.llm.apart import Apart
 from sgdflow.update import Decision, Past, Proposal, Situation
 from sgdflow.update.demonstrations import texts
 from sgdflow.update.rule import Rival
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """What a proposal can be written from."""
+
+    situation: Situation
+    lesson: Lesson
 
 
 class Stepper:
@@ -43,21 +53,45 @@ class Stepper:
         self._judge = Judge(problem, method, evaluate, meter)
         self._drafting = Drafting(problem, method, llm)
 
+    def lane(self, shared: Shared, variant: int, progress: Progress) -> Stepper:
+        """Return what makes one of several proposals that are made at the same time."""
+        problem, llm = self._problem, Apart(self._llm, f"proposal {variant}")
+        evaluate = Lane(shared, problem.graph, problem.score, llm)
+        return Stepper(problem, self._method, llm, evaluate, self._meter, progress)
+
     async def take(
         self,
         number: int,
-        variant: int,
         parameters: Parameters,
         history: tuple[Past, ...],
         others: Sequence[Parameters] = (),
     ) -> Sequence[tuple[Tried, Past]]:
         """Make a proposal, or one for each cause that is told apart, up to the gate's decision."""
+        self._progress.step(number, self._method.stop.steps)
+        taught = await self.learn(number, parameters, history, others)
+        scored, down = self._meter.gate_calls, sum(past.turned_down for past in history)
+        made: list[tuple[Tried, Past]] = []
+        for draft in await self.drafts(taught):
+            tried, past = await self.judged(draft, taught, down, scored=scored)
+            made.append(once_more(tried, past) if made else (tried, past))
+            down, scored = down + past.turned_down, self._meter.gate_calls
+        return made if self._method.pool.keep > 1 else alone(made)
+
+    async def learn(
+        self,
+        number: int,
+        parameters: Parameters,
+        history: tuple[Past, ...],
+        others: Sequence[Parameters],
+        variant: int = 0,
+        ahead: int = 0,
+    ) -> Taught:
+        """Learn from examples; `ahead` proposals for the same parameters have the first choice."""
         method = self._method
-        self._progress.step(number, method.stop.steps)
         random = _random(self._problem.seed, number, variant)
         names = method.select.before(texts(self._problem.graph, self._problem.optimised), random)
         lesson = await self._teacher.lesson(
-            parameters, (*names, *self._method.chosen(self._problem)), history, random
+            parameters, (*names, *method.chosen(self._problem)), history, random, ahead
         )
         situation = Situation(
             self._problem.graph,
@@ -76,30 +110,24 @@ class Stepper:
             variant,
             rivals=tuple(Rival(one, self._evaluate.some(one, lesson.batch)) for one in others),
         )
-        scored = self._meter.gate_calls
-        self._progress.expect("rewriting", 0)
-        made: list[tuple[Tried, Past]] = []
-        down = sum(past.turned_down for past in history)
-        for draft in await self._drafting.drafts(situation):
-            tried, past = await self._judged(draft, situation, lesson, down, scored)
-            if made:  # what was learned counts once
-                tried = replace(tried, repeats=True)
-                past = replace(past, evidence={}, sampled=())
-            made.append((tried, past))
-            down, scored = down + past.turned_down, self._meter.gate_calls
-        return made if self._method.pool.keep > 1 else alone(made)
+        return Taught(situation, lesson)
 
-    async def _judged(
-        self, draft: Draft, situation: Situation, lesson: Lesson, down: int, scored: int
+    async def drafts(self, taught: Taught) -> Sequence[Draft]:
+        """Write a proposal, or one for each cause."""
+        self._progress.expect("rewriting", 0)
+        return await self._drafting.drafts(taught.situation)
+
+    async def judged(
+        self, draft: Draft, taught: Taught, down: int, among: int = 1, *, scored: int
     ) -> tuple[Tried, Past]:
         """Put a draft to the gate; `scored` is what scores had taken before it was written."""
-        proposal = draft.proposal
+        situation, lesson, proposal = taught.situation, taught.lesson, draft.proposal
         if draft.evidence != lesson.evidence:
             lesson = lesson.only(draft.evidence)
         judgement = Judgement(proposal, _nothing(self._method, situation, proposal, lesson), ())
         if proposal.changes:
             judgement = await self._judge.judge(
-                situation.parameters, proposal, lesson, down, situation.random
+                situation.parameters, proposal, lesson, down, situation.random, among
             )
         tried = self._tried(
             situation.parameters, lesson, judgement, self._meter.gate_calls - scored
@@ -167,6 +195,11 @@ class Stepper:
 def _random(seed: int, number: int, variant: int) -> Random:
     """Return what a step draws with; each of its proposals draws on its own."""
     return Random(f"{seed}/step/{number}/{variant}" if variant else f"{seed}/step/{number}")
+
+
+def once_more(tried: Tried, past: Past) -> tuple[Tried, Past]:
+    """Return what became of a further proposal from the same lesson, which counts once."""
+    return replace(tried, repeats=True), replace(past, evidence={}, sampled=())
 
 
 def alone(made: Sequence[tuple[Tried, Past]]) -> Sequence[tuple[Tried, Past]]:

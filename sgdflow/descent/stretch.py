@@ -10,6 +10,7 @@ from sgdflow.descent.budget import Meter
 from sgdflow.descent.confirm import Confirmation
 from sgdflow.descent.exhausted import unteachable
 from sgdflow.descent.method import Method, Problem
+from sgdflow.descent.race import Race
 from sgdflow.descent.rounds import Rounds, State
 from sgdflow.descent.stepper import Stepper
 from sgdflow.descent.steps import Gating, Observer, Scores, Step
@@ -65,7 +66,8 @@ class Stretch:
         stepper = Stepper(
             self.problem, self.method, self.llm, self.evaluate, self.meter, self.progress
         )
-        rounds = Rounds(self.problem, self.method, self.evaluate, stepper)
+        race = Race(self.method, stepper, self.evaluate, self.meter, self.progress)
+        rounds = Rounds(self.problem, self.method, self.evaluate, stepper, race)
         state = await rounds.start(course.best, course.candidate, course.accepted, course.history)
         number, unaccepted, begun = course.steps, 0, len(course.history)
         repeated = tuple[Past, ...]()

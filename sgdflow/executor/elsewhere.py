@@ -17,9 +17,17 @@ class Elsewhere(Protocol):
     """Runs and scores examples."""
 
     async def outcomes(
-        self, parameters: Parameters, examples: Sequence[Example], done: Advance
+        self,
+        parameters: Parameters,
+        examples: Sequence[Example],
+        done: Advance,
+        *,
+        apart: bool = False,
     ) -> Sequence[Outcome]:
-        """Return an outcome for each example, as one process would; raise what it would raise."""
+        """Return an outcome for each example, as one process would; raise what it would raise.
+
+        `apart`: each example draws by itself; see `Evaluator.apart`.
+        """
 
 
 class Spread(Evaluator):
@@ -36,4 +44,5 @@ class Spread(Evaluator):
         if len(todo) - first < _FEW:
             return await super()._each(parameters, todo, done)
         here = await super()._each(parameters, todo[:first], done) if first else ()
-        return [*here, *await self._elsewhere.outcomes(parameters, todo[first:], done)]
+        there = self._elsewhere.outcomes(parameters, todo[first:], done, apart=self._apart)
+        return [*here, *await there]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from hashlib import sha256
+from typing import Any, Self
 
 from sgdflow.data import Example
 from sgdflow.errors import CODE, NodeFailed, NothingAnswered, ScoringFailed
@@ -20,6 +22,7 @@ from sgdflow.executor.scores import UNJUDGED, Scorer
 from sgdflow.executor.took import took
 from sgdflow.executor.walk import Failure, task_group
 from sgdflow.llm import LLM
+from sgdflow.llm.apart import Apart
 from sgdflow.llm.failures import KINDS
 from sgdflow.prompting.ask import Call
 
@@ -149,6 +152,18 @@ class Evaluator:
         self._given_written = given_written(graph)
         self._progress = progress or Unwatched()
         self._known: dict[tuple[str, int], dict[str, Outcome]] = {}
+        self._apart = False
+
+    def apart(self, among: int, progress: Progress) -> Self:
+        """Return one that knows the same, for so many who ask it at the same time.
+
+        Each example with given parameters draws by itself: what a model at random answers does
+        not depend on who is scored first.
+        """
+        one = copy(self)
+        one._apart, one._progress = True, progress
+        one._at_once = max(1, self._at_once // among)
+        return one
 
     async def __call__(
         self, parameters: Parameters, examples: Sequence[Example], draw: int = 0
@@ -158,7 +173,7 @@ class Evaluator:
         What the infrastructure kept from an answer is asked once more. Another draw asks anew: a
         model that answers at random may answer otherwise.
         """
-        known = self._known.setdefault((_key(parameters), draw), {})
+        known = self._known.setdefault((known_by(parameters), draw), {})
         todo = [example for example in examples if example.id not in known]
         await self._find(known, parameters, todo)
         # Once only: a request that never gets through must hold up no run.
@@ -176,19 +191,19 @@ class Evaluator:
 
     def some(self, parameters: Parameters, examples: Sequence[Example]) -> Evaluation:
         """Return the outcomes that are known, of whichever examples."""
-        known = self._known.get((_key(parameters), 0), {})
+        known = self._known.get((known_by(parameters), 0), {})
         return Evaluation({one.id: known[one.id] for one in examples if one.id in known})
 
     def known(self, parameters: Parameters, examples: Sequence[Example]) -> Evaluation | None:
         """Return the outcomes that are known, None where one of them is not."""
-        known = self._known.get((_key(parameters), 0), {})
+        known = self._known.get((known_by(parameters), 0), {})
         if any(example.id not in known for example in examples):
             return None
         return Evaluation({example.id: known[example.id] for example in examples})
 
     def keep(self, *parameters: Parameters) -> None:
         """Forget the outcomes of all other parameters."""
-        keys = {_key(p) for p in parameters}
+        keys = {known_by(p) for p in parameters}
         self._known = {key: known for key, known in self._known.items() if key[0] in keys}
 
     async def _each(
@@ -236,9 +251,8 @@ class Evaluator:
     async def _outcome(
         self, parameters: Parameters, example: Example, given: Mapping[str, Any] | None = None
     ) -> Outcome:
-        passed = await forward_pass(
-            self._graph, parameters, example.id, example.inputs, self._llm, given
-        )
+        llm = self._of(parameters, example) if self._apart else self._llm
+        passed = await forward_pass(self._graph, parameters, example.id, example.inputs, llm, given)
         if self._graph.output in passed.failures:
             failure = passed.failures[self._graph.output]
             wrong = 0.0 if self._is_wrong(failure) else None
@@ -247,7 +261,7 @@ class Evaluator:
             output = passed.values[self._graph.output]
             known = present(passed.values)
             taken = took(self._graph, passed)
-            verdict = await self._score(example, known, output, self._llm, taken)
+            verdict = await self._score(example, known, output, llm, taken)
         except (NodeFailed, ScoringFailed) as error:
             raised = isinstance(error, NodeFailed)
             why = f"score: {error}"
@@ -262,6 +276,10 @@ class Evaluator:
             ) from error
         return Outcome(passed, verdict.score, None, "", verdict.feedback, verdict.calls)
 
+    def _of(self, parameters: Parameters, example: Example) -> LLM:
+        texts = sha256(known_by(parameters).encode()).hexdigest()[:16]
+        return Apart(self._llm, f"{example.id} with {texts}")
+
     def _is_wrong(self, failure: Failure) -> bool:
         """Return whether it was a model that could not answer."""
         if failure.kind == CODE:
@@ -269,5 +287,6 @@ class Evaluator:
         return failure.kind in _UNANSWERED
 
 
-def _key(parameters: Parameters) -> Any:
+def known_by(parameters: Parameters) -> str:
+    """Return what parameters are known by."""
     return repr(sorted(parameters.items()))

@@ -198,6 +198,14 @@ class Graph:
                 reached.add(name)
         return frozenset(reached)
 
+    def independent(self, some: Collection[str], others: Collection[str]) -> bool:
+        """Return whether no node of some of these parameters lies on a way from one of others."""
+        ours, theirs = (
+            {node for parameter in these for node in self.successors[parameter]}
+            for these in (some, others)
+        )
+        return not (ours & self.reach(others) or theirs & self.reach(some))
+
     def learning_before(self, optimised: Collection[str]) -> Mapping[str, tuple[str, ...]]:
         """Return the nodes that each takes values from, and that use one of these parameters.
 

@@ -31,6 +31,35 @@ class Unwatched:
         return lambda score: None
 
 
+class Joined:
+    """Shows what several do at the same time as one piece of work, of the kind begun last."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress, self._work = progress, ""
+        self._total = 0
+        self._scores: list[float | None] = []
+        self._advance: Advance = lambda score: None
+
+    def step(self, number: int, most: int) -> None:
+        """Leave it to who takes the step, which is one."""
+
+    def expect(self, work: str, total: int) -> Advance:
+        """Add what is to be done to what is left of the same kind."""
+        if work != self._work or len(self._scores) >= self._total:
+            self._work, self._total, self._scores = work, 0, []
+        self._total += total
+        self._advance = self._progress.expect(work, self._total)
+        for score in self._scores:
+            self._advance(score)
+
+        def done(score: float | None) -> None:
+            if work == self._work:
+                self._scores.append(score)
+                self._advance(score)
+
+        return done
+
+
 async def counted(work: Awaitable[T], done: Advance) -> T:
     """Return what the work brings, and say that it is done."""
     result = await work

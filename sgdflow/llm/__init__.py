@@ -24,6 +24,8 @@ class Message:
     """Shown with it, as data URLs."""
     temperature: float | None = field(default=None, compare=False)
     """That a conversation with it is answered at; None: that of the model."""
+    asker: str = field(default="", compare=False)
+    """Whose conversation it begins, where several ask the same at the same time; see `Apart`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ class Client:
 
     Where the temperature is 0 the same request is made once, however often and whenever it
     is asked, so that the number of calls does not depend on timing. At other temperatures a
-    request stands for its seed, node, and how many of its kind came before.
+    request stands for its seed, node, asker, and how many of its kind came before.
     Close it at the end of each event loop that used it (`async with`, or `aclose`).
     """
 
@@ -153,9 +153,11 @@ class Client:
         """Return what tells apart requests with the same messages that are not the same."""
         if call.spec.repeats(call.messages):
             return call.sample
-        plain = next(call.spec.requests(call.messages, [call.sample, call.node]))
+        # Without one it is a request as it was before askers were told apart.
+        asker = [call.messages[0].asker] if call.messages[0].asker else []
+        plain = next(call.spec.requests(call.messages, [call.sample, call.node, *asker]))
         self.known.asked[plain.key] += 1
-        return [call.sample, self._seed, call.node, self.known.asked[plain.key]]
+        return [call.sample, self._seed, call.node, self.known.asked[plain.key], *asker]
 
     def _here(self) -> _Here:
         loop = asyncio.get_running_loop()

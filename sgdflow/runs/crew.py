@@ -43,7 +43,12 @@ class Crew:
             self._free.put_nowait(None)
 
     async def outcomes(
-        self, parameters: Parameters, examples: Sequence[Example], done: Advance
+        self,
+        parameters: Parameters,
+        examples: Sequence[Example],
+        done: Advance,
+        *,
+        apart: bool = False,
     ) -> Sequence[Outcome]:
         """Return an outcome for each example; raise what one raised once none is under way."""
         number = max(self._count, -(-len(examples) // _MOST))
@@ -53,7 +58,7 @@ class Crew:
         asked = dict(self._known.asked)
 
         async def score(at: int, part: Sequence[Example]) -> None:
-            answer = await self._scored(Chunk(parameters, part, asked), errors)
+            answer = await self._scored(Chunk(parameters, part, asked, apart), errors)
             if answer is None:
                 return
             self._known.take(answer.part)

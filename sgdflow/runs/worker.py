@@ -26,6 +26,7 @@ from sgdflow.data import Example
 from sgdflow.errors import NoResult, SgdflowError
 from sgdflow.executor.evaluation import Evaluator, Outcome
 from sgdflow.executor.graph import Parameters
+from sgdflow.executor.progress import Unwatched
 from sgdflow.llm.calling import Calling
 from sgdflow.llm.known import Part
 from sgdflow.prompting.templates import Prompts
@@ -56,6 +57,8 @@ class Chunk:
     examples: Sequence[Example]
     asked: Mapping[str, int]
     """How often the run has made each request whose replies are not meant to be alike."""
+    apart: bool = False
+    """Whether each example draws by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,7 @@ class Worker:
         problem = self._problem
         how = problem.graph, problem.score, self._llm, None, None, problem.at_once
         evaluate = Evaluator(*how)
+        evaluate = evaluate.apart(1, Unwatched()) if chunk.apart else evaluate
         try:
             found = self._runner.run(evaluate(chunk.parameters, chunk.examples))
         except Exception as error:

@@ -28,6 +28,7 @@ from test_descent import (
     in_turn,
     known,
     letters_graph,
+    node,
     tagged,
 )
 
@@ -39,6 +40,7 @@ from sgdflow.descent.pool import Candidate, Pool, PoolRules
 from sgdflow.descent.stretch import Course, Stretch
 from sgdflow.executor.backward import Differentiation
 from sgdflow.executor.functions import Function
+from sgdflow.executor.graph import Graph, Parameter
 from sgdflow.executor.progress import Unwatched
 from sgdflow.executor.scores import Score
 from sgdflow.llm import Message, Reply
@@ -391,11 +393,66 @@ def test_candidates_that_changed_different_parameters_are_merged_once() -> None:
     pool = Pool.of(PoolRules(4, "best", merge=True), candidate(0, {"x": 0}))
     pool = pool.add(candidate(1, {"x": 0.3}, 0, a="A")).add(candidate(2, {"x": 0.6}, 0, b="B"))
     pool = pool.add(candidate(3, {"x": 0.7}, 2, a="other", b="B"))
-    pairs = [(one.number, other.number) for one, other in pool.merges(())]
-    assert pairs == [(2, 1)]
-    one, other = next(pool.merges(()))
+    chain = graph_of({"A": "", "B": "A", "C": "B"})
+    ((one, other),) = pool.merges((), chain)
+    assert (one.number, other.number) == (2, 1)
     assert dict(pool.merged(one, other)) == {"a": "A"}
-    assert list(pool.merges({(1, 2)})) == []
+    assert list(pool.merges({(1, 2)}, chain)) == []
+
+
+def graph_of(nodes: Mapping[str, Sequence[str]], plain: str = "") -> Graph:
+    """Return a graph; the text of node A is a, those in `plain` have none."""
+    texts = {name: {} if name in plain else {"text": name.lower()} for name in nodes}
+    return Graph(
+        "drawn",
+        ("letter",),
+        {name.lower(): Parameter(name.lower(), "") for name in nodes if texts[name]},
+        {
+            name: node(name, *(before or ("letter",)), **texts[name])
+            for name, before in nodes.items()
+        },
+        [*nodes][-1],
+    )
+
+
+@pytest.mark.parametrize(
+    ("nodes", "plain", "expected"),
+    [
+        # B and C are side by side; both work on what A makes.
+        ({"A": "", "B": "A", "C": "A", "D": "BC"}, "D", [(3, 2), (2, 1), (3, 1)]),
+        # A and B are side by side, and C joins them.
+        ({"A": "", "B": "", "C": "AB"}, "", [(2, 1), (3, 1), (3, 2)]),
+        # C and A are side by side, and so are C and B, which works on what A makes.
+        ({"A": "", "B": "A", "C": "", "D": "BC"}, "D", [(3, 1), (3, 2), (2, 1)]),
+        # The same, seen through E, which has no text.
+        ({"A": "", "E": "A", "B": "E", "C": "", "D": "BC"}, "DE", [(3, 1), (3, 2), (2, 1)]),
+        # One after the other: nothing is independent, and all are tried as they came.
+        ({"A": "", "B": "A", "C": "B"}, "", [(2, 1), (3, 1), (3, 2)]),
+        ({"C": "", "B": "C", "A": "B"}, "", [(2, 1), (3, 1), (3, 2)]),
+    ],
+)
+def test_changes_that_do_not_work_on_each_other_are_merged_first(
+    nodes: Mapping[str, str], plain: str, expected: Sequence[tuple[int, int]]
+) -> None:
+    pool = Pool.of(PoolRules(4, "best", merge=True), candidate(0, {"x": 0}))
+    for number, name in enumerate("abc", 1):
+        pool = pool.add(candidate(number, {"x": number / 10}, 0, **{name: "better"}))
+    pairs = pool.merges((), graph_of(nodes, plain))
+    assert [(one.number, other.number) for one, other in pairs] == expected
+
+
+def test_a_text_that_two_nodes_share_is_independent_where_both_of_them_are() -> None:
+    texts = {name: Parameter(name, "") for name in "abc"}
+    told = {"left": "a", "right": "b", "last": "a"}
+    before = {"left": ("letter",), "right": ("letter",), "last": ("right",)}
+    nodes = {name: node(name, *before[name], text=told[name]) for name in told}
+    nodes["join"] = node("join", "left", "last", text="c")
+    graph = Graph("shared", ("letter",), texts, nodes, "join")
+    assert not graph.independent({"a"}, {"b"})
+    own = replace(graph, nodes={**nodes, "last": node("last", "right", text="c")})
+    assert own.independent({"a"}, {"b"})
+    assert own.independent({"b"}, {"a"})
+    assert not own.independent({"a", "b"}, {"c"})
 
 
 def wide(**changes: Any) -> Method:

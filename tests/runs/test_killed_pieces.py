@@ -17,6 +17,11 @@ WORDS = (
 PIECES = {
     "cluster": ["method.aggregation.examples=cluster"],
     "causes": ["method.update.critique={prompt: optimizer/causes.jinja, causes: 3}"],
+    "race": [
+        "method.proposals={parents:2,each:2,form:joint,fallback:true}",
+        "method.pool={keep:3,choose:pareto,merge:true}",
+        "llm.parameters.temperature=1",
+    ],
     "sequence": ["method=sequence", "method.stop.budget.calls=260", "method.stop.steps=4"],
 }
 
