@@ -84,8 +84,7 @@ def run_hydra(command: Command, words: Sequence[str], own: Sequence[str] = ()) -
     look_into_own()
     with Told.kept() as told:
         whole = debugging()
-        with explained(whole, settings), _judging(settings, told, whole):
-            os.environ.setdefault(DEBUG, "1")  # Hydra then leaves the reporting of errors to us
+        with explained(whole, settings), _judging(settings, told, whole), _reported_by_us():
             hydra.main(str(conf_folder()), "config", version_base="1.3")(
                 _Job(command, whole, told, os.environ.get(VARIABLE))
             )()
@@ -131,6 +130,17 @@ class _Job:
         first = self.told.first(str(error), job_number(), again)
         said = str(error) if first == job_number() else f"the same as job {first}"
         log.error("job %s: %s", job_number(), said)
+
+
+@contextmanager
+def _reported_by_us() -> Iterator[None]:
+    """Have Hydra leave the reporting of errors to us for as long as the block lasts."""
+    before = os.environ.get(DEBUG, "")
+    os.environ[DEBUG] = "1"
+    try:
+        yield
+    finally:
+        os.environ[DEBUG] = before
 
 
 @contextmanager

@@ -15,9 +15,10 @@ from sgdflow.cli.taking import taken_words, taking
 from sgdflow.config.job import sweep_words, working_directory
 from sgdflow.config.legs import acting
 from sgdflow.config.paths import prompt_folders
+from sgdflow.config.piecewise import mistakes, readable_parts
 from sgdflow.config.prepare import Prepared, prepare
-from sgdflow.config.project import hiding
-from sgdflow.errors import ConfigError, listed, plural
+from sgdflow.config.project import hiding, look_here
+from sgdflow.errors import ConfigError, bounded, listed, plural
 from sgdflow.inspection import (
     Finding,
     Rehearsed,
@@ -37,7 +38,22 @@ _DRAWN = "; drawn at random, so that the same may come up in several of them"
 
 def check(words: Sequence[str]) -> int:
     """Find what is wrong with what optimize would do with the same words; nothing is sent."""
-    return run_untraced(print_check, taking(words))
+    words = taking(words)
+    try:
+        return run_untraced(print_check, words)
+    except ConfigError as error:
+        raise ConfigError("\n".join(bounded(_all_told(error, words)))) from None
+
+
+def _all_told(error: ConfigError, words: Sequence[str]) -> Sequence[str]:
+    """Return why a configuration cannot be read, and what is wrong with all of it that can."""
+    lines = str(error).split("\n")
+    if any(word.startswith("-") for word in words) or (found := readable_parts(words)) is None:
+        return lines
+    look_here(Path.cwd())
+    prompts = Prompts(prompt_folders(Path.cwd()))
+    lines += [*found.why, *mistakes(found.raw, prompts, found.unread)]
+    return [*dict.fromkeys(lines)]
 
 
 def print_check(raw: Mapping[str, Any]) -> None:

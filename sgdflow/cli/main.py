@@ -99,8 +99,14 @@ def _at_home(words: Sequence[str]) -> Sequence[str]:
     from sgdflow.config.project import enter, parted
 
     others, folder = parted(words)
-    if others[:1] != ["init"]:  # which may make it
+    if others[:1] != ["init"]:
         enter(os.environ, folder)
+    elif folder is not None:  # the environment may name what is to be made
+        there = shlex.quote(folder)
+        raise SgdflowError(
+            "--project: names a project that is there, and init makes one in the folder that comes "
+            f"after it. To make one in {there}: sgdflow init {there}"
+        )
     return others
 
 

@@ -16,28 +16,44 @@ _YAML = " YAML reads yes, no, on and off as true and false: write such a word in
 
 
 def condition(name: str, graph: schema.GraphConf) -> Condition | None:
-    """Return when a node is computed, None: always; raises ConfigError with all mistakes."""
-    node, where = graph.nodes[name], f"graph.nodes.{name}.when"
+    """Return when a node is computed, None: always; raises ConfigError with all mistakes.
+
+    They are told of the node as it was written: for those that a loop repeats, once.
+    """
+    node, written = graph.nodes[name], graph.as_written
     if node.when is None:
         return None
-    found: Condition
-    if isinstance(node.when, schema.Target):
-        found = Asks(resolve(node.when, where))
-    else:
-        said = {key: _several(value) for key, value in node.when.items() if key != schema.NOT}
-        others = node.when.get(schema.NOT, {})
-        found = Equals(said, {key: _several(value) for key, value in others.items()})
+    own = name if name in written.nodes else name.rpartition("_")[0]
+    where = f"graph.nodes.{own}.when"
+    problems = [*_problems(own, written, where)]
+    if not problems:
+        problems = [f"once it is repeated, {told}" for told in _problems(name, graph, where)]
+    if problems:
+        raise ConfigError("\n".join(f"{where}: {problem}" for problem in problems))
+    return _declared(node.when, where)
+
+
+def _declared(when: Any, where: str) -> Condition:
+    if isinstance(when, schema.Target):
+        return Asks(resolve(when, where))
+    said = {key: _several(value) for key, value in when.items() if key != schema.NOT}
+    others = when.get(schema.NOT, {})
+    return Equals(said, {key: _several(value) for key, value in others.items()})
+
+
+def _problems(name: str, graph: schema.GraphConf, where: str) -> Iterator[str]:
+    """Yield what is wrong with the condition of a node."""
+    node = graph.nodes[name]
+    found = _declared(node.when, where)
     problems = [*found.problems(node.predecessors)]
+    yield from problems
     if isinstance(found, Equals) and not problems:
-        problems += [*_never(found.one_of, graph), *_never(found.none_of, graph)]
+        yield from (*_never(found.one_of, graph), *_never(found.none_of, graph))
     if name == graph.output:
-        problems.append(
+        yield (
             "is that of the output, so that there would be none where it does not hold. Let a node "
             "without it come after this one (such as sgdflow.library.tools.first)."
         )
-    if problems:
-        raise ConfigError("\n".join(f"{where}: {problem}" for problem in problems))
-    return found
 
 
 def _several(value: Any) -> Sequence[Any]:

@@ -10,6 +10,7 @@ from pydantic import (
     Field,
     FiniteFloat,
     PlainValidator,
+    PrivateAttr,
     Tag,
     model_validator,
 )
@@ -230,6 +231,18 @@ class GraphConf(Conf):
     """The nodes by name; every one needs a path to the output."""
     output: Text
     """The node, or NODE.FIELD, whose value is scored."""
+    _written: GraphConf | None = PrivateAttr(default=None)
+
+    @property
+    def as_written(self) -> GraphConf:
+        """The graph with its loops as they were declared, for what is said of a node."""
+        return self._written or self
+
+    def with_loops_written_out(self, nodes: dict[str, NodeConf]) -> GraphConf:
+        """Return the graph with these nodes, which remembers those that were declared."""
+        made: GraphConf = self.model_copy(update={"nodes": nodes})
+        made._written = self.as_written
+        return made
 
 
 def shown_images(graph: GraphConf) -> frozenset[str]:

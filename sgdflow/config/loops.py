@@ -65,9 +65,12 @@ def _problem(
     before = _before(conf, name)
     if repeat.instead_of not in before:
         close = did_you_mean(repeat.instead_of, before)
+        known = repeat.instead_of in {*conf.nodes, *conf.inputs}
+        what = "no path leads from" if known else "the graph has no node or input"
+        to = f" to '{name}'" * known
         return (
-            f"instead_of: no path leads from '{repeat.instead_of}' to '{name}'.{close} Before it "
-            f"are: {listed(sorted(before))}."
+            f"instead_of: {what} '{repeat.instead_of}'{to}.{close} Before '{name}' are: "
+            f"{listed(sorted(before))}."
         )
     if name in before:
         return "instead_of: the nodes form a circle as they are; name what the loop begins with."
@@ -92,7 +95,7 @@ def _repeated(
                     nodes[f"{inner}_{k}"] = _sharing(copy, inner)
         last = _names(body, repeat.instead_of, name, repeat.times, None)
         nodes[one] = _renamed(node, last) if one in body else node
-    return conf.model_copy(update={"nodes": nodes})
+    return conf.with_loops_written_out(nodes)
 
 
 def _names(body: Collection[str], begin: str, end: str, k: int, own: int | None) -> Rename:

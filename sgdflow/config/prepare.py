@@ -13,6 +13,7 @@ from sgdflow.config.graph_schema import text_of_items
 from sgdflow.config.legs import acting
 from sgdflow.config.models import build_calling, build_models
 from sgdflow.config.notices import graph_notices
+from sgdflow.config.piecewise import ANY_GRAPH, mistakes
 from sgdflow.config.problems import Problems
 from sgdflow.config.remedies import first_of
 from sgdflow.config.retrieval import unread
@@ -52,7 +53,7 @@ def prepare(
 
     `environ` holds the keys of the models; None: they are not going to be asked.
     """
-    config, problems = validated(raw), Problems()
+    config, problems = _whole(raw, prompts), Problems()
     models: Mapping[str, ModelSpec] = {}
     with problems.collected():
         models = build_models(config.llm)
@@ -118,6 +119,17 @@ def _built(
     return graph, names, method, start
 
 
+def _whole(raw: Mapping[str, Any], prompts: Prompts) -> schema.Config:
+    """Return the validated configuration; raises ConfigError that tells of all of its parts."""
+    try:
+        return validated(raw)
+    except ConfigError:
+        problems = Problems()
+        problems.extend(iter(mistakes(raw, prompts)))
+        problems.check()
+        raise
+
+
 def validated(raw: Mapping[str, Any]) -> schema.Config:
     """Return the validated configuration with its graph expanded."""
     problems = Problems()
@@ -126,14 +138,11 @@ def validated(raw: Mapping[str, Any]) -> schema.Config:
         graph = expand_graph(raw.get("graph"))
     config: schema.Config | None = None
     with problems.collected():
-        rest = {**raw, "graph": graph} if graph is not None else {**raw, "graph": _ANY_GRAPH}
+        rest = {**raw, "graph": graph} if graph is not None else {**raw, "graph": ANY_GRAPH}
         config = schema.validate(schema.Config, rest)
     problems.check()
     assert config is not None
     return config
-
-
-_ANY_GRAPH = {"name": "any", "inputs": ["any"], "nodes": {}, "output": "any"}
 
 
 def starting_parameters(graph: Graph, path: str | None) -> Parameters:

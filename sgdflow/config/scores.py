@@ -28,7 +28,8 @@ class Place:
 
     prompts: Prompts
     inputs: Sequence[str]
-    nodes: Sequence[str]
+    nodes: Sequence[str] | None
+    """None where the graph is not known, so that no judge's template can be tried."""
     errors: Literal["stop", "zero"]
 
 
@@ -50,7 +51,10 @@ def build_score(conf: Any, place: Place, problems: Problems, where: str = "task.
         own = Judge(ask(conf, place.prompts), conf.rubric, lowest, highest, place.errors)
     else:
         own = Score(_function(conf, where), place.errors)
-    if told := [f"{where}: {problem}" for problem in own.problems(place.inputs, place.nodes)]:
+    if place.nodes is None and isinstance(own, Judge):
+        return own
+    nodes = place.nodes or ()
+    if told := [f"{where}: {problem}" for problem in own.problems(place.inputs, nodes)]:
         raise ConfigError("\n".join(told))
     return own
 

@@ -38,32 +38,40 @@ class TaskData:
 
 
 def build_task(
-    task: schema.Task, seed: int, graph: schema.GraphConf, prompts: Prompts, problems: Problems
+    task: schema.Task,
+    seed: int,
+    graph: schema.GraphConf | None,
+    prompts: Prompts,
+    problems: Problems,
 ) -> TaskData | None:
     """Return the data of a task, None where `problems` says why there is none.
 
     All targets are tried with the scorer, so that none is found unusable after it was paid for.
+    Where the graph is not known, what depends on it is not looked at.
     """
+    inputs = graph.inputs if graph is not None else ()
     scorer: Scorer | None = None
     pools = splits = None
     notices: list[Notice] = []
-    columns = replace(_columns(task), images=shown_images(graph))
+    columns = _columns(task)
+    if graph is not None:
+        columns = replace(columns, images=shown_images(graph))
     with problems.collected():
-        place = Place(prompts, graph.inputs, tuple(graph.nodes), task.errors)
+        place = Place(prompts, inputs, None if graph is None else tuple(graph.nodes), task.errors)
         scorer = build_score(task.score, place, problems)
     with problems.collected():
         pools, said = _pools(task, columns, scorer is None or scorer.needs_target)
         notices += [Notice(told, unsure=True) for told in (said, *doubtful(pools, columns)) if told]
     if pools is None:
         return None
-    notices += [Notice(told, unsure=True) for told in _told_beforehand(task, columns, graph.inputs)]
+    notices += [Notice(told, unsure=True) for told in _told_beforehand(task, columns, inputs)]
     if scorer is not None:
         with problems.collected():
             taking = _Taking(pools, columns, notices)
             scorer = fitted(scorer, taking.fit)
     with problems.collected():
         splits = draw(pools, task.splits.model_dump(), seed)
-        _check_inputs(task.name, splits, graph.inputs)
+        _check_inputs(task.name, splits, inputs)
     if scorer is None or splits is None:
         return None
     return TaskData(scorer, splits, tuple(notices))

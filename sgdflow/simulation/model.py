@@ -93,12 +93,19 @@ def _said(world: World, prompt: Prompt) -> Mapping[str, str] | None:
 
 
 def _judged(prompt: Judge) -> Mapping[str, str]:
-    """Score by how many of the words that the rubric puts in quotes stand in the output."""
+    """Score by how many of the words that the rubric puts in quotes stand in the output.
+
+    Where it puts none there, by whether what was expected does.
+    """
     wanted = re.findall(r'"([^"]+)"', prompt.rubric)
     lacking = [word for word in wanted if word.casefold() not in prompt.output.casefold()]
     share = 1 - len(lacking) / (len(wanted) or 1)
-    score = prompt.lowest + share * (prompt.highest - prompt.lowest)
     said = f"It lacks: {', '.join(lacking)}." if lacking else "It lacks nothing."
+    whole = rf"(?<!\w){re.escape(prompt.expected)}(?!\w)"
+    unmet = prompt.expected and not re.search(whole, prompt.output, re.IGNORECASE)
+    if unmet and not wanted:
+        share, said = 0.0, f"The expected answer is: {prompt.expected}"
+    score = prompt.lowest + share * (prompt.highest - prompt.lowest)
     return {"feedback": said, "score": f"{score:g}"}
 
 

@@ -140,6 +140,8 @@ class Judge:
 
     rubric: str
     output: str
+    expected: str
+    """Empty where nothing is."""
     lowest: float
     highest: float
 
@@ -206,10 +208,10 @@ def read(messages: Sequence[Message], seed: int = 0) -> tuple[Prompt, Asked]:
     if parameters:
         return _of_parameter(text, body, by_tag, examples, asked, seed), asked
     rubric = [content for tag, _, content in by_tag if tag == "rubric"]
-    if rubric and (scale := _SCALE.search(body)):
-        output = _seen(body, sections).output
-        return Judge(rubric[0], output, float(scale[1]), float(scale[2])), asked
     expected = [content for tag, _, content in by_tag if tag == "expected"]
+    if rubric and (scale := _SCALE.search(body)):
+        said = _seen(body, sections).output, "".join(expected[-1:])
+        return Judge(rubric[0], *said, float(scale[1]), float(scale[2])), asked
     if expected:
         return Assess(_seen(body, sections).output, expected[-1]), asked
     written = [content for tag, _, content in by_tag if tag == "written"]

@@ -48,7 +48,7 @@ def test_a_loop_is_written_out_and_shares_its_parameters() -> None:
     assert graph.successors["answer.instruction"] == ("answer_1", "answer_2", "answer")
     # What a run records of it can be read again, by the report and by another run.
     again = conf.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    assert expand_graph(again) == conf
+    assert expand_graph(again).model_dump() == conf.model_dump()
     assert list(shape_of(again).nodes) == list(REFINED)
 
 
@@ -146,14 +146,20 @@ def loop(repeat: Any, **more: Any) -> Mapping[str, Any]:
 
 WHERE = "graph.nodes.answer.repeat"
 MISTAKES: dict[str, tuple[Mapping[str, Any], str]] = {
-    "a name that is nowhere before it": (
+    "a name that is nowhere": (
+        loop({"times": 2, "instead_of": "nobody"}),
+        f"{WHERE}.instead_of: the graph has no node or input 'nobody'. Before 'answer' are: draft, "
+        "q.",
+    ),
+    "a misspelt name": (
         loop({"times": 2, "instead_of": "drft"}),
-        f"{WHERE}.instead_of: no path leads from 'drft' to 'answer'. Did you mean 'draft'? Before "
-        "it are: draft, q.",
+        f"{WHERE}.instead_of: the graph has no node or input 'drft'. Did you mean 'draft'? Before "
+        "'answer' are: draft, q.",
     ),
     "a node beside it": (
         loop({"times": 2, "instead_of": "other"}),
-        f"{WHERE}.instead_of: no path leads from 'other' to 'answer'. Before it are: draft, q.",
+        f"{WHERE}.instead_of: no path leads from 'other' to 'answer'. Before 'answer' are: draft, "
+        "q.",
     ),
     "a name that is taken": (
         loop({"times": 3, "instead_of": "draft"}, answer_2={"predecessors": ["q"]}),
@@ -190,4 +196,46 @@ def test_mistakes_are_told(name: str) -> None:
     conf, told = MISTAKES[name]
     with pytest.raises(ConfigError) as refused:
         expand_graph(conf)
+    assert str(refused.value) == told
+
+
+WHEN: dict[str, tuple[Mapping[str, Any], str]] = {
+    "what is no predecessor": (
+        {"strat.kind": "a"},
+        "graph.nodes.inner.when: 'strat.kind' is no predecessor of the node. Did you mean "
+        "'start.kind'? Predecessors: start.kind.",
+    ),
+    "a value that is never there": (
+        {"start.kind": "c"},
+        "graph.nodes.inner.when: 'start.kind' is never 'c'. It is one of a, b.",
+    ),
+    "a value that is there only the first time": (
+        {"start.kind": "a"},
+        "graph.nodes.inner.when: once it is repeated, 'end_1.kind' is never 'a'. It is one of b, d."
+        "\ngraph.nodes.inner.when: once it is repeated, 'end_2.kind' is never 'a'. It is one of b, "
+        "d.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WHEN)
+def test_a_condition_in_a_loop_is_told_of_the_node_that_stands_in_the_file(name: str) -> None:
+    """Once, though the graph has three of it: inner_1, inner_2 and inner."""
+    when, told = WHEN[name]
+
+    def answering(*kinds: str) -> Mapping[str, Any]:
+        return {"reply": {"schema": {"kind": [*kinds]}}}
+
+    nodes = {
+        "start": {"predecessors": ["q"], "forward": answering("a", "b")},
+        "inner": {"predecessors": ["start.kind"], "when": when},
+        "end": {
+            "predecessors": ["inner", "q"],
+            "forward": answering("b", "d"),
+            "repeat": {"times": 3, "instead_of": "start"},
+        },
+    }
+    conf = expand_graph({"name": "g", "inputs": ["q"], "nodes": nodes, "output": "end"})
+    with pytest.raises(ConfigError) as refused:
+        build_graph(conf, PROMPTS)
     assert str(refused.value) == told

@@ -165,6 +165,18 @@ def test_a_folder_that_is_not_there_is_told(tmp_path: Path, at: Start) -> None:
     assert at(tmp_path, "graph", "--project")[2] == "--project: needs a folder after it.\n"
 
 
+def test_what_init_makes_stands_where_it_is_said(tmp_path: Path, at: Start) -> None:
+    told = (
+        "--project: names a project that is there, and init makes one in the folder that comes "
+        "after it. To make one in 'my place': sgdflow init 'my place'\n"
+    )
+    assert at(tmp_path, "init", "mine", "--project", "my place") == (1, "", told)
+    assert [*tmp_path.iterdir()] == []
+    # The environment may name what is to be made.
+    assert at(tmp_path, "init", "mine", SGDFLOW_PROJECT="mine")[0] == 0
+    assert (tmp_path / "mine/README.md").is_file()
+
+
 # What hides what
 
 
