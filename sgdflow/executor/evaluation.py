@@ -14,6 +14,7 @@ from sgdflow.errors import CODE, NodeFailed, NothingAnswered, ScoringFailed
 from sgdflow.executor.branches import present
 from sgdflow.executor.forward import ForwardPass, forward_pass, given_written
 from sgdflow.executor.graph import Graph, Parameters
+from sgdflow.executor.kept import Kept, kept
 from sgdflow.executor.means import Summary, summarise
 from sgdflow.executor.progress import Advance, Progress, Unwatched
 from sgdflow.executor.scores import UNJUDGED, Scorer
@@ -21,6 +22,7 @@ from sgdflow.executor.took import took
 from sgdflow.executor.walk import Failure, task_group
 from sgdflow.llm import LLM
 from sgdflow.llm.failures import KINDS
+from sgdflow.llm.packing import Packing
 from sgdflow.prompting.ask import Call
 
 AT_ONCE = 1024
@@ -37,7 +39,7 @@ _NO_TEXT = frozenset({"reasoning_only", "tool_call"})
 class Outcome:
     """One example, run and scored."""
 
-    passed: ForwardPass
+    run: ForwardPass | Kept
     score: float | None
     """0 for what a model could not answer; None where something else kept it from answering."""
     failure: str | None
@@ -46,10 +48,33 @@ class Outcome:
     """A short word for it."""
     feedback: str = ""
     """What the scorer said in its own words; empty where it said nothing."""
-    calls: tuple[Call, ...] = ()
-    """Those of a judge."""
+    judged: tuple[Call, ...] = ()
+    """The calls of a judge, where the pass is not packed with them."""
     behind: str = ""
     """The kind of what kept a judge from its score."""
+
+    @property
+    def passed(self) -> ForwardPass:
+        """Return the pass, unpacked each time that somebody asks."""
+        return self.run.passed if isinstance(self.run, Kept) else self.run
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """Return the values of the pass alone."""
+        return self.run.values
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """Return the calls of a judge."""
+        return self.run.calls if isinstance(self.run, Kept) else self.judged
+
+    def __eq__(self, other: object) -> bool:
+        """Compare what is kept, however that is."""
+        return isinstance(other, Outcome) and self._told() == other._told()
+
+    def _told(self) -> tuple[Any, ...]:
+        said = self.score, self.failure, self.kind, self.feedback, self.behind
+        return self.passed, self.calls, *said
 
     @property
     def unanswered(self) -> bool:
@@ -149,6 +174,7 @@ class Evaluator:
         self._given_written = given_written(graph)
         self._progress = progress or Unwatched()
         self._known: dict[tuple[str, int], dict[str, Outcome]] = {}
+        self._packing = Packing()
 
     async def __call__(
         self, parameters: Parameters, examples: Sequence[Example], draw: int = 0
@@ -225,7 +251,8 @@ class Evaluator:
     async def _one(self, parameters: Parameters, example: Example, done: Advance) -> Outcome:
         outcome = await self._outcome(parameters, example)
         done(outcome.score)
-        return outcome
+        small = kept(self._packing, outcome.passed, outcome.calls)
+        return outcome if small is None else replace(outcome, run=small, judged=())
 
     async def given(
         self, parameters: Parameters, example: Example, values: Mapping[str, Any]

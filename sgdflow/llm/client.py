@@ -196,7 +196,7 @@ class Client:
         self.known.accounts.add(requests[0].key, call.role, call.node, found.spent)
         if isinstance(found, Failed):
             raise CallFailed(found.message, found.kind)
-        self.known.answered[requests[0].key] = found.reply
+        self.known.answered.keep(requests[0].key, found.reply)
         return found.reply
 
     async def _find(self, requests: Sequence[Request]) -> Answered | Failed | None:

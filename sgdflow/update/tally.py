@@ -73,7 +73,7 @@ def tally(evaluation: Evaluation, targets: Mapping[str, Any], output: str, reade
         target = targets[name]
         if not (wanted := reader.expected_as(target)):
             continue
-        value = outcome.passed.values.get(output)
+        value = outcome.values.get(output)
         read = None if value is None or outcome.unanswered else reader.read_as(value, target)
         given[UNREAD if read is None else read] += 1
         expected[wanted] += 1
