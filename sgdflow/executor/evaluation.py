@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 from sgdflow.data import Example
@@ -33,6 +34,7 @@ _UNANSWERED = frozenset(
 """What a model could not answer."""
 _NO_TEXT = frozenset({"reasoning_only", "tool_call"})
 """Replies that say something else than a text: the endpoint does not fit the configuration."""
+_TOLD = attrgetter("passed", "calls", "score", "failure", "kind", "feedback", "behind")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +72,7 @@ class Outcome:
 
     def __eq__(self, other: object) -> bool:
         """Compare what is kept, however that is."""
-        return isinstance(other, Outcome) and self._told() == other._told()
-
-    def _told(self) -> tuple[Any, ...]:
-        said = self.score, self.failure, self.kind, self.feedback, self.behind
-        return self.passed, self.calls, *said
+        return isinstance(other, Outcome) and _TOLD(self) == _TOLD(other)
 
     @property
     def unanswered(self) -> bool:
@@ -109,15 +107,20 @@ class Evaluation:
         """Return what scored 0 because a model could not answer."""
         return {i: o for i, o in self.outcomes.items() if o.unanswered}
 
-    @cached_property
+    @property
     def comparable(self) -> Evaluation:
         """Return the same, with a score of 0 where a reply said something else than a text.
 
         So that it counts against parameters, and cannot make a comparison impossible.
         """
+        return self if self._other is None else self._other
+
+    @cached_property
+    def _other(self) -> Evaluation | None:
+        """Return what is compared where that is another one: what holds itself stays for long."""
         no_text = [i for i, o in self.outcomes.items() if o.score is None and o.kind in _NO_TEXT]
         if not no_text:
-            return self
+            return None
         wrong = {i: replace(self.outcomes[i], score=0.0) for i in no_text}
         return Evaluation({i: wrong.get(i, o) for i, o in self.outcomes.items()})
 
@@ -128,8 +131,7 @@ class Evaluation:
 
     def summary(self) -> Summary | None:
         """Return the mean score with its interval; None where nothing was scored."""
-        scores = list(self.scores.values())
-        return summarise(scores, len(self.failures), self.unanswered_kinds)
+        return summarise([*self.scores.values()], len(self.failures), self.unanswered_kinds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +147,8 @@ class First:
         kinds = {outcome.kind if outcome.failure is not None else "" for outcome in outcomes}
         if len(kinds) != 1 or kinds == {""}:
             return
-        kind, failure = kinds.pop(), str(outcomes[0].failure)
+        kind, failure, n = kinds.pop(), str(outcomes[0].failure), len(outcomes)
         node = failure.partition(":")[0]
-        n = len(outcomes)
         which = "The first example" if n == 1 else f"The first {n} examples all"
         advice = self.advice(kind, node)
         raise NothingAnswered(
@@ -172,9 +173,8 @@ class Evaluator:
         self._first, self._at_once = first, at_once
         self._graph, self._score, self._llm = graph, score, llm
         self._given_written = given_written(graph)
-        self._progress = progress or Unwatched()
+        self._progress, self._packing = progress or Unwatched(), Packing()
         self._known: dict[tuple[str, int], dict[str, Outcome]] = {}
-        self._packing = Packing()
 
     async def __call__(
         self, parameters: Parameters, examples: Sequence[Example], draw: int = 0
@@ -251,8 +251,9 @@ class Evaluator:
     async def _one(self, parameters: Parameters, example: Example, done: Advance) -> Outcome:
         outcome = await self._outcome(parameters, example)
         done(outcome.score)
-        small = kept(self._packing, outcome.passed, outcome.calls)
-        return outcome if small is None else replace(outcome, run=small, judged=())
+        if (small := kept(self._packing, outcome.passed, outcome.calls)) is None:
+            return outcome
+        return replace(outcome, run=small, judged=())
 
     async def given(
         self, parameters: Parameters, example: Example, values: Mapping[str, Any]
@@ -272,8 +273,7 @@ class Evaluator:
             return Outcome(passed, wrong, f"{failure.origin}: {failure.reason}", failure.kind)
         try:
             output = passed.values[self._graph.output]
-            known = present(passed.values)
-            taken = took(self._graph, passed)
+            known, taken = present(passed.values), took(self._graph, passed)
             verdict = await self._score(example, known, output, self._llm, taken)
         except (NodeFailed, ScoringFailed) as error:
             raised = isinstance(error, NodeFailed)

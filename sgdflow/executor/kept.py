@@ -47,10 +47,9 @@ class Kept:
 
 def kept(packing: Packing, passed: ForwardPass, judged: tuple[Call, ...]) -> Kept | None:
     """Return them packed; None where a value is no plain data, which stays as it is."""
-    values, skipped = passed.values, ()
-    if SKIPPED in values.values():
-        skipped = tuple(name for name, value in values.items() if value is SKIPPED)
-        values = {name: None if name in skipped else value for name, value in values.items()}
+    values = dict(passed.values)
+    skipped = [name for name, value in values.items() if value is SKIPPED]
+    values |= dict.fromkeys(skipped)
     if not all(map(is_plain, values.values())):
         return None
     calls = {name: _plain(each) for name, each in passed.calls.items()}
@@ -59,7 +58,7 @@ def kept(packing: Packing, passed: ForwardPass, judged: tuple[Call, ...]) -> Kep
         for name, one in passed.failures.items()
     }
     how = dict(passed.transcripts)
-    said = (passed.example, dict(values), skipped, calls, failures, how, _plain(judged))
+    said = (passed.example, values, skipped, calls, failures, how, _plain(judged))
     try:
         return Kept(packing.packed(said), packing.like)
     except ValueError:

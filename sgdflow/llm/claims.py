@@ -123,8 +123,7 @@ class Claims:
                 self._asked, self._given_back, self._owed = [], [], []
                 over = self._over
             found = self._try([key for key, _ in asked], back, over)
-            for (_, decided), mine in zip(asked, found, strict=True):
-                tell(decided, mine)
+            tell([(decided, mine) for (_, decided), mine in zip(asked, found, strict=True)])
             if over and not asked:
                 if self._connection is not None:
                     self._connection.close()

@@ -34,8 +34,10 @@ class Ledger:
         """Add what a call took; an unknown cost makes the sum unknown."""
         self._sums[role] += spent
         sofar = self._costs[role]
-        unknown = sofar is None or spent.cost is None
-        self._costs[role] = None if unknown else (sofar or 0) + Fraction(spent.cost or 0)
+        if spent.cost is None:
+            self._costs[role] = None
+        elif spent.cost and sofar is not None:
+            self._costs[role] = sofar + Fraction(spent.cost)
 
     def clear(self) -> None:
         """Begin anew."""
