@@ -149,10 +149,12 @@ class Claims:
         """Say of each request: mine to make, answered (False), or another one's (None)."""
         connection = self._connection = self._connection or self._opened()
         dead: dict[tuple[str, int], bool] = {}
-        found = {key: self._state(connection, key, dead) for key in keys}
         due = time.monotonic() - self._beaten > BEAT
-        if not (due or over or back or any(found.values())):
-            return [found[key] for key in keys]
+        if not (due or over or back):  # then perhaps nothing has to be written
+            found = {key: self._state(connection, key, dead) for key in keys}
+            if not any(found.values()):
+                return [found[key] for key in keys]
+        found = {}
         with connection.alone():
             drop = "DELETE FROM claims WHERE holder = ?"
             for key in back:

@@ -95,7 +95,7 @@ def _gather(value: Any, found: dict[str, None], seen: dict[int, Any]) -> None:
 
 def _inside(value: Any) -> tuple[Iterable[str], Iterable[Any]]:
     """Return the texts in a value that are known, and what else is in it."""
-    if isinstance(value, Mapping):
+    if type(value) is dict or isinstance(value, Mapping):
         return (), (part for item in value.items() for part in item)
     if isinstance(value, list | tuple | set | frozenset):
         return (), value
