@@ -79,12 +79,12 @@ async def put_to_the_gate(
     is called does not depend on who answers first.
     """
     scored: list[str] = []
+    seen = await score(scored)
     for wave in () if to_the_end else gate.waves(current):
-        seen = await score(scored)
         if certain := gate.certain(current, seen):
             return Trial(certain, current, seen)
         scored += wave
-        await score(scored)
+        seen = await score(scored)
     seen = await score(current.outcomes)
     return Trial(gate.decide(current, seen), current, seen)
 

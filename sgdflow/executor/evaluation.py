@@ -10,12 +10,15 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from typing import Any, Self
+from operator import attrgetter
+from typing import Any
 
 from sgdflow.data import Example
 from sgdflow.errors import CODE, NodeFailed, NothingAnswered, ScoringFailed
 from sgdflow.executor.branches import present
 from sgdflow.executor.forward import ForwardPass, forward_pass, given_written
 from sgdflow.executor.graph import Graph, Parameters
+from sgdflow.executor.kept import Kept, kept
 from sgdflow.executor.means import Summary, summarise
 from sgdflow.executor.progress import Advance, Progress, Unwatched
 from sgdflow.executor.scores import UNJUDGED, Scorer
@@ -24,6 +27,7 @@ from sgdflow.executor.walk import Failure, task_group
 from sgdflow.llm import LLM
 from sgdflow.llm.apart import Apart
 from sgdflow.llm.failures import KINDS
+from sgdflow.llm.packing import Packing
 from sgdflow.prompting.ask import Call
 
 AT_ONCE = 1024
@@ -34,13 +38,14 @@ _UNANSWERED = frozenset(
 """What a model could not answer."""
 _NO_TEXT = frozenset({"reasoning_only", "tool_call"})
 """Replies that say something else than a text: the endpoint does not fit the configuration."""
+_TOLD = attrgetter("passed", "calls", "score", "failure", "kind", "feedback", "behind")
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """One example, run and scored."""
 
-    passed: ForwardPass
+    run: ForwardPass | Kept
     score: float | None
     """0 for what a model could not answer; None where something else kept it from answering."""
     failure: str | None
@@ -49,10 +54,29 @@ class Outcome:
     """A short word for it."""
     feedback: str = ""
     """What the scorer said in its own words; empty where it said nothing."""
-    calls: tuple[Call, ...] = ()
-    """Those of a judge."""
+    judged: tuple[Call, ...] = ()
+    """The calls of a judge, where the pass is not packed with them."""
     behind: str = ""
     """The kind of what kept a judge from its score."""
+
+    @property
+    def passed(self) -> ForwardPass:
+        """Return the pass, unpacked each time that somebody asks."""
+        return self.run.passed if isinstance(self.run, Kept) else self.run
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """Return the values of the pass alone."""
+        return self.run.values
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """Return the calls of a judge."""
+        return self.run.calls if isinstance(self.run, Kept) else self.judged
+
+    def __eq__(self, other: object) -> bool:
+        """Compare what is kept, however that is."""
+        return isinstance(other, Outcome) and _TOLD(self) == _TOLD(other)
 
     @property
     def unanswered(self) -> bool:
@@ -87,15 +111,20 @@ class Evaluation:
         """Return what scored 0 because a model could not answer."""
         return {i: o for i, o in self.outcomes.items() if o.unanswered}
 
-    @cached_property
+    @property
     def comparable(self) -> Evaluation:
         """Return the same, with a score of 0 where a reply said something else than a text.
 
         So that it counts against parameters, and cannot make a comparison impossible.
         """
+        return self if self._other is None else self._other
+
+    @cached_property
+    def _other(self) -> Evaluation | None:
+        """Return what is compared where that is another one: what holds itself stays for long."""
         no_text = [i for i, o in self.outcomes.items() if o.score is None and o.kind in _NO_TEXT]
         if not no_text:
-            return self
+            return None
         wrong = {i: replace(self.outcomes[i], score=0.0) for i in no_text}
         return Evaluation({i: wrong.get(i, o) for i, o in self.outcomes.items()})
 
@@ -106,8 +135,7 @@ class Evaluation:
 
     def summary(self) -> Summary | None:
         """Return the mean score with its interval; None where nothing was scored."""
-        scores = list(self.scores.values())
-        return summarise(scores, len(self.failures), self.unanswered_kinds)
+        return summarise([*self.scores.values()], len(self.failures), self.unanswered_kinds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +151,8 @@ class First:
         kinds = {outcome.kind if outcome.failure is not None else "" for outcome in outcomes}
         if len(kinds) != 1 or kinds == {""}:
             return
-        kind, failure = kinds.pop(), str(outcomes[0].failure)
+        kind, failure, n = kinds.pop(), str(outcomes[0].failure), len(outcomes)
         node = failure.partition(":")[0]
-        n = len(outcomes)
         which = "The first example" if n == 1 else f"The first {n} examples all"
         advice = self.advice(kind, node)
         raise NothingAnswered(
@@ -150,7 +177,7 @@ class Evaluator:
         self._first, self._at_once = first, at_once
         self._graph, self._score, self._llm = graph, score, llm
         self._given_written = given_written(graph)
-        self._progress = progress or Unwatched()
+        self._progress, self._packing = progress or Unwatched(), Packing()
         self._known: dict[tuple[str, int], dict[str, Outcome]] = {}
         self._apart = False
 
@@ -240,7 +267,9 @@ class Evaluator:
     async def _one(self, parameters: Parameters, example: Example, done: Advance) -> Outcome:
         outcome = await self._outcome(parameters, example)
         done(outcome.score)
-        return outcome
+        if (small := kept(self._packing, outcome.passed, outcome.calls)) is None:
+            return outcome
+        return replace(outcome, run=small, judged=())
 
     async def given(
         self, parameters: Parameters, example: Example, values: Mapping[str, Any]
@@ -262,6 +291,8 @@ class Evaluator:
             known = present(passed.values)
             taken = took(self._graph, passed)
             verdict = await self._score(example, known, output, llm, taken)
+            known, taken = present(passed.values), took(self._graph, passed)
+            verdict = await self._score(example, known, output, self._llm, taken)
         except (NodeFailed, ScoringFailed) as error:
             raised = isinstance(error, NodeFailed)
             why = f"score: {error}"

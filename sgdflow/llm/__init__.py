@@ -38,6 +38,8 @@ class Usage:
     """Those of the prompt that the provider had in its cache."""
 
     def __add__(self, other: Usage) -> Usage:
+        if not (other.prompt or other.completion or other.cached):
+            return self
         return Usage(
             self.prompt + other.prompt,
             self.completion + other.completion,
@@ -57,7 +59,7 @@ class Reply:
     """What a model answered."""
 
     text: str
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = Usage()
     truncated: bool = False
     """The reply hit its token limit, so its end is missing."""
     cost: float | None = None
@@ -72,12 +74,12 @@ class Spent:
     """What calls have used, retries included."""
 
     calls: int = 0
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = Usage()
     cost: float | None = 0.0
     """US dollars; None once a call without a known price is part of it."""
     faults: Mapping[str, int] = field(default_factory=dict)
     """What went wrong on the way, by kind."""
-    again: Usage = field(default_factory=Usage)
+    again: Usage = Usage()
     """Tokens, of all these, of calls that asked again for a reply which could not be used."""
 
     def __add__(self, other: Spent) -> Spent:

@@ -123,8 +123,7 @@ class Claims:
                 self._asked, self._given_back, self._owed = [], [], []
                 over = self._over
             found = self._try([key for key, _ in asked], back, over)
-            for (_, decided), mine in zip(asked, found, strict=True):
-                tell(decided, mine)
+            tell([(decided, mine) for (_, decided), mine in zip(asked, found, strict=True)])
             if over and not asked:
                 if self._connection is not None:
                     self._connection.close()
@@ -150,10 +149,12 @@ class Claims:
         """Say of each request: mine to make, answered (False), or another one's (None)."""
         connection = self._connection = self._connection or self._opened()
         dead: dict[tuple[str, int], bool] = {}
-        found = {key: self._state(connection, key, dead) for key in keys}
         due = time.monotonic() - self._beaten > BEAT
-        if not (due or over or back or any(found.values())):
-            return [found[key] for key in keys]
+        if not (due or over or back):  # then perhaps nothing has to be written
+            found = {key: self._state(connection, key, dead) for key in keys}
+            if not any(found.values()):
+                return [found[key] for key in keys]
+        found = {}
         with connection.alone():
             drop = "DELETE FROM claims WHERE holder = ?"
             for key in back:

@@ -198,7 +198,7 @@ class Client:
         self.known.accounts.add(requests[0].key, call.role, call.node, found.spent)
         if isinstance(found, Failed):
             raise CallFailed(found.message, found.kind)
-        self.known.answered[requests[0].key] = found.reply
+        self.known.answered.keep(requests[0].key, found.reply)
         return found.reply
 
     async def _find(self, requests: Sequence[Request]) -> Answered | Failed | None:
@@ -242,15 +242,18 @@ class Client:
         if self._store is None:
             return found
         request, text = requests[number], self._seal.hide(reply.text)
-        hidden = replace(found, reply=replace(reply, text=text))
+        same = text == reply.text
+        hidden = found if same else replace(found, reply=replace(reply, text=text))
         return self._shown(
             await self._store.keep(request.key, self._seal.hide(request.text), hidden)
         )
 
     def _shown(self, stored: Answered) -> Answered:
         """Return what was answered with the secrets that the file does not hold."""
-        reply = replace(stored.reply, text=self._seal.show(stored.reply.text))
-        return replace(stored, reply=reply)
+        text = self._seal.show(stored.reply.text)
+        if text == stored.reply.text:
+            return stored
+        return replace(stored, reply=replace(stored.reply, text=text))
 
     async def _tell_of_others(self, spec: ModelSpec) -> None:
         """Say once of a model that all its stored replies are from other endpoints."""

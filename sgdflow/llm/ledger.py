@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import marshal
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,9 +12,10 @@ from math import ceil, inf
 from time import localtime, strftime
 
 from sgdflow.errors import listed, plural
-from sgdflow.llm import Spent
+from sgdflow.llm import Spent, Usage
 
 _SOURCES = 3
+_NONE = Usage()
 
 
 class Ledger:
@@ -23,12 +25,19 @@ class Ledger:
         self._sums = {role: Spent(cost=None) for role in roles}
         self._costs: dict[str, Fraction | None] = {role: Fraction() for role in self._sums}
 
+    def open(self, role: str) -> None:
+        """Have a sum for a role that may have none."""
+        if role not in self._sums:
+            self._sums[role], self._costs[role] = Spent(cost=None), Fraction()
+
     def add(self, role: str, spent: Spent) -> None:
         """Add what a call took; an unknown cost makes the sum unknown."""
         self._sums[role] += spent
         sofar = self._costs[role]
-        unknown = sofar is None or spent.cost is None
-        self._costs[role] = None if unknown else (sofar or 0) + Fraction(spent.cost or 0)
+        if spent.cost is None:
+            self._costs[role] = None
+        elif spent.cost and sofar is not None:
+            self._costs[role] = sofar + Fraction(spent.cost)
 
     def clear(self) -> None:
         """Begin anew."""
@@ -61,45 +70,63 @@ class Bill:
     node: str
     took: list[Spent] = field(default_factory=list)
 
+    def packed(self) -> bytes | Bill:
+        """Return the bill as it is kept: that of one call and nothing else, as most are, packed."""
+        if len(self.took) != 1 or self.took[0].faults or self.took[0].again != _NONE:
+            return self
+        [took] = self.took
+        used = took.usage.prompt, took.usage.completion, took.usage.cached
+        return marshal.dumps((self.role, self.node, took.calls, *used, took.cost))
+
+    @classmethod
+    def of(cls, kept: bytes | Bill) -> Bill:
+        """Return a bill that was kept."""
+        if isinstance(kept, Bill):
+            return kept
+        role, node, calls, *used, cost = marshal.loads(kept)
+        return cls(role, node, [Spent(calls, Usage(*used), cost)])
+
 
 class Accounts:
     """What requests took, by role and by node, whatever the order in which they were made."""
 
     def __init__(self, roles: Iterable[str]) -> None:
         self._by_role = Ledger(roles)
-        self._bills: dict[str, Bill] = {}
+        self._bills: dict[str, bytes | Bill] = {}
 
     def asked(self, key: str, role: str, node: str) -> None:
         """See a request, each time that somebody makes it."""
-        bill = self._bills.setdefault(key, Bill(role, node))
+        bill = Bill.of(self._bills.setdefault(key, Bill(role, node)))
         # Who of several comes first depends on the clock, who of them all has which name does not.
         if bill.role == role and node < bill.node:
             bill.node = node
+            self._bills[key] = bill.packed()
 
     def add(self, key: str, role: str, node: str, spent: Spent) -> None:
         """Add what the request took, or one more attempt at it."""
-        bill = self._bills.setdefault(key, Bill(role, node))
+        bill = Bill.of(self._bills.get(key) or Bill(role, node))
         bill.took.append(spent)
+        self._bills[key] = bill.packed()
         self._by_role.add(bill.role, spent)
 
     def drained(self) -> Mapping[str, Bill]:
         """Return all bills, and begin anew."""
         bills, self._bills = self._bills, {}
         self._by_role.clear()
-        return bills
+        return {key: Bill.of(kept) for key, kept in bills.items()}
 
     def take(self, bills: Mapping[str, Bill]) -> None:
         """Add the bills of others; what two have paid for or found is one request's."""
         for key, bill in bills.items():
             self.asked(key, bill.role, bill.node)
-            if not self._bills[key].took:
+            if not Bill.of(self._bills[key]).took:
                 for spent in bill.took:
                     self.add(key, bill.role, bill.node, spent)
 
     def forget(self) -> None:
         """Keep the sums alone: who asks one of these requests again counts as another asker."""
-        open_bills = {key: bill for key, bill in self._bills.items() if not bill.took}
-        settled = {
+        open_bills = {key: kept for key, kept in self._bills.items() if not Bill.of(kept).took}
+        settled: dict[str, bytes | Bill] = {
             f"{role} {node}": Bill(role, node, [spent])
             for role, nodes in self.by_node().items()
             for node, spent in nodes.items()
@@ -117,15 +144,15 @@ class Accounts:
 
     def by_node(self) -> Mapping[str, Mapping[str, Spent]]:
         """Return the sums by role and node, the nodes by name."""
-        bills = sorted(self._bills.values(), key=lambda bill: bill.node)
-        sums = {
-            role: Ledger(dict.fromkeys(bill.node for bill in bills if bill.role == role))
-            for role in self._by_role.spent()
-        }
-        for bill in bills:
+        sums: dict[str, Ledger] = {}
+        for kept in self._bills.values():
+            bill = Bill.of(kept)
+            ledger = sums.setdefault(bill.role, Ledger(()))
+            ledger.open(bill.node)
             for took in bill.took:
-                sums[bill.role].add(bill.node, took)
-        return {role: ledger.spent() for role, ledger in sums.items()}
+                ledger.add(bill.node, took)
+        found = {role: sums[role].spent() if role in sums else {} for role in self._by_role.spent()}
+        return {role: dict(sorted(nodes.items())) for role, nodes in found.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
@@ -138,6 +139,11 @@ class ModelSpec:
         """Whether the same request is meant to get the same reply."""
         return self.parameters.get("temperature") == 0
 
+    @cached_property
+    def _asked(self) -> Any:
+        """Return the declared parameters as a request is known by."""
+        return asked(self.parameters)
+
     def repeats(self, messages: Sequence[Message]) -> bool:
         """Return whether these messages are meant to get the same reply each time."""
         return self._asked_for(messages).get("temperature") == 0
@@ -173,7 +179,8 @@ class ModelSpec:
         said = [_said(message) for message in messages]
         for one in self.line:
             instead = {} if one is self else {"instead_of": self.model}
-            parameters = asked(one.sent(messages))
+            sent = one.sent(messages)
+            parameters = one._asked if sent is one.parameters else asked(sent)
             content = {"model": one.model, "parameters": parameters, "messages": said}
             # Without one it is a request as it was before endpoints were noted.
             at = {"endpoint": one.answers} if one.answers else {}

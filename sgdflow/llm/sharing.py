@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -52,12 +52,18 @@ class InFlight(Generic[T]):
             del self._calls[key]
 
 
-def tell(waiting: asyncio.Future[T], found: T) -> None:
-    """Tell from another thread what somebody waits for, who may be gone."""
+def tell(found: Iterable[tuple[asyncio.Future[T], T]]) -> None:
+    """Tell from another thread what each of some wait for, who may be gone."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[T], T]]] = {}
+    for waiting, what in found:
+        by_loop.setdefault(waiting.get_loop(), []).append((waiting, what))
+    for loop, those in by_loop.items():
+        with suppress(RuntimeError):  # the loop may have been closed
+            # Together: to wake a loop takes more than all else about it.
+            loop.call_soon_threadsafe(_told, those)
 
-    def told() -> None:
+
+def _told(found: Iterable[tuple[asyncio.Future[T], T]]) -> None:
+    for waiting, what in found:
         if not waiting.done():
-            waiting.set_result(found)
-
-    with suppress(RuntimeError):  # the loop may have been closed
-        waiting.get_loop().call_soon_threadsafe(told)
+            waiting.set_result(what)

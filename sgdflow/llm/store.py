@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Literal, TypeVar
 
@@ -103,7 +103,8 @@ class Store:
             return given
         now = time.time()
         row = Row(key, given.model, request, as_json(given), now)
-        return answered(await self._writer.put(row), now)
+        there = await self._writer.put(row)
+        return replace(given, time=now) if there is row.answer else answered(there, now)
 
     async def note(self, key: str, request: str, model: str, given: Failed) -> None:
         """Commit that a request got no reply."""
@@ -178,9 +179,8 @@ class Writer:
                 self._writing = bool(batch)
             if not batch:
                 return
-            for one, answer in zip(batch, self._write([w.row for w in batch]), strict=True):
-                if one.committed is not None:
-                    tell(one.committed, answer)
+            kept = zip(batch, self._write([w.row for w in batch]), strict=True)
+            tell([(one.committed, answer) for one, answer in kept if one.committed is not None])
 
     def _write(self, rows: list[Row]) -> list[str]:
         """Return the answers that the file holds, or those given where it takes none."""

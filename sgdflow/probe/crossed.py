@@ -61,7 +61,7 @@ class Table:
         after = {cell: touched(self.graph, new) for cell, new in cells.items()}
 
         async def score(cell: Cell, example: Example) -> float | None:
-            values = known.outcomes[example.id].passed.values
+            values = known.outcomes[example.id].values
             kept = _kept(self.graph, values, after[cell])
             outcome = await evaluate.given({**self.start, **cells[cell]}, example, kept)
             done(outcome.score)

@@ -52,7 +52,7 @@ def _unread(problem: Problem, outcome: Outcome, output: str, target: object) -> 
     """Return why an answer could not be read, and whether it is known how answers are read."""
     if outcome.unanswered:
         return outcome.kind, False
-    reading = problem.score.reading(outcome.passed.values.get(output), target)
+    reading = problem.score.reading(outcome.values.get(output), target)
     if reading.read_as is None and reading.compared_as:
         return f"without {reading.compared_as}", True
     return "", bool(reading.compared_as)
@@ -81,7 +81,7 @@ def _by_node(graph: Graph, first: Evaluation, second: Evaluation) -> Mapping[str
     for name, node in graph.nodes.items():
         differed = compared = 0
         for example, outcome in second.outcomes.items():
-            one, other = first.outcomes[example].passed.values, outcome.passed.values
+            one, other = first.outcomes[example].values, outcome.values
             if name not in one or name not in other:
                 continue
             if all(repr(one[p]) == repr(other[p]) for p in node.predecessors):

@@ -85,10 +85,12 @@ class Ask:
     ) -> tuple[tuple[Message, ...], ReplyFormat]:
         """Return the prompt, and the form of reply that it asks for."""
         mark = self.prompts.mark(self.prompt, variables, self.reply.tag)
-        form = replace(self.reply, tag=f"{self.reply.tag}{mark}")
+        form = replace(self.reply, tag=f"{self.reply.tag}{mark}") if mark else self.reply
         asking = {"reply": form.asking(names), MARK: mark}
         messages = self.prompts.messages(self.prompt, {**variables, **asking})
-        return (*messages[:-1], replace(messages[-1], form=_sent(form))), form
+        if sent := _sent(form):
+            messages = (*messages[:-1], replace(messages[-1], form=sent))
+        return messages, form
 
     async def send(
         self,

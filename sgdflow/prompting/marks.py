@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from hashlib import sha256
@@ -31,19 +31,23 @@ def marked_tags(sources: Collection[str]) -> frozenset[str]:
 
 
 def mark_for(
-    variables: Mapping[str, Any], tags: Collection[str], reply: str = "", own: Sequence[str] = ()
+    variables: Mapping[str, Any], tags: Collection[str], reply: str = "", own: Any = ()
 ) -> str:
     """Return what tells a prompt's own tags from such in its values: "" where no value has one.
 
-    The tag of the `reply` may stand in texts that are the prompt's `own`.
+    The tag of the `reply` may stand in texts within what is the prompt's `own`.
 
     Otherwise a hyphen and some digits of a hash, which stand in none of the values. It is that of
     the values with a tag alone: an instruction that shows tags gives all its prompts one mark, so
     that servers can keep what they have in common.
     """
     texts = texts_of(variables)
+    doubtful = [text for text in texts if "<" in text]
+    if not doubtful:
+        return ""
     in_own, in_others = _names_of(tags), _names_of({*tags, reply} if reply else tags)
-    tagged = [text for text in texts if _has_tag(text, in_own if text in own else in_others)]
+    ours = frozenset(texts_of(own))
+    tagged = [text for text in doubtful if _has_tag(text, in_own if text in ours else in_others)]
     if not tagged:
         return ""
     digits = sha256("\0".join(tagged).encode("utf-8", "replace")).hexdigest()
@@ -61,7 +65,7 @@ def _names_of(tags: Collection[str]) -> str:
 
 
 def _has_tag(text: str, names: str) -> bool:
-    if not names or "<" not in text:
+    if not names:
         return False
     return re.search(rf"<\s*/?\s*(?:{names})\b", text, re.IGNORECASE) is not None
 
@@ -91,7 +95,7 @@ def _gather(value: Any, found: dict[str, None], seen: dict[int, Any]) -> None:
 
 def _inside(value: Any) -> tuple[Iterable[str], Iterable[Any]]:
     """Return the texts in a value that are known, and what else is in it."""
-    if isinstance(value, Mapping):
+    if type(value) is dict or isinstance(value, Mapping):
         return (), (part for item in value.items() for part in item)
     if isinstance(value, list | tuple | set | frozenset):
         return (), value

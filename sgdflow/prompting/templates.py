@@ -25,7 +25,7 @@ from jinja2.exceptions import SecurityError
 from sgdflow.errors import PromptError, did_you_mean, listed
 from sgdflow.llm import Message
 from sgdflow.prompting.absent import Absent
-from sgdflow.prompting.marks import MARK, mark_for, marked_tags, texts_of
+from sgdflow.prompting.marks import MARK, mark_for, marked_tags
 from sgdflow.prompting.sandbox import Sandbox, one_rendering
 from sgdflow.prompting.sources import Source, endless
 from sgdflow.prompting.turns import Role, Unsaid, extended, stand_alone, turns, unsent
@@ -92,9 +92,7 @@ class Prompts:
         if "system" in variables:  # what a node is asked; its place holds no values
             texts = [text for text in named.values() if isinstance(text, str)]
             declared = (texts, variables.get("node"), variables["system"])
-        return mark_for(
-            variables, {*self._once(self._tags, name), *named}, reply, texts_of(declared)
-        )
+        return mark_for(variables, {*self._once(self._tags, name), *named}, reply, declared)
 
     def messages(self, name: str, variables: Mapping[str, Any]) -> tuple[Message, ...]:
         """Render a chat: its blocks are turns, in order; without any the whole is the user's."""
@@ -131,7 +129,7 @@ class Prompts:
                 context.blocks = dict(context.blocks)
                 return {
                     turn: "".join(context.blocks[turn[0]][0](context)).strip()
-                    for turn in turns(context.blocks)
+                    for turn in turns(tuple(context.blocks))
                 } or {("", "user"): whole.strip()}
         except Exception:
             # Raises it again, with the lines of the templates in place of compiled ones.

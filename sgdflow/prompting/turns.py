@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import cache
 from typing import Any, Literal
 
 from jinja2 import nodes
@@ -19,7 +20,8 @@ _NEEDED = re.compile(r"\b(?:self|endset|namespace|cycler|joiner|required)\b")
 _SILENT = (nodes.Assign, nodes.AssignBlock, nodes.Macro, nodes.Import, nodes.FromImport)
 
 
-def turns(blocks: Collection[str]) -> Sequence[tuple[str, Role]]:
+@cache
+def turns(blocks: tuple[str, ...]) -> Sequence[tuple[str, Role]]:
     """Return the blocks that are turns, in their order, with who speaks: user before assistant."""
     found: list[tuple[int, str, Role]] = []
     for name in blocks:
@@ -71,7 +73,7 @@ def stand_alone(chain: Sequence[tuple[str, nodes.Template]], sources: Iterable[s
     defined = {block.name for _, tree in chain for block in tree.find_all(nodes.Block)}
     macros = [macro for _, tree in chain for macro in tree.find_all(nodes.Macro)]
     called = any(macro.find(nodes.Block) for macro in macros)
-    return bool(turns(defined)) and not called and not any(map(_NEEDED.search, sources))
+    return bool(turns((*defined,))) and not called and not any(map(_NEEDED.search, sources))
 
 
 def unsent(chain: Sequence[tuple[str, nodes.Template]]) -> Iterator[str]:
@@ -79,7 +81,7 @@ def unsent(chain: Sequence[tuple[str, nodes.Template]]) -> Iterator[str]:
     if not chain:
         return
     defined = {block.name for _, tree in chain for block in tree.find_all(nodes.Block)}
-    said = turns(defined)
+    said = turns((*defined,))
     base = chain[-1][1]
     shown = _reached([name for name, _ in said] or _named(base), chain)
     for name, tree in chain:

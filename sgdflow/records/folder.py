@@ -96,10 +96,13 @@ class RunFolder:
             text = as_yaml(confirmation["parameters"])
             self._keep(UNCONFIRMED, partial(self._write, UNCONFIRMED, text))
 
-    def keep_examples(self, records: Iterable[Mapping[str, Any]]) -> None:
-        """Write what became of each example."""
-        text = "".join(as_json(record) + "\n" for record in records)
-        self._keep("examples.jsonl", partial(self._write, "examples.jsonl", text))
+    def keep_examples(self, records: Callable[[], Iterable[Mapping[str, Any]]]) -> None:
+        """Write what became of each example, one after the other: nobody holds all."""
+
+        def lines() -> Iterator[str]:
+            return (as_json(record) + "\n" for record in records())
+
+        self._keep("examples.jsonl", partial(self._write_lines, "examples.jsonl", lines))
 
     def finish(self, result: Mapping[str, Any], name: str = "result.json") -> None:
         """Write the result."""
@@ -152,9 +155,13 @@ class RunFolder:
             raise
 
     def _write(self, name: str, text: str) -> None:
+        self._write_lines(name, lambda: [text])
+
+    def _write_lines(self, name: str, lines: Callable[[], Iterable[str]]) -> None:
         """Write a file; neither a reader nor a kill sees half of it."""
         new = self.path / f"{name}.new"
-        new.write_text(text, encoding="utf-8")
+        with new.open("w", encoding="utf-8") as opened:
+            opened.writelines(lines())
         new.replace(self.path / name)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from statistics import fmean
 from typing import Any
@@ -15,6 +15,7 @@ from sgdflow.executor.intervention import Intervention
 from sgdflow.executor.means import Summary
 from sgdflow.executor.walk import Failure
 from sgdflow.llm import Spent
+from sgdflow.prompting.ask import Call
 from sgdflow.records.folder import FORMAT, SPLITS
 from sgdflow.update import Decision, Learned
 from sgdflow.update.evidence import Item
@@ -264,14 +265,22 @@ def _why(unanswered: Failure) -> dict[str, str]:
 
 def _malformed(tried: Tried) -> int:
     """Count the replies of a proposal that could not be read and were asked for again."""
+    return sum(len(call.malformed) for calls in _exchanges(tried) for call in calls)
+
+
+def _exchanges(tried: Tried) -> Iterator[Sequence[Call]]:
+    """Yield the calls of a proposal, one pass unpacked after the other."""
     learned = () if tried.repeats else tried.learned
-    passes: list[ForwardPass | BackwardPass] = [one.backward for one in learned if one.backward]
-    if tried.trial.seen:
-        passes += [outcome.passed for outcome in tried.trial.seen.outcomes.values()]
-    exchanges = [*tried.proposal.calls.values()]
-    exchanges += [trial.calls for one in learned for trial in one.interventions]
-    for one in passes:
-        exchanges += one.calls.values()
-        # A failure also stands for the variables that depend on the one where it began.
-        exchanges += [f.calls for name, f in one.failures.items() if f.origin == name]
-    return sum(len(call.malformed) for calls in exchanges for call in calls)
+    yield from tried.proposal.calls.values()
+    yield from (trial.calls for one in learned for trial in one.interventions)
+    for one in learned:
+        if one.backward:
+            yield from _of_pass(one.backward)
+    for outcome in tried.trial.seen.outcomes.values() if tried.trial.seen else ():
+        yield from _of_pass(outcome.passed)
+
+
+def _of_pass(one: ForwardPass | BackwardPass) -> Iterator[Sequence[Call]]:
+    yield from one.calls.values()
+    # A failure also stands for the variables that depend on the one where it began.
+    yield from (f.calls for name, f in one.failures.items() if f.origin == name)

@@ -11,7 +11,6 @@ from sgdflow.report.reading import Record, Run, Shape
 
 _STEPS, _CALLS = 20_000_000, 40_000_000
 """Characters of steps.jsonl and calls.jsonl that a page shows at most; see `shares`."""
-_EXAMPLES = 300
 _OPS = {"equal": "=", "delete": "-", "insert": "+"}
 _SPLIT = 300
 
@@ -49,7 +48,6 @@ def run_data(
 ) -> dict[str, Any]:
     """Return everything except prompts and replies."""
     texts = Texts()
-    worst, left_out = _worst(run.examples)
     learned = shares([len(step["sampled"]) for step in run.steps], run.steps_size, _STEPS)
     return {
         "graph": {
@@ -83,8 +81,8 @@ def run_data(
         "steps": [
             _step(s, shown, texts, asks) for s, shown in zip(run.steps, learned, strict=True)
         ],
-        "examples": [_example(one, texts) for one in worst],
-        "examples_left_out": left_out,
+        "examples": [_example(one, texts) for one in run.worst],
+        "examples_left_out": run.left_out,
         "texts": texts.table,
     }
 
@@ -179,16 +177,6 @@ def _unanswered(sampled: Record) -> dict[str, str]:
     """Return why there is no output, by the node where it began."""
     why = sampled.get("unanswered")
     return {why["node"]: f"unanswered, {why['kind']}: {why['reason']}"} if why else {}
-
-
-def _worst(examples: Sequence[Record]) -> tuple[list[Record], int]:
-    """Return the examples that are not all right, the test split last, and how many are more."""
-    wrong = [one for one in examples if one["final"] is None or one["final"] < 1]
-    # Failures have no score and stand before the lowest.
-    wrong.sort(
-        key=lambda one: (one["split"] == "test", -1 if one["final"] is None else one["final"])
-    )
-    return wrong[:_EXAMPLES], max(0, len(wrong) - _EXAMPLES)
 
 
 def _example(one: Record, texts: Texts) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from heapq import nsmallest
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from sgdflow.records import FORMAT
 from sgdflow.records.words import as_text
 
 Record = Mapping[str, Any]
+_EXAMPLES = 300
+"""Examples that a page shows at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,10 @@ class Run:
     """Parameters that the run began with."""
     parameters: Record
     steps: tuple[Record, ...]
-    examples: tuple[Record, ...]
+    worst: tuple[Record, ...]
+    """Examples that are not all right, those of the test split last; no more than a page shows."""
+    left_out: int
+    """How many more there are."""
     result: Record | None
     """None: the run has not ended."""
     missing: tuple[str, ...]
@@ -60,9 +66,32 @@ def read(folder: Path) -> Run:
     initial = _yaml(folder / "initial.yaml", [])
     parameters = _yaml(folder / "parameters.yaml", missing)
     steps = tuple(_lines(folder / "steps.jsonl", missing))
-    examples = tuple(_lines(folder / "examples.jsonl", missing))
+    worst, left_out = _worst(_lines(folder / "examples.jsonl", missing))
     result = _result(folder / "result.json")
-    return Run(folder, config, initial, parameters, steps, examples, result, tuple(missing))
+    found = folder, config, initial, parameters, steps, worst, left_out, result, tuple(missing)
+    return Run(*found)
+
+
+def _worst(examples: Iterable[Record]) -> tuple[tuple[Record, ...], int]:
+    """Return the examples that are not all right, as many as are shown, and how many are more.
+
+    They are looked at one by one: together they can be larger than memory.
+    """
+    count = 0
+
+    def wrong() -> Iterator[Record]:
+        nonlocal count
+        for one in examples:
+            if one["final"] is None or one["final"] < 1:
+                count += 1
+                yield one
+
+    def place(one: Record) -> tuple[bool, float]:
+        # Failures have no score and stand before the lowest.
+        return one["split"] == "test", -1 if one["final"] is None else one["final"]
+
+    shown = nsmallest(_EXAMPLES, wrong(), place)
+    return tuple(shown), count - len(shown)
 
 
 def _yaml(file: Path, missing: list[str]) -> Record:

@@ -92,7 +92,7 @@ async def optimise(
             record: dict[str, Any] = clean(made)
             record["account"] = account(recorder.counts, record)
             folder.save(result.parameters, record["confirmation"])
-            folder.keep_examples(map(clean, example_records(result)))
+            folder.keep_examples(lambda: map(clean, example_records(result)))
             changed = clean(changed_words(prepared.start, result.parameters))
             log.info("%s\n%s", closing_words(record), changed)
             check_result(result, recorder.lost)

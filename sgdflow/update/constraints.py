@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from sgdflow.errors import ReplyError, listed, plural
 from sgdflow.executor.constraints import Constraints
@@ -82,9 +83,8 @@ def check_new(name: str, text: str, situation: Situation) -> None:
 
 def _seen(situation: Situation) -> Iterator[str]:
     """Yield what stands in examples, scored or not: queries and expected answers."""
-    given = [outcome.passed.values for outcome in situation.standing.outcomes.values()]
-    given += [example.inputs for example in situation.training]
-    for values in given:
+    given = (outcome.values for outcome in situation.standing.outcomes.values())
+    for values in chain(given, (example.inputs for example in situation.training)):
         yield from (str(values.get(name, "")) for name in situation.graph.inputs)
     yield from map(str, situation.targets.values())
     yield from (str(example.target) for example in situation.training)

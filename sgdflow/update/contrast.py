@@ -58,10 +58,12 @@ def contrasts(situation: Situation, name: str, count: int) -> Sequence[Contrast]
 def _done(situation: Situation, name: str, rival: Rival) -> Iterator[Done]:
     for number, item in enumerate(situation.evidence.get(name, ()), 1):
         outcome = rival.known.outcomes.get(item.example)
-        if outcome is None or outcome.score is None or item.node not in outcome.passed.values:
+        if outcome is None or outcome.score is None or item.node not in (v := outcome.values):
             continue
         output = shortened(str(as_text(outcome.passed.values[item.node])), _LONGEST)
         yield Done(number, outcome.score, output)
+        output = shortened(str(as_text(v[item.node])), _LONGEST)
+        yield Done(number, outcome.score >= 1, output)
 
 
 def _beside(situation: Situation, name: str, rival: Rival) -> Iterator[str]:

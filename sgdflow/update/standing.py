@@ -49,14 +49,14 @@ def standing(situation: Situation) -> Standing | None:
 def successes(situation: Situation, name: str, count: int) -> tuple[Item, ...]:
     """Return at most `count` items of right answers, others in each step."""
     right = [
-        outcome.passed
+        outcome
         for outcome in situation.standing.outcomes.values()
         if outcome.score is not None and outcome.score >= 1
     ]
     if not right or not count:
         return ()
     first = situation.step * count % len(right)
-    chosen = [*right[first:], *right[:first]][:count]
+    chosen = [one.passed for one in [*right[first:], *right[:first]][:count]]
     return gather_evidence(situation.graph, chosen, None, [name]).get(name, ())[:count]
 
 

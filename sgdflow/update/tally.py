@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 from sgdflow.executor.evaluation import Evaluation
@@ -15,6 +16,8 @@ _OFTEN = 0.1
 """Of many different answers those are told that have this share."""
 _LONGEST = 40
 """Characters of an answer that is told."""
+_DIFFERENT = 1024
+"""Texts whose answers are remembered for others that are the same."""
 _FEWEST = 8
 """Of fewer examples nothing is said to be constant."""
 _NEARLY_ALL = 0.85
@@ -67,14 +70,22 @@ class Tally:
 def tally(evaluation: Evaluation, targets: Mapping[str, Any], output: str, reader: Reader) -> Tally:
     """Count the answers to examples that have a score and a known target."""
     given, expected = Counter[str](), Counter[str]()
+    once = lru_cache(_DIFFERENT)
+    read_as, expected_as = once(reader.read_as), once(reader.expected_as)
     for name, outcome in evaluation.outcomes.items():
         if outcome.score is None or targets.get(name) is None:
             continue
         target = targets[name]
-        if not (wanted := reader.expected_as(target)):
+        plain = type(target) is str
+        if not (wanted := (expected_as if plain else reader.expected_as)(target)):
             continue
-        value = outcome.passed.values.get(output)
-        read = None if value is None or outcome.unanswered else reader.read_as(value, target)
+        value = outcome.values.get(output)
+        known = plain and type(value) is str  # what equals a text is the same text
+        read = (
+            None
+            if value is None or outcome.unanswered
+            else (read_as if known else reader.read_as)(value, target)
+        )
         given[UNREAD if read is None else read] += 1
         expected[wanted] += 1
     return Tally(dict(given.most_common()), dict(expected.most_common()))

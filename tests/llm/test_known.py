@@ -10,7 +10,7 @@ def test_what_is_new_is_told_once_also_after_all_was_forgotten() -> None:
     known = Known(())
     told = []
     for key in ("a", "b", "c"):
-        known.answered[key] = Reply(key)
+        known.answered.keep(key, Reply(key))
         told.append(dict(known.part().answered))
         if key == "b":
             known.forget()
