@@ -14,9 +14,9 @@ from sgdflow.config.project import folder_of, inside
 from sgdflow.deploy.predict import Prediction
 from sgdflow.descent import Result
 from sgdflow.errors import ConfigError, NodeFailed, SgdflowError
-from sgdflow.executor.evaluation import Evaluation
 from sgdflow.executor.forward import ForwardPass
 from sgdflow.executor.graph import Parameters
+from sgdflow.executor.outcomes import Evaluation
 from sgdflow.homes import at_home
 from sgdflow.records import as_yaml
 

@@ -24,9 +24,9 @@ from sgdflow.deploy.export import write_folder
 from sgdflow.deploy.predict import Prediction, check_inputs, predict
 from sgdflow.descent import Observer
 from sgdflow.errors import ConfigError, DataError, NodeFailed, SgdflowError, did_you_mean, listed
-from sgdflow.executor.evaluation import Evaluation
 from sgdflow.executor.forward import ForwardPass, forward_pass
 from sgdflow.executor.graph import Graph, Parameters
+from sgdflow.executor.outcomes import Evaluation
 from sgdflow.homes import at_home
 from sgdflow.prompting.templates import Prompts
 from sgdflow.records.source import read_source

@@ -22,7 +22,7 @@ from sgdflow.data import Example
 from sgdflow.deploy.model import keep_model
 from sgdflow.descent import Descent, Observer, Result, Scores, Step
 from sgdflow.errors import ConfigError, listed
-from sgdflow.executor.evaluation import Evaluation
+from sgdflow.executor.outcomes import Evaluation
 from sgdflow.homes import at_home
 from sgdflow.llm.client import Client
 from sgdflow.llm.credentials import sent

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sgdflow.executor.evaluation import Evaluation
 from sgdflow.executor.graph import Parameters
+from sgdflow.executor.outcomes import Evaluation
 from sgdflow.update.statistics import chance, gains_needed, like_needed
 
 WANTED = 0.8

@@ -14,8 +14,9 @@ from sgdflow.descent.method import Method, Problem
 from sgdflow.descent.scoring import repeated
 from sgdflow.descent.steps import Tested
 from sgdflow.descent.trial import Trial, put_to_the_first_gate, put_to_the_gate
-from sgdflow.executor.evaluation import Evaluation, Evaluator
+from sgdflow.executor.evaluation import Evaluator
 from sgdflow.executor.graph import Parameters
+from sgdflow.executor.outcomes import Evaluation
 from sgdflow.update import Decision, Gate, Proposal
 
 

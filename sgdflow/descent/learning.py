@@ -11,10 +11,11 @@ from sgdflow.data import Example
 from sgdflow.descent.method import Method, Problem
 from sgdflow.errors import NodeFailed
 from sgdflow.executor.backward import backward_pass
-from sgdflow.executor.evaluation import Evaluation, Evaluator, Outcome
+from sgdflow.executor.evaluation import Evaluator
 from sgdflow.executor.graph import Parameters
 from sgdflow.executor.intervention import testable
 from sgdflow.executor.loss import unread
+from sgdflow.executor.outcomes import Evaluation, Outcome
 from sgdflow.executor.progress import Progress, counted
 from sgdflow.executor.walk import together
 from sgdflow.llm import LLM

@@ -9,8 +9,8 @@ from sgdflow.descent.method import Leg, Method, Problem
 from sgdflow.descent.steps import Observer, Result, Returned, Scores
 from sgdflow.descent.stretch import Course, Stretch, by_gate
 from sgdflow.errors import BudgetSpent, plural
-from sgdflow.executor.evaluation import Evaluation
 from sgdflow.executor.graph import Parameters
+from sgdflow.executor.outcomes import Evaluation
 from sgdflow.executor.progress import Progress, Unwatched
 from sgdflow.llm import LLM
 

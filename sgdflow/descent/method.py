@@ -13,10 +13,11 @@ from sgdflow.descent.confirm import Confirm
 from sgdflow.descent.pool import PoolRules
 from sgdflow.executor.backward import Differentiation
 from sgdflow.executor.elsewhere import Elsewhere, Spread
-from sgdflow.executor.evaluation import AT_ONCE, Evaluation, Evaluator, First
+from sgdflow.executor.evaluation import AT_ONCE, Evaluator, First
 from sgdflow.executor.graph import Graph
 from sgdflow.executor.intervention import Verification
 from sgdflow.executor.loss import Loss
+from sgdflow.executor.outcomes import Evaluation
 from sgdflow.executor.progress import Progress
 from sgdflow.executor.scores import Scorer
 from sgdflow.executor.tree import Tree

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sgdflow.data import Example
-from sgdflow.executor.evaluation import Evaluation, Evaluator, Outcome
+from sgdflow.executor.evaluation import Evaluator
 from sgdflow.executor.graph import Parameters
+from sgdflow.executor.outcomes import Evaluation, Outcome
 
 
 async def repeated(

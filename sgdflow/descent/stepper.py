@@ -16,9 +16,10 @@ from sgdflow.descent.method import Method, Problem
 from sgdflow.descent.steps import Gating, Tested, Tried
 from sgdflow.descent.trial import Trial
 from sgdflow.errors import listed
-from sgdflow.executor.evaluation import Evaluation, Evaluator
+from sgdflow.executor.evaluation import Evaluator
 from sgdflow.executor.graph import Parameters
 from sgdflow.executor.lanes import Lane, Shared
+from sgdflow.executor.outcomes import Evaluation
 from sgdflow.executor.progress import Progress
 from sgdflow.llm import LLM
 from sgdflow.llm.apart import Apart

@@ -8,9 +8,9 @@ from typing import Protocol
 
 from sgdflow.descent.confirm import Confirmation
 from sgdflow.descent.trial import Trial
-from sgdflow.executor.evaluation import Evaluation
 from sgdflow.executor.graph import Parameters
 from sgdflow.executor.means import Summary
+from sgdflow.executor.outcomes import Evaluation
 from sgdflow.llm import Spent
 from sgdflow.update import Decision, Evidence, Learned, Proposal
 

@@ -15,9 +15,10 @@ from sgdflow.descent.rounds import Rounds, State
 from sgdflow.descent.stepper import Stepper
 from sgdflow.descent.steps import Gating, Observer, Scores, Step
 from sgdflow.errors import every, plural
-from sgdflow.executor.evaluation import Evaluation, Evaluator
+from sgdflow.executor.evaluation import Evaluator
 from sgdflow.executor.graph import Parameters
 from sgdflow.executor.means import Summary
+from sgdflow.executor.outcomes import Evaluation
 from sgdflow.executor.progress import Progress
 from sgdflow.llm import LLM
 from sgdflow.update import Gate, Past

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from sgdflow.errors import plural
-from sgdflow.executor.evaluation import Evaluation
+from sgdflow.executor.outcomes import Evaluation
 from sgdflow.update import Decision, Gate
 from sgdflow.update.decision import Moved
 from sgdflow.update.rule import Went

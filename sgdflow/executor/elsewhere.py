@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from sgdflow.data import Example
-from sgdflow.executor.evaluation import Evaluator, Outcome
+from sgdflow.executor.evaluation import Evaluator
 from sgdflow.executor.graph import Parameters
+from sgdflow.executor.outcomes import Outcome
 from sgdflow.executor.progress import Advance
 
 _FEW = 2  # fewer examples are run here

@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
-from functools import cached_property
 from hashlib import sha256
 from typing import Any, Self
-from operator import attrgetter
-from typing import Any
 
 from sgdflow.data import Example
 from sgdflow.errors import CODE, NodeFailed, NothingAnswered, ScoringFailed
 from sgdflow.executor.branches import present
-from sgdflow.executor.forward import ForwardPass, forward_pass, given_written
+from sgdflow.executor.forward import forward_pass, given_written
 from sgdflow.executor.graph import Graph, Parameters
-from sgdflow.executor.kept import Kept, kept
-from sgdflow.executor.means import Summary, summarise
+from sgdflow.executor.kept import kept
+from sgdflow.executor.outcomes import Evaluation, Outcome
 from sgdflow.executor.progress import Advance, Progress, Unwatched
 from sgdflow.executor.scores import UNJUDGED, Scorer
 from sgdflow.executor.took import took
 from sgdflow.executor.walk import Failure, task_group
 from sgdflow.llm import LLM
 from sgdflow.llm.apart import Apart
-from sgdflow.llm.failures import KINDS
 from sgdflow.llm.packing import Packing
-from sgdflow.prompting.ask import Call
 
 AT_ONCE = 1024
 """Examples under way at once, where nothing else is declared."""
@@ -36,106 +30,6 @@ _UNANSWERED = frozenset(
     {"content_filter", "context_window", "empty", "malformed", "refusal", "truncated"}
 )
 """What a model could not answer."""
-_NO_TEXT = frozenset({"reasoning_only", "tool_call"})
-"""Replies that say something else than a text: the endpoint does not fit the configuration."""
-_TOLD = attrgetter("passed", "calls", "score", "failure", "kind", "feedback", "behind")
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """One example, run and scored."""
-
-    run: ForwardPass | Kept
-    score: float | None
-    """0 for what a model could not answer; None where something else kept it from answering."""
-    failure: str | None
-    """Why there is no answer."""
-    kind: str = ""
-    """A short word for it."""
-    feedback: str = ""
-    """What the scorer said in its own words; empty where it said nothing."""
-    judged: tuple[Call, ...] = ()
-    """The calls of a judge, where the pass is not packed with them."""
-    behind: str = ""
-    """The kind of what kept a judge from its score."""
-
-    @property
-    def passed(self) -> ForwardPass:
-        """Return the pass, unpacked each time that somebody asks."""
-        return self.run.passed if isinstance(self.run, Kept) else self.run
-
-    @property
-    def values(self) -> Mapping[str, Any]:
-        """Return the values of the pass alone."""
-        return self.run.values
-
-    @property
-    def calls(self) -> tuple[Call, ...]:
-        """Return the calls of a judge."""
-        return self.run.calls if isinstance(self.run, Kept) else self.judged
-
-    def __eq__(self, other: object) -> bool:
-        """Compare what is kept, however that is."""
-        return isinstance(other, Outcome) and _TOLD(self) == _TOLD(other)
-
-    @property
-    def unanswered(self) -> bool:
-        """Return whether the model could not answer, which is wrong, and not missing."""
-        return self.failure is not None and self.score is not None
-
-    @property
-    def lost(self) -> bool:
-        """Return whether the infrastructure kept it from an answer, which may be over later."""
-        kind = KINDS.get(self.behind or self.kind)
-        return self.score is None and kind is not None and kind.retries > 0
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Outcomes by example id, in the order of the examples."""
-
-    outcomes: Mapping[str, Outcome]
-
-    @cached_property
-    def scores(self) -> Mapping[str, float]:
-        """Return the scores there are."""
-        return {i: o.score for i, o in self.outcomes.items() if o.score is not None}
-
-    @cached_property
-    def failures(self) -> Mapping[str, str]:
-        """Return why the others have none."""
-        return {i: o.failure or "" for i, o in self.outcomes.items() if o.score is None}
-
-    @cached_property
-    def unanswered(self) -> Mapping[str, Outcome]:
-        """Return what scored 0 because a model could not answer."""
-        return {i: o for i, o in self.outcomes.items() if o.unanswered}
-
-    @property
-    def comparable(self) -> Evaluation:
-        """Return the same, with a score of 0 where a reply said something else than a text.
-
-        So that it counts against parameters, and cannot make a comparison impossible.
-        """
-        return self if self._other is None else self._other
-
-    @cached_property
-    def _other(self) -> Evaluation | None:
-        """Return what is compared where that is another one: what holds itself stays for long."""
-        no_text = [i for i, o in self.outcomes.items() if o.score is None and o.kind in _NO_TEXT]
-        if not no_text:
-            return None
-        wrong = {i: replace(self.outcomes[i], score=0.0) for i in no_text}
-        return Evaluation({i: wrong.get(i, o) for i, o in self.outcomes.items()})
-
-    @property
-    def unanswered_kinds(self) -> Mapping[str, int]:
-        """Return how many are unanswered, by kind."""
-        return dict(sorted(Counter(o.kind for o in self.unanswered.values()).items()))
-
-    def summary(self) -> Summary | None:
-        """Return the mean score with its interval; None where nothing was scored."""
-        return summarise([*self.scores.values()], len(self.failures), self.unanswered_kinds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,11 +182,8 @@ class Evaluator:
             return Outcome(passed, wrong, f"{failure.origin}: {failure.reason}", failure.kind)
         try:
             output = passed.values[self._graph.output]
-            known = present(passed.values)
-            taken = took(self._graph, passed)
-            verdict = await self._score(example, known, output, llm, taken)
             known, taken = present(passed.values), took(self._graph, passed)
-            verdict = await self._score(example, known, output, self._llm, taken)
+            verdict = await self._score(example, known, output, llm, taken)
         except (NodeFailed, ScoringFailed) as error:
             raised = isinstance(error, NodeFailed)
             why = f"score: {error}"

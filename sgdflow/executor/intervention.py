@@ -11,10 +11,11 @@ from typing import Any, Literal
 from sgdflow.data import Example
 from sgdflow.errors import NodeFailed
 from sgdflow.executor.backward import BackwardPass
-from sgdflow.executor.evaluation import Evaluator, Outcome
+from sgdflow.executor.evaluation import Evaluator
 from sgdflow.executor.forward import PromptForward
 from sgdflow.executor.gradients import LOSS, Gradient, Gradients
 from sgdflow.executor.graph import Graph, Parameters
+from sgdflow.executor.outcomes import Outcome
 from sgdflow.executor.places import View
 from sgdflow.executor.samples import sample_operands
 from sgdflow.executor.walk import together

@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Sequence
 
 from sgdflow.data import Example
-from sgdflow.executor.evaluation import Evaluation, Evaluator, known_by
+from sgdflow.executor.evaluation import Evaluator, known_by
 from sgdflow.executor.graph import Graph, Parameters
+from sgdflow.executor.outcomes import Evaluation
 from sgdflow.executor.progress import Progress
 from sgdflow.executor.scores import Scorer
 from sgdflow.llm import LLM

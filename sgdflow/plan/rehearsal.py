@@ -9,8 +9,8 @@ from typing import Any
 
 from sgdflow.descent import Descent, Scores, Step
 from sgdflow.descent.method import Method, Problem
-from sgdflow.executor.evaluation import Evaluation
 from sgdflow.executor.graph import Graph, Parameters
+from sgdflow.executor.outcomes import Evaluation
 from sgdflow.llm import LLM, Spent
 from sgdflow.plan.pretending import differentiation, pretended, pretended_graph
 from sgdflow.plan.scores import PretendedScore

@@ -9,8 +9,9 @@ from itertools import product
 from typing import Any
 
 from sgdflow.data import Example
-from sgdflow.executor.evaluation import Evaluation, Evaluator
+from sgdflow.executor.evaluation import Evaluator
 from sgdflow.executor.graph import Graph, Parameters
+from sgdflow.executor.outcomes import Evaluation
 from sgdflow.executor.progress import Advance
 from sgdflow.executor.walk import together
 from sgdflow.probe.findings import Pair

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Mapping
 
 from sgdflow.descent.method import Problem
-from sgdflow.executor.evaluation import Evaluation, Outcome
 from sgdflow.executor.graph import Graph
+from sgdflow.executor.outcomes import Evaluation, Outcome
 from sgdflow.probe.findings import Noise, Start
 
 

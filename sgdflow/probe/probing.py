@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sgdflow.config.prepare import Prepared
 from sgdflow.errors import NoResult
-from sgdflow.executor.evaluation import Evaluation, Evaluator
+from sgdflow.executor.evaluation import Evaluator
+from sgdflow.executor.outcomes import Evaluation
 from sgdflow.executor.progress import Progress, Unwatched
 from sgdflow.llm import LLM
 from sgdflow.probe.asking import Again, Capped

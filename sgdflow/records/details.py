@@ -9,8 +9,8 @@ from typing import Any
 
 from sgdflow.descent import Result, Step
 from sgdflow.executor.backward import BackwardPass
-from sgdflow.executor.evaluation import Outcome
 from sgdflow.executor.forward import ForwardPass
+from sgdflow.executor.outcomes import Outcome
 from sgdflow.llm import Message
 from sgdflow.prompting.ask import Call
 from sgdflow.records.folder import FORMAT, SPLITS

@@ -15,8 +15,8 @@ from sgdflow.config.schema import WorkersConf
 from sgdflow.config.written import Composed
 from sgdflow.data import Example
 from sgdflow.errors import ConfigError, NoResult, SgdflowError
-from sgdflow.executor.evaluation import Outcome
 from sgdflow.executor.graph import Parameters
+from sgdflow.executor.outcomes import Outcome
 from sgdflow.executor.progress import Advance
 from sgdflow.executor.walk import task_group
 from sgdflow.llm.client import Client

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sgdflow.descent import Result, Step
 from sgdflow.descent.steps import Tried
 from sgdflow.errors import NoResult, plural
-from sgdflow.executor.evaluation import Evaluation
+from sgdflow.executor.outcomes import Evaluation
 
 
 def check_result(result: Result, lost: Sequence[str | None]) -> None:

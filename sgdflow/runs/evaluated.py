@@ -10,8 +10,8 @@ from typing import Any
 from sgdflow.config.prepare import Prepared
 from sgdflow.config.schema import Tracking
 from sgdflow.config.written import written_of
-from sgdflow.executor.evaluation import Evaluation
 from sgdflow.executor.forward import forward_roles
+from sgdflow.executor.outcomes import Evaluation
 from sgdflow.executor.progress import Progress
 from sgdflow.llm import Metered
 from sgdflow.records import RunFolder

@@ -17,8 +17,8 @@ from sgdflow.config.written import written_of
 from sgdflow.descent import Descent, Observer, Result, Scores, Step
 from sgdflow.descent.method import Problem
 from sgdflow.errors import plural
-from sgdflow.executor.evaluation import Evaluation
 from sgdflow.executor.means import unanswered_words
+from sgdflow.executor.outcomes import Evaluation
 from sgdflow.executor.progress import Progress
 from sgdflow.llm import Metered, Spent
 from sgdflow.plan.estimate import shortage

@@ -24,8 +24,9 @@ from sgdflow.config.prepare import prepare
 from sgdflow.config.project import check_reached, look_here
 from sgdflow.data import Example
 from sgdflow.errors import NoResult, SgdflowError
-from sgdflow.executor.evaluation import Evaluator, Outcome
+from sgdflow.executor.evaluation import Evaluator
 from sgdflow.executor.graph import Parameters
+from sgdflow.executor.outcomes import Outcome
 from sgdflow.executor.progress import Unwatched
 from sgdflow.llm.calling import Calling
 from sgdflow.llm.known import Part

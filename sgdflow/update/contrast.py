@@ -60,10 +60,8 @@ def _done(situation: Situation, name: str, rival: Rival) -> Iterator[Done]:
         outcome = rival.known.outcomes.get(item.example)
         if outcome is None or outcome.score is None or item.node not in (v := outcome.values):
             continue
-        output = shortened(str(as_text(outcome.passed.values[item.node])), _LONGEST)
-        yield Done(number, outcome.score, output)
         output = shortened(str(as_text(v[item.node])), _LONGEST)
-        yield Done(number, outcome.score >= 1, output)
+        yield Done(number, outcome.score, output)
 
 
 def _beside(situation: Situation, name: str, rival: Rival) -> Iterator[str]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from sgdflow.errors import plural
-from sgdflow.executor.evaluation import Evaluation
 from sgdflow.executor.means import unanswered_words
+from sgdflow.executor.outcomes import Evaluation
 from sgdflow.update.decision import Decision, Moved
 from sgdflow.update.paired import Paired, fixed_order
 from sgdflow.update.statistics import gains_needed, level_left

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from sgdflow.errors import plural
-from sgdflow.executor.evaluation import Evaluation
+from sgdflow.executor.outcomes import Evaluation
 from sgdflow.update.decision import Decision, Moved
 from sgdflow.update.statistics import looks
 

@@ -8,9 +8,9 @@ from random import Random
 from typing import Any, Protocol
 
 from sgdflow.data.examples import Example
-from sgdflow.executor.evaluation import Evaluation
 from sgdflow.executor.forward import ForwardPass
 from sgdflow.executor.graph import Graph, Parameters
+from sgdflow.executor.outcomes import Evaluation
 from sgdflow.executor.scores import ReadsPlainly
 from sgdflow.executor.tree import Summary
 from sgdflow.llm import LLM

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sgdflow.errors import NodeFailed
-from sgdflow.executor.evaluation import Evaluation
 from sgdflow.executor.graph import Graph
+from sgdflow.executor.outcomes import Evaluation
 from sgdflow.executor.places import View
 from sgdflow.executor.walk import together
 from sgdflow.llm import LLM

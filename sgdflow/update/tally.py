@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
 
-from sgdflow.executor.evaluation import Evaluation
+from sgdflow.executor.outcomes import Evaluation
 
 _MOST = 6
 """A tally of more different answers tells a reader nothing."""

@@ -16,8 +16,8 @@ from sgdflow.comparison import Comparison, as_text, compare, parse
 from sgdflow.comparison.files import cells_csv, differences_csv, runs_csv
 from sgdflow.data import Example
 from sgdflow.descent import Scores
-from sgdflow.executor.evaluation import Evaluation, Outcome
 from sgdflow.executor.forward import ForwardPass
+from sgdflow.executor.outcomes import Evaluation, Outcome
 from sgdflow.records import as_json, scores_record
 from sgdflow.records.words import change_words
 from sgdflow.tracking.client import client, prepare, start_run

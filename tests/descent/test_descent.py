@@ -33,13 +33,13 @@ from sgdflow.descent.method import Method, Problem, Sample, Stop
 from sgdflow.errors import CallFailed
 from sgdflow.executor.backward import BackwardPass, Differentiation
 from sgdflow.executor.backward_functions import PromptBackward
-from sgdflow.executor.evaluation import Evaluation, Outcome
 from sgdflow.executor.forward import ForwardPass, PromptForward
 from sgdflow.executor.functions import Function
 from sgdflow.executor.gradients import LOSS, Gradient, Gradients
 from sgdflow.executor.graph import Graph, Node, Parameter, Parameters
 from sgdflow.executor.loss import CallableLoss, PromptLoss
 from sgdflow.executor.means import summarise
+from sgdflow.executor.outcomes import Evaluation, Outcome
 from sgdflow.executor.scores import Score
 from sgdflow.llm import Message, Reply
 from sgdflow.llm.scripted import Request, Said, ScriptedLLM

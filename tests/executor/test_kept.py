@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from sgdflow.executor.branches import SKIPPED
-from sgdflow.executor.evaluation import Evaluation, Outcome
 from sgdflow.executor.forward import ForwardPass
 from sgdflow.executor.kept import Kept, kept
+from sgdflow.executor.outcomes import Evaluation, Outcome
 from sgdflow.executor.walk import Failure
 from sgdflow.llm import Message, Usage
 from sgdflow.llm.packing import Packing

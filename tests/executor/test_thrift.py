@@ -18,10 +18,11 @@ from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import prepare
 from sgdflow.data import Example
 from sgdflow.errors import ScoringFailed
-from sgdflow.executor.evaluation import Evaluator, Outcome
+from sgdflow.executor.evaluation import Evaluator
 from sgdflow.executor.forward import ForwardPass
 from sgdflow.executor.graph import Graph
 from sgdflow.executor.objectives import Thrift
+from sgdflow.executor.outcomes import Outcome
 from sgdflow.executor.scores import Verdict
 from sgdflow.executor.took import Took, took
 from sgdflow.llm import Message, Reply, Usage

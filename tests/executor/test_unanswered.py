@@ -15,7 +15,7 @@ from sgdflow.errors import CallFailed, NodeFailed
 from sgdflow.executor.backward import BackwardPass, Differentiation
 from sgdflow.executor.backward import backward_pass as propagate
 from sgdflow.executor.backward_functions import PassThrough, PromptBackward
-from sgdflow.executor.evaluation import Evaluation, Evaluator, Outcome
+from sgdflow.executor.evaluation import Evaluator
 from sgdflow.executor.forward import CallableForward, ForwardPass, PromptForward
 from sgdflow.executor.functions import Function
 from sgdflow.executor.gradients import LOSS, Gradient
@@ -23,6 +23,7 @@ from sgdflow.executor.graph import Graph, Node, Parameter
 from sgdflow.executor.loss import CallableLoss, PromptLoss, Reading, unread
 from sgdflow.executor.means import unanswered_words
 from sgdflow.executor.objectives import Objective, Weighted
+from sgdflow.executor.outcomes import Evaluation, Outcome
 from sgdflow.executor.scores import UNJUDGED, Judge, Score
 from sgdflow.executor.walk import Failure
 from sgdflow.llm import Message, Reply

@@ -22,7 +22,7 @@ from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import prepare
 from sgdflow.descent import Descent, Result, Scores, Step
 from sgdflow.descent.steps import Gating
-from sgdflow.executor.evaluation import Evaluation
+from sgdflow.executor.outcomes import Evaluation
 from sgdflow.llm import Message, Reply, Spent, Usage, address
 from sgdflow.llm.allowance import Allowance
 from sgdflow.llm.client import Client, Limits, ModelSpec

@@ -158,7 +158,7 @@ def test_a_step_tells_what_each_proposal_was_to_mend(
 
 
 def drawn(steps: list[dict[str, Any]], parameters: Mapping[str, Any]) -> Any:
-    return tree(Run(Path(), {}, START, parameters, tuple(steps), (), None, ()))
+    return tree(Run(Path(), {}, START, parameters, tuple(steps), (), 0, None, ()))
 
 
 def test_the_tree_is_drawn_with_every_line_of_descent() -> None:

@@ -10,8 +10,8 @@ from itertools import product
 import pytest
 
 from sgdflow.descent.confirm import Confirm
-from sgdflow.executor.evaluation import Evaluation, Outcome
 from sgdflow.executor.forward import ForwardPass
+from sgdflow.executor.outcomes import Evaluation, Outcome
 from sgdflow.runs.closing import confirmation_words, gate_words
 
 KEPT = (

@@ -20,8 +20,8 @@ import sgdflow
 from sgdflow.api import Flow
 from sgdflow.data import Example
 from sgdflow.errors import ConfigError, NoResult
-from sgdflow.executor.evaluation import Outcome
 from sgdflow.executor.forward import ForwardPass
+from sgdflow.executor.outcomes import Outcome
 from sgdflow.llm.database import Replies
 from sgdflow.llm.known import Known
 from sgdflow.processes import runs

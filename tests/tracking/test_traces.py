@@ -13,8 +13,8 @@ from mlflow.entities import Trace
 from sgdflow.config.compose import compose
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import prepare
-from sgdflow.executor.evaluation import Outcome
 from sgdflow.executor.forward import ForwardPass
+from sgdflow.executor.outcomes import Outcome
 from sgdflow.llm import Message, Reply
 from sgdflow.llm.scripted import ScriptedLLM
 from sgdflow.prompting.templates import Prompts

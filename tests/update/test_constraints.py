@@ -17,8 +17,8 @@ from sgdflow.config.prepare import prepare
 from sgdflow.data import Example
 from sgdflow.errors import ConfigError, NoResult, ReplyError
 from sgdflow.executor.constraints import Constraints
-from sgdflow.executor.evaluation import Evaluation, Outcome
 from sgdflow.executor.forward import ForwardPass
+from sgdflow.executor.outcomes import Evaluation, Outcome
 from sgdflow.llm import Message
 from sgdflow.llm.scripted import Said, ScriptedLLM
 from sgdflow.prompting.templates import Prompts

@@ -18,9 +18,9 @@ from sgdflow.config.prepare import Prepared, prepare, read_parameters
 from sgdflow.descent import Descent, Step
 from sgdflow.errors import ConfigError, ReplyError
 from sgdflow.executor.demonstrations import NONE, demonstration, read, written
-from sgdflow.executor.evaluation import Evaluation, Outcome
 from sgdflow.executor.forward import ForwardPass, forward_pass
 from sgdflow.executor.graph import Graph
+from sgdflow.executor.outcomes import Evaluation, Outcome
 from sgdflow.llm import Message
 from sgdflow.llm.scripted import Said, ScriptedLLM
 from sgdflow.plan.estimate import step_estimate

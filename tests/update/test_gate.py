@@ -18,8 +18,9 @@ from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import Prepared, prepare
 from sgdflow.descent import Descent, Result, Scores, Step
 from sgdflow.descent.trial import Trial, put_to_the_first_gate, put_to_the_gate
-from sgdflow.executor.evaluation import Evaluation, Evaluator, Outcome
+from sgdflow.executor.evaluation import Evaluator
 from sgdflow.executor.forward import ForwardPass
+from sgdflow.executor.outcomes import Evaluation, Outcome
 from sgdflow.llm import Message, Reply
 from sgdflow.llm.client import Client
 from sgdflow.llm.scripted import ScriptedLLM

@@ -28,11 +28,11 @@ from sgdflow.descent import Descent, Result, Scores, Step
 from sgdflow.descent.method import Problem
 from sgdflow.descent.trial import Trial
 from sgdflow.errors import BudgetSpent, ConfigError, LLMError, NotStored, ProviderRefused
-from sgdflow.executor.evaluation import Evaluation, Outcome
 from sgdflow.executor.forward import ForwardPass
 from sgdflow.executor.functions import Function
 from sgdflow.executor.gradients import Gradient
 from sgdflow.executor.graph import Operands
+from sgdflow.executor.outcomes import Evaluation, Outcome
 from sgdflow.executor.scores import Score
 from sgdflow.library.gradients import handed_on
 from sgdflow.llm import LLM, Message, Reply, Spent, Usage

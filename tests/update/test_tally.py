@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import pytest
 
 from sgdflow.data.scoring import any_of, like_target
-from sgdflow.executor.evaluation import Evaluation, Outcome
 from sgdflow.executor.forward import ForwardPass
 from sgdflow.executor.functions import Function
+from sgdflow.executor.outcomes import Evaluation, Outcome
 from sgdflow.executor.scores import Score
 from sgdflow.update.tally import Tally, tally
 
