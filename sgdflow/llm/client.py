@@ -242,8 +242,7 @@ class Client:
         if self._store is None:
             return found
         request, text = requests[number], self._seal.hide(reply.text)
-        same = text == reply.text
-        hidden = found if same else replace(found, reply=replace(reply, text=text))
+        hidden = replace(found, reply=replace(reply, text=text)) if text != reply.text else found
         return self._shown(
             await self._store.keep(request.key, self._seal.hide(request.text), hidden)
         )
