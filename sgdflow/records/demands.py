@@ -18,6 +18,7 @@ _FUNCTIONS = frozenset(
     {
         "sgdflow.library.graphs.layered",
         "sgdflow.library.tools.calculate",
+        "sgdflow.library.tools.fill",
         "sgdflow.library.tools.first",
         "sgdflow.library.tools.keywords",
         "sgdflow.simulation.forms.graph",
