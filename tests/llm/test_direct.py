@@ -176,12 +176,13 @@ def test_a_model_of_another_protocol_cannot_be_asked_directly(
 
 
 def test_a_transport_that_there_is_not_is_told() -> None:
+    from sgdflow.config.paths import prompt_folders
     from sgdflow.config.prepare import prepare
     from sgdflow.prompting.templates import Prompts
 
     raw = compose(["llm=vllm", "llm.transport=http", "tracking=none"])
     with pytest.raises(ConfigError, match=r"llm\.transport(.|\n)*'auto', 'litellm' or 'direct'"):
-        prepare(raw, Prompts(()), {})
+        prepare(raw, Prompts(prompt_folders(Path())), {})
 
 
 def ask(answer: web.Response | dict[str, Any], **more: Any) -> tuple[Any, Server]:
