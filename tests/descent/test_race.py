@@ -411,4 +411,8 @@ def test_what_several_do_at_once_is_shown_as_one_piece_of_work() -> None:
     second(1.0)
     joined.expect("learning", 1)(None)
     first(0.0)
-    assert seen == ["scoring 2", "0.5", "scoring 5", "0.5", "1.0", "learning 1", "None"]
+    third = joined.expect("scoring", 1)
+    second(0.0)
+    third(1.0)
+    whole = ["scoring 2", "0.5", "scoring 5", "0.5", "1.0", "learning 1", "None"]
+    assert seen == [*whole, "scoring 1", "1.0"]
