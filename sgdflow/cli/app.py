@@ -135,12 +135,15 @@ class _Job:
 @contextmanager
 def _reported_by_us() -> Iterator[None]:
     """Have Hydra leave the reporting of errors to us for as long as the block lasts."""
-    before = os.environ.get(DEBUG, "")
+    before = os.environ.get(DEBUG)
     os.environ[DEBUG] = "1"
     try:
         yield
     finally:
-        os.environ[DEBUG] = before
+        if before is None:
+            os.environ.pop(DEBUG, None)
+        else:
+            os.environ[DEBUG] = before
 
 
 @contextmanager

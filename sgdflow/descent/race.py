@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 from sgdflow.descent.budget import Meter
 from sgdflow.descent.method import Method
@@ -66,15 +67,19 @@ class Race:
             drafts = await together(
                 lane.drafts(one) for lane, one in zip(lanes, taught, strict=True)
             )
-        down, among = sum(past.turned_down for past in history), sum(map(len, drafts))
+        down = sum(past.turned_down for past in history)
         entries = [(at, draft) for at, drafted in enumerate(drafts) for draft in drafted]
+        # What changes nothing is not tried, and takes no place.
+        changes = (bool(draft.proposal.changes) for _, draft in entries)
+        *places, among = accumulate(changes, initial=0)
         with self.meter.gating():  # of all together: one call may serve several
             judged = await together(
                 lanes[at].judged(draft, taught[at], down + place, among, scored=before)
-                for place, (at, draft) in enumerate(entries)
+                for place, (at, draft) in zip(places, entries, strict=True)
             )
         calls = self.meter.gate_calls - before
-        made = [*_counted([*_apart(judged, [at for at, _ in entries])], calls)]
+        apart = [*_apart(judged, [at for at, _ in entries])]
+        made = [*_counted(apart, places, among, calls)]
         kept = made if self.method.pool.keep > 1 else alone(made)
         found = zip(entries, kept, strict=True)
         return Raced([(starts[at], *one) for (at, _), one in found], shared)
@@ -86,16 +91,18 @@ def _apart(judged: Sequence[Judged], starts: Sequence[int]) -> Iterator[Judged]:
         yield once_more(*one) if place and starts[place] == starts[place - 1] else one
 
 
-def _counted(judged: Sequence[Judged], calls: int) -> Iterator[Judged]:
+def _counted(
+    judged: Sequence[Judged], places: Sequence[int], among: int, calls: int
+) -> Iterator[Judged]:
     """Yield what became of each proposal, with what it took of the calls and of the level.
 
     The calls stand with the first. Of so many proposals each has used every so-manieth place in
     the count by which the level is spent: the last place that was used has to be counted, too.
     """
-    reached = 0
-    for place, (tried, past) in enumerate(judged):
-        gating = replace(tried.gating, calls=0) + Gating(0 if place else calls)
-        last = place + 1 + (past.turned_down - 1) * len(judged) if past.turned_down else 0
+    reached, left = 0, calls
+    for place, (tried, past) in zip(places, judged, strict=True):
+        gating = replace(tried.gating, calls=0) + Gating(left)
+        last = place + 1 + (past.turned_down - 1) * among if past.turned_down else 0
         more = max(0, last - reached)
-        reached += more
+        reached, left = reached + more, 0
         yield replace(tried, gating=gating), replace(past, turned_down=more)

@@ -75,6 +75,11 @@ class Evaluator:
         self._known: dict[tuple[str, int], dict[str, Outcome]] = {}
         self._apart = False
 
+    @property
+    def untried(self) -> bool:
+        """Return whether it is still to be found out that anything can be answered."""
+        return self._first is not None
+
     def apart(self, among: int, progress: Progress) -> Self:
         """Return one that knows the same, for so many who ask it at the same time.
 
@@ -82,6 +87,7 @@ class Evaluator:
         not depend on who is scored first.
         """
         one = copy(self)
+        self._first = None  # it tries the first examples, where that is still to do
         one._apart, one._progress = True, progress
         one._at_once = max(1, self._at_once // among)
         return one

@@ -20,6 +20,9 @@ class Shared:
     def __init__(self, evaluate: Evaluator, among: int, progress: Progress) -> None:
         self.evaluate = evaluate.apart(among, progress)
         self._under_way: dict[tuple[str, int, str], asyncio.Event] = {}
+        self._untried, self._tried = self.evaluate.untried, asyncio.Event()
+        if not self._untried:
+            self._tried.set()
 
     async def __call__(
         self, parameters: Parameters, examples: Sequence[Example], draw: int = 0
@@ -32,7 +35,7 @@ class Shared:
         done = asyncio.Event()
         self._under_way |= {places[one.id]: done for one in mine}
         try:
-            await self.evaluate(parameters, mine, draw)
+            await self._score(parameters, mine, draw)
         finally:
             for one in mine:
                 del self._under_way[places[one.id]]
@@ -40,6 +43,16 @@ class Shared:
         for other in theirs:
             await other.wait()
         return await self.evaluate(parameters, examples, draw)
+
+    async def _score(self, parameters: Parameters, examples: Sequence[Example], draw: int) -> None:
+        """Score examples; all wait for who asks first, until something has been answered."""
+        if self._untried:
+            self._untried = False
+            await self.evaluate(parameters, examples, draw)
+            self._tried.set()  # an error ends those who wait, too
+        else:
+            await self._tried.wait()
+            await self.evaluate(parameters, examples, draw)
 
 
 class Lane(Evaluator):

@@ -51,10 +51,11 @@ class Joined:
         self._advance = self._progress.expect(work, self._total)
         for score in self._scores:
             self._advance(score)
+        shown = self._scores
 
         def done(score: float | None) -> None:
-            if work == self._work:
-                self._scores.append(score)
+            if shown is self._scores:  # and no other work has begun since
+                shown.append(score)
                 self._advance(score)
 
         return done

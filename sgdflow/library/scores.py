@@ -91,12 +91,13 @@ def _run(
     tests = None if folder is None else expanded(folder)
     if tests is not None and not tests.is_dir():
         raise ValueError(f"there is no folder {folder} with the tests")
-    with TemporaryDirectory() as place:
+    # What escapes may still write there, which is no mistake of the scorer.
+    with TemporaryDirectory(ignore_cleanup_errors=True) as place:
         home = Path(place)
         if tests is not None:
             shutil.copytree(tests, home, dirs_exist_ok=True)
         for name, text in files.items():
-            (home / name).write_text(text, encoding="utf-8")
+            (home / name).write_text(text, encoding="utf-8", errors="replace")
         code, said = _ended(home, command, seconds, megabytes)
     if code == 0:
         return {"score": 1.0}

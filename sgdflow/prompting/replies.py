@@ -18,7 +18,7 @@ _NUMBERED_LINE = re.compile(
     r"^[ \t]*(?P<number>\d+)[.)][ \t]+(?P<rest>)(?:\((?P<name>[^()\n]+)\)[ \t]*:?[ \t]*)?",
     re.MULTILINE,
 )
-_LABEL = re.compile(r"\A[\s*_#]*reasoning[\s*_]*:[\s*_]*", re.IGNORECASE)
+_LABEL = re.compile(r"\A[\s*_#]*reasoning[\s*_]*:[*_]*\s*", re.IGNORECASE)
 """How a reply begins that is asked to reason first; the next member would take it up."""
 _PLACEHOLDER = re.compile(r"[\s.\u2026]+|your output", re.IGNORECASE)
 """What a form shows where an output belongs: small models copy it."""

@@ -11,6 +11,7 @@ import copy
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Coroutine, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,7 @@ import pytest
 import yaml
 from forks import forked
 
+from sgdflow.cli.app import run_untraced
 from sgdflow.cli.main import USAGE
 from sgdflow.config.compose import compose
 from sgdflow.config.paths import conf_folder, prompt_folders
@@ -1231,6 +1233,23 @@ def test_command_line_says_what_is_wrong_and_nothing_else(case: str, working: Pa
     assert (ended.stderr, ended.stdout) == (told.replace("{cwd}", str(working)) + "\n", "")
     assert ended.returncode == 1
     assert recorded(working) == []
+
+
+@pytest.mark.parametrize("before", [None, "", "0"])
+def test_a_command_leaves_the_environment_as_it_was(
+    before: str | None, working: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "HYDRA_FULL_ERROR"
+    monkeypatch.setenv(name, before or "")
+    if before is None:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(working)
+    monkeypatch.setattr(sys, "argv", ["sgdflow"])
+    seen: list[str | None] = []
+    assert run_untraced(lambda raw: seen.append(os.environ.get(name)), []) == 0
+    with pytest.raises(ConfigError, match="there is no 'nosuch'"):
+        run_untraced(lambda raw: None, ["task=nosuch"])
+    assert (seen, os.environ.get(name)) == (["1"], before)
 
 
 @pytest.mark.parametrize("words", ["graph graph=null", "optimize hydra.run.dir=t.csv/run"])

@@ -32,8 +32,11 @@ from test_descent import (
 
 from sgdflow.data import Example, Splits
 from sgdflow.descent import Descent
+from sgdflow.descent.confirm import Confirm
 from sgdflow.descent.method import Method, Problem, Proposals, Sample, Stop
 from sgdflow.descent.pool import PoolRules
+from sgdflow.errors import NothingAnswered
+from sgdflow.executor.evaluation import First
 from sgdflow.executor.functions import Function
 from sgdflow.executor.lanes import Lane, Shared
 from sgdflow.executor.progress import Joined, Unwatched
@@ -275,6 +278,66 @@ def test_the_best_of_a_race_stands_alone_where_one_is_kept() -> None:
     assert all("another proposal of the step" in reason for reason in turned)
 
 
+@dataclass
+class CutOff(Model):
+    """Gives no answer where a prompt holds a word."""
+
+    word: str = ""
+
+    async def ask(self, spec: ModelSpec, messages: Sequence[Message], **how: Any) -> Answer:
+        if spec.model.endswith("forward") and self.word in messages[-1].content:
+            self.asked += 1
+            return Answer("", "length", Usage(), None)
+        return await super().ask(spec, messages, **how)
+
+
+@pytest.mark.parametrize("word", ["", "Know"])
+def test_only_the_very_first_examples_are_tried_before_all_others(word: str) -> None:
+    """No proposal of a race asks before them, and none is taken for them later."""
+    plain = replace(WIDE, pool=PoolRules(), confirm=Confirm())  # nothing is scored before a step
+    asked = problem("abcdefghijklmnopqrstuv")
+    asked = replace(asked, first=First(3, lambda kind, node: "So it is."))
+    model = CutOff(Random(0), word=word)
+
+    async def run() -> int:
+        models = {
+            role: ModelSpec(f"simulated/{role}", parameters={"temperature": 0})
+            for role in ("forward", "backward", "optimizer")
+        }
+        async with Client(models, Limits(), {}, backend=model) as client:
+            done = await Descent(asked, plain, client, Watch()).run(asked.graph.initial())
+        return done.steps
+
+    if word:  # of the texts that are proposed
+        assert asyncio.run(run()) == plain.stop.steps
+    else:
+        with pytest.raises(NothingAnswered):
+            asyncio.run(run())
+        assert model.asked == 3
+
+
+def test_a_proposal_that_changes_nothing_takes_no_place_in_the_level(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    places: list[int] = []
+    true = Gate.after
+
+    def after(gate: Gate, turned_down: int, tests: int) -> Gate:
+        places.append(turned_down)
+        return true(gate, turned_down, tests)
+
+    def worse(text: str, letters: Sequence[str]) -> Said:
+        return "nothing" if "a" in letters or "d" in letters else tagged(f"Forget {letters}.")
+
+    pairs = replace(WIDE, sample=Sample("failing", 1, "waiting"), pool=PoolRules(), lazy=False)
+    one = replace(pairs, proposals=Proposals(1, 3), gate=Gate("paired", wave=None))
+    monkeypatch.setattr(Gate, "after", after)
+    (step,) = descend(World(worse), replace(one, stop=Stop(steps=1)), train="abcdef").steps
+    tried = [made for made in step.proposals if made.proposal.changes]
+    assert 0 < len(tried) < len(step.proposals) == 3
+    assert [*places[: len(tried)]] == [*range(len(tried))]
+
+
 @pytest.mark.parametrize(
     ("form", "fallback"), [("joint", True), ("joint", False), ("single", False)]
 )
@@ -348,4 +411,8 @@ def test_what_several_do_at_once_is_shown_as_one_piece_of_work() -> None:
     second(1.0)
     joined.expect("learning", 1)(None)
     first(0.0)
-    assert seen == ["scoring 2", "0.5", "scoring 5", "0.5", "1.0", "learning 1", "None"]
+    third = joined.expect("scoring", 1)
+    second(0.0)
+    third(1.0)
+    whole = ["scoring 2", "0.5", "scoring 5", "0.5", "1.0", "learning 1", "None"]
+    assert seen == [*whole, "scoring 1", "1.0"]

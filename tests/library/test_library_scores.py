@@ -115,6 +115,28 @@ def test_nothing_that_it_has_started_is_left(sleeps: str, tmp_path: Path) -> Non
     assert not runs(child)
 
 
+WRITES_ON = """
+import os, time
+
+if os.fork() == 0:
+    os.setsid()
+    until = time.monotonic() + 2
+    at = 0
+    while time.monotonic() < until:
+        at += 1
+        os.makedirs(f"d{at % 7}", exist_ok=True)
+        open(f"d{at % 7}/f{at}", "w").close()
+    os._exit(0)
+time.sleep(0.3)
+"""
+
+
+@pytest.mark.parametrize("output", [WRITES_ON, "said = '\ud800'\n"])
+def test_nothing_that_is_written_stops_the_run(output: str) -> None:
+    """Neither what goes on writing where nothing should be left, nor half a character."""
+    assert verdict(passes_target, f"{output}{RIGHT}", TESTS, seconds=60) == Verdict(1.0)
+
+
 LIMITED = """
 import resource
 import unittest

@@ -74,6 +74,7 @@ def test_an_untagged_reply_hands_on_what_it_says_without_the_label_that_was_aske
     assert first.read(said) == {"": "It rains.\nSo yes."}
     assert WHOLE.read(said) == {"": said.strip()}, "nothing asked for the label"
     assert first.read("No reasoning: it rains.") == {"": "No reasoning: it rains."}
+    assert first.read("**Reasoning:** **Rain**, so yes.") == {"": "**Rain**, so yes."}
     with pytest.raises(ReplyError, match="it is empty where output should be"):
         first.read("Reasoning:")
 
