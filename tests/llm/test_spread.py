@@ -277,7 +277,7 @@ def test_several_addresses_are_declared_with_a_name() -> None:
 def test_what_is_no_list_of_addresses_is_told(given: str) -> None:
     raw = compose(["llm=vllm", f"llm.api_base={given}", "tracking=none"])
     with pytest.raises(ConfigError, match=r"llm\.api_base.*an address, or a list of addresses"):
-        prepare(raw, Prompts(()), {})
+        prepare(raw, Prompts(prompt_folders(Path())), {})
 
 
 def test_a_list_is_given_on_the_command_line() -> None:
