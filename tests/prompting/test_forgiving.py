@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,7 +90,7 @@ def test_dots_in_the_place_of_an_output_are_none(form: ReplyFormat, shown: str) 
 
 def test_a_reply_that_copies_the_form_it_was_shown_is_asked_for_again() -> None:
     first = replace(WHOLE, reasoning="first")
-    variables = {"asks_for": "", "predecessors": {}, "parameters": {}, "system": None}
+    variables: dict[str, Any] = dict(asks_for="", predecessors={}, parameters={}, system=None)
     prompt = Ask(PROMPTS, "forward/node.jinja", "forward", first).messages(variables)[-1].content
     copied = next(line for line in prompt.splitlines() if line.startswith("<output>"))
     with pytest.raises(ReplyError, match=r"it repeats '.+', which stands for the output"):
