@@ -84,11 +84,9 @@ class ReplyFormat:
         empty = [name or self.tag for name, value in found.items() if not value.strip()]
         if empty:
             raise ReplyError(f"it is empty where {listed(empty)} should be")
-        if self.format == "tagged" and "" in found and _PLACEHOLDER.fullmatch(found[""].strip()):
-            shown = found[""].strip()
-            raise ReplyError(
-                f"it repeats '{shown}', which stands for the {self.tag}, word for word"
-            )
+        for value in map(str.strip, found.values()) if self.format == "tagged" else ():
+            if _PLACEHOLDER.fullmatch(value):
+                raise ReplyError(f"it repeats '{value}', which stands for the {self.tag}")
         return {name: value.strip() for name, value in found.items()}
 
     @staticmethod

@@ -84,6 +84,8 @@ def test_an_untagged_reply_hands_on_what_it_says_without_the_label_that_was_aske
 def test_dots_in_the_place_of_an_output_are_none(form: ReplyFormat, shown: str) -> None:
     with pytest.raises(ReplyError, match="which stands for the output"):
         form.read(f"It is so. <output>{shown}</output>")
+    with pytest.raises(ReplyError, match="which stands for the output"):
+        form.read(f'<output name="a">so</output><output name="b">{shown}</output>', ["a", "b"])
     assert form.read("<output>yes ...</output>") == {"": "yes ..."}
 
 
