@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import math
+from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
@@ -10,6 +11,9 @@ from sgdflow.config.aggregation_schema import Aggregation
 from sgdflow.config.fields import Conf, Count, Exchange, Reply, Target, Text, form_of
 from sgdflow.config.stop_schema import StopConf
 from sgdflow.config.update_schema import AnyUpdate, RewriteConf
+
+_AT_ONCE = 64
+"""Calls that a wave of the gate makes: as many as hosted models are asked at once."""
 
 
 class Verify(Exchange):
@@ -92,8 +96,9 @@ class GateConf(Conf):
     """Which examples are scored for it; sampled: those learned from, and the guard."""
     tolerance: Annotated[float, Field(ge=0)] = 0.0
     """strict: the gain has to be larger; not_worse: the loss may be as large."""
-    wave: Count | None = 64
-    """Examples scored at once, at least; null: all, also where the proposal can no longer pass."""
+    wave: Count | Literal["auto"] | None = "auto"
+    """Examples scored at once, at least; auto: so many that up to 64 calls are under way; null:
+    all, also where the proposal can no longer pass."""
     first: Literal["sampled"] | None = None
     """sampled: what repairs none of the sampled failures is turned down before."""
     guard: Annotated[int, Field(ge=0)] = 0
@@ -102,6 +107,11 @@ class GateConf(Conf):
     """paired: how likely a run may be to accept anything that is not better."""
     repeats: Count = 1
     """Scorings of an example on either side; for models that answer at random."""
+
+    def of(self, width: int) -> dict[str, Any]:
+        """Return what a gate is made of, for a graph with so many calls at once an example."""
+        wave = math.ceil(_AT_ONCE / max(1, width)) if self.wave == "auto" else self.wave
+        return {**self.model_dump(), "wave": wave}
 
 
 class ConfirmConf(Conf):

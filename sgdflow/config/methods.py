@@ -72,7 +72,7 @@ def build_method(conf: schema.OneMethod, graph: Graph, prompts: Prompts) -> Meth
         differentiation=differentiation,
         aggregate_examples=aggregate,
         update=update,
-        gate=Gate(**conf.gate.model_dump()),
+        gate=Gate(**conf.gate.of(graph.width)),
         stop=stop_of(conf, graph),
         batch=conf.batch,
         select=_select(conf),

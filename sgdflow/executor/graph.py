@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -169,6 +170,16 @@ class Graph:
     def order(self) -> tuple[str, ...]:
         """Return the nodes in a topological order."""
         return tuple(TopologicalSorter(self.upstream).static_order())
+
+    @cached_property
+    def width(self) -> int:
+        """Return how many calls one example makes at the same time, at most."""
+        depth: dict[str, int] = {}
+        calls = Counter[int]()
+        for name in self.order:
+            depth[name] = 1 + max((depth[node] for node in self.upstream[name]), default=0)
+            calls[depth[name]] += self.nodes[name].forward.requests
+        return max(calls.values())
 
     @cached_property
     def optimisable(self) -> tuple[str, ...]:

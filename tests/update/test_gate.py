@@ -189,6 +189,22 @@ def ready(*words: str) -> Prepared:
     return prepare(compose(["experiments=quickstart", "tracking=none", *few, *words]), PROMPTS, {})
 
 
+@pytest.mark.parametrize(
+    ("words", "wave"),
+    [
+        (["graph=single"], 64),
+        (["graph=hints"], 32),  # both hints at once, then the answer
+        (["graph=chain", "task=tickets"], 64),  # six hands, one at a time
+        (["graph=clerks", "task=forms"], 13),  # five clerks at once: 65 calls
+        (["graph=voted", "task=tariff"], 13),  # one node that is asked five times
+        (["graph=hints", "method.gate.wave=9"], 9),
+    ],
+)
+def test_a_wave_keeps_64_calls_under_way(words: Sequence[str], wave: int) -> None:
+    raw = compose(["task=tariff", "llm=simulated", "tracking=none", *words])
+    assert prepare(raw, PROMPTS, {}).method.gate.wave == wave
+
+
 def descend(*words: str) -> tuple[Result, list[dict[str, Any]]]:
     prepared, watch = ready(*words), Watch([])
     descent = Descent(prepared.problem, prepared.method, Careless(), watch)
