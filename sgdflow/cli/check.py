@@ -25,6 +25,7 @@ from sgdflow.inspection import (
     data_findings,
     prompt_findings,
     rehearsed,
+    scorer_findings,
     used_variables,
 )
 from sgdflow.llm.backend import window_of
@@ -65,6 +66,7 @@ def print_check(raw: Mapping[str, Any]) -> None:
     findings = [
         *data_findings(prepared.problem.splits, prepared.problem.graph.inputs),
         *prompt_findings(found, windows),
+        *scorer_findings(prepared),
         *(Finding(one.text, wrong=False) for one in prepared.notices if one.unsure),
         *(Finding(text, wrong=False) for text in shortage(prepared.problem, prepared.method)),
         *(Finding(text, wrong=False) for text in _unused(prepared, prompts)),

@@ -17,7 +17,7 @@ from sgdflow.executor.graph import Graph, Parameters
 from sgdflow.executor.kept import kept
 from sgdflow.executor.outcomes import Evaluation, Outcome
 from sgdflow.executor.progress import Advance, Progress, Unwatched
-from sgdflow.executor.scores import UNJUDGED, Scorer
+from sgdflow.executor.scores import UNJUDGED, Scorer, unscored
 from sgdflow.executor.took import took
 from sgdflow.executor.walk import Failure, task_group
 from sgdflow.llm import LLM
@@ -198,9 +198,7 @@ class Evaluator:
             if raised and self._score.errors == "zero":
                 return Outcome(passed, 0.0, why, CODE)
             raise ScoringFailed(
-                f"task.score: {example.place}: {error}. Mend the scorer or the example"
-                f"{', or let exceptions count as 0 (task.errors=zero)' * raised}. Replies that are "
-                "stored are not asked for again."
+                f"{unscored(example, error)} Replies that are stored are not asked for again."
             ) from error
         return Outcome(passed, verdict.score, None, "", verdict.feedback, verdict.calls)
 

@@ -109,6 +109,11 @@ class Score:
         }
         return self._verdict(await self.function(**{name: given[name] for name in names}))
 
+    @property
+    def takes(self) -> frozenset[str]:
+        """Return which of GIVEN it is given."""
+        return frozenset(("output", "target") if self._by_name is None else self._by_name)
+
     @cached_property
     def _by_name(self) -> tuple[str, ...] | None:
         """Return what it takes by name; None where it is called with an output and a target."""
@@ -166,6 +171,15 @@ class Score:
         for told in found:
             may = "" if self.function.unknown() else f" A scorer may take: {listed(GIVEN)}."
             yield f"{told}{may}{_inputs(meant)}"
+
+
+def unscored(example: Example, error: NodeFailed | ScoringFailed) -> str:
+    """Say that an example has no score, and what to do about the scorer."""
+    raised = isinstance(error, NodeFailed)
+    return (
+        f"task.score: {example.place}: {error}. Mend the scorer or the example"
+        f"{', or let exceptions count as 0 (task.errors=zero)' * raised}."
+    )
 
 
 def _inputs(names: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 from sgdflow.inspection.data import data_findings
 from sgdflow.inspection.findings import Finding
 from sgdflow.inspection.prompts import Rehearsed, prompt_findings, rehearsed, used_variables
+from sgdflow.inspection.scorers import scorer_findings
 
 __all__ = [
     "Finding",
@@ -10,5 +11,6 @@ __all__ = [
     "data_findings",
     "prompt_findings",
     "rehearsed",
+    "scorer_findings",
     "used_variables",
 ]
