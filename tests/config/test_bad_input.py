@@ -622,6 +622,16 @@ DECLARED: Mapping[str, Case] = {
             "seeds: there is no such key. Did you mean 'seed'?",
         ],
     ),
+    "a misspelt key that is called like one further up": (
+        (),
+        "task.split: {train: 24, validation: 12, test: null}",
+        ["task.split: there is no such key. Did you mean 'splits'?"],
+    ),
+    "a key that may be misspelt or stand too deep": (
+        (),
+        "task.split: train",
+        ["task.split: there is no such key. Did you mean 'splits'? Or it stands one place further up: split."],
+    ),
     "wrong types": (
         (),
         """
