@@ -251,7 +251,7 @@ DECLARED: Mapping[str, Case] = {
     "generated graph that fails": (
         (),
         "graph: {_target_: raises.graph}",
-        ["graph: raises.graph raised KeyError: 'x'."],
+        ["graph: raises.graph raised KeyError: 'x' (raises.py, line 2)."],
     ),
     # Templates.
     "template missing": (
@@ -516,7 +516,7 @@ DECLARED: Mapping[str, Case] = {
     "module that fails": (
         (),
         "task.score: {_target_: broken_module.score}",
-        ["task.score._target_: importing 'broken_module' raised ZeroDivisionError: division by zero."],
+        ["task.score._target_: importing 'broken_module' raised ZeroDivisionError: division by zero (broken_module.py, line 1)."],
     ),
     "callable that does not exist": (
         (),
