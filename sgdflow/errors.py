@@ -21,6 +21,8 @@ SgdflowError
 from __future__ import annotations
 
 import re
+import sysconfig
+import traceback
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -163,6 +165,21 @@ _LINE, _LINES = 1000, 100
 def looked_in(path: str | Path) -> str:
     """Say where a path begins that leads nowhere; empty for one that says it itself."""
     return "" if Path(path).is_absolute() else f" Looked in: {Path.cwd()}."
+
+
+def raised_at(error: BaseException) -> str:
+    """Return " (tools.py, line 12)", the innermost place in code of the user's own; else nothing.
+
+    Neither sgdflow nor what is installed is code that he could mend.
+    """
+    installed = {sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")}
+    others = (*map(Path, installed), Path(__file__).parent)
+    for frame, line in reversed([*traceback.walk_tb(error.__traceback__)]):
+        file = Path(frame.f_code.co_filename)
+        if file.is_file() and not any(file.is_relative_to(other) for other in others):
+            here = file.is_relative_to(Path.cwd())
+            return f" ({file.relative_to(Path.cwd()) if here else file}, line {line})"
+    return ""
 
 
 def did_you_mean(wrong: str, known: Iterable[str], alike: float = 0.6) -> str:

@@ -12,9 +12,9 @@ from pydantic import BaseModel
 
 from sgdflow.cli.app import run_untraced
 from sgdflow.cli.taking import taken_words, taking
-from sgdflow.config.job import sweep_words, working_directory
+from sgdflow.config.job import chosen, sweep_words, working_directory
 from sgdflow.config.legs import acting
-from sgdflow.config.paths import prompt_folders
+from sgdflow.config.paths import group_folders, prompt_folders
 from sgdflow.config.piecewise import mistakes, readable_parts
 from sgdflow.config.prepare import Prepared, prepare
 from sgdflow.config.project import hiding, look_here
@@ -34,6 +34,7 @@ from sgdflow.plan.estimate import shortage
 from sgdflow.prompting.templates import Prompts
 from sgdflow.terminal import say
 
+_OURS = " (sgdflow's own)"
 _DRAWN = "; drawn at random, so that the same may come up in several of them"
 
 
@@ -86,18 +87,28 @@ def _lines(
     yield from (text for text in (taken_words(), hiding(working_directory())) if text)
     names = listed(problem.optimised)
     nodes = plural(sum("." not in name for name in problem.graph.nodes), "node")  # no fields
-    yield f"graph {config.graph.name}: {nodes}, optimises {names}"
+    yield f"graph {config.graph.name}{_ours('graph')}: {nodes}, optimises {names}"
     splits = ("train", "validation", "test")
     counts = (f"{split} {len(getattr(problem.splits, split))}" for split in splits)
     drawn = any(example.drawn for example in problem.splits.train)
-    yield f"task {config.task.name}: {', '.join(counts)}{_DRAWN * drawn}"
+    yield f"task {config.task.name}{_ours('task')}: {', '.join(counts)}{_DRAWN * drawn}"
     yield from (f"  {one.text}" for one in prepared.notices if not one.unsure)
     for prompt, (given, used) in used_variables(problem.graph, prompts).items():
-        yield f"prompts/{prompt} ({', '.join(given)}): uses {used}"
+        own = any((folder / prompt).is_file() for folder in prompts.folders[:-1])
+        yield f"prompts/{prompt}{'' if own else _OURS} ({', '.join(given)}): uses {used}"
     for role, (tokens, node) in found.largest.items():
         window = windows.get(role)
         room = f", of {window:,} that its model reads" if window is not None else ""
         yield f"largest prompt of {role}: about {plural(tokens, 'token')}{room} ({node})"
+
+
+def _ours(group: str) -> str:
+    """Mark what is chosen of a group where it is a shipped file, and none of the project's."""
+    *own, shipped = group_folders(group)
+    name = chosen().get(group, "")
+    if any((folder / f"{name}.yaml").is_file() for folder in own):
+        return ""
+    return _OURS if (shipped / f"{name.removeprefix('sgdflow/')}.yaml").is_file() else ""
 
 
 def _windows(prepared: Prepared) -> Mapping[str, int | None]:

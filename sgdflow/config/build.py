@@ -19,7 +19,7 @@ from sgdflow.config.retrieval import retrieving
 from sgdflow.config.sight import not_inputs
 from sgdflow.config.targets import resolve
 from sgdflow.data.images import data_url
-from sgdflow.errors import ConfigError, ReplyError, did_you_mean, listed
+from sgdflow.errors import ConfigError, ReplyError, did_you_mean, listed, raised_at
 from sgdflow.executor.backward_functions import PassThrough
 from sgdflow.executor.constraints import DECLARED, Constraints
 from sgdflow.executor.fields import FieldForward
@@ -54,7 +54,9 @@ def expand_graph(raw: object) -> schema.GraphConf:
             raise ConfigError(f"graph: {error}") from error
         except (Exception, SystemExit) as error:
             reason = f"{type(error).__name__}: {error}"
-            raise ConfigError(f"graph: {function.name} raised {reason}.") from error
+            raise ConfigError(
+                f"graph: {function.name} raised {reason}{raised_at(error)}."
+            ) from error
         if not isinstance(raw, Mapping):
             found = type(raw).__name__
             raise ConfigError(f"graph: {function.name} returned {found}, not a mapping.")

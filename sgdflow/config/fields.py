@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from sgdflow.config.siblings import of_this_form, siblings
+from sgdflow.config.siblings import fits, of_this_form, siblings
 from sgdflow.config.such import FORMS, function_of, needed, such
 from sgdflow.config.written import shown_at
 from sgdflow.errors import ConfigError, did_you_mean, listed
@@ -175,7 +175,8 @@ def _lines(error: ValidationError, where: str, model: type[BaseModel]) -> list[s
             lines.append(f"{parent}: the name {one['input']!r} is no text; write it in quotes.")
         elif one["type"] == "extra_forbidden":
             place = one["loc"][:-1]
-            lines.append(_no_such_key(model, one["loc"], path, is_first=place not in listing))
+            first = place not in listing
+            lines.append(_no_such_key(model, one["loc"], path, one["input"], is_first=first))
             listing.add(place)
         elif one["type"] == "union_tag_invalid" and one["ctx"]["tag"] in ("~plain", "~mapping"):
             wanted = "text" if one["ctx"]["tag"] == "~mapping" else "mapping"
@@ -200,14 +201,18 @@ def _lines(error: ValidationError, where: str, model: type[BaseModel]) -> list[s
 
 
 def _no_such_key(
-    model: type[BaseModel], location: tuple[int | str, ...], path: str, *, is_first: bool
+    model: type[BaseModel],
+    location: tuple[int | str, ...],
+    path: str,
+    value: object,
+    *,
+    is_first: bool,
 ) -> str:
     """Say what may be meant by a wrong key; else, of the first in a mapping, which keys it has."""
     wrong, known = path.split(".")[-1], siblings(model, location)
-    meant = _elsewhere(model, location, path)
     # Another form of the same mapping may have the very key: that is no misspelling.
-    if not meant and wrong not in known:
-        meant = did_you_mean(wrong, known)
+    near = "" if wrong in known else did_you_mean(wrong, known)
+    meant = _elsewhere(model, location, path, value, near) or near
     if not meant and is_first and (there := of_this_form(model, location)):
         meant = f" There are: {listed(there)}."
     return f"{path}: there is no such key.{meant}"
@@ -259,8 +264,10 @@ _OF_A_ROLE = {
 """Where what is said of models in many places is said here."""
 
 
-def _elsewhere(model: type[BaseModel], location: tuple[int | str, ...], path: str) -> str:
-    """Say of a key that stands one place too deep, or not deep enough, where it belongs."""
+def _elsewhere(
+    model: type[BaseModel], location: tuple[int | str, ...], path: str, value: object, near: str
+) -> str:
+    """Say where a key belongs that stands too deep, or not deep enough; `near`: a like one here."""
     if "." not in path:
         return ""
     *above, here, wrong = path.split(".")
@@ -275,9 +282,12 @@ def _elsewhere(model: type[BaseModel], location: tuple[int | str, ...], path: st
         return f" It is one of its parameters: {here}: {{parameters: {{{wrong}: ...}}}}."
     if re.fullmatch(rf"{_OBJECTIVE}\.\w+", path) and wrong in _OF_A_SCORE:
         return f" It stands below score: {here}: {{score: {{{wrong}: ...}}}}."
-    outer = tuple(part for part in location if not str(part).startswith("~"))
-    if wrong in siblings(model, outer[:-1]):
-        return f" It stands one place further up: {'.'.join([*above, wrong])}."
+    outer = tuple(part for part in location if not str(part).startswith("~"))[:-1]
+    if wrong in siblings(model, outer):
+        place = f"stands one place further up: {'.'.join([*above, wrong])}."
+        if near and not fits(model, (*outer[:-1], wrong), value):
+            return near
+        return f"{near} Or it {place}" if near else f" It {place}"
     inner = [
         name
         for name in siblings(model, location)

@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sgdflow.config import declared_keys
 from sgdflow.config.absent_keys import files_of, lacking, meant
+from sgdflow.config.indentation import is_deeper, misfit
 from sgdflow.config.paths import conf_folder, group_folders
 from sgdflow.config.words import groups, parsed, typed
 from sgdflow.errors import did_you_mean, listed
@@ -162,6 +163,10 @@ def _no_yaml(error: yaml.MarkedYAMLError) -> str:
     hint = ""
     if "\\t" in problem:
         hint = " Lines are indented with spaces, not with tabs."
+    elif problem.startswith("expected <block end>, but found '<block "):
+        hint = misfit(str(mark.name), mark.line + 1)
+    elif "mapping values" in problem and is_deeper(str(mark.name), mark.line + 1, mark.column):
+        hint = misfit(str(mark.name), mark.line + 1)
     elif began is not None and began.line != mark.line and "not allowed" not in problem:
         hint = f" What is not closed begins in line {began.line + 1}."
     elif "mapping values are not allowed" in problem or "expected ',' or" in problem:

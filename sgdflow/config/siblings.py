@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Annotated, Literal, get_args, get_origin
+from contextlib import suppress
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, Tag
+from pydantic import BaseModel, Tag, TypeAdapter, ValidationError
 
 _MOST = 12
 """Keys that are listed: where there are more of them, nobody finds the right one in a message."""
@@ -16,11 +17,26 @@ Location = Sequence[int | str]
 
 def siblings(model: Kind, location: Location) -> list[str]:
     """Return the keys that may stand where a wrong one does, in any form of its mapping."""
+    return _keys(_kinds(model, location))
+
+
+def fits(model: Kind, location: Location, value: object) -> bool:
+    """Say whether a value may stand at a place, in any form of its mapping."""
+    for kind in _kinds(model, location):
+        for name, field in kind.model_fields.items():
+            if location[-1] in (name, field.alias):
+                with suppress(ValidationError):
+                    TypeAdapter[Any](field.annotation).validate_python(value)
+                    return True
+    return False
+
+
+def _kinds(model: Kind, location: Location) -> Collection[Kind]:
     here: Collection[Kind] = {model}
     for part in location[:-1]:
         # Other parts are a key of a free mapping, or the form of a union: the models stay.
         here = {kind for kind, _ in _below(here, part)} or here
-    return _keys(here)
+    return here
 
 
 def of_this_form(model: Kind, location: Location) -> list[str]:

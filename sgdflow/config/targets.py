@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sgdflow.config.schema import GraphConf, Target
-from sgdflow.errors import ConfigError, did_you_mean
+from sgdflow.errors import ConfigError, did_you_mean, raised_at
 from sgdflow.executor.functions import Function
 
 
@@ -32,7 +32,8 @@ def resolve(target: Target, where: str) -> Function:
         ) from error
     except (Exception, SystemExit) as error:
         raise ConfigError(
-            f"{path}: importing '{module_name}' raised {type(error).__name__}: {error}."
+            f"{path}: importing '{module_name}' raised {type(error).__name__}: {error}"
+            f"{raised_at(error)}."
         ) from error
     return Function(_attribute(module, name, path, module_name), target.target, target.constants)
 

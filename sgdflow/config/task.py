@@ -13,7 +13,7 @@ from sgdflow.config.scores import Place, build_score, fitted
 from sgdflow.config.targets import resolve
 from sgdflow.data import Pools, Splits, draw, scoring
 from sgdflow.data.checks import PARTS, Columns, checked, doubtful, of_field, unusable
-from sgdflow.errors import ConfigError, DataError, did_you_mean, listed
+from sgdflow.errors import ConfigError, DataError, did_you_mean, listed, raised_at
 from sgdflow.executor.functions import Function
 from sgdflow.executor.scores import Scorer
 from sgdflow.prompting.templates import Prompts
@@ -98,7 +98,7 @@ def _pools(task: schema.Task, columns: Columns, targets: bool) -> tuple[Pools, s
             told if told.startswith(("task.", "examples")) else f"task.data: {told}"
         ) from error
     except (Exception, SystemExit) as error:
-        reason = f"{type(error).__name__}: {str(error).rstrip('.')}."
+        reason = f"{type(error).__name__}: {str(error).rstrip('.')}{raised_at(error)}."
         raise DataError(f"task.data: {source.name} raised {reason}") from error
 
 

@@ -11,7 +11,7 @@ from sgdflow.data.examples import SPLITS, Example, Pools
 from sgdflow.data.files import existing
 from sgdflow.data.jsontext import kind
 from sgdflow.data.parquet import parquet_rows
-from sgdflow.data.rows import Row, json_lines, load_json, objects
+from sgdflow.data.rows import Row, check_columns, json_lines, load_json, objects
 from sgdflow.errors import DataError, did_you_mean, listed, shortly
 
 FORMATS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
@@ -55,13 +55,39 @@ def table(
     def examples(file: Path, prefix: str) -> tuple[Example, ...]:
         return tuple(
             _example(row, columns, (target, expected), (id, f"{prefix}/{index}"))
-            for index, row in enumerate(rows(file))
+            for index, row in enumerate(
+                _filled(rows(file), [*columns.values(), *expected.values()])
+            )
         )
 
     if isinstance(path, Mapping):
         return Pools(**{split: examples(file, split) for split, file in _part_files(path).items()})
     file = _file(path, "task.path")
     return Pools(shared=examples(file, file.stem))
+
+
+def _filled(rows: Iterator[Row], wanted: Sequence[str]) -> Iterator[Row]:
+    """Yield rows with null for a wanted column that only others of them have.
+
+    Raises DataError for one that none of them has.
+    """
+    known: set[str] = set()
+    without: dict[str, Row] = {}
+    for row in rows:
+        gone = [column for column in wanted if column not in row.values]
+        known.update(column for column in wanted if column not in gone)
+        without |= {column: row for column in gone if column not in without}
+        if gone:
+            # Said with the place: the file shows no null there.
+            others = [name for name in row.values if name not in wanted]
+            near = next((name for name in others if did_you_mean(name, gone)), None)
+            has = f"has '{shortly(near)}', and no" if near else "has no"
+            place = f"{row.where} (it {has} {listed(map(repr, gone))})"
+            row = Row(place, {**row.values, **dict.fromkeys(gone)})
+        yield row
+    for column, row in without.items():
+        if column not in known:
+            check_columns(row.where, row.values, [column])
 
 
 def read(

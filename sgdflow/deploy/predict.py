@@ -60,8 +60,11 @@ def check_inputs(
     missing = [name for name in wanted if name not in given]
     extra = [str(name) for name in given if name not in wanted]
     if missing:
-        close = did_you_mean(missing[0], extra)
-        raise DataError(f"has no {listed(missing)}.{close} It has: {few([*map(str, given)])}.")
+        for one in extra:
+            if meant := did_you_mean(one, missing):
+                lacking = listed(f"'{name}'" for name in missing)
+                raise DataError(f"has '{one}', and no {lacking}.{meant}")
+        raise DataError(f"has no {listed(missing)}. It has: {few([*map(str, given)])}.")
     if extra:
         raise DataError(f"has {few(extra)}, which is no input. Inputs: {listed(wanted)}.")
     for name in wanted:

@@ -40,8 +40,8 @@ class First:
     advice: Callable[[str, str], str]
     """What to do about a kind of failure at a node, in words."""
 
-    def check(self, outcomes: Sequence[Outcome]) -> None:
-        """Raise NothingAnswered where all failed for one reason."""
+    def check(self, outcomes: Sequence[Outcome], place: str = "") -> None:
+        """Raise NothingAnswered where all failed for one reason; `place` is that of the first."""
         kinds = {outcome.kind if outcome.failure is not None else "" for outcome in outcomes}
         if len(kinds) != 1 or kinds == {""}:
             return
@@ -51,7 +51,8 @@ class First:
         advice = self.advice(kind, node)
         raise NothingAnswered(
             f"{which} failed for one reason, so that nothing else was asked "
-            f"(llm.limits.first={self.count}): {kind}.\n{failure.rstrip('.')}."
+            f"(llm.limits.first={self.count}): {kind}.\n{failure.rstrip('.')}"
+            + (f", asked about {place}." if place else ".")
             + (f"\n{advice}" if advice else "")
         )
 
@@ -152,17 +153,17 @@ class Evaluator:
                     if (await task).failure is None:
                         break
                 else:
-                    self._check(first, [task.result() for task in ahead])
+                    self._check(first, [task.result() for task in ahead], todo[0].place)
             waiting = iter(todo[count:])
             for _ in range(min(self._at_once, len(todo) - count)):
                 group.create_task(work(waiting))
         return [*(task.result() for task in ahead), *(found[one.id] for one in todo[count:])]
 
-    def _check(self, first: First, outcomes: Sequence[Outcome]) -> None:
+    def _check(self, first: First, outcomes: Sequence[Outcome], place: str) -> None:
         """Raise NothingAnswered where going on makes no sense."""
         code = all(outcome.kind == CODE for outcome in outcomes)
         if not (code and self._score.errors == "zero"):
-            first.check(outcomes)
+            first.check(outcomes, place if code else "")
 
     async def _one(self, parameters: Parameters, example: Example, done: Advance) -> Outcome:
         outcome = await self._outcome(parameters, example)

@@ -21,6 +21,7 @@ from sgdflow.errors import (
     ProviderRefused,
     did_you_mean,
     listed,
+    raised_at,
 )
 
 _PAUSE = 0.1
@@ -56,7 +57,7 @@ class Function:
             told = str(error)
             told = told if len(told) <= _LONGEST else f"{told[:_LONGEST]}..."
             reason = f"{type(error).__name__}: {told}" if told else type(error).__name__
-            raise NodeFailed(f"{self.name} raised {reason}") from error
+            raise NodeFailed(f"{self.name} raised {reason}{raised_at(error)}") from error
 
     async def _made(self, call: Callable[[], Any]) -> Any:
         """Return what the call comes to."""

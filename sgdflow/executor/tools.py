@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from sgdflow.errors import NodeFailed, ReplyError, listed, plural, shortly
+from sgdflow.errors import NodeFailed, ReplyError, listed, plural, raised_at, shortly
 from sgdflow.executor.forward import PromptForward, exchange
 from sgdflow.executor.functions import Function
 from sgdflow.executor.graph import Computed, Node, Operands
@@ -147,7 +147,10 @@ class ToolUse(PromptForward):
         try:
             result = await self._tool(said["tool"]).function(**given)
         except NodeFailed as error:
-            return f"{said['tool']}({shown})", f"failed: {shortly(str(error), 300)}"
+            # A model has no use for a place in a file.
+            place = "" if error.__cause__ is None else raised_at(error.__cause__)
+            told = shortly(str(error).removesuffix(place), 300)
+            return f"{said['tool']}({shown})", f"failed: {told}"
         return f"{said['tool']}({shown})", shortened(str(as_text(result)))
 
     def _result(self, called: str, result: str, left: int) -> str:

@@ -149,7 +149,7 @@ class Prompts:
             self._read(name)
         except TemplateNotFound:
             yield (
-                f"there is no template '{name}'.{did_you_mean(name, self.names())} "
+                f"there is no template '{name}'.{self._meant(name)} "
                 f"Looked in: {listed(str(folder) for folder in self.folders)}."
             )
             return
@@ -198,8 +198,16 @@ class Prompts:
 
     def names(self) -> tuple[str, ...]:
         """Return all templates there are."""
-        own = self._environment.list_templates(extensions=["jinja"])
-        return tuple(n for n in own if not n.startswith(f"{SHIPPED_PREFIX}/"))
+        return tuple(name for name in self._all if not name.startswith(f"{SHIPPED_PREFIX}/"))
+
+    @cached_property
+    def _all(self) -> Sequence[str]:
+        return self._environment.list_templates(extensions=["jinja"])
+
+    def _meant(self, name: str) -> str:
+        """Return words for the template that is meant; those of sgdflow's own keep their prefix."""
+        own = name.startswith(f"{SHIPPED_PREFIX}/")
+        return did_you_mean(name, set(self._all).difference(self.names()) if own else self.names())
 
     def closure(self, names: Iterable[str]) -> Mapping[str, str]:
         """Return the texts of these templates and of all that they may include or extend."""
@@ -261,7 +269,7 @@ class Prompts:
             except TemplateNotFound:
                 yield (
                     f"{_shown(name)}, line {line}: there is no template '{other}'."
-                    f"{did_you_mean(other, self.names())}"
+                    f"{self._meant(other)}"
                 )
             else:
                 yield from self._unknown(other, {*variables, *source.defined}, owner, seen)

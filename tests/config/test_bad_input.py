@@ -253,7 +253,7 @@ DECLARED: Mapping[str, Case] = {
     "generated graph that fails": (
         (),
         "graph: {_target_: raises.graph}",
-        ["graph: raises.graph raised KeyError: 'x'."],
+        ["graph: raises.graph raised KeyError: 'x' (raises.py, line 2)."],
     ),
     # Templates.
     "template missing": (
@@ -518,7 +518,7 @@ DECLARED: Mapping[str, Case] = {
     "module that fails": (
         (),
         "task.score: {_target_: broken_module.score}",
-        ["task.score._target_: importing 'broken_module' raised ZeroDivisionError: division by zero."],
+        ["task.score._target_: importing 'broken_module' raised ZeroDivisionError: division by zero (broken_module.py, line 1)."],
     ),
     "callable that does not exist": (
         (),
@@ -623,6 +623,16 @@ DECLARED: Mapping[str, Case] = {
             "llm.api_key: there is no such key. Did you mean 'api_key_env'?",
             "seeds: there is no such key. Did you mean 'seed'?",
         ],
+    ),
+    "a misspelt key that is called like one further up": (
+        (),
+        "task.split: {train: 24, validation: 12, test: null}",
+        ["task.split: there is no such key. Did you mean 'splits'?"],
+    ),
+    "a key that may be misspelt or stand too deep": (
+        (),
+        "task.split: train",
+        ["task.split: there is no such key. Did you mean 'splits'? Or it stands one place further up: split."],
     ),
     "wrong types": (
         (),

@@ -70,6 +70,9 @@ FLAWS: list[tuple[Mapping[str, Any], str, bool]] = [
     ({"q": None, "a": 5}, "column 'q' is null.", False),
     ({"q": float("nan"), "a": 5}, "column 'q' is NaN.", False),
     ({"q": "a\ud83d", "a": 5}, f"column 'q' {HALF}", True),
+    # Others have the key: it is a missing value, and no missing column.
+    ({"q": "?"}, "(it has no 'a'): column 'a' is null.", False),
+    ({"q": "?", "aa": 5}, "(it has 'aa', and no 'a'): column 'a' is null.", False),
     ({"q": ["b", {"x": "a\ud83d"}], "a": 5}, f"column 'q' {HALF}", True),
     ({"q": "?", "a": "a\ud83d"}, f"column 'a' {HALF}", True),
 ]
@@ -79,7 +82,7 @@ FLAWS: list[tuple[Mapping[str, Any], str, bool]] = [
 def test_a_row_that_cannot_be_used_is_refused_dropped_or_kept(
     row: Mapping[str, Any], told: str, fatal: bool
 ) -> None:
-    place = "t.jsonl, line 3: "
+    place = "t.jsonl, line 3" + (" " if told.startswith("(") else ": ")
     assert refused([*GOOD[:2], row, *GOOD[2:]]) == [
         f"task.data: {place}{told}",
         f"{DROP}{'.' if fatal else KEEP}",

@@ -114,7 +114,7 @@ def test_numbers_of_other_kinds_are_scores(name: str, score: float) -> None:
 def test_a_scorer_that_raises_ends_the_run_at_once() -> None:
     record, calls = run(scored("raises"))
     assert record["error"].endswith(
-        "own_scoring.raises raised KeyError: 'Zone'. Mend the scorer or the example"
+        "own_scoring.raises raised KeyError: 'Zone' (own_scoring.py, line 7). Mend the scorer or the example"
         f"{OR_ZERO}. {ADVICE}"
     )
     assert calls <= FIRST
@@ -143,7 +143,7 @@ def test_a_module_that_would_end_the_program_is_told() -> None:
     Path("leaving.py").write_text("import sys\nsys.exit(0)\n")
     with pytest.raises(ConfigError) as refused:
         run("task.score._target_=leaving.score")
-    told = "task.score._target_: importing 'leaving' raised SystemExit: 0."
+    told = "task.score._target_: importing 'leaving' raised SystemExit: 0 (leaving.py, line 2)."
     assert str(refused.value) == told
 
 
@@ -159,9 +159,13 @@ def test_what_a_scorer_raises_counts_as_zero_where_that_is_declared() -> None:
 
 def test_a_tool_that_raises_ends_the_run_at_once() -> None:
     record, calls = run(tool="tool")
-    assert record["error"] == (
+    told, place = record["error"].split(", asked about t.jsonl, line ")
+    assert told == (
         "The first 5 examples all failed for one reason, so that nothing else was asked "
-        "(llm.limits.first=5): code.\ntool: own_scoring.tool raised KeyError: 'rates'.\n"
+        "(llm.limits.first=5): code.\ntool: own_scoring.tool raised KeyError: 'rates' "
+        "(own_scoring.py, line 22)"
+    )
+    assert place.partition(".\n")[2] == (
         "Mend that function or template, or what it is given. Where it may fail, what it raises "
         "can count as 0: task.errors=zero."
     )

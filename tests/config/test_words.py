@@ -305,6 +305,14 @@ OWN: Mapping[str, tuple[str, str]] = {
         "name: tabs\nnodes:\n\ta: {predecessors: [question]}\n",
         "line 3, column 1: found character '\\t' that cannot start any token. Lines are indented with spaces, not with tabs.",
     ),
+    "graph/between.yaml": (
+        "name: x\nnodes:\n  a:\n    predecessors: [q]\n   b: {}\n",
+        "line 5, column 4: expected <block end>, but found '<block mapping start>'. The indentation does not fit: line 5 begins with 3 spaces, the lines above it with 4 (line 4), 2 (line 3) or 0 (line 2). Lines that belong together begin with equally many.",
+    ),
+    "graph/deeper.yaml": (
+        "name: x\n\n inputs: [q]\n",
+        "line 3, column 8: mapping values are not allowed here. The indentation does not fit: line 3 begins with 1 space, the lines above it with 0 (line 1). Lines that belong together begin with equally many.",
+    ),
     "graph/colon.yaml": (
         "name: colon\nparameters:\n  tone: Answer: be brief\n",
         "line 3, column 15: mapping values are not allowed here. A text that holds any of , : ? { } [ ] # goes into quotes.",

@@ -110,8 +110,8 @@ BAD_TABLES = [
     ("t.jsonl", '{"q": 1, "a": 2}\n[1]\n', "line 2: expected a JSON object, found a list."),
     (
         "t.jsonl",
-        '{"q": 1, "a": 2}\n{"qq": 1}\n',
-        "line 2: no column 'q'. Did you mean 'qq'? Columns: qq.",
+        '{"a": 1, "b": 2}\n{"qq": 1}\n',
+        "line 1: no column 'q'. Columns: a, b.",
     ),
     ("t.jsonl", "\n\n", "the file holds no rows."),
     ("t.json", '{"q": 1}', "expected a JSON list of objects, found an object."),

@@ -40,6 +40,7 @@ HOSTILE: list[tuple[bytes, str]] = [
     ),
     (b'{"q": NaN}', "has NaN for 'q', and a model would be asked about that."),
     (b'{"q": 1, "\\ud83d": 2}', "has \ud83d, which is no input. Inputs: q."),
+    (b'{"text": 1}', "has no q. It has: text."),
     (b"\x00", "is no JSON (Expecting value, column 1)."),
     (b'"' * 1_000_001, "is no JSON (Extra data, column 3)."),
 ]

@@ -128,7 +128,7 @@ ROWS = [
     json.dumps(ORDER),
 ]
 WRONG = [
-    "has no order. Did you mean 'ordr'? It has: ordr.",
+    "has 'ordr', and no 'order'. Did you mean 'order'?",
     "is a list, not an object with order.",
     "is no JSON (Expecting property name enclosed in double quotes, column 2).",
     "has id, which is no input. Inputs: order.",

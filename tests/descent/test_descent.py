@@ -494,7 +494,7 @@ def test_a_step_without_gradients_says_why() -> None:
     made = descend(World(), replace(METHOD, loss=loss, stop=Stop(steps=1)))
     record = step_record(made.steps[0])
     why = "loss: critic raised ValueError: no idea"
-    assert record["reason"] == f"no gradient reached a parameter ({why})"
+    assert record["reason"].startswith(f"no gradient reached a parameter ({why} (")
     assert record["sampled"][0]["failures"] == {"loss": why}
     assert made.count("optimizer") == 0
 

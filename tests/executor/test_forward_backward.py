@@ -293,7 +293,7 @@ def _broken(output: object, target: object) -> float:
 @pytest.mark.parametrize(
     ("scoring", "reason"),
     [
-        (_broken, "scorer raised ValueError: cannot read that. "),
+        (_broken, "scorer raised ValueError: cannot read that ("),
         (lambda output, target: 2, "scorer returned 2; a score is a number in [0, 1]. "),
         (lambda output, target: -0.1, "scorer returned -0.1;"),
         (lambda output, target: float("nan"), "scorer returned nan;"),

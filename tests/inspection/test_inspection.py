@@ -279,3 +279,15 @@ def test_what_cannot_be_read_hides_nothing_else(tmp_path: Path, at: Start) -> No
     task.write_text(task.read_text().replace("inputs: [ticket]", "inputs: [ticket"))
     _, _, err = at(home, *words[:2])
     assert [unread in err, f"{task}, line 7" in err, also[0] in err] == [True] * 3, err
+
+
+def test_what_is_shipped_is_marked(tmp_path: Path, at: Start) -> None:
+    """A bare check would pass for one of the project that nothing of it is in."""
+    own = " (sgdflow's own)"
+    (tmp_path / "empty").mkdir()
+    lines = at(tmp_path / "empty", "check")[1].splitlines()
+    assert lines[0].startswith(f"graph tariff{own}: ")
+    assert lines[1].startswith(f"task tariff{own}: ")
+    assert lines[2].startswith(f"prompts/forward/node.jinja{own} (weight, ")
+    at(tmp_path, "init", "mine", "--from", "triage")
+    assert own not in at(tmp_path / "mine", "check")[1]

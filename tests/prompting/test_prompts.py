@@ -610,6 +610,13 @@ MISTAKES: Mapping[str, tuple[Files, Sequence[str]]] = {
             " Did you mean 'forward/careful.jinja'?"
         ],
     ),
+    "a template of sgdflow's own, misspelt": (
+        {"forward/nod.jinja": "", "m.jinja": "{% include 'sgdflow/forward/nod.jinja' %}"},
+        [
+            "prompts/m.jinja, line 1: there is no template 'sgdflow/forward/nod.jinja'."
+            " Did you mean 'sgdflow/forward/node.jinja'?"
+        ],
+    ),
     "missing template of an included one": (
         {"m.jinja": "{% include 'a.jinja' %}", "a.jinja": "A\n{% include 'house.style' %}"},
         ["prompts/a.jinja, line 2: there is no template 'house.style'."],
@@ -670,6 +677,8 @@ def test_mistake_is_told_with_its_template_and_line(case: str, tmp_path: Path) -
 
 def test_missing_template_is_told_with_the_folders_looked_in(tmp_path: Path) -> None:
     prompts = write(tmp_path, {"mine.jinja": "A"})
+    (told,) = forward_problems(prompts, "sgdflow/forward/nod.jinja")
+    assert "Did you mean 'sgdflow/forward/node.jinja'?" in told
     for wrong in ("mien.jinja", "../prompts/mine.jinja"):
         assert forward_problems(prompts, wrong) == [
             f"there is no template '{wrong}'. Did you mean 'mine.jinja'? "
