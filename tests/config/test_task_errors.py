@@ -114,7 +114,8 @@ def test_numbers_of_other_kinds_are_scores(name: str, score: float) -> None:
 def test_a_scorer_that_raises_ends_the_run_at_once() -> None:
     record, calls = run(scored("raises"))
     assert record["error"].endswith(
-        "own_scoring.raises raised KeyError: 'Zone' (own_scoring.py, line 7). Mend the scorer or the example"
+        "own_scoring.raises raised KeyError: 'Zone' (own_scoring.py, line 7). "
+        "Mend the scorer or the example"
         f"{OR_ZERO}. {ADVICE}"
     )
     assert calls <= FIRST
