@@ -170,15 +170,15 @@ def looked_in(path: str | Path) -> str:
 def raised_at(error: BaseException) -> str:
     """Return " (tools.py, line 12)", the innermost place in code of the user's own; else nothing.
 
-    Neither sgdflow nor what is installed is code that he could mend.
+    Neither sgdflow nor what is installed is code that he could mend. Without the folder: critics
+    are shown it too, and what is asked of them must not depend on the machine.
     """
     installed = {sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")}
     others = (*map(Path, installed), Path(__file__).parent)
     for frame, line in reversed([*traceback.walk_tb(error.__traceback__)]):
         file = Path(frame.f_code.co_filename)
         if file.is_file() and not any(file.is_relative_to(other) for other in others):
-            here = file.is_relative_to(Path.cwd())
-            return f" ({file.relative_to(Path.cwd()) if here else file}, line {line})"
+            return f" ({file.name}, line {line})"
     return ""
 
 

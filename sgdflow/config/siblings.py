@@ -25,8 +25,9 @@ def fits(model: Kind, location: Location, value: object) -> bool:
     for kind in _kinds(model, location):
         for name, field in kind.model_fields.items():
             if location[-1] in (name, field.alias):
+                kind_of_value: Any = field.annotation
                 with suppress(ValidationError):
-                    TypeAdapter[Any](field.annotation).validate_python(value)
+                    TypeAdapter(kind_of_value).validate_python(value)
                     return True
     return False
 

@@ -53,11 +53,10 @@ def table(
         return read(file, wanted, quoting=quoting, delimiter=delimiter, megabytes=megabytes)
 
     def examples(file: Path, prefix: str) -> tuple[Example, ...]:
+        filled = _filled(rows(file), [*columns.values(), *expected.values()])
         return tuple(
             _example(row, columns, (target, expected), (id, f"{prefix}/{index}"))
-            for index, row in enumerate(
-                _filled(rows(file), [*columns.values(), *expected.values()])
-            )
+            for index, row in enumerate(filled)
         )
 
     if isinstance(path, Mapping):
