@@ -142,12 +142,18 @@ class ReplyFormat:
 
     def _tagged(self, text: str, names: Sequence[str]) -> Mapping[str, str]:
         try:
-            return {name: self._between(text, name) for name in names or ("",)}
+            found = {name: self._between(text, name) for name in names or ("",)}
         except ReplyError:
             plain = None if len(names) > 1 else self._plain(text, "".join(names))
             if plain is None:
                 raise
             return {"".join(names): plain}
+        (name, value), *others = found.items()
+        if others or self.untagged == "fail" or not _PLACEHOLDER.fullmatch(value.strip()):
+            return found
+        # What it has to say stands before the tags, in which it copied the form.
+        pair = rf"<{re.escape(self.tag)}(?:\s[^<>]*)?>[^<>]*</{re.escape(self.tag)}\s*>"
+        return {name: self._whole(re.sub(pair, "", text)) or value}
 
     def _opening(self, name: str) -> str:
         attribute = rf"""\s+name\s*=\s*["']{re.escape(name)}["']\s*""" if name else ""
@@ -162,15 +168,19 @@ class ReplyFormat:
         before, *parts = re.split(opening, text, flags=re.IGNORECASE)
         closing = re.compile(rf"</{tag}\s*>", re.IGNORECASE)
         if not parts:
-            whole = closing.sub("", before).strip()
-            if self.reasoning == "first":
-                whole = _LABEL.sub("", whole)
-            return whole.splitlines()[-1] if whole and self.untagged == "last_line" else whole
+            return self._whole(closing.sub("", before))
         found = [closing.split(part) for part in parts]
         if any(between.strip() for _, *after in found for between in after[:-1]):
             return None  # the text itself may hold the closing tag
         inside = {within.strip() for within, *_ in found}
         return inside.pop() if len(inside) == 1 else None
+
+    def _whole(self, text: str) -> str:
+        """Return what a reply says outside of tags."""
+        text = text.strip()
+        if self.reasoning == "first":
+            text = _LABEL.sub("", text)
+        return text.splitlines()[-1] if text and self.untagged == "last_line" else text
 
     def _between(self, text: str, name: str) -> str:
         opened = list(re.finditer(self._opening(name), text))

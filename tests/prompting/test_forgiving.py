@@ -80,13 +80,24 @@ def test_an_untagged_reply_hands_on_what_it_says_without_the_label_that_was_aske
 
 
 @pytest.mark.parametrize("shown", ["...", "\u2026", " . . . "])
-@pytest.mark.parametrize("form", [WHOLE, FAIL])
-def test_dots_in_the_place_of_an_output_are_none(form: ReplyFormat, shown: str) -> None:
+def test_dots_in_the_place_of_an_output_are_none(shown: str) -> None:
+    for form, said in ((FAIL, "It is so. "), (WHOLE, ""), (LAST, "\n")):
+        with pytest.raises(ReplyError, match="which stands for the output"):
+            form.read(f"{said}<output>{shown}</output>")
+        assert form.read("<output>yes ...</output>") == {"": "yes ..."}
     with pytest.raises(ReplyError, match="which stands for the output"):
-        form.read(f"It is so. <output>{shown}</output>")
-    with pytest.raises(ReplyError, match="which stands for the output"):
-        form.read(f'<output name="a">so</output><output name="b">{shown}</output>', ["a", "b"])
-    assert form.read("<output>yes ...</output>") == {"": "yes ..."}
+        WHOLE.read(f'<output name="a">so</output><output name="b">{shown}</output>', ["a", "b"])
+
+
+def test_what_stands_before_a_copied_form_is_the_output_where_tags_may_be_missing() -> None:
+    """A small model puts all that it has to say under Reasoning, and fills in nothing."""
+    said = "Reasoning: It rains.\nSo yes.\n\n<output>...</output>"
+    assert WHOLE.read(said) == {"": "Reasoning: It rains.\nSo yes."}
+    assert replace(WHOLE, reasoning="first").read(said) == {"": "It rains.\nSo yes."}
+    assert LAST.read(said) == {"": "So yes."}
+    assert WHOLE.read(said.replace("output>", 'output name="a">', 1), ["a"]) == {
+        "a": "Reasoning: It rains.\nSo yes."
+    }
 
 
 def test_a_reply_that_copies_the_form_it_was_shown_is_asked_for_again() -> None:
@@ -95,7 +106,8 @@ def test_a_reply_that_copies_the_form_it_was_shown_is_asked_for_again() -> None:
     prompt = Ask(PROMPTS, "forward/node.jinja", "forward", first).messages(variables)[-1].content
     copied = next(line for line in prompt.splitlines() if line.startswith("<output>"))
     with pytest.raises(ReplyError, match=r"it repeats '.+', which stands for the output"):
-        first.read(f"Reasoning: so.\n\n{copied}")
+        first.read(copied)
+    assert first.read(f"Reasoning: so.\n\n{copied}") == {"": "so."}
 
 
 def test_several_texts_are_never_guessed_at() -> None:
