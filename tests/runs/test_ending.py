@@ -68,7 +68,7 @@ def troubled(tmp_path: Path) -> Path:
 def why(split: str) -> str:
     return (
         f"There is no result: none of 2 {split} examples could be scored (read: trouble.read "
-        f"raised RuntimeError: the archive is down). {GONE_ON}"
+        f"raised RuntimeError: the archive is down (trouble.py, line 5)). {GONE_ON}"
     )
 
 

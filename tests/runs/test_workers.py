@@ -226,7 +226,8 @@ def test_what_goes_wrong_in_a_worker_is_said_as_in_one_process(project: Path) ->
         for name, count in (("one", 0), ("two", 2))
     )
     assert alone == shared == 1
-    assert re.search(r"task\.score: .*: no such length\. Mend the scorer", said)
+    told_so = r"task\.score: .*: no such length \(\w+\.py, line \d+\)\. Mend the scorer"
+    assert re.search(told_so, said)
     place = re.compile(r"task\.score: [^:]*:")
     lines = [sorted(set(place.sub("", text).splitlines())) for text in (said, told)]
     assert lines[0] == [line.replace("two", "one") for line in lines[1]]
