@@ -493,8 +493,9 @@ def test_a_step_without_gradients_says_why() -> None:
     loss = CallableLoss(Function(_no_feedback, "critic"))
     made = descend(World(), replace(METHOD, loss=loss, stop=Stop(steps=1)))
     record = step_record(made.steps[0])
-    why = "loss: critic raised ValueError: no idea"
-    assert record["reason"].startswith(f"no gradient reached a parameter ({why} (")
+    line = _no_feedback.__code__.co_firstlineno + 1
+    why = f"loss: critic raised ValueError: no idea (test_descent.py, line {line})"
+    assert record["reason"].startswith(f"no gradient reached a parameter ({why}")
     assert record["sampled"][0]["failures"] == {"loss": why}
     assert made.count("optimizer") == 0
 
