@@ -45,7 +45,6 @@ class Judge:
         proposal: Proposal,
         lesson: Lesson,
         turned_down: int,
-        random: Random,
         among: int = 1,
     ) -> Judgement:
         """Try the forms of a proposal that the method declares, until one is taken.
@@ -54,7 +53,7 @@ class Judge:
         are tried at once, `among`, each counts on by that many, so that no two get the same.
         """
         how = self.method.proposals
-        case = _Case(parameters, lesson, random, among)
+        case = _Case(parameters, lesson, among)
         several = len(proposal.changes) > 1
         if how.form == "joint" or not several:
             trial = await self._trial(case, proposal.changes, turned_down)
@@ -72,10 +71,9 @@ class Judge:
         proposal: Proposal,
         lesson: Lesson,
         turned_down: int,
-        random: Random,
     ) -> Judgement:
         """Try a proposal that was not written from examples, as it is, on the whole batch."""
-        case = _Case(parameters, lesson, random)
+        case = _Case(parameters, lesson)
         gate = replace(self.method.gate, first=None)
         if gate.examples == "sampled":
             gate = replace(gate, examples="batch")
@@ -156,7 +154,6 @@ class _Case:
 
     parameters: Parameters
     lesson: Lesson
-    random: Random
     among: int = 1
 
     @property

@@ -127,9 +127,7 @@ class Stepper:
             lesson = lesson.only(draft.evidence)
         judgement = Judgement(proposal, _nothing(self._method, situation, proposal, lesson), ())
         if proposal.changes:
-            judgement = await self._judge.judge(
-                situation.parameters, proposal, lesson, down, situation.random, among
-            )
+            judgement = await self._judge.judge(situation.parameters, proposal, lesson, down, among)
         tried = self._tried(
             situation.parameters, lesson, judgement, self._meter.gate_calls - scored
         )
@@ -151,7 +149,7 @@ class Stepper:
         batch, current = await self._teacher.scored(parameters, random)
         lesson, scored = Lesson(batch, current, (), {}), self._meter.gate_calls
         proposal, down = Proposal(changes), sum(past.turned_down for past in history)
-        judgement = await self._judge.whole(parameters, proposal, lesson, down, random)
+        judgement = await self._judge.whole(parameters, proposal, lesson, down)
         tried = self._tried(parameters, lesson, judgement, self._meter.gate_calls - scored)
         situation = Situation(self._problem.graph, parameters, {}, number, (), (), history)
         return tried, _past(situation, proposal, judgement)
