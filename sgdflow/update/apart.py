@@ -115,7 +115,9 @@ class Apart:
             "about": about(situation, name),
             "standing": standing(situation),
             "others": [other for other in situation.evidence if other != name],
-            "attempts": tries(situation.history, name, self.memory, situation.graph),
+            "attempts": tries(
+                situation.history, name, self.memory, situation.graph, situation.parameters
+            ),
             "examples": examples(items, numbered=True),
             "causes": self.count,
         }

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sgdflow.executor.gradients import Gradient
-from sgdflow.executor.graph import Graph
+from sgdflow.executor.graph import Graph, Parameters
 from sgdflow.executor.intervention import REFUTED, SUPPORTED
 from sgdflow.executor.places import View
 from sgdflow.executor.reasons import reasoning
@@ -54,6 +54,8 @@ class Attempt:
     """Parameters that had new texts, too, when it was scored."""
     replies: tuple[Wrote, ...] = ()
     """What a node made of some examples with it, where it was turned down."""
+    since: tuple[str, ...] = ()
+    """Parameters that have other texts now than those it was scored with; `beside` apart."""
 
     @property
     def scored(self) -> str:
@@ -111,10 +113,15 @@ def examples(items: Sequence[Item], *, numbered: bool = False) -> Sequence[Mappi
 
 
 def tries(
-    history: Sequence[Past], name: str, count: int, graph: Graph | None = None
+    history: Sequence[Past],
+    name: str,
+    count: int,
+    graph: Graph | None = None,
+    now: Parameters | None = None,
 ) -> Sequence[Attempt]:
     """Return the latest `count` texts of a parameter that the gate saw, oldest first.
 
+    With the parameters as they are now, those that have changed since are named.
     With a graph it is known what a node that uses the text replied: to several examples with the
     last text that was turned down, to one with each before it.
     """
@@ -131,10 +138,18 @@ def tries(
             past.decision.accepted,
             tuple(other for other in past.proposal.changes if other != name),
             tuple(_wrote(past.went[: None if past is newest else 1], name, graph)) if graph else (),
+            tuple(_moved(past, now)) if now is not None else (),
         )
         for past in mine
     ]
     return found[max(0, len(found) - count) :]
+
+
+def _moved(past: Past, now: Parameters) -> Iterator[str]:
+    """Yield the parameters whose texts are others than when a proposal was scored."""
+    for name, value in past.parameters.items():
+        if name not in past.proposal.changes and now.get(name, value) != value:
+            yield name
 
 
 def _wrote(went: Sequence[Went], name: str, graph: Graph) -> Iterator[Wrote]:

@@ -126,7 +126,7 @@ class Rewrite:
 
     async def _one(self, name: str, situation: Situation, llm: LLM) -> _Written:
         right = successes(situation, name, self.successes)
-        tried = tries(situation.history, name, self.memory, situation.graph)
+        tried = tries(situation.history, name, self.memory, situation.graph, situation.parameters)
         others = contrasts(situation, name, self.contrast)
         variables = {
             "parameter": {"name": name, "text": situation.parameters[name]},

@@ -214,6 +214,7 @@ ATTEMPT = Attempt(
         Wrote("weight", {"order": "Weight: light."}, "It is heavy."),
         Wrote("weight", {"order": "Weight: heavy."}, "It is heavy.", better=True),
     ),
+    since=("zone.instruction",),
 )
 TAKEN = Attempt("Price the weight.", 0.5, 0.25, "better: 0.25 -> 0.5 ...", accepted=True)
 STAND = Stand(1, "Price it.", [Gradient("desk", "Say what you assume.")])

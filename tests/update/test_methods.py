@@ -702,6 +702,23 @@ def test_the_latest_tries_are_shown_whatever_became_of_them() -> None:
     assert tries(history, "a", 0) == []
 
 
+def test_it_is_said_which_other_texts_have_changed_since_a_try() -> None:
+    """A score beside another judge says less of a text; one changed together with it is named."""
+    was = {"a": "first", "b": "old", "c": "kept", "d": "old"}
+    changes = {"a": "tried", "d": "tried too"}
+    past = Past(1, was, {}, Proposal(changes), Decision(False, "worse"), 0.5, 0.4)
+    now = {**was, "b": "new", "d": "new"}
+    (attempt,) = tries([past], "a", 3, now=now)
+    assert attempt.since == ("b",)
+    said = PROMPTS.text(
+        "optimizer/tries.jinja", {"attempts": [attempt], "parameter": {"text": "first"}}
+    )
+    together = "It was scored together with new texts for d."
+    assert f"Turned down, worse. {together} Since then b has another text.\n" in said
+    (attempt,) = tries([past], "a", 3, now=was)
+    assert attempt.since == ()
+
+
 def test_a_text_turned_down_is_shown_with_a_reply_that_it_led_to() -> None:
     """With what was reasoned: it has to be seen whether a text was followed."""
     node = {"predecessors": ["question"], "parameters": {"instruction": "Count."}}
