@@ -48,6 +48,8 @@ class Backward(Exchange):
     """null: no gradient is tried out."""
     rules: bool = True
     """Whether a gradient that only repeats the feedback is asked for once more."""
+    successes: Annotated[int, Field(ge=0)] = 0
+    """Right work of the node that is shown beside a failure, the most alike first."""
 
 
 AnyBackward = Annotated[

@@ -117,7 +117,9 @@ def _differentiation(
     problems.extend(_backward_problems(graph, default))
     asks = None if conf.idle else _select(conf).asks
     tree = successor_tree(conf, graph, named(conf, graph), prompts, problems)
-    return Differentiation(default, join, asks, tree, overflow_of_gradients(conf, prompts))
+    shown = conf.backward.successes if isinstance(conf.backward, schema.Backward) else 0
+    overflow = overflow_of_gradients(conf, prompts)
+    return Differentiation(default, join, asks, tree, successes=shown, overflow=overflow)
 
 
 def _verification(

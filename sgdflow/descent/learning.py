@@ -15,8 +15,9 @@ from sgdflow.executor.evaluation import Evaluator
 from sgdflow.executor.graph import Parameters
 from sgdflow.executor.intervention import testable
 from sgdflow.executor.loss import unread
-from sgdflow.executor.outcomes import Evaluation, Outcome
+from sgdflow.executor.outcomes import Evaluation
 from sgdflow.executor.progress import Progress, counted
+from sgdflow.executor.successes import Right
 from sgdflow.executor.walk import together
 from sgdflow.llm import LLM
 from sgdflow.update import Evidence, Learned, Past, gather_evidence, shuffled
@@ -93,8 +94,9 @@ class Teacher:
             batch, current = await self._scored(parameters, fixed, wanted)
             chosen = set(sample.draw(current, random, waited, drawn, stale))
             done = self.progress.expect("learning", len(chosen))
+            right = Right.of(current, self.method.differentiation)
             now = await together(
-                counted(self._learn(example, current.outcomes[example.id], parameters, names), done)
+                counted(self._learn(example, current, parameters, names, right), done)
                 for example in batch
                 if example.id in chosen
             )
@@ -163,9 +165,15 @@ class Teacher:
         return tuple(example for i, example in enumerate(train) if i in chosen)
 
     async def _learn(
-        self, example: Example, outcome: Outcome, parameters: Parameters, names: Collection[str]
+        self,
+        example: Example,
+        current: Evaluation,
+        parameters: Parameters,
+        names: Collection[str],
+        right: Right | None,
     ) -> Learned:
         graph, how = self.problem.graph, self.method.differentiation
+        outcome = current.outcomes[example.id]
         assert outcome.score is not None  # only scored examples are sampled
         passed = outcome.passed
         unanswered = passed.failures.get(graph.output)
@@ -190,7 +198,7 @@ class Teacher:
         if how is None:
             return learned
         backward = await backward_pass(
-            graph, parameters, outcome.passed, feedback.value, names, how, self.llm
+            graph, parameters, outcome.passed, feedback.value, names, how, self.llm, right
         )
         return replace(learned, backward=backward)
 

@@ -31,6 +31,7 @@ from sgdflow.executor.graph import (
 )
 from sgdflow.executor.places import View
 from sgdflow.executor.reasons import reasons
+from sgdflow.executor.successes import Right
 from sgdflow.executor.trace import TracedForward, Unfolded
 from sgdflow.executor.tree import FEWEST, Tree
 from sgdflow.executor.walk import Failure, walk
@@ -78,6 +79,8 @@ class Differentiation:
     """Whether a gradient asks for a change; nodes with none make no call. None: all do."""
     tree: Tree | None = None
     """What sums up the gradients of a node with many successors, after the aggregation."""
+    successes: int = 0
+    """Pieces of right work that a critic is shown."""
     overflow: Tree | None = None
     """What does where they do not fit the critic's context window; None: nothing."""
 
@@ -90,6 +93,7 @@ async def backward_pass(
     optimised: Collection[str],
     how: Differentiation,
     llm: LLM,
+    right: Right | None = None,
 ) -> BackwardPass:
     """Propagate feedback on the output to all nodes that depend on an optimised parameter.
 
@@ -98,7 +102,8 @@ async def backward_pass(
     """
     taken = present(forward.values).keys() | forward.failures.keys()
     reach = graph.reach(optimised) & taken
-    under_way = _UnderWay(graph, parameters, forward, feedback, optimised, reach, how, llm)
+    told = graph, parameters, forward, feedback, optimised
+    under_way = _UnderWay(*told, reach, how, llm, right)
     upstream = {
         v: [s for s in graph.successors[v] if s in reach] for v in graph.nodes if v in reach
     }
@@ -130,6 +135,7 @@ class _UnderWay:
     """The variables that depend on what is optimised."""
     how: Differentiation
     llm: LLM
+    right: Right | None = None
     received: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What each node gave the variables before it."""
     arrived: dict[str, Gradients] = field(default_factory=dict)
@@ -194,7 +200,8 @@ class _UnderWay:
         """Return a node's place, with how it and those before it came to their values."""
         view = self.graph.view(node.name, self.parameters, self.forward.values)
         known = reasons(self.graph, self.forward, node.name)
-        return replace(view, reasons=known) if known else view
+        right = self.right.like(node, self.forward) if self.right else ()
+        return replace(view, reasons=known, successes=right) if known or right else view
 
     async def _joined(self, name: str) -> tuple[Call, ...]:
         """Put a summary in the place of many gradients, where that is declared."""

@@ -17,6 +17,7 @@ from sgdflow.executor.graph import Computed, Node, Operands
 from sgdflow.executor.places import View
 from sgdflow.executor.repetition import asking_once_for_more_than, taking_all
 from sgdflow.executor.samples import ANYTHING, sample_operands
+from sgdflow.executor.successes import in_view
 from sgdflow.executor.walk import together
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Ask, Call
@@ -147,6 +148,7 @@ class PromptBackward:
             "node": replace(node, reasons=why) if node.reasons else node,
             "predecessors": shown(seen),
             "behind": shown(behind),
+            "successes": in_view(node.successes, seen),
             "alike": alike,
             "targets": list(targets),
             "parameters": to_show(operands.parameters),

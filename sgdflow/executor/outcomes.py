@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import attrgetter
@@ -84,6 +84,11 @@ class Evaluation:
     def failures(self) -> Mapping[str, str]:
         """Return why the others have none."""
         return {i: o.failure or "" for i, o in self.outcomes.items() if o.score is None}
+
+    @cached_property
+    def right(self) -> Sequence[Outcome]:
+        """Return what was answered right."""
+        return [o for o in self.outcomes.values() if o.score is not None and o.score >= 1]
 
     @cached_property
     def unanswered(self) -> Mapping[str, Outcome]:

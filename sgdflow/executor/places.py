@@ -18,6 +18,14 @@ _KEPT = 8
 
 
 @dataclass(frozen=True, slots=True)
+class Success:
+    """What a node was given and produced where the answer of the graph was right."""
+
+    given: Mapping[str, Any]
+    output: Any
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """What prompts may know of a node's place in the graph."""
 
@@ -37,6 +45,8 @@ class View:
     """How it, and its predecessors, came to what they produced, where that is known."""
     when: str = ""
     """In which case it is computed; empty: in all."""
+    successes: tuple[Success, ...] = ()
+    """Its work on other examples, where the answer was right."""
 
     def gathered(self) -> View:
         """Return the same with its texts, which need not be looked for in each prompt again."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from sgdflow.executor.graph import Node, Operands
-from sgdflow.executor.places import View
+from sgdflow.executor.places import Success, View
 
 
 class TextOrNumber(str):
@@ -69,5 +69,6 @@ def sample_operands(node: Node) -> tuple[View, Operands]:
     own = operands.parameters
     behind, why = {"...": ANYTHING}, dict.fromkeys((*node.predecessors, node.name), "...")
     place = View(node.name, node.predecessors, (successor,), own, told, given)
-    place = replace(place, behind=behind, reasons=why)
+    right = (Success(dict.fromkeys(node.predecessors, ANYTHING), ANYTHING),)
+    place = replace(place, behind=behind, reasons=why, successes=right)
     return place, operands

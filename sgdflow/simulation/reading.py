@@ -46,6 +46,8 @@ class Critique:
     instruction: str
     seen: Seen
     targets: tuple[str, ...]
+    right: tuple[Seen, ...] = ()
+    """The member's work where the answer was right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,13 +219,14 @@ def read(messages: Sequence[Message], seed: int = 0) -> tuple[Prompt, Asked]:
     written = [content for tag, _, content in by_tag if tag == "written"]
     if written:
         return Revise(replace(_seen(body, sections), output=written[0])), asked
-    known = {"variable", "given", "output", "feedback", "example"}
+    known = {"variable", "given", "output", "feedback", "example", "success"}
     told = [content for tag, _, content in by_tag if tag not in known]
     system = [m.content for m in messages if m.role == "system"]
     instruction = "\n".join(told if told else system)
     seen = _seen(body, sections)
     if any(tag == "output" for tag, _, _ in by_tag):
-        return Critique(instruction, seen, asked.names), asked
+        right = tuple(_seen(content, sections) for tag, _, content in by_tag if tag == "success")
+        return Critique(instruction, seen, asked.names, right), asked
     return Work(instruction, seen.variables or {"question": body}), asked
 
 

@@ -48,11 +48,7 @@ def standing(situation: Situation) -> Standing | None:
 
 def successes(situation: Situation, name: str, count: int) -> tuple[Item, ...]:
     """Return at most `count` items of right answers, others in each step."""
-    right = [
-        outcome
-        for outcome in situation.standing.outcomes.values()
-        if outcome.score is not None and outcome.score >= 1
-    ]
+    right = situation.standing.right
     if not right or not count:
         return ()
     first = situation.step * count % len(right)

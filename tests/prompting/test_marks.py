@@ -169,6 +169,8 @@ def test_what_others_wrote_marks_the_tags_of_a_critic() -> None:
     for more in ({"reasons": {"weight": hostile}}, {"behind": {"order": hostile}}):
         told = {**variables, "node": replace(variables["node"], **more)}
         assert PROMPTS.mark(template, told, "gradient")
+    right = [{"predecessors": shown({"weight": hostile}), "output": "12"}]
+    assert PROMPTS.mark(template, {**variables, "successes": right}, "gradient")
 
 
 def test_a_reply_is_read_by_the_tags_that_were_asked_for() -> None:

@@ -75,6 +75,7 @@ def _work(targets: Sequence[str], names: Sequence[str]) -> Mapping[str, Any]:
         "gradients": (Gradient(LOSS, ITS_FEEDBACK),),
         "alike": [],
         "behind": [],
+        "successes": [],
         "reply": GRADIENT.asking(targets),
     }
 
@@ -299,6 +300,15 @@ CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "textual-loss-read": (
         "loss/textual.jinja",
         _judged(Reading(True, "", "", "19", "a number", plain=False)),
+    ),
+    "joint-successes": (
+        "backward/joint.jinja",
+        {
+            **_work(["weight", "zone"], ["weight", "zone"]),
+            "successes": [
+                {"predecessors": shown({"weight": "12 (assumed)", "zone": "0"}), "output": "12"}
+            ],
+        },
     ),
     "textual-loss-unread": (
         "loss/textual.jinja",

@@ -69,7 +69,7 @@ class TariffDesk:
             said = self.critique(replace(prompt, targets=others)) if others else {}
             mine = _of_instructions(replace(prompt, targets=tuple(own)))
             return None if said is None or mine is None else {**said, **mine}
-        prices = {name: read_prices(text) for name, text in seen.variables.items()}
+        prices = _with_proven(prompt)
         expected, output = read_expected(seen.feedback), re.fullmatch(r"\d+", seen.output.strip())
         if not any(prices.values()) or expected is None or output is None:
             return None
@@ -117,6 +117,23 @@ class TariffDesk:
         if known and random.random() < FORGETS:
             del facts[random.choice(sorted(known))]
         return instruction_with(facts, prompt.text, family)
+
+
+def _with_proven(prompt: Critique) -> dict[str, tuple[Price, ...]]:
+    """Read the prices, and doubt none that made a right total as the only one assumed."""
+    family, proven = read_family(prompt.instruction), set[tuple[str, str, int]]()
+    for one in prompt.right:
+        given = [price for text in one.variables.values() for price in read_prices(text)]
+        unsure = [price for price in given if price.assumed]
+        if len(unsure) == 1 and str(combine((p.value for p in given), family)) == one.output:
+            proven.add((unsure[0].part, unsure[0].kind, unsure[0].value))
+
+    def read(price: Price) -> Price:
+        known = (price.part, price.kind, price.value) in proven
+        return replace(price, assumed=False) if known else price
+
+    seen = prompt.seen.variables
+    return {name: tuple(map(read, read_prices(text))) for name, text in seen.items()}
 
 
 def _of_instructions(prompt: Critique) -> Mapping[str, str] | None:
