@@ -9,10 +9,11 @@ from typing import Any
 from sgdflow.config import method_schema as schema
 from sgdflow.config import update_schema
 from sgdflow.config.aggregation_schema import ExampleCluster, TreeConf
-from sgdflow.config.apart import apart, causes_asked
+from sgdflow.config.apart import apart
 from sgdflow.config.choosing import choosing
 from sgdflow.config.fields import Target
 from sgdflow.config.problems import Problems, ask, build_backward, reply_format
+from sgdflow.config.rules import build_update
 from sgdflow.config.targets import resolve
 from sgdflow.config.trees import (
     EXAMPLES,
@@ -36,12 +37,9 @@ from sgdflow.executor.loss import AskedLoss, CallableLoss, Loss, PromptLoss
 from sgdflow.llm.allowance import Allowance
 from sgdflow.prompting.ask import Ask
 from sgdflow.prompting.templates import Prompts
-from sgdflow.update import CallableUpdate, Gate, Rewrite, Search, Select, UpdateRule, Whole
+from sgdflow.update import Gate, Select, UpdateRule
 from sgdflow.update import evidence as items
-from sgdflow.update.checks import check_text, no_check
 from sgdflow.update.demonstrations import texts
-from sgdflow.update.edits import Edits
-from sgdflow.update.edits import Whole as WholeText
 
 
 def build_method(conf: schema.OneMethod, graph: Graph, prompts: Prompts) -> Method:
@@ -56,7 +54,7 @@ def build_method(conf: schema.OneMethod, graph: Graph, prompts: Prompts) -> Meth
     aggregate = _of_examples(conf, problems)
     update: UpdateRule | None = None
     with problems.collected():
-        update = _update(conf.update, prompts)
+        update = build_update(conf.update, prompts)
         problems.extend(_update_problems(update, conf, graph))
     verification = _verification(conf, graph, prompts, problems)
     tree, overflow = example_tree(conf, prompts, problems), overflow_tree(conf, prompts)
@@ -132,34 +130,6 @@ def _verification(
     found = verification.problems(graph, named(conf, graph))
     problems.extend(f"method.backward.verify: {problem}" for problem in found)
     return verification
-
-
-def _update(conf: update_schema.AnyUpdate, prompts: Prompts) -> UpdateRule:
-    match conf:
-        case update_schema.RewriteConf():
-            review = conf.critique if not causes_asked(conf, prompts) else None
-            critique = ask(review, prompts) if review is not None else None
-            return Rewrite(
-                ask(conf, prompts),
-                conf.max_characters,
-                critique,
-                conf.memory,
-                conf.momentum,
-                conf.constraints,
-                conf.successes,
-                check_text if conf.checks else no_check,
-                conf.contrast,
-                Edits() if conf.form == "edits" else WholeText(),
-            )
-        case update_schema.WholeConf():
-            check = check_text if conf.checks else no_check
-            return Whole(ask(conf, prompts), conf.max_characters, conf.memory, check)
-        case update_schema.SearchConf():
-            return Search(
-                ask(conf, prompts), conf.max_characters, conf.breadth, conf.depth, conf.memory
-            )
-    assert isinstance(conf, Target)
-    return CallableUpdate(resolve(conf, "method.update"))
 
 
 def _select(conf: schema.OneMethod) -> Select:

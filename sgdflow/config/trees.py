@@ -43,6 +43,15 @@ def overflow_tree(conf: schema.OneMethod, prompts: Prompts) -> Tree | None:
     return Tree(ask(declared, prompts), declared.largest)
 
 
+def overflow_of_runs(
+    update: update_schema.WholeConf | update_schema.SearchConf, prompts: Prompts
+) -> Tree:
+    """Return what sums up runs, or texts that were tried, where these do not fit the writer's."""
+    what = "runs" if isinstance(update, update_schema.WholeConf) else "attempts"
+    how = ExampleTree(role=update.role, prompt=f"aggregation/{what}.jinja")
+    return Tree(ask(how, prompts), how.largest)
+
+
 def overflow_of_gradients(conf: schema.OneMethod, prompts: Prompts) -> Tree | None:
     """Return what sums up gradients that do not fit the context window of a critic."""
     how = conf.aggregation.successors

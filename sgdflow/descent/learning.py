@@ -262,7 +262,8 @@ class Teacher:
         )
         if method.verification is not None:
             tried = [trial for one in learned for trial in one.interventions]
-            evidence = weighed(evidence, tried, method.verification.refuted)
+            declared = method.verification.refuted
+            evidence = weighed(evidence, tried, declared, method.select.asks)
         if method.shuffle == "nodes":
             return dealt_across_nodes(evidence, random)
         return shuffled(evidence, random) if method.shuffle else evidence

@@ -96,7 +96,7 @@ class Verification:
                 graph.view(name, parameters),
                 graph.operands(name, parameters, values).predecessors,
                 values[name],
-                tuple(g for g in backward.gradients[name] if asks(g.value)),
+                _asked(backward, name, asks),
             )
             try:
                 written = await self.ask.send(llm, name, variables)
@@ -219,6 +219,14 @@ def _replaceable(graph: Graph, among: Collection[str]) -> Sequence[str]:
         return isinstance(forward, PromptForward) and forward.is_text
 
     return [n for n in graph.order if n in among and n != graph.output and written(n)]
+
+
+def _asked(backward: BackwardPass, name: str, asks: Callable[[Any], bool]) -> Gradients:
+    """Return the gradients to follow: of many successors, their summary where it asks, too."""
+    summary = backward.joined.get(name)
+    if summary is not None and asks(summary.value):
+        return (summary,)
+    return tuple(gradient for gradient in backward.gradients[name] if asks(gradient.value))
 
 
 def _variables(

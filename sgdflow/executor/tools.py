@@ -62,6 +62,11 @@ class ToolUse(PromptForward):
     """How many calls of tools it may make."""
 
     @property
+    def is_text(self) -> bool:
+        """Return True: a call of a tool, or the answer, has fields, and the value is the answer."""
+        return True
+
+    @property
     def requests(self) -> int:
         """Return how many calls of the model a value takes at most."""
         return self.rounds + 1

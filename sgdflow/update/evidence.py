@@ -106,17 +106,22 @@ def gather_evidence(
 
 
 def weighed(
-    evidence: Evidence, interventions: Iterable[Intervention], refuted: str = "drop"
+    evidence: Evidence,
+    interventions: Iterable[Intervention],
+    refuted: str = "drop",
+    asks: Callable[[Any], bool] = bool,
 ) -> Evidence:
     """Mark what trials showed: what they support comes first, what they refute last or not at all.
 
-    refuted: "drop" or "show".
+    refuted: "drop" or "show". What a node says of itself, and asks for nothing, no trial speaks of.
     """
     verdicts = {(one.example, one.node): one.verdict for one in interventions}
     found: dict[str, tuple[Item, ...]] = {}
     for name, items in evidence.items():
         marked = [
             replace(item, verdict=verdicts.get((item.example, item.node), "untested"))
+            if any(asks(gradient.value) for gradient in item.gradients)
+            else item
             for item in items
         ]
         kept = [one for one in marked if refuted == "show" or one.verdict not in REFUTED]

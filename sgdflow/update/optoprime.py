@@ -11,8 +11,9 @@ from sgdflow.errors import NodeFailed
 from sgdflow.executor.gradients import LOSS, Gradient
 from sgdflow.executor.graph import Graph, Node, Parameters
 from sgdflow.executor.places import View
+from sgdflow.executor.tree import Joined, Summary, Tree
 from sgdflow.llm import LLM
-from sgdflow.prompting.ask import Ask
+from sgdflow.prompting.ask import Answered, Ask
 from sgdflow.prompting.dressing import unfenced_like
 from sgdflow.prompting.values import shown
 from sgdflow.update.checks import Check, check_length, no_check
@@ -21,6 +22,7 @@ from sgdflow.update.evidence import Item, Learned
 from sgdflow.update.prompt_views import not_texts, score_words, verdict_words
 from sgdflow.update.rule import Past, Proposal, Situation, StepCalls
 from sgdflow.update.standing import Frame, Standing, about, standing, ways
+from sgdflow.update.too_long import whole_or_summed_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,8 @@ class Whole:
     """How many of the latest tries are shown, with what the gate said of them."""
     check: Check = no_check
     """Raises ReplyError for a text that is no use."""
+    overflow: Tree | None = None
+    """What sums up runs that do not fit the writer's context window; None: nothing does."""
 
     async def propose(self, situation: Situation, llm: LLM) -> Proposal:
         """Return the texts that the reply changes."""
@@ -79,41 +83,49 @@ class Whole:
         names = list(situation.optimised)
         variables = {
             **self._program(situation.graph, situation.parameters, names),
-            "examples": [_executed(situation.graph, one) for one in learned],
             "tries": _tries(situation.history, self.memory),
             "frames": ways(situation),
             "about": about(situation),
             "standing": standing(situation),
             "others": [],
         }
-        try:
-            answered = await self.ask.send(
+
+        async def ask(runs: Sequence[Learned], summary: Summary | None) -> Answered:
+            return await self.ask.send(
                 llm,
                 "graph",
-                variables,
+                {**variables, "examples": _shown(situation.graph, runs, summary)},
                 names,
                 accept=partial(self._accept, situation, _work(learned)),
                 sample=situation.sample,
+            )
+
+        async def sum_up(runs: Sequence[Learned]) -> Joined:
+            assert self.overflow is not None
+
+            def shown(group: Sequence[Learned]) -> Mapping[str, Any]:
+                return {**variables, "examples": _shown(situation.graph, group)}
+
+            return await self.overflow.join(runs, shown, "graph", llm, situation.sample)
+
+        try:
+            answered, summary, before = await whole_or_summed_up(
+                ask, learned, None if self.overflow is None else sum_up
             )
         except NodeFailed as error:
             return Proposal({}, dict.fromkeys(names, str(error)), {"graph": error.calls})
         current = situation.parameters
         texts = {n: unfenced_like(text, current[n]) for n, text in answered.texts.items()}
         changes = {n: text for n, text in texts.items() if text != current[n].strip()}
-        return Proposal(changes, calls={"graph": (answered.call,)})
+        summaries = {} if summary is None else dict.fromkeys(changes, summary)
+        calls = {"graph": (*before, answered.call)}
+        return Proposal(changes, calls=calls, summaries=summaries)
 
     def problems(self, graph: Graph, optimised: Sequence[str]) -> Iterator[str]:
         """Yield what is wrong with the template, or with parameters that are no texts."""
         names = graph.optimisable
-        example = {
-            "predecessors": shown(dict.fromkeys((*graph.inputs, *graph.nodes), "...")),
-            "reasoning": "",
-            "number": 0,
-            "verdict": "",
-            "summary": None,
-            "output": "...",
-            "gradients": [Gradient(LOSS, "...")],
-        }
+        values = shown(dict.fromkeys((*graph.inputs, *graph.nodes), "..."))
+        example = _run(values, "...", [Gradient(LOSS, "...")])
         sample = {
             **self._program(graph, graph.initial(), names),
             "examples": [example],
@@ -127,6 +139,8 @@ class Whole:
             "others": [],
         }
         yield from self.ask.problems(sample, "the update rule", names)
+        if self.overflow is not None:
+            yield from self.overflow.problems(sample, "the summary of runs")
         yield from not_texts(graph, optimised)
 
     @property
@@ -176,16 +190,28 @@ def _executed(graph: Graph, one: Learned) -> Mapping[str, Any]:
     values = dict(one.forward.values)
     output = one.forward.produced(one.forward.end(graph.output))
     values.pop(graph.output, None)
-    gradients = [Gradient(LOSS, one.feedback)]
+    return _run(shown(values), output, [Gradient(LOSS, one.feedback)])
+
+
+def _run(
+    values: Any, output: Any, gradients: Sequence[Gradient], summary: Summary | None = None
+) -> Mapping[str, Any]:
     return {
-        "predecessors": shown(values),
+        "predecessors": values,
         "reasoning": "",
         "number": 0,
         "verdict": "",
-        "summary": None,
+        "summary": summary,
         "output": output,
         "gradients": gradients,
     }
+
+
+def _shown(
+    graph: Graph, runs: Sequence[Learned], summary: Summary | None = None
+) -> Sequence[Mapping[str, Any]]:
+    """Return runs, or what stands for all of them, as templates see them."""
+    return [_run([], "", [], summary)] if summary else [_executed(graph, one) for one in runs]
 
 
 def _work(learned: Sequence[Learned]) -> Sequence[Item]:

@@ -7,19 +7,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sgdflow.errors import NodeFailed
+from sgdflow.errors import OVERFLOW, NodeFailed
 from sgdflow.executor.graph import Graph
 from sgdflow.executor.outcomes import Evaluation
 from sgdflow.executor.places import View
+from sgdflow.executor.tree import Joined, Summary, Tree
 from sgdflow.executor.walk import together
 from sgdflow.llm import LLM
-from sgdflow.prompting.ask import Answered, Ask
+from sgdflow.prompting.ask import Answered, Ask, Call
 from sgdflow.prompting.dressing import unfenced_like
 from sgdflow.update.checks import check_length
 from sgdflow.update.constraints import check_new, told
 from sgdflow.update.prompt_views import SAMPLE_MEMBER, Attempt, members, not_texts
 from sgdflow.update.rule import Proposal, Scored, Situation, StepCalls
 from sgdflow.update.standing import Frame, about, frames
+from sgdflow.update.too_long import whole_or_summed_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ class Search:
     """Rounds over all parameters."""
     memory: int | None = None
     """How many of the best texts so far are shown; None: all."""
+    overflow: Tree | None = None
+    """What sums up texts that do not fit the writer's context window; None: nothing does."""
 
     async def propose(self, situation: Situation, llm: LLM) -> Proposal:
         """Return the best text for the parameter whose turn it is."""
@@ -45,7 +49,7 @@ class Search:
             return Proposal({})
         name = situation.optimised[(situation.step - 1) % len(situation.optimised)]
         stood = await situation.evaluate(situation.parameters)
-        written = await self._write(name, situation, stood, llm)
+        written, summary, before = await self._write(name, situation, stood, llm)
         answered = [answer for answer in written if isinstance(answer, Answered)]
         current = situation.parameters[name]
         texts = dict.fromkeys(unfenced_like(answer.texts[""], current) for answer in answered)
@@ -56,17 +60,23 @@ class Search:
             tried.append(Scored({name: text}, _comparable(stood, scored)))
         scored_texts = [one for one in tried if one.score is not None]
         best = max(scored_texts, key=lambda one: one.score or 0.0, default=None)
-        reasons = [reason for reason in written if isinstance(reason, str)]
+        reasons = [str(one) for one in written if isinstance(one, NodeFailed)]
         skipped = {name: reasons[0]} if reasons and not answered else {}
         changes = {} if best is None else best.changes
-        return Proposal(changes, skipped, {name: tuple(a.call for a in answered)}, tuple(tried))
+        calls = {name: (*before, *(a.call for a in answered))}
+        summaries = {} if summary is None else dict.fromkeys(changes, summary)
+        return Proposal(changes, skipped, calls, tuple(tried), summaries=summaries)
 
     def problems(self, graph: Graph, optimised: Sequence[str]) -> Iterator[str]:
         """Yield what is wrong with the template, or with parameters that are no texts."""
-        for attempts in ([], [Attempt("...", 0.5)]):
-            own = {"frames": [Frame("node", "...")], "about": "...", "constraints": ["..."]}
-            sample = self._variables("parameter", "...", [SAMPLE_MEMBER], attempts, own)
+        own = {"frames": [Frame("node", "...")], "about": "...", "constraints": ["..."]}
+        tried = [Attempt("...", 0.5)]
+        for attempts, summary in (([], None), (tried, None), ([], Summary("...", 2))):
+            sample = self._variables("parameter", "...", [SAMPLE_MEMBER], attempts, own, summary)
             yield from self.ask.problems({**sample, "variant": 1}, "the update rule")
+        if self.overflow is not None:
+            shown = {"parameter": sample["parameter"], "attempts": tried}
+            yield from self.overflow.problems(shown, "the summary of attempts")
         yield from not_texts(graph, optimised)
 
     @property
@@ -84,7 +94,8 @@ class Search:
 
     async def _write(
         self, name: str, situation: Situation, stood: Evaluation, llm: LLM
-    ) -> Sequence[Answered | str]:
+    ) -> tuple[Sequence[Answered | NodeFailed], Summary | None, tuple[Call, ...]]:
+        """Return what was written, and a summary with its calls where attempts are too long."""
         first = situation.step <= len(situation.optimised)
         attempts = [] if first else self._attempts(name, situation, stood)
         own = {
@@ -92,16 +103,43 @@ class Search:
             "about": about(situation, name),
             "constraints": told(situation.graph.parameters[name].constraints),
         }
-        nodes = members(situation, name)
-        variables = self._variables(name, situation.parameters[name], nodes, attempts, own)
-        return await together(
-            self._one(name, {**variables, "variant": variant}, situation, llm)
-            for variant in range(1, self.breadth + 1)
-        )
+        nodes, text = members(situation, name), situation.parameters[name]
+
+        async def ask(
+            shown: Sequence[Attempt], summary: Summary | None
+        ) -> Sequence[Answered | NodeFailed]:
+            variables = self._variables(name, text, nodes, shown, own, summary)
+            found = await together(
+                self._one(name, {**variables, "variant": variant}, situation, llm)
+                for variant in range(1, self.breadth + 1)
+            )
+            failed = [one for one in found if isinstance(one, NodeFailed)]
+            if len(failed) == len(found) and failed[0].kind == OVERFLOW:
+                calls = tuple(call for one in failed for call in one.calls)
+                raise NodeFailed(str(failed[0]), calls, OVERFLOW)
+            return found
+
+        async def sum_up(shown: Sequence[Attempt]) -> Joined:
+            assert self.overflow is not None
+            parameter = {"name": name, "text": text}
+            return await self.overflow.join(
+                shown,
+                lambda group: {"parameter": parameter, "attempts": group},
+                name,
+                llm,
+                situation.sample,
+            )
+
+        try:
+            return await whole_or_summed_up(
+                ask, attempts, None if self.overflow is None else sum_up
+            )
+        except NodeFailed as error:
+            return [error], None, error.calls
 
     async def _one(
         self, name: str, variables: Mapping[str, Any], situation: Situation, llm: LLM
-    ) -> Answered | str:
+    ) -> Answered | NodeFailed:
         def accept(texts: Mapping[str, str]) -> None:
             check_length(texts[""], self.max_characters)
             check_new(name, texts[""], situation)
@@ -109,7 +147,7 @@ class Search:
         try:
             return await self.ask.send(llm, name, variables, accept=accept)
         except NodeFailed as error:
-            return str(error)
+            return error
 
     def _attempts(self, name: str, situation: Situation, stood: Evaluation) -> Sequence[Attempt]:
         """Return the texts tried so far and the current one, the best last."""
@@ -131,9 +169,11 @@ class Search:
         nodes: Sequence[View],
         attempts: Sequence[Attempt],
         own: Mapping[str, Any],
+        summary: Summary | None = None,
     ) -> Mapping[str, Any]:
         return {
             **own,
+            "summary": summary,
             "standing": None,
             "others": [],
             "parameter": {"name": name, "text": text},

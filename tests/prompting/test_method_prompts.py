@@ -166,9 +166,19 @@ def _choice(*now: int) -> Mapping[str, Any]:
     return {**{name: variables[name] for name in names}, **own}
 
 
-def _search(attempts: Sequence[Attempt]) -> Mapping[str, Any]:
+def _summed(program: Mapping[str, Any]) -> Mapping[str, Any]:
+    names = ("graph", "parameters", "examples")
+    return {**{name: program[name] for name in names}, "reply": SUMMARY.asking()}
+
+
+def _tried_texts() -> Mapping[str, Any]:
+    parameter = {"name": "weight.instruction", "text": "Price the weight."}
+    return {"parameter": parameter, "attempts": [ATTEMPT], "reply": SUMMARY.asking()}
+
+
+def _search(attempts: Sequence[Attempt], summary: Summary | None = None) -> Mapping[str, Any]:
     variables = _rewrite(IMPROVED, attempts=attempts, variant=2, breadth=4)
-    variables = {**variables, "frames": [FRAME], "about": "a small model"}
+    variables = {**variables, "summary": summary, "frames": [FRAME], "about": "a small model"}
     unused = {"examples", "stands", "critique", "cause", "contrasts", "successes", "lines"}
     return {name: value for name, value in variables.items() if name not in unused}
 
@@ -285,6 +295,19 @@ CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
         "aggregation/successors.jinja",
         {**_work([], ["order"]), "summaries": [], "count": 1, "reply": SUMMARY.asking()},
     ),
+    "sum-runs": (
+        "aggregation/runs.jinja",
+        {**_summed(_program()), "summaries": [], "count": 1},
+    ),
+    "sum-runs-above": (
+        "aggregation/runs.jinja",
+        {**_summed(_program()), "summaries": [ZONES] * 2, "count": 4},
+    ),
+    "sum-attempts": (
+        "aggregation/attempts.jinja",
+        {**_tried_texts(), "summaries": [], "count": 1},
+    ),
+    "copro-summed": ("optimizer/copro.jinja", _search([], summary=ZONES)),
     "rewrite-edits": (
         "optimizer/rewrite.jinja",
         _rewrite(IMPROVED, lines=Edits().lines("Price the weight.\nNone is 0.")),
