@@ -168,6 +168,11 @@ def _guard_problems(method: Method, splits: Splits) -> Iterator[str]:
             f"method.gate.guard: {gate.guard} is not less than the {train} training examples. Set "
             "it lower, or task.splits.train higher."
         )
+    elif method.batch is not None and gate.guard >= method.batch:
+        yield (
+            f"method.gate.guard: {gate.guard} is not less than the {method.batch} training "
+            "examples of a step (method.batch). Set it lower, or method.batch higher."
+        )
 
 
 def _pool_problems(method: Method, splits: Splits) -> Iterator[str]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from sgdflow.descent.budget import Meter
 from sgdflow.descent.method import Leg, Method, Problem
 from sgdflow.descent.steps import Observer, Result, Returned, Scores
-from sgdflow.descent.stretch import Course, Stretch, by_gate
+from sgdflow.descent.stretch import Course, Stretch, chosen_by
 from sgdflow.errors import BudgetSpent, plural
 from sgdflow.executor.graph import Parameters
 from sgdflow.executor.outcomes import Evaluation
@@ -89,16 +89,15 @@ class Descent:
 
     def _returned(self, course: Course) -> Returned:
         """Say whose texts are returned, and why."""
-        validation = self._problem.splits.validation
         if course.confirmation is not None and not course.confirmation.confirmed:
             why = f"those of step {course.returned} were not confirmed"
             return Returned(0, why)
         if not course.accepted:
             return Returned(0, "no proposal was accepted")
-        if by_gate(self._problem, self._method):
+        split = chosen_by(self._problem, self._method)
+        if not split:
             return Returned(course.returned, "the last that the gate accepted")
-        split = "validation" if validation else "train"
-        kind = "validation" if validation else "training"
+        kind = "training" if split == "train" else split
         known = self._known_scores(course.best).evaluations[split].summary()
         score = f"{known.mean:.4g} on {plural(known.n, f'{kind} example')}, " if known else ""
         if not course.returned:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from sgdflow.data import Example
 from sgdflow.descent.budget import Meter
@@ -161,19 +162,20 @@ class Stretch:
 
     async def _at_least_as_good(self, new: Parameters, best: Parameters) -> bool:
         """Compare accepted parameters with the best so far, on the same examples."""
-        if by_gate(self.problem, self.method):
+        split = chosen_by(self.problem, self.method)
+        if not split:
             return True
-        splits = self.problem.splits
-        examples = splits.validation or splits.train
+        examples = getattr(self.problem.splits, split)
         before, after = await self.evaluate(best, examples), await self.evaluate(new, examples)
         return not before.scores or Gate("not_worse").decide(before, after).accepted
 
 
-def by_gate(problem: Problem, method: Method) -> bool:
-    """Return whether the gate alone decides which parameters are the best."""
-    if method.confirm is not None:
-        return True  # what confirms may not choose as well
-    if problem.splits.validation:
-        return False
+def chosen_by(problem: Problem, method: Method) -> Literal["", "train", "validation"]:
+    """Return the split whose scores say which parameters are the best; empty: the gate alone."""
+    if method.confirm is None and problem.splits.validation:
+        return "validation"  # what confirms may not choose as well
+    if method.pool.scored:
+        return "train"  # the last one accepted may come from one of the lesser candidates
     # Scores on different examples do not compare.
-    return method.gate.rule == "paired" or method.batch is not None or method.lazy
+    partly = method.gate.rule == "paired" or method.batch is not None or method.lazy
+    return "" if method.confirm is not None or partly else "train"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from sgdflow.descent.method import Method, Problem
 from sgdflow.errors import plural
 from sgdflow.executor.backward import widths
 from sgdflow.executor.backward_functions import PromptBackward
+from sgdflow.executor.forward import forward_roles
 from sgdflow.executor.graph import Graph
 from sgdflow.executor.loss import AskedLoss
+from sgdflow.prompting.ask import Ask
 from sgdflow.update.condense import most_items
 from sgdflow.update.demonstrations import texts
 
@@ -96,15 +99,40 @@ def shortage(problem: Problem, method: Method) -> Iterator[str]:
         share, what = f", the share of method.sequence.{method.legs[0].name},", "This leg"
     problem, method = _first(problem, method)
     budget, estimate = method.stop.budget, step_estimate(problem, method)
+    roles = _of_roles(problem, method, estimate)
     for name, allowed, needed in (
         ("forward", budget.forward, estimate.forward),
         ("calls", budget.calls, estimate.calls),
+        *((f"roles.{name}.calls", one.calls, roles[name]) for name, one in budget.roles.items()),
     ):
         if allowed is not None and allowed < needed:
             yield (
                 f"method.stop.budget.{name}: {allowed}{share} is less than the {needed} that the "
                 f"first step may take ({'; '.join(estimate.sums)}). {what} {_end(method)}"
             )
+
+
+def _of_roles(problem: Problem, method: Method, estimate: Estimate) -> Counter[str]:
+    """Return what of the step single roles are asked, where nobody else is asked such calls."""
+    how, judges = method.differentiation, problem.score.judges()
+    forward = {*forward_roles(problem.graph).values(), *(judge.ask.role for judge in judges)}
+    backward = [how.default if how else None, method.loss]
+    optimizer = [method.update, method.apart, method.choice]
+    found = Counter[str]()
+    for calls, roles in (
+        (estimate.forward, forward),
+        (estimate.backward, _roles(backward)),
+        (estimate.optimizer, _roles(optimizer)),
+    ):
+        if len(roles) == 1:
+            found.update(dict.fromkeys(roles, calls))
+    return found
+
+
+def _roles(asking: Iterable[object]) -> set[str]:
+    """Return the roles that these ask, where they ask any."""
+    asks = (getattr(one, name, None) for one in asking for name in ("ask", "critique"))
+    return {ask.role for ask in asks if isinstance(ask, Ask)}
 
 
 def _end(method: Method) -> str:

@@ -57,22 +57,21 @@ def successes(situation: Situation, name: str, count: int) -> tuple[Item, ...]:
 
 
 def frames(situation: Situation, name: str) -> Sequence[Frame]:
-    """Return the frame of each node that uses a parameter and asks a model."""
+    """Return the frames of the nodes that use a parameter and ask a model, equal ones once."""
     graph = situation.graph
-    users = graph.successors[name]
-    return [
-        _frame(situation, one)
-        for one in users
-        if isinstance(graph.nodes[one].forward, PromptForward)
-    ]
+    alike: dict[str, list[str]] = {}
+    for node in graph.successors[name]:
+        if isinstance(graph.nodes[node].forward, PromptForward):
+            alike.setdefault(_frame(situation, node), []).append(node)
+    return [Frame(", ".join(names), text) for text, names in alike.items()]
 
 
-def _frame(situation: Situation, name: str) -> Frame:
+def _frame(situation: Situation, name: str) -> Own:
     node = situation.graph.nodes[name]
     assert isinstance(node.forward, PromptForward)
     dots = Operands(dict.fromkeys(node.predecessors, "..."), dict.fromkeys(node.parameters, "..."))
     view = situation.graph.view(name, situation.parameters)
-    return Frame(name, Own(node.forward.frame(view, dots)))
+    return Own(node.forward.frame(view, dots))
 
 
 def ways(situation: Situation) -> Sequence[Frame]:
@@ -84,7 +83,7 @@ def ways(situation: Situation) -> Sequence[Frame]:
             own = SYSTEM in graph.nodes[name].parameters
             way = repr((one.ask.prompt, one.ask.reply, "" if own else one.system, own))
             alike.setdefault(way, []).append(name)
-    return [Frame(", ".join(names), _frame(situation, names[0]).text) for names in alike.values()]
+    return [Frame(", ".join(names), _frame(situation, names[0])) for names in alike.values()]
 
 
 def about(situation: Situation, *names: str) -> str:

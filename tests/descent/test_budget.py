@@ -183,6 +183,17 @@ def test_proposals_beyond_the_budget_are_told_before_any_call() -> None:
     assert list(shortage(*_of(ready(*wide, "method.stop.budget.calls=336")))) == []
 
 
+@pytest.mark.parametrize(("role", "most"), [("forward", 100), ("backward", 2), ("optimizer", 4)])
+def test_a_budget_of_a_role_below_the_first_step_is_told_too(role: str, most: int) -> None:
+    def told(calls: int) -> list[str]:
+        return list(shortage(*_of(ready(f"method.stop.budget.roles.{role}.calls={calls}"))))
+
+    (warning,) = told(most - 1)
+    limit = f"method.stop.budget.roles.{role}.calls: {most - 1} is less than the {most} that"
+    assert warning.startswith(limit)
+    assert told(most) == []
+
+
 def _of(prepared: Prepared) -> tuple[Problem, Method]:
     return prepared.problem, prepared.method
 

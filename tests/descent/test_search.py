@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from test_descent import (
@@ -486,6 +486,26 @@ def test_a_wide_search_is_repeatable_and_records_its_tree() -> None:
         assert len(calls["examples"]) == sum(len(one.learned) for one in step.proposals)
     assert numbers == set(range(first.result.accepted + 1))
     assert len(known(first.result.parameters)) >= 6
+
+
+@pytest.mark.parametrize("confirm", [None, Confirm(0.5)])
+@pytest.mark.parametrize("rule", ["strict", "paired"])
+def test_a_pool_that_knows_scores_returns_its_best_candidate(
+    confirm: Confirm | None, rule: Literal["strict", "paired"]
+) -> None:
+    method = replace(
+        wide(confirm=confirm, gate=Gate(rule, level=0.9)),
+        proposals=Proposals(each=2),
+        stop=Stop(steps=1),
+    )
+    most, fewer = (" ".join(f"Know {one}." for one in letters) for letters in ("abcdef", "efgh"))
+    twice = World(in_turn(most, fewer))
+    made = descend(twice, method, train="abcdefgh", validation="abcd" if confirm else "")
+    assert made.result.accepted == 2
+    assert sorted(known(made.result.parameters)) == list("abcdef")
+    assert made.result.returned.why == (
+        "0.75 on 8 training examples, the best of those that were accepted"
+    )
 
 
 def test_a_lazy_method_looks_for_other_failures_where_the_known_ones_led_nowhere() -> None:

@@ -228,6 +228,7 @@ ATTEMPT = Attempt(
     since=("zone.instruction",),
 )
 TAKEN = Attempt("Price the weight.", 0.5, 0.25, "better: 0.25 -> 0.5 ...", accepted=True)
+OTHER = Attempt("Guess.", 0.5, 0.25, "better: 0.25 -> 0.5 ...", accepted=True)
 STAND = Stand(1, "Price it.", [Gradient("desk", "Say what you assume.")])
 EVERYTHING = {
     "attempts": [ATTEMPT, TAKEN],
@@ -246,7 +247,9 @@ EVERYTHING = {
 }
 CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "joint": ("backward/joint.jinja", _work(["weight", "zone"], list(VALUES))),
+    "joint-alone": ("backward/joint.jinja", {**_work(["weight"], ["weight"]), "parameters": {}}),
     "local": ("backward/local.jinja", _work(["weight", "desk"], list(VALUES))),
+    "local-alone": ("backward/local.jinja", _work(["weight", "desk"], ["weight"])),
     "local-above": ("backward/local.jinja", _work(["weight"], list(VALUES))),
     "comment": ("backward/comment.jinja", _work(["weight", "zone"], list(VALUES))),
     "edge": ("backward/edge.jinja", _work(["weight"], ["weight"])),
@@ -259,6 +262,10 @@ CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "rewrite": ("optimizer/rewrite.jinja", _rewrite(IMPROVED)),
     "rewrite-everything": ("optimizer/rewrite.jinja", _rewrite(IMPROVED, **EVERYTHING)),
     "rewrite-tried": ("optimizer/rewrite.jinja", _rewrite(IMPROVED, verdict="repaired")),
+    "rewrite-taken": (
+        "optimizer/rewrite.jinja",
+        _rewrite(IMPROVED, attempts=[OTHER, TAKEN, OTHER]),
+    ),
     "critique": ("optimizer/critique.jinja", _rewrite(ReplyFormat("tagged", "critique"))),
     "textgrad-rewrite": ("optimizer/textgrad.jinja", _rewrite(IMPROVED, **EVERYTHING)),
     "optoprime": ("optimizer/optoprime.jinja", _program()),

@@ -530,6 +530,12 @@ def test_what_ends_a_run_ends_it_also_in_a_users_rule(error: type[LLMError]) -> 
             "method.gate.guard: 60 is not less than the 40 training examples",
         ),
         (
+            ("method.gate.guard=6", "method.gate.first=sampled", "method.batch=6"),
+            "method.gate.guard: 6 is not less than the 6 training examples of a step "
+            "(method.batch). Set it lower, or method.batch higher.",
+        ),
+        (("method.gate.wave=0",), "method.gate.wave: input should be 'auto' (got 0)."),
+        (
             ("method.proposals.parents=3",),
             "method.proposals.parents: 3 candidates cannot be started from where "
             "method.pool.keep=1. Set method.pool.keep=3 or more.",

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from sgdflow.config.build import build_graph, expand_graph
 from sgdflow.config.compose import compose
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import Prepared, prepare
@@ -19,6 +20,8 @@ from sgdflow.descent import Descent, Result, Scores, Step
 from sgdflow.llm import Message
 from sgdflow.llm.scripted import Said, ScriptedLLM
 from sgdflow.prompting.templates import Prompts
+from sgdflow.update import Situation
+from sgdflow.update.standing import frames
 
 STEPS = ("First I look at the words. ", "Then I count them. ")
 ABOUT = "a small model (1.5B)"
@@ -122,6 +125,24 @@ def test_a_writer_knows_the_frame_around_its_text_and_who_follows_it(
     if method == "optoprime":  # one prompt for all, with each way of asking
         assert "# How the model is asked: answer\n" in prompt
         assert "between <price> and </price>" in prompt
+
+
+def test_nodes_that_are_asked_alike_are_shown_as_one() -> None:
+    def member(given: Sequence[str]) -> Mapping[str, Any]:
+        return {"predecessors": given, "parameters": {"instruction": {"shared": "how"}}}
+
+    given = {"one": ["order"], "two": ["order"], "join": ["one", "two"]}
+    nodes = {name: member(before) for name, before in given.items()}
+    declared = {"name": "g", "inputs": ["order"], "parameters": {"how": "Work."}, "nodes": nodes}
+    made = build_graph(
+        expand_graph({**declared, "output": "join"}), Prompts(prompt_folders(Path("nowhere")))
+    )
+    shown = frames(Situation(made, made.initial(), {}, 1, (), ()), "how")
+    assert [one.node for one in shown] == ["one, two", "join"]
+    assert [f'name="{before}"' in one.text for one in shown for before in ("order", "two")] == [
+        *(True, False),
+        *(False, True),
+    ]
 
 
 @pytest.mark.parametrize("method", ["semantic", "textgrad", "optoprime"])
