@@ -116,9 +116,10 @@ class PromptBook:
             self._client.create_prompt(prompt, tags=tags)
         except MlflowException:
             # Another process may have been faster.
-            if (there := self._client.get_prompt(prompt)) is None:
+            there = self._there([prompt])
+            if prompt not in there:
                 raise
-            return there.tags
+            return there[prompt]
         self._new.add(prompt)
         return tags
 

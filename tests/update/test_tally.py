@@ -131,7 +131,7 @@ def test_passes_are_unpacked_as_often_for_many_texts_as_for_one(
         known = Evaluation({"e": Outcome(small, score, None)})
         situation = Situation(
             graph, graph.initial(), evidence, optimised=[*evidence], standing=known,
-            targets={"e": "3"}, reader=Score(Function(like_target, {}, "score")),
+            targets={"e": "3"}, reader=Score(Function(like_target, "score")),
         )  # fmt: skip
         rule = build_method(validated(compose([])).method, graph, PROMPTS).update
         llm = ScriptedLLM(lambda role, node, messages: "<improved>Count them all.</improved>")
