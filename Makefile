@@ -50,7 +50,7 @@ bench: $(VENV)/.installed ## Measure speed (some minutes; benchmarks/README.md)
 bench-peers: $(VENV)/.installed ## Measure the same job in TextGrad, DSPy, Trace and AdalFlow (benchmarks/README.md)
 	@$(BIN)/python benchmarks/peers.py --environments $(VENV)-peers
 
-curves: $(VENV)/.installed ## Measure how cost grows with examples, nodes and calls at once, and draw it
+curves: $(VENV)/.installed-dev ## Measure how cost grows with examples, nodes, calls at once and jobs, and draw it
 	@$(BIN)/python benchmarks/curves.py
 
 fuzz: $(VENV)/.installed ## Feed made-up and broken inputs to everything that reads (benchmarks/README.md)

@@ -1,21 +1,28 @@
-"""How cost grows with examples, nodes and calls at once: a table, and benchmarks/curves.svg.
+"""How cost grows with examples, nodes, calls at once and jobs: a table, and benchmarks/curves.svg.
 
 CPU time and memory are those of this process, with a model in it that answers at once; calls at
-once go to an endpoint on this machine that takes 0.1 s. Needs some minutes.
+once, and those of jobs, go to an endpoint on this machine that takes 0.1 s. A sweep's CPU time is
+that of all its processes, and its jobs run side by side on joblib, with one store. Needs some
+minutes; `jobs` draws nothing and measures these alone.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import matplotlib
 from matplotlib.figure import Figure
-from measure import HERE, client, endpoint, resident
-from passes import Model, prepared
+from measure import HERE, client, endpoint, resident, serving
+from passes import Model, prepared, table
 
 from sgdflow.data import Example
 from sgdflow.executor.evaluation import Evaluator
@@ -28,6 +35,13 @@ _EXAMPLES = (100, 1000, 10_000)
 _LAYERS, _WIDTHS = (2, 10, 30, 100), (10, 100, 300, 999)
 _AT_ONCE = (1, 4, 16, 64, 256)
 _LATENCY = 0.1
+_JOBS = (1, 2, 4, 8)
+_SWEEP = (
+    "graph=hints", "task=table", "task.path=rows.jsonl", "task.inputs=[question]",
+    "task.target=target", "task.splits={train: 32, validation: 4, test: 4}", "llm=openai",
+    "llm.models.backward=openai/canned-gradients", "llm.models.optimizer=openai/canned-rewrites",
+    "method.stop.steps=2", "tracking=none", "hydra/launcher=joblib", "hydra.sweep.dir=sweep",
+)  # fmt: skip
 
 
 def examples() -> Curves:
@@ -93,9 +107,39 @@ def at_once() -> Curves:
     return {"calls a second": found, "ideal": [(most, most / _LATENCY) for most in _AT_ONCE]}
 
 
+def jobs() -> Curves:
+    """Return the seconds and the CPU seconds of a sweep for each job, all of them at once."""
+    found = [(count, _sweep(count)) for count in _JOBS]
+    return {
+        "wall s a job": [(count, wall) for count, (wall, _, _) in found],
+        "CPU s a job": [(count, cpu) for count, (_, cpu, _) in found],
+        "requests a job": [(count, asked) for count, (_, _, asked) in found],
+    }
+
+
+def _sweep(count: int) -> tuple[float, float, float]:
+    """Return what a job takes, and what it sends: jobs with other seeds ask much of the same."""
+    with TemporaryDirectory() as place:
+        folder = Path(place)
+        table(folder / "rows.jsonl")
+        seeds = f"seed={','.join(map(str, range(count)))}"
+        with serving(_LATENCY) as served, (folder / "said.txt").open("wb") as out:
+            said = [*_SWEEP, seeds, f"hydra.launcher.n_jobs={count}", f"llm.api_base={served.url}"]
+            command = [sys.executable, "-m", "sgdflow", "optimize", "-m", *said]
+            environ = {**os.environ, "OPENAI_API_KEY": "none"}
+            began = time.monotonic()
+            sweep = subprocess.Popen(command, cwd=folder, env=environ, stdout=out, stderr=out)
+            _, status, used = os.wait4(sweep.pid, 0)
+            wall = time.monotonic() - began
+            sweep.returncode = os.waitstatus_to_exitcode(status)  # it does not look itself any more
+        assert sweep.returncode == 0, (folder / "said.txt").read_text(encoding="utf-8")
+    cpu = used.ru_utime + used.ru_stime
+    return wall / count, cpu / count, served.seen["requests"] / count
+
+
 def drawn(panels: Mapping[str, Curves]) -> Figure:
     """Return the curves beside each other, on logarithmic scales."""
-    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    figure = Figure(figsize=(16, 3.6), layout="constrained")
     for axes, (what, curves) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
         for name, points in curves.items():
             axes.plot(*zip(*points, strict=True), marker="o", label=name)
@@ -114,7 +158,10 @@ def _lines(panels: Mapping[str, Curves]) -> Iterator[str]:
 
 def main() -> None:
     """Measure, print and draw."""
-    panels = {"examples": examples(), "nodes": nodes(), "calls at once": at_once()}
+    if sys.argv[1:] == ["jobs"]:
+        print("\n".join(_lines({"jobs": jobs()})))
+        return
+    panels = {"examples": examples(), "nodes": nodes(), "calls at once": at_once(), "jobs": jobs()}
     print("\n".join(_lines(panels)))
     matplotlib.rcParams["svg.hashsalt"] = "sgdflow"
     drawn(panels).savefig(HERE / "curves.svg", metadata={"Date": None})

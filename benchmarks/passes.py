@@ -52,12 +52,17 @@ class Model:
         return {}
 
 
+def table(file: Path) -> None:
+    """Write the examples."""
+    rows = [{"question": f"What is {n} + {n}?", "target": f"{2 * n}"} for n in range(40)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
 def prepared(words: Collection[str]) -> Prepared:
     """Return what a graph needs to run."""
     with TemporaryDirectory() as folder:
-        rows = [{"question": f"What is {n} + {n}?", "target": f"{2 * n}"} for n in range(40)]
         file = Path(folder) / "rows.jsonl"
-        file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        table(file)
         task = ["task=table", f"task.path={file}", "task.inputs=[question]", "task.target=target"]
         splits = "task.splits={train: 32, validation: 0, test: 1}"
         given = [*words, *task, splits, "method=semantic", "tracking=none"]

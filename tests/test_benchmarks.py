@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from measure import serving
 from running import LIAR_PARTS, share_of_liar
+from thousand import KINDS, before, measured
 
 from sgdflow.data import liar
 
@@ -67,3 +69,33 @@ def test_the_graphs_of_the_real_model_are_sound(tmp_path: Path) -> None:
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (run.returncode, run.stderr) == (0, "")
     assert "optimises notes.instruction, answer.instruction" in run.stdout
+
+
+def test_the_large_graphs_have_the_shapes_that_are_told() -> None:
+    for kind in KINDS:
+        graph = before(kind, 1000 if kind != "layered" else 991)
+        *inner, end = graph
+        edges = [one for own in graph.values() for one in own]
+        assert end == "answer"
+        assert {*inner} <= {*edges}  # none is without a successor
+        place = {name: number for number, name in enumerate(("order", *graph))}
+        assert all(place[one] < place[name] for name, own in graph.items() for one in own)
+        count = {
+            "chain": 1000,
+            "wide": 2 * 999,
+            "layered": 10 + 98 * 100 + 10,
+            "random": len(edges),
+        }
+        assert len(edges) == count[kind]
+    sizes = [len(own) for own in before("random", 1000).values()][6:-1]
+    assert {*sizes} == {1, 2, 3, 4, 5}
+    assert before("random", 1000) == before("random", 1000)
+
+
+def test_a_large_graph_takes_its_step() -> None:
+    line = measured("random", 12, ["tracking=none"])
+    assert re.fullmatch(
+        r"random   12 nodes   YAML +[\d.]+ s, build +[\d.]+ s   CPU +[\d.]+ s   "
+        r"at most +\d+ MB   run +0\.[1-9] MB",
+        line,
+    )

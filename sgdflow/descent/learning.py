@@ -78,7 +78,6 @@ class Teacher:
         for their turn, those come first that none of them takes.
         """
         sample, learned = self.method.sample, list[Learned]()
-        evidence: Evidence = {}
         before = self.problem.graph.learning_before(names)
         waited = Counter(example for past in history for example in past.sampled)
         drawn: set[str] = set()

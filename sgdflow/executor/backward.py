@@ -21,14 +21,7 @@ from sgdflow.executor.gradients import (
     as_gradients,
     collect,
 )
-from sgdflow.executor.graph import (
-    BackwardFunction,
-    Computed,
-    Graph,
-    Node,
-    Operands,
-    Parameters,
-)
+from sgdflow.executor.graph import BackwardFunction, Computed, Graph, Node, Operands, Parameters
 from sgdflow.executor.places import View
 from sgdflow.executor.reasons import reasons
 from sgdflow.executor.successes import Right

@@ -84,7 +84,7 @@ class Places:
             users = self._users[name]
             for user in (name, *users):
                 if (user, "alone") not in made:
-                    made[user, "alone"] = self._alone(user, parameters)
+                    made[user, "alone"] = self._alone(user, parameters).gathered()
             alone = [made[user, "alone"] for user in (name, *users)]
             made[name] = replace(alone[0], successors=tuple(alone[1:])).gathered()
         return made[name]

@@ -11,6 +11,7 @@ _FIRST_OPTION = re.compile(r"^(?:Options:\s*\n)?\s*(?:(\(A\))|- (\S.*?))\s*$|^(\
 _NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?")
 _YES_OR_NO = re.compile(r"\byes\b.*\bno\b", re.IGNORECASE | re.DOTALL)
 _DECIDES = re.compile(r"\b(?:answer|solve|solution|decide|result)\b", re.IGNORECASE)
+_PARAGRAPH = 500
 _STEP = re.compile(r"\b(?:intermediate|hint|step)\b", re.IGNORECASE)
 ADVICE = "Read every word before answering."
 
@@ -38,8 +39,12 @@ class Guesses:
         return _product(numbers) or "No"
 
     def critique(self, prompt: Critique) -> Mapping[str, str] | None:
-        """Pass the feedback on to every target."""
-        told = " ".join(" ".join(text.split()) for text in prompt.seen.feedback)
+        """Pass on to every target what the feedback says: each thing once, and one paragraph.
+
+        Through ten layers of ten it would else be ten thousand million times what was said first.
+        """
+        said = dict.fromkeys(" ".join(text.split()) for text in prompt.seen.feedback)
+        told = " ".join(said)[:_PARAGRAPH]
         return {name: f"It should lead elsewhere. {told}" for name in prompt.targets} or None
 
     def revise(self, seen: Seen) -> str | None:

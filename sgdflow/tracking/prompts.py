@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,8 @@ log = logging.getLogger(__name__)
 
 BEST = "best"
 TEXT_LIMIT = 100_000
+_MANY, _PAGE = 20, 1000
+"""From how many on prompts are looked for in the list of all, and how many a page of it has."""
 # What the pages of the UI look for: they link runs and versions in both directions by the last
 # one. MLflow's client writes to the store of the fluent API, which need not be ours.
 _EXPERIMENTS, _RUNS = "_mlflow_experiment_ids", "mlflow.prompt.run_ids"
@@ -37,25 +39,31 @@ class PromptBook:
         self._client, self._run, self._graph = client(uri), run, graph
         self._found: dict[tuple[str, str], str] = {}
         self._prompts: set[str] = set()
+        self._new: set[str] = set()
+        """Prompts of which there is no version yet."""
 
     def keep(self, texts: Mapping[str, Any], message: str, tags: Mapping[str, str]) -> None:
         """Register the texts that the registry does not have, and link all to the run."""
-        about = {**tags, "sgdflow.run_id": self._run.id}
-        for prompt, text in self._fitting(texts):
+        about, fitting = {**tags, "sgdflow.run_id": self._run.id}, dict(self._fitting(texts))
+        self._make(fitting)
+        for prompt, text in fitting.items():
             self._version(prompt, text, message, about)
 
     def crown(self, texts: Mapping[str, Any], standing: Standing) -> None:
         """Move the alias to these texts, unless a better run on the same data has it."""
         fitting = dict(self._fitting(texts))
-        for prompt in fitting:
-            tags = self._client.get_prompt(prompt).tags
+        self._make(fitting)
+        there = self._there(fitting)
+        for tags in there.values():
             if tags.get(_ON) == standing.on and float(tags.get(_SCORE, 0)) > standing.score:
                 return
+        about = {_ON: standing.on, _SCORE: str(standing.score)}
         for prompt, text in fitting.items():
             version = self._version(prompt, text, "", {})
             self._client.set_prompt_alias(prompt, BEST, int(version))
-            self._client.set_prompt_tag(prompt, _ON, standing.on)
-            self._client.set_prompt_tag(prompt, _SCORE, str(standing.score))
+            known = there.get(prompt, {})
+            for key in (one for one in about if known.get(one) != about[one]):
+                self._client.set_prompt_tag(prompt, key, about[key])
 
     def _fitting(self, texts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         """Yield prompts and texts; the registry takes texts only, and no very long ones."""
@@ -76,8 +84,8 @@ class PromptBook:
     def _version(self, prompt: str, text: str, message: str, tags: Mapping[str, str]) -> str:
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
         if (prompt, digest) not in self._found:
-            self._make(prompt)
-            found = self._search(prompt, digest)
+            found = None if prompt in self._new else self._search(prompt, digest)
+            self._new.discard(prompt)
             if found is None:
                 made = self._client.create_prompt_version(
                     prompt, text, message, {**tags, _DIGEST: digest, _RUNS: self._run.id}
@@ -86,28 +94,47 @@ class PromptBook:
             self._found[prompt, digest] = found
         return self._found[prompt, digest]
 
-    def _make(self, prompt: str) -> None:
-        """Make the prompt if there is none, and show it among those of the experiment."""
-        if prompt in self._prompts:
-            return
-        from mlflow.exceptions import MlflowException
-
-        experiment = self._run.experiment_id
-        there = self._client.get_prompt(prompt)
-        if there is None:
-            try:
-                tags = {_EXPERIMENTS: f",{experiment},", "sgdflow.graph": self._graph}
-                self._client.create_prompt(prompt, tags=tags)
-            except MlflowException:
-                # Another process may have been faster.
-                there = self._client.get_prompt(prompt)
-                if there is None:
-                    raise
-        if there is not None:
-            shown = there.tags.get(_EXPERIMENTS, ",")
+    def _make(self, prompts: Collection[str]) -> None:
+        """Make the prompts that are not there, and show all among those of the experiment."""
+        unseen = [prompt for prompt in prompts if prompt not in self._prompts]
+        there = self._there(unseen)
+        for prompt in unseen:
+            tags = there.get(prompt)
+            if tags is None:
+                tags = self._made(prompt)
+            shown, experiment = tags.get(_EXPERIMENTS, ","), self._run.experiment_id
             if f",{experiment}," not in shown:
                 self._client.set_prompt_tag(prompt, _EXPERIMENTS, f"{shown}{experiment},")
-        self._prompts.add(prompt)
+            self._prompts.add(prompt)
+
+    def _made(self, prompt: str) -> Mapping[str, str]:
+        """Make a prompt; return its tags."""
+        from mlflow.exceptions import MlflowException
+
+        tags = {_EXPERIMENTS: f",{self._run.experiment_id},", "sgdflow.graph": self._graph}
+        try:
+            self._client.create_prompt(prompt, tags=tags)
+        except MlflowException:
+            # Another process may have been faster.
+            there = self._there([prompt])
+            if prompt not in there:
+                raise
+            return there[prompt]
+        self._new.add(prompt)
+        return tags
+
+    def _there(self, prompts: Collection[str]) -> Mapping[str, Mapping[str, str]]:
+        """Return the tags of those that are there: of many from a list, which costs less."""
+        if len(prompts) < _MANY:
+            found = {prompt: self._client.get_prompt(prompt) for prompt in prompts}
+            return {prompt: one.tags for prompt, one in found.items() if one is not None}
+        listed: dict[str, Mapping[str, str]] = {}
+        page, where = None, f"name LIKE '{prompt_name(self._graph, '')}%'"
+        while page is None or page.token:
+            token = None if page is None else page.token
+            page = self._client.search_prompts(where, max_results=_PAGE, page_token=token)
+            listed |= {one.name: one.tags for one in page}
+        return {prompt: listed[prompt] for prompt in prompts if prompt in listed}
 
     def _search(self, prompt: str, digest: str) -> str | None:
         """Return the version that has this text already, linked to this run from now on."""

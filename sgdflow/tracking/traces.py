@@ -126,14 +126,13 @@ def _forward(learned: Mapping[str, Any], made: Mapping[str, Any], nodes: Nodes) 
 def _backward(learned: Mapping[str, Any], made: Mapping[str, Any], nodes: Nodes) -> Iterator[Span]:
     """Yield the nodes that had a gradient to pass on, from the output on."""
     gradients, failures = learned.get("gradients", {}), learned.get("failures", {})
+    by_source: dict[str, dict[str, Any]] = {}
+    for variable, arrived in gradients.items():
+        for one in arrived:
+            by_source.setdefault(one["source"], {})[variable] = one["value"]
     for name in reversed(list(nodes)):
         own = made.get("backward", {}).get(name, ())
-        written = {
-            variable: one["value"]
-            for variable, arrived in gradients.items()
-            for one in arrived
-            if one["source"] == name
-        }
+        written = by_source.get(name, {})
         # A failure stands for every variable that depends on the node where it began.
         began = [why for why in failures.values() if why.startswith(f"{name}: ")]
         if own or written or began:

@@ -71,7 +71,8 @@ class Apart:
     async def alternatives(self, situation: Situation, llm: LLM) -> Alternatives:
         """Return what each proposal of the step is written from."""
         names = list(situation.evidence)
-        found = await together(self._one(name, situation, llm) for name in names)
+        how = standing(situation)  # once for all: whole passes are unpacked for it
+        found = await together(self._one(name, situation, how, llm) for name in names)
         causes: dict[str, Sequence[Cause]] = {}
         skipped: dict[str, str] = {}
         calls: dict[str, tuple[Call, ...]] = {}
@@ -102,7 +103,7 @@ class Apart:
         yield from self.ask.problems(sample, owner)
 
     async def _one(
-        self, name: str, situation: Situation, llm: LLM
+        self, name: str, situation: Situation, how: Standing | None, llm: LLM
     ) -> tuple[Sequence[Cause] | str, tuple[Call, ...]]:
         """Return the causes, or why there are none, and the calls that were made for them."""
         items = situation.evidence[name]
@@ -113,7 +114,7 @@ class Apart:
             "members": members(situation, name),
             "frames": frames(situation, name),
             "about": about(situation, name),
-            "standing": standing(situation),
+            "standing": how,
             "others": [other for other in situation.evidence if other != name],
             "attempts": tries(
                 situation.history, name, self.memory, situation.graph, situation.parameters

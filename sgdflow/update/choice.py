@@ -63,7 +63,8 @@ class Choice:
             > situation.graph.parameters[name].demonstrations
         }
         others = bootstrapped(situation, [name for name in names if name not in asked])
-        made = await together(self._one(n, found, situation, llm) for n, found in asked.items())
+        how = standing(situation)  # once for all: whole passes are unpacked for it
+        made = await together(self._one(n, asked[n], situation, how, llm) for n in asked)
         changes, skipped = dict(others), {}
         calls: dict[str, tuple[Call, ...]] = {}
         for name, (said, own) in zip(asked, made, strict=True):
@@ -75,7 +76,12 @@ class Choice:
         return Proposal(changes, skipped, calls)
 
     async def _one(
-        self, name: str, found: Sequence[Demonstration], situation: Situation, llm: LLM
+        self,
+        name: str,
+        found: Sequence[Demonstration],
+        situation: Situation,
+        how: Standing | None,
+        llm: LLM,
     ) -> tuple[Sequence[Demonstration] | str, tuple[Call, ...]]:
         """Return the choice, or why there is none, and the calls that were made for it."""
         most = situation.graph.parameters[name].demonstrations
@@ -83,7 +89,7 @@ class Choice:
         def accept(texts: Mapping[str, Any]) -> None:
             read_numbers(texts[""], len(found), most)
 
-        variables = self._variables(name, found, situation)
+        variables = self._variables(name, found, situation, how)
         try:
             answered = await self.ask.send(
                 llm, name, variables, accept=accept, sample=situation.sample
@@ -94,12 +100,16 @@ class Choice:
         return [found[number - 1] for number in numbers], (answered.call,)
 
     def _variables(
-        self, name: str, found: Sequence[Demonstration], situation: Situation
+        self,
+        name: str,
+        found: Sequence[Demonstration],
+        situation: Situation,
+        how: Standing | None,
     ) -> Mapping[str, Any]:
         now = [*read(situation.parameters[name])]
         return {
             "members": members(situation, name),
-            "standing": standing(situation),
+            "standing": how,
             "pieces": [
                 Piece(number, shown(one.given), shortened(one.output), one in now)
                 for number, one in enumerate(found, 1)

@@ -36,6 +36,14 @@ from sgdflow.update.standing import Frame, Standing, about, frames, standing, su
 
 
 @dataclass(frozen=True, slots=True)
+class _Known:
+    """What the writers of all parameters are shown; whole passes are unpacked for it once."""
+
+    how: Standing | None
+    right: Mapping[str, Sequence[Item]]
+
+
+@dataclass(frozen=True, slots=True)
 class _Written:
     """A new text or the reason for none, and the calls that were made for it."""
 
@@ -73,7 +81,8 @@ class Rewrite:
     async def propose(self, situation: Situation, llm: LLM) -> Proposal:
         """Return the rewritten texts."""
         names = list(situation.evidence)
-        found = await together(self._one(name, situation, llm) for name in names)
+        known = _Known(standing(situation), successes(situation, names, self.successes))
+        found = await together(self._one(name, situation, known, llm) for name in names)
         written = dict(zip(names, found, strict=True))
         return Proposal(
             {
@@ -124,8 +133,8 @@ class Rewrite:
         """Return what one step needs at most."""
         return StepCalls(optimizer=parameters * (1 if self.critique is None else 2))
 
-    async def _one(self, name: str, situation: Situation, llm: LLM) -> _Written:
-        right = successes(situation, name, self.successes)
+    async def _one(self, name: str, situation: Situation, known: _Known, llm: LLM) -> _Written:
+        right = known.right.get(name, ())
         tried = tries(situation.history, name, self.memory, situation.graph, situation.parameters)
         others = contrasts(situation, name, self.contrast)
         variables = {
@@ -136,7 +145,7 @@ class Rewrite:
             "constraints": [*self.constraints, *told(situation.graph.parameters[name].constraints)],
             "frames": frames(situation, name),
             "about": about(situation, name),
-            "standing": standing(situation),
+            "standing": known.how,
             "successes": examples(right),
             "others": [other for other in situation.evidence if other != name],
             "cause": cause.words if (cause := situation.causes.get(name)) else "",

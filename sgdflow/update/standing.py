@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from sgdflow.executor.forward import PromptForward
@@ -46,14 +46,17 @@ def standing(situation: Situation) -> Standing | None:
     return Standing(mean, len(scores), found.answers, found.wanted, found.constant)
 
 
-def successes(situation: Situation, name: str, count: int) -> tuple[Item, ...]:
-    """Return at most `count` items of right answers, others in each step."""
+def successes(
+    situation: Situation, names: Collection[str], count: int
+) -> Mapping[str, tuple[Item, ...]]:
+    """Return at most `count` items of right answers for each parameter, others in each step."""
     right = situation.standing.right
     if not right or not count:
-        return ()
+        return {}
     first = situation.step * count % len(right)
     chosen = [one.passed for one in [*right[first:], *right[:first]][:count]]
-    return gather_evidence(situation.graph, chosen, None, [name]).get(name, ())[:count]
+    found = gather_evidence(situation.graph, chosen, None, names)
+    return {name: items[:count] for name, items in found.items()}
 
 
 def frames(situation: Situation, name: str) -> Sequence[Frame]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
+import pytest
 from test_forward_backward import agent, graph_of
 
 from sgdflow.executor.graph import Graph
+from sgdflow.prompting import marks
 from sgdflow.prompting.marks import mark_for, texts_of
 
 TAG = "See <improved> below."
@@ -52,3 +55,27 @@ def test_a_place_knows_its_texts() -> None:
     # Whoever sees less of a place has less to be marked.
     seen = graph.view("low_0", second).beside(["question", "top_0"])
     assert not mark_for({"n": replace(seen, successors=())}, {"improved"})
+
+
+def test_places_take_work_in_proportion_to_the_edges(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each node of a wide layer would else go through what all others are told."""
+    looked_into = 0
+
+    def counted(value: Any) -> Any:
+        nonlocal looked_into
+        looked_into += 1
+        return inside(value)
+
+    inside = marks._inside
+    monkeypatch.setattr(marks, "_inside", counted)
+
+    def work(width: int) -> int:
+        nonlocal looked_into
+        nodes = [agent(f"n{i}", "question") for i in range(width)]
+        graph = graph_of(*nodes, agent("end", *(one.name for one in nodes)))
+        parameters, looked_into = graph.initial(), 0
+        for name in graph.nodes:
+            graph.view(name, parameters)
+        return looked_into
+
+    assert work(400) < 4.5 * work(100)

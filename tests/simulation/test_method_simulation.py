@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import pytest
 
 from sgdflow.llm import Message
-from sgdflow.simulation.reading import Line, Redesign, read
+from sgdflow.simulation.guesses import Guesses
+from sgdflow.simulation.reading import Critique, Line, Redesign, Seen, read
 from sgdflow.simulation.worlds import reply
 
 TAGGED = "# How to reply\n\nEnd with it between <{tag}> and </{tag}>, each written exactly once."
@@ -128,3 +129,20 @@ def test_without_feedback_a_writer_keeps_what_scored_better_and_guesses() -> Non
     assert all("The weight heavy costs 15." in text for text in written)
     assert all("light costs 3." not in text for text in written)
     assert all(text.count("costs") == 2 for text in written)
+
+
+def test_a_critic_without_a_subject_says_once_what_several_say() -> None:
+    """Through ten layers of ten nodes its gradients would else be 10^10 times as long."""
+    said = "It is wrong. The expected answer is: 7"
+    lengths = []
+    for _ in range(60):
+        seen = Seen({"a": "?", "b": "?"}, "?", (said,) * 10)
+        told = Guesses().critique(Critique("", seen, ("a", "b")))
+        assert told is not None
+        assert told["a"] == told["b"]
+        said = told["a"]
+        lengths.append(len(said))
+    assert lengths[0] == len("It should lead elsewhere. It is wrong. The expected answer is: 7")
+    assert lengths[-1] < 600
+    both = Guesses().critique(Critique("", Seen({}, "?", ("One.", "Two.", "One.")), ("a",)))
+    assert both == {"a": "It should lead elsewhere. One. Two."}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sgdflow.simulation.tariff import desk, orders
+import pytest
+
+from sgdflow.simulation.tariff import desk, language, orders
 from sgdflow.simulation.tariff.language import read_order
 
 
@@ -22,3 +24,17 @@ def test_most_changes_no_order_where_it_is_not_said() -> None:
         orders(family="sum", parts=3, count=50, seed=1, most=most).shared for most in (None, 3)
     )
     assert plain == all_of_them
+
+
+def test_an_instruction_is_read_once_for_all_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    sentences: list[str] = []
+
+    def read_facts(text: str) -> language.Facts:
+        sentences.append(text)
+        return read(text)
+
+    read = language.read_facts
+    monkeypatch.setattr(language, "read_facts", read_facts)
+    said = ["Price the weight and the zone.", "The service overnight costs 24."]
+    assert language.named_parts(" ".join(said)) == ["weight", "zone"]
+    assert sentences == said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from mlflow import MlflowClient
 import sgdflow
 from sgdflow.config.written import written_of
 from sgdflow.errors import ConfigError
+from sgdflow.tracking.client import prepare, start_run
+from sgdflow.tracking.prompts import PromptBook, Standing
 
 FIRST, SECOND = "Answer {{ it }} in ${x} and ${oc.env:HOME}.", "Answer it well."
 
@@ -91,3 +94,50 @@ def test_without_a_store_nothing_is_made(tmp_path: Path) -> None:
             f"tracking.uri=sqlite:///{tmp_path}/none.db", graph=graph("prompts:/answer@best")
         )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_many_prompts_are_looked_up_together(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transaction for each of a thousand, whether it is there, would take as long as a run."""
+    asked: Counter[str] = Counter()
+
+    def counted(name: str) -> None:
+        whole = getattr(MlflowClient, name)
+
+        def one(*given: Any, **named: Any) -> Any:
+            asked[name] += 1
+            return whole(*given, **named)
+
+        monkeypatch.setattr(MlflowClient, name, one)
+
+    counting = ("get_prompt", "search_model_versions", "search_prompts", "set_prompt_tag")
+    for name in counting:
+        counted(name)
+    experiment = prepare(store, "many")
+    texts = {f"n{number}.instruction": f"Do part {number}." for number in range(25)}
+    monkeypatch.setattr("sgdflow.tracking.prompts._PAGE", 10)
+    client, on = MlflowClient(store, registry_uri=store), "validation of t"
+
+    def looked_up(run: Any, score: float) -> Counter[str]:
+        asked.clear()
+        book = PromptBook(store, run, "man/y")
+        book.keep(texts, "the start", {})
+        book.crown(texts, Standing(score, on))
+        return Counter(asked)
+
+    first, second = (start_run(store, experiment, name, {}) for name in "ab")
+    new = looked_up(first, 0.5)
+    # Pages of ten: none is there at first, three after.
+    assert new == {"search_prompts": 1 + 3, "set_prompt_tag": 2 * 25}
+    again = looked_up(second, 0.5)
+    assert again == {"search_prompts": 3 + 3, "search_model_versions": 25}
+    assert looked_up(second, 0.25)["set_prompt_tag"] == 0
+    for name in texts:
+        where = f"name = 'man_y.{name}' and tags.`mlflow.prompt.is_prompt` = 'true'"
+        [kept] = client.search_model_versions(where)
+        assert kept.tags["mlflow.prompt.run_ids"] == f"{first.id},{second.id}"
+        best = client.get_prompt_version_by_alias(f"man_y.{name}", "best")
+        assert (best.template, best.commit_message) == (texts[name], "the start")
+        tags = client.get_prompt(f"man_y.{name}").tags
+        told = tags["sgdflow.best_score"], tags["sgdflow.best_on"], tags["sgdflow.graph"]
+        assert told == ("0.5", on, "man/y")
+        assert tags["_mlflow_experiment_ids"] == f",{experiment},"

@@ -25,6 +25,7 @@ from sgdflow.runs.run import optimise
 from sgdflow.simulation.worlds import reply
 from sgdflow.tracking.client import prepare as experiment
 from sgdflow.tracking.mlflow import MlflowTracker
+from sgdflow.tracking.traces import traces
 
 SLOW = 0.02
 
@@ -102,3 +103,30 @@ def test_the_wrongest_and_the_rightest_are_shown(count: int, expected: str) -> N
     shown = shown_records("test", outcomes, {"a": 3}, count)
     assert "".join(one["example"] for one in shown) == expected
     assert [one["target"] for one in shown[:1]] == [3] * bool(count)
+
+
+def test_gradients_are_gone_through_once_for_all_nodes() -> None:
+    """A graph of 1,000 nodes in layers of ten has 10,000 of them."""
+    gone_through = 0
+
+    class Counted(dict[str, Any]):
+        def items(self) -> Any:
+            nonlocal gone_through
+            gone_through += 1
+            return super().items()
+
+    nodes = {"a": ("q",), "b": ("q",), "c": ("a", "b"), "d": ("a", "c")}
+    told = [("d", "loss", "L"), ("c", "d", "D"), ("a", "c", "C"), ("a", "d", "D"), ("b", "c", "C")]
+    gradients: dict[str, Any] = Counted()
+    for variable, source, text in told:
+        gradients.setdefault(variable, []).append({"source": source, "value": f"{text} {variable}"})
+    seen = {"example": "e", "score": 0.0, "values": dict.fromkeys(nodes, "v"), "failures": {}}
+    record = {"step": 1, "accepted": False, "sampled": [{**seen, "gradients": gradients}]}
+    [made] = traces(record, {}, nodes, 1)
+    [backward] = [part for part in made.root.inner if part.name == "backward"]
+    assert [(one.name, one.outputs) for one in backward.inner] == [
+        ("d", {"c": "D c", "a": "D a"}),
+        ("c", {"a": "C a", "b": "C b"}),
+    ]
+    assert [one["value"] for one in backward.inner[1].inputs["gradients"]] == ["D c"]
+    assert gone_through == 1

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
+from sgdflow.config.build import build_graph, build_method, expand_graph
+from sgdflow.config.compose import compose
+from sgdflow.config.paths import prompt_folders
+from sgdflow.config.prepare import validated
 from sgdflow.data.scoring import any_of, like_target
 from sgdflow.executor.forward import ForwardPass
 from sgdflow.executor.functions import Function
+from sgdflow.executor.kept import kept
 from sgdflow.executor.outcomes import Evaluation, Outcome
 from sgdflow.executor.scores import Score
+from sgdflow.llm.packing import Packing, unpacked
+from sgdflow.llm.scripted import ScriptedLLM
+from sgdflow.prompting.templates import Prompts
+from sgdflow.update import Item, Situation
 from sgdflow.update.tally import Tally, tally
+
+PROMPTS = Prompts(prompt_folders(Path(__file__).parent))
 
 
 def told(outputs: Mapping[str, str | None], targets: Mapping[str, object], score: object) -> Tally:
@@ -82,3 +95,51 @@ def test_answers_are_constant_where_nearly_all_are_one_and_should_not_be(
     given: Mapping[str, int], expected: Mapping[str, int], said: str
 ) -> None:
     assert Tally(given, expected).constant == said
+
+
+@pytest.mark.parametrize("score", [0.0, 1.0])
+def test_passes_are_unpacked_as_often_for_many_texts_as_for_one(
+    score: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each writer is shown the tally and some right work; a pass is as large as its graph."""
+    unpacked_passes = 0
+
+    def counted(packed: bytes, like: bytes) -> object:
+        nonlocal unpacked_passes
+        unpacked_passes += 1
+        return unpacked(packed, like)
+
+    monkeypatch.setattr("sgdflow.executor.kept.unpacked", counted)
+
+    def work(nodes: int) -> int:
+        nonlocal unpacked_passes
+        names = [f"n{i}" for i in range(nodes)]
+        layer = {
+            one: {"predecessors": ["question"], "parameters": {"instruction": "Count."}}
+            for one in names
+        }
+        end = {"end": {"predecessors": names, "forward": {"_target_": "builtins.max"}}}
+        conf = {"name": "g", "inputs": ["question"], "nodes": {**layer, **end}, "output": "end"}
+        graph = build_graph(expand_graph(conf), PROMPTS)
+        values = {"question": "1 and 2?", **dict.fromkeys(names, "3"), "end": "3"}
+        small = kept(Packing(), ForwardPass("e", values, {}, {}), ())
+        assert small is not None
+        evidence = {
+            f"{one}.instruction": (Item("f", one, {"question": "4 and 5?"}, "8", ()),)
+            for one in names
+        }
+        known = Evaluation({"e": Outcome(small, score, None)})
+        situation = Situation(
+            graph, graph.initial(), evidence, optimised=[*evidence], standing=known,
+            targets={"e": "3"}, reader=Score(Function(like_target, "score")),
+        )  # fmt: skip
+        rule = build_method(validated(compose([])).method, graph, PROMPTS).update
+        llm = ScriptedLLM(lambda role, node, messages: "<improved>Count them all.</improved>")
+        unpacked_passes = 0
+        found = asyncio.run(rule.propose(situation, llm))
+        assert len(found.changes) == len(llm.requests) == nodes
+        asked = [request.messages[-1].content for request in llm.requests]
+        assert ["1 and 2?" in one for one in asked] == [score == 1.0] * nodes
+        return unpacked_passes
+
+    assert work(12) == work(1) > 0
