@@ -172,12 +172,10 @@ def _examples(prepared: Prepared, found: Findings) -> Iterator[Setting]:
     if not any(sight.by == "confirm" for sight in found.sights):
         number, why = len(splits.validation), method.unconfirmed or "method.confirm=null"
         why = f"confirms nothing: {why}"
-        sight = wanting(prepared, found.start, found.noise)
-        if sight is not None and sight.needed is not None:
-            number, why = (
-                sight.needed,
-                f"with {number} it {why}; with so many {_shown(sight, power)}",
-            )
+        enough = wanting(prepared, found.start, found.noise)
+        if enough is not None and enough.needed is not None:
+            why = f"with {number} it {why}; with so many {_shown(enough, power)}"
+            number = enough.needed
         yield Setting(parts["confirm"], number, why)
     wanted = math.ceil(method.sample.count / found.start.lacking)
     if wanted > len(splits.train):
