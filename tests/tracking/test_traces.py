@@ -25,6 +25,7 @@ from sgdflow.runs.run import optimise
 from sgdflow.simulation.worlds import reply
 from sgdflow.tracking.client import prepare as experiment
 from sgdflow.tracking.mlflow import MlflowTracker
+from sgdflow.tracking.traces import traces
 
 SLOW = 0.02
 
@@ -102,3 +103,28 @@ def test_the_wrongest_and_the_rightest_are_shown(count: int, expected: str) -> N
     shown = shown_records("test", outcomes, {"a": 3}, count)
     assert "".join(one["example"] for one in shown) == expected
     assert [one["target"] for one in shown[:1]] == [3] * bool(count)
+
+
+def test_a_trial_of_a_gradient_is_told_with_the_gradient_and_its_outcome() -> None:
+    asked = [{"source": "answer", "value": "CHANGE: name the unit"}]
+    trial = {"node": "hint", "value": "3 m", "before": 0.0, "after": 1.0, "verdict": "repaired"}
+    learned = {
+        "example": "e",
+        "score": 0.0,
+        "values": {"question": "Q", "hint": "3", "answer": "3"},
+        "gradients": {"hint": asked},
+        "trials": [{**trial, "together": False, "failure": None}],
+    }
+    usage = {"prompt": 5, "completion": 2, "cached": 0}
+    call = {"role": "backward", "messages": [], "reply": "<value>3 m</value>", "tokens": usage}
+    call["malformed"] = []
+    made = {"example": "e", "trials": {"hint": [call]}}
+    step = {"step": 1, "accepted": True, "sampled": [learned]}
+    nodes = {"hint": ["question"], "answer": ["hint"]}
+    (trace,) = traces(step, {"examples": [made]}, nodes, 1)
+    (tried,) = next(span for span in trace.root.inner if span.name == "trials").inner
+    assert (tried.name, tried.inputs) == ("hint", {"output": "3", "gradients": asked})
+    assert tried.outputs == {k: trial[k] for k in trial if k != "node"} | {"together": False}
+    assert len(tried.inner) == 1
+    (untried,) = traces({**step, "sampled": [{**learned, "trials": []}]}, {}, nodes, 1)
+    assert "trials" not in [span.name for span in untried.root.inner]
