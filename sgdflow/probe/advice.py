@@ -9,6 +9,7 @@ from sgdflow.config.prepare import Prepared
 from sgdflow.errors import listed, plural
 from sgdflow.executor.forward import forward_roles
 from sgdflow.probe.findings import Advice, Findings, Setting, Sight, Start
+from sgdflow.probe.sight import wanting
 from sgdflow.simulation.backend import GUESSES
 
 _MOSTLY = 0.5
@@ -169,12 +170,22 @@ def _examples(prepared: Prepared, found: Findings) -> Iterator[Setting]:
             why = f"with {sight.examples} {words}, with so many {power:g} (level {sight.level:.2g})"
             yield Setting(parts[sight.by], sight.needed, why)
     if not any(sight.by == "confirm" for sight in found.sights):
-        why = method.unconfirmed or "method.confirm=null"
-        yield Setting("task.splits.validation", len(splits.validation), f"confirms nothing: {why}")
+        number, why = len(splits.validation), method.unconfirmed or "method.confirm=null"
+        why = f"confirms nothing: {why}"
+        enough = wanting(prepared, found.start, found.noise)
+        if enough is not None and enough.needed is not None:
+            why = f"with {number} it {why}; with so many {_shown(enough, power)}"
+            number = enough.needed
+        yield Setting(parts["confirm"], number, why)
     wanted = math.ceil(method.sample.count / found.start.lacking)
     if wanted > len(splits.train):
         why = f"for {plural(method.sample.count, 'failure')} to learn from (method.sample.count)"
         yield Setting("task.splits.train", wanted, why)
+
+
+def _shown(sight: Sight, power: float) -> str:
+    shown = f"{points(sight.gain)} are shown with probability {power:g}"
+    return f"{shown} (level {sight.level:.2g})"
 
 
 def _of_gate(prepared: Prepared) -> str:

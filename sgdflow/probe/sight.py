@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from sgdflow.config.prepare import Prepared
 from sgdflow.probe.findings import Noise, Sight, Start
-from sgdflow.update.statistics import examples_needed, luck, power
+from sgdflow.update.statistics import examples_needed, gains_needed, luck, power
 
 
 def sights(prepared: Prepared, start: Start, noise: Noise | None) -> Iterator[Sight]:
@@ -22,6 +22,15 @@ def sights(prepared: Prepared, start: Start, noise: Noise | None) -> Iterator[Si
     if method.gate.rule == "paired":
         level = method.gate.after(0, method.stop.steps).level
         yield _sight(prepared, start, noise, "gate", method.compared(splits), level)
+
+
+def wanting(prepared: Prepared, start: Start, noise: Noise | None) -> Sight | None:
+    """Return what the declared confirmation is kept from showing by too few validation examples."""
+    method, declared = prepared.method, prepared.config.method.confirm
+    number = len(prepared.problem.splits.validation)
+    if declared is None or not method.unconfirmed or number >= gains_needed(declared.level):
+        return None
+    return _sight(prepared, start, noise, "confirm", number, declared.level)
 
 
 def lucky(prepared: Prepared, noise: Noise | None) -> float | None:

@@ -96,6 +96,8 @@ def _parts(seen: Mapping[str, Any], made: Mapping[str, Any], nodes: Nodes) -> It
     )
     if backward := tuple(_backward(seen, made, nodes)):
         yield Span("backward", "CHAIN", inner=backward)
+    if trials := tuple(_trials(seen, made)):
+        yield Span("trials", "CHAIN", inner=trials)
 
 
 def _output(nodes: Nodes) -> str | None:
@@ -144,6 +146,23 @@ def _backward(learned: Mapping[str, Any], made: Mapping[str, Any], nodes: Nodes)
                 began[0].removeprefix(f"{name}: ") if began else None,
                 tuple(_calls(own)),
             )
+
+
+def _trials(learned: Mapping[str, Any], made: Mapping[str, Any]) -> Iterator[Span]:
+    """Yield the values that were written as their gradients ask, with what came of each."""
+    for trial in learned.get("trials", ()):
+        name, told = trial["node"], ("value", "before", "after", "verdict", "together")
+        yield Span(
+            name,
+            "EVALUATOR",
+            {
+                "output": learned["values"].get(name),
+                "gradients": learned.get("gradients", {}).get(name, []),
+            },
+            {key: trial[key] for key in told},
+            trial["failure"],
+            tuple(_calls(made.get("trials", {}).get(name, ()))),
+        )
 
 
 def _calls(made: Sequence[Mapping[str, Any]]) -> Iterator[Span]:

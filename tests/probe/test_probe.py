@@ -365,9 +365,20 @@ def test_the_evaluation_is_told_what_it_can_show(tmp_path: Path) -> None:
     none = ready(tmp_path, "task.splits={train: 40, validation: 0, test: null}")
     found, advice, _ = probed(none, lambda item, *_: f"<output>{item if item % 2 else -1}</output>")
     assert found.sights == ()
-    assert setting(advice, "task.splits.validation").why.startswith(
-        "confirms nothing: there is no validation example, and it takes 5"
+    told = setting(advice, "task.splits.validation")
+    assert told.why.startswith(
+        "with 0 it confirms nothing: there is no validation example, and it takes 5"
     )
+    # The same world with enough of them is the oracle.
+    many = ready(tmp_path, "task.splits={train: 40, validation: 5, test: null}")
+    found, _, _ = probed(many, lambda item, *_: f"<output>{item if item % 2 else -1}</output>")
+    assert told.value == found.sights[0].needed
+    off = ready(
+        tmp_path, "task.splits={train: 40, validation: 0, test: null}", "method.confirm=null"
+    )
+    _, advice, _ = probed(off, lambda item, *_: f"<output>{item if item % 2 else -1}</output>")
+    told = setting(advice, "task.splits.validation")
+    assert (told.value, told.why) == (0, "confirms nothing: method.confirm=null")
 
 
 def test_few_failures_are_what_a_step_can_learn_from(tmp_path: Path) -> None:
