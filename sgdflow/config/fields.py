@@ -235,8 +235,8 @@ def _no_such_form(path: str, context: dict[str, Any], value: object) -> str:
 
 def _path(location: tuple[int | str, ...]) -> list[str]:
     """Leave out what pydantic adds to say which form of a union it tried."""
-    forms = ("~", "function-", "constrained-", "literal[")
-    return [str(part) for part in location if not str(part).startswith(forms)]
+    added = ("~", "function-", "constrained-", "literal[")
+    return [part for part in map(str, location) if not part.startswith(added)]
 
 
 def _short(value: object, path: str) -> str:

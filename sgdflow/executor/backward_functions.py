@@ -26,8 +26,8 @@ from sgdflow.prompting.values import as_text, shortened, shown
 
 _BEHIND = 1500
 """Characters of a value that is shown although the node was not given it."""
-_BESIDE = 300
-"""Characters of a value that another call is about."""
+_BESIDE, _BESIDE_ALL, _LEAST = 300, 6000, 40
+"""Characters of a value that another call is about: at most, of all of them, and at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +129,14 @@ class PromptBackward:
         node = node.beside(seen) if hidden else node
         alike = _alike(seen, told)
         if short:  # the others stand beside
+            few = max(_LEAST, min(_BESIDE, _BESIDE_ALL // len(seen)))
             seen = {
-                name: shortened(str(as_text(value)), _BESIDE)
+                name: shortened(str(as_text(value)), few)
                 if name in told and name not in targets
                 else value
                 for name, value in seen.items()
             }
+            node = node.about(targets)
         behind = {
             name: shortened(str(as_text(value)), _BEHIND)
             for name, value in node.behind.items()

@@ -53,6 +53,11 @@ class View:
         known = (self.name, self.predecessors, self.successors)
         return replace(self, texts=texts_of((*known, self.parameters, self.told, self.given)))
 
+    def about(self, targets: Collection[str]) -> View:
+        """Return the place with what only these predecessors are told; of others the name stays."""
+        told = {name: text for name, text in self.told.items() if name in targets}
+        return replace(self, told=told, texts=None)
+
     def beside(self, seen: Collection[str]) -> View:
         """Return the place as somebody knows it who sees only these predecessors."""
         return replace(

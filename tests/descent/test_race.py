@@ -372,6 +372,33 @@ def test_no_two_proposals_that_are_turned_down_share_a_part_of_the_level(
     assert max(tried) < method.asked(2)
 
 
+def test_a_step_counts_on_behind_the_last_place_that_was_turned_down(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    places: list[int] = []
+    true = Gate.after
+
+    def after(gate: Gate, turned_down: int, tests: int) -> Gate:
+        places.append(turned_down)
+        return true(gate, turned_down, tests)
+
+    knows = " ".join(f"Know {one}." for one in "abcdef")
+    written = iter([knows, f"{knows} ", *("Forget." for _ in range(4))])
+    method = replace(
+        WIDE,
+        proposals=Proposals(1, 3),
+        pool=PoolRules(3, "best"),
+        gate=Gate("paired", wave=None, level=0.9),
+        lazy=False,
+        stop=Stop(steps=2),
+    )
+    monkeypatch.setattr(Gate, "after", after)
+    made = descend(World(lambda *_: tagged(next(written))), method, train="abcdefgh")
+    decided = [[one.decision.accepted for one in step.proposals] for step in made.steps]
+    assert decided == [[True, True, False], [False, False, False]]
+    assert places[:6] == [0, 1, 2, 3, 4, 5]
+
+
 def test_who_asks_knows_what_it_has_asked_for_and_nothing_is_scored_twice() -> None:
     asked, llm = problem("abc"), ScriptedLLM(World())
     texts, (a, b, c) = asked.graph.initial(), asked.splits.train

@@ -105,7 +105,6 @@ def test_the_wrongest_and_the_rightest_are_shown(count: int, expected: str) -> N
     assert [one["target"] for one in shown[:1]] == [3] * bool(count)
 
 
-<<<<<<< HEAD
 def test_gradients_are_gone_through_once_for_all_nodes() -> None:
     """A graph of 1,000 nodes in layers of ten has 10,000 of them."""
     gone_through = 0
@@ -131,7 +130,8 @@ def test_gradients_are_gone_through_once_for_all_nodes() -> None:
     ]
     assert [one["value"] for one in backward.inner[1].inputs["gradients"]] == ["D c"]
     assert gone_through == 1
-=======
+
+
 def test_a_trial_of_a_gradient_is_told_with_the_gradient_and_its_outcome() -> None:
     asked = [{"source": "answer", "value": "CHANGE: name the unit"}]
     trial = {"node": "hint", "value": "3 m", "before": 0.0, "after": 1.0, "verdict": "repaired"}
@@ -155,4 +155,3 @@ def test_a_trial_of_a_gradient_is_told_with_the_gradient_and_its_outcome() -> No
     assert len(tried.inner) == 1
     (untried,) = traces({**step, "sampled": [{**learned, "trials": []}]}, {}, nodes, 1)
     assert "trials" not in [span.name for span in untried.root.inner]
->>>>>>> clauses13

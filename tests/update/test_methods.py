@@ -632,6 +632,7 @@ def test_no_neighbors_hides_values_and_instructions_of_neighbors() -> None:
     values = {"weight": "WEIGHT VALUE", "zone": "ZONE VALUE", "service": "SERVICE VALUE"}
     operands = Operands(values, {"instruction": "Add up."})
     told = graph.view("desk", start)
+    assert {*told.beside({"weight"}).told} == {"weight"}  # for templates of one's own
     asyncio.run(
         differentiation.default.backward(told, operands, "9", "wrong", ["weight"], Listening())
     )
