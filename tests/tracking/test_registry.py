@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Start
 from mlflow import MlflowClient
+from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
+from sqlalchemy import Connection, Engine, event
 
 import sgdflow
 from sgdflow.config.written import written_of
 from sgdflow.errors import ConfigError
-from sgdflow.tracking.client import prepare, start_run
+from sgdflow.tracking.client import Run, prepare, start_run
 from sgdflow.tracking.prompts import PromptBook, Standing
 
 FIRST, SECOND = "Answer {{ it }} in ${x} and ${oc.env:HOME}.", "Answer it well."
@@ -96,48 +98,90 @@ def test_without_a_store_nothing_is_made(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_many_prompts_are_looked_up_together(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A transaction for each of a thousand, whether it is there, would take as long as a run."""
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
+    """What is asked of a registry, and the transactions that it takes."""
     asked: Counter[str] = Counter()
 
-    def counted(name: str) -> None:
-        whole = getattr(MlflowClient, name)
+    def count(name: str) -> None:
+        whole = getattr(SqlAlchemyStore, name)
 
         def one(*given: Any, **named: Any) -> Any:
             asked[name] += 1
             return whole(*given, **named)
 
-        monkeypatch.setattr(MlflowClient, name, one)
+        monkeypatch.setattr(SqlAlchemyStore, name, one)
 
-    counting = ("get_prompt", "search_model_versions", "search_prompts", "set_prompt_tag")
-    for name in counting:
-        counted(name)
+    for name in ("get_prompt", "search_model_versions", "search_prompts", "set_prompt_tag"):
+        count(name)
+
+    def commit(connection: Connection) -> None:
+        asked["commit"] += 1
+
+    event.listen(Engine, "commit", commit)
+    yield asked
+    event.remove(Engine, "commit", commit)
+
+
+TEXTS = {f"n{number}.instruction": f"Do part {number}." for number in range(45)}
+ON = "validation of t"
+
+
+def is_kept(store: str, graph: str, runs: str, experiment: str) -> None:
+    client = MlflowClient(store, registry_uri=store)
+    for name, text in TEXTS.items():
+        where = f"name = '{graph}.{name}' and tags.`mlflow.prompt.is_prompt` = 'true'"
+        [kept] = client.search_model_versions(where)
+        assert kept.tags["mlflow.prompt.run_ids"] == runs
+        best = client.get_prompt_version_by_alias(f"{graph}.{name}", "best")
+        assert (best.template, best.commit_message) == (text, "the start")
+        tags = client.get_prompt(f"{graph}.{name}").tags
+        assert (tags["sgdflow.best_score"], tags["sgdflow.best_on"]) == ("0.5", ON)
+        assert tags["_mlflow_experiment_ids"] == f",{experiment},"
+
+
+def test_many_prompts_are_looked_up_and_written_together(
+    store: str, monkeypatch: pytest.MonkeyPatch, counted: Counter[str]
+) -> None:
+    """A transaction for each of a thousand, or for each of their tags, would take a minute."""
     experiment = prepare(store, "many")
-    texts = {f"n{number}.instruction": f"Do part {number}." for number in range(25)}
-    monkeypatch.setattr("sgdflow.tracking.prompts._PAGE", 10)
-    client, on = MlflowClient(store, registry_uri=store), "validation of t"
+    monkeypatch.setattr("sgdflow.tracking.prompts._PAGE", 20)
 
-    def looked_up(run: Any, score: float) -> Counter[str]:
-        asked.clear()
+    def recorded(run: Run, score: float) -> Counter[str]:
+        counted.clear()
         book = PromptBook(store, run, "man/y")
-        book.keep(texts, "the start", {})
-        book.crown(texts, Standing(score, on))
-        return Counter(asked)
+        book.keep(TEXTS, "the start", {})
+        book.crown(TEXTS, Standing(score, ON))
+        return Counter(counted)
 
     first, second = (start_run(store, experiment, name, {}) for name in "ab")
-    new = looked_up(first, 0.5)
-    # Pages of ten: none is there at first, three after.
-    assert new == {"search_prompts": 1 + 3, "set_prompt_tag": 2 * 25}
-    again = looked_up(second, 0.5)
-    assert again == {"search_prompts": 3 + 3, "search_model_versions": 25}
-    assert looked_up(second, 0.25)["set_prompt_tag"] == 0
-    for name in texts:
-        where = f"name = 'man_y.{name}' and tags.`mlflow.prompt.is_prompt` = 'true'"
-        [kept] = client.search_model_versions(where)
-        assert kept.tags["mlflow.prompt.run_ids"] == f"{first.id},{second.id}"
-        best = client.get_prompt_version_by_alias(f"man_y.{name}", "best")
-        assert (best.template, best.commit_message) == (texts[name], "the start")
-        tags = client.get_prompt(f"man_y.{name}").tags
-        told = tags["sgdflow.best_score"], tags["sgdflow.best_on"], tags["sgdflow.graph"]
-        assert told == ("0.5", on, "man/y")
-        assert tags["_mlflow_experiment_ids"] == f",{experiment},"
+    new = recorded(first, 0.5)
+    # Pages of twenty: none is there at first, three after; twice three transactions.
+    assert new == {"search_prompts": 1 + 3, "set_prompt_tag": 2 * 45, "commit": new["commit"]}
+    assert new["commit"] == 1 + 3 + 3 + 3
+    again = recorded(second, 0.5)
+    assert (again["search_prompts"], again["search_model_versions"]) == (3 + 3, 45)
+    assert (again["set_prompt_tag"], again["commit"]) == (0, 3 + 3 + 3 + 3)
+    assert recorded(second, 0.25)["set_prompt_tag"] == 0
+    is_kept(store, "man_y", f"{first.id},{second.id}", experiment)
+
+
+def test_prompts_that_cannot_be_written_together_are_written_one_by_one(
+    store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of a transaction is undone where another process has made one of its prompts."""
+    experiment = prepare(store, "raced")
+    client = MlflowClient(store, registry_uri=store)
+    run = start_run(store, experiment, "a", {})
+    book, there = PromptBook(store, run, "raced"), PromptBook._there
+
+    def faster(self: PromptBook, prompts: Collection[str]) -> Mapping[str, Mapping[str, str]]:
+        found = there(self, prompts)
+        if len(prompts) > 1 and not found:
+            client.create_prompt("raced.n30.instruction", tags={"sgdflow.graph": "raced"})
+        return found
+
+    monkeypatch.setattr(PromptBook, "_there", faster)
+    book.keep(TEXTS, "the start", {})
+    book.crown(TEXTS, Standing(0.5, ON))
+    is_kept(store, "raced", run.id, experiment)
