@@ -82,21 +82,22 @@ class Judge:
         return Judgement(proposal, trial, ())
 
     async def _parts(self, case: _Case, proposal: Proposal, turned_down: int) -> _Parts:
-        """Try each new text by itself, and then all that pass together."""
+        """Try each part of the new texts by itself, and then all that pass together."""
         tested: list[Tested] = []
-        passed: dict[str, Trial] = {}
-        for name, text in proposal.changes.items():
-            trial = await self._trial(case, {name: text}, turned_down)
-            tested.append(Tested((name,), trial))
+        passed: dict[tuple[str, ...], Trial] = {}
+        for names in map(tuple, self.method.proposals.parts(tuple(proposal.changes))):
+            part = {name: proposal.changes[name] for name in names}
+            trial = await self._trial(case, part, turned_down)
+            tested.append(Tested(names, trial))
             turned_down += 0 if trial.decision.accepted else case.among
             if trial.decision.accepted:
-                passed[name] = trial
-        best = max(passed, key=lambda name: passed[name].gain, default=None)
+                passed[names] = trial
+        best = max(passed, key=lambda names: passed[names].gain, default=None)
         if best is None:
             return _Parts(tuple(tested), None, None)
-        chosen, trial = {best: proposal.changes[best]}, passed[best]
+        chosen, trial = {name: proposal.changes[name] for name in best}, passed[best]
         if len(passed) > 1:
-            together = {name: proposal.changes[name] for name in passed}
+            together = {name: proposal.changes[name] for names in passed for name in names}
             joint = await self._trial(case, together, turned_down)
             tested.append(Tested(tuple(together), joint))
             if joint.decision.accepted and joint.gain >= trial.gain:
@@ -173,7 +174,7 @@ class _Case:
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """The trials of single texts, and the part that is taken."""
+    """The trials of parts, and the one that is taken."""
 
     tested: tuple[Tested, ...]
     proposal: Proposal | None
@@ -193,7 +194,9 @@ class _Parts:
 
 
 def _none_passes(tested: Sequence[Tested]) -> Decision:
-    return Decision(False, f"none of its {len(tested)} texts passes by itself")
+    texts = sum(len(one.changes) for one in tested)
+    parts = f"{len(tested)} groups of its" if texts > len(tested) else "its"
+    return Decision(False, f"none of {parts} {texts} texts passes by itself")
 
 
 def rejections(judgement: Judgement) -> Iterator[Decision]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from random import Random
 from typing import Literal
 
@@ -29,6 +30,9 @@ from sgdflow.update.demonstrations import texts
 from sgdflow.update.evidence import ItemAggregation
 from sgdflow.update.paired import fixed_order
 from sgdflow.update.tally import tally
+
+_MOST_PARTS = 16
+"""Parts of a joint proposal that are tried apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +89,20 @@ class Proposals:
     fallback: bool = False
     """Whether a joint proposal that is turned down is tried text by text."""
 
+    def parts(self, changes: Sequence[str]) -> Sequence[Sequence[str]]:
+        """Return the names of the texts that are tried together where the whole is not taken.
+
+        Each by itself; of a joint proposal that has very many, groups of like size, so that the
+        gate is not asked more often the larger a graph is.
+        """
+        number = len(changes) if self.form == "single" else min(len(changes), _MOST_PARTS)
+        ends = [len(changes) * place // number for place in range(number + 1)]
+        return [changes[start:end] for start, end in pairwise(ends)]
+
     def tests(self, parameters: int) -> int:
         """Return how often a step may ask the gate where so many parameters may change."""
-        more = parameters + 1 if parameters > 1 else 0
+        number = parameters if self.form == "single" else min(parameters, _MOST_PARTS)
+        more = number + 1 if parameters > 1 else 0
         whole = int(self.form == "joint" or not more)
         parts = more if self.form == "single" or self.fallback else 0
         return self.parents * self.each * (whole + parts)

@@ -337,6 +337,20 @@ def test_a_good_text_is_not_lost_with_a_harmful_one() -> None:
     assert (record["why"], record["candidate"], list(record["proposal"])) == ("part", 1, [RECALL])
 
 
+@pytest.mark.parametrize(("form", "asked"), [("joint", [6, 6, 6, 7] * 4), ("single", [1] * 100)])
+def test_the_gate_is_not_asked_more_often_the_more_texts_a_joint_proposal_has(
+    form: Any, asked: list[int]
+) -> None:
+    """A graph of 1,000 nodes would be scored 1,000 times where the whole is turned down."""
+    names = [f"p{i}" for i in range(100)]
+    proposals = Proposals(form=form, fallback=True)
+    parts = proposals.parts(names)
+    assert [name for part in parts for name in part] == names
+    assert [len(part) for part in parts] == asked
+    assert proposals.tests(100) == len(parts) + 1 + (form == "joint")
+    assert proposals.parts(["a", "b"]) == [["a"], ["b"]]
+
+
 def test_a_text_that_was_left_out_is_a_try_of_its_parameter() -> None:
     asked: list[str] = []
     update, proposals = replace(REWRITE, memory=2), Proposals(fallback=True)
