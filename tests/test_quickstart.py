@@ -7,50 +7,28 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from simulated import Simulated, Watch
 
 from sgdflow.config.compose import compose
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import prepare
-from sgdflow.descent import Descent, Result, Scores, Step
-from sgdflow.llm import Message, Reply
-from sgdflow.llm.scripted import ScriptedLLM
+from sgdflow.descent import Descent, Result
 from sgdflow.prompting.templates import Prompts
-from sgdflow.simulation.worlds import reply
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("SGDFLOW_DATA", ROOT.parent / "shared" / "data"))
 SGDFLOW = [sys.executable, "-m", "sgdflow"]
 
 
-class Simulated(ScriptedLLM):
-    """The simulated models without litellm around them."""
-
-    def __init__(self) -> None:
-        super().__init__(lambda role, node, messages: reply(messages, self._seed))
-        self._seed = 0
-
-    async def complete(
-        self, role: str, messages: Sequence[Message], *, node: str, sample: int = 0
-    ) -> Reply:
-        self._seed = sample  # the script is asked before anything is awaited
-        return await super().complete(role, messages, node=node, sample=sample)
-
-
-class Silent:
-    def scored(self, initial: Scores) -> None: ...
-
-    def stepped(self, step: Step) -> None: ...
-
-
 def learn(*words: str) -> Result:
     raw = compose(["experiments=quickstart", "tracking=none", *words])
     ready = prepare(raw, Prompts(prompt_folders(Path("nowhere"))), {})
-    return asyncio.run(Descent(ready.problem, ready.method, Simulated(), Silent()).run(ready.start))
+    return asyncio.run(Descent(ready.problem, ready.method, Simulated(), Watch()).run(ready.start))
 
 
 def test_quickstart_learns_the_tariff_on_nearly_every_seed() -> None:
@@ -67,9 +45,10 @@ def test_quickstart_learns_the_tariff_on_nearly_every_seed() -> None:
 
 
 def test_reply_format_is_a_matter_of_declaration() -> None:
-    tagged = learn()
+    tagged = learn("method.stop.steps=3")
+    assert tagged.final != tagged.initial
     for form in ("numbered", "json"):
-        result = learn(f"method.backward.reply.format={form}")
+        result = learn("method.stop.steps=3", f"method.backward.reply.format={form}")
         assert (result.parameters, result.final) == (tagged.parameters, tagged.final)
 
 
