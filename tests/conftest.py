@@ -60,9 +60,9 @@ def _kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def endpoint() -> Iterator[str]:
-    """Serve the simulated models over HTTP."""
+    """Serve the simulated models over HTTP: they answer from the prompt alone, whoever asks."""
     served = subprocess.Popen(
         [sys.executable, "-m", "sgdflow", "simulate", "--port", "0"],
         stdout=subprocess.PIPE,

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from forks import forked
 from simulated import Simulated, Watch
 
 from sgdflow.config.compose import compose
@@ -22,7 +21,6 @@ from sgdflow.prompting.templates import Prompts
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("SGDFLOW_DATA", ROOT.parent / "shared" / "data"))
-SGDFLOW = [sys.executable, "-m", "sgdflow"]
 
 
 def learn(*words: str) -> Result:
@@ -31,6 +29,7 @@ def learn(*words: str) -> Result:
     return asyncio.run(Descent(ready.problem, ready.method, Simulated(), Watch()).run(ready.start))
 
 
+@pytest.mark.timeout(300)
 def test_quickstart_learns_the_tariff_on_nearly_every_seed() -> None:
     finals = []
     for seed in range(10):
@@ -59,7 +58,8 @@ def test_evaluate_reads_parameters_back_and_gives_the_same_score(tmp_path: Path)
         ["optimize", *few, f"hydra.run.dir={run}"],
         ["evaluate", *few, f"parameters={run}", f"hydra.run.dir={again}"],
     ):
-        subprocess.run([*SGDFLOW, *words], cwd=tmp_path, check=True, capture_output=True)
+        ended = forked(tmp_path, *words)
+        assert ended.returncode == 0, ended.stderr
     test = json.loads((run / "result.json").read_text())["scores"]["test"]
     assert test["final"]["mean"] > test["initial"]["mean"]
     evaluation = json.loads((again / "evaluation.json").read_text())
@@ -88,14 +88,10 @@ def lines(run: Path, name: str) -> list[dict[str, Any]]:
 def optimise(folder: Path, *words: str, environ: Mapping[str, str] | None = None) -> Path:
     run = folder / "run"
     base = ["experiments=bbh", f"task.path={DATA / 'bbh'}", "task.splits.test=40", "tracking=none"]
-    command = [*SGDFLOW, "optimize", *base, *words, f"hydra.run.dir={run}"]
     folder.mkdir(exist_ok=True)
-    ended = subprocess.run(
-        command,
-        cwd=folder,
-        env={**os.environ, **(environ or {})},
-        capture_output=True,
-        text=True,
+    environment = {**os.environ, **(environ or {})}
+    ended = forked(
+        folder, "optimize", *base, *words, f"hydra.run.dir={run}", environment=environment
     )
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.splitlines()[-1] == str(run)
