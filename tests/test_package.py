@@ -10,13 +10,13 @@ import sys
 import venv
 import zipfile
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from conftest import Start
 
 ROOT = Path(__file__).resolve().parents[1]
 SWEEP = "hydra.sweep.dir=runs/sweep"
@@ -121,29 +121,21 @@ def scores(run: Path) -> dict[str, Any]:
 
 @pytest.mark.timeout(600)
 def test_the_triage_project_goes_all_the_way_from_a_wheel_in_an_empty_folder(
-    installed: Installed, tmp_path: Path, at: Start
+    installed: Installed, tmp_path: Path
 ) -> None:
-    """Five nodes, a label of two fields, own templates and scorer; every command of the README.
-
-    Those that read files of the package are the wheel's own.
-    """
+    """Five nodes, a label of two fields, own templates and scorer; every command of the README."""
     installed.run(tmp_path, "init", "desk")
     home = tmp_path / "desk"
-
-    def run(*words: str) -> str:
-        code, said, wrong = at(home, *words)
-        assert code == 0, (words, said, wrong)
-        return said
-
-    checked = installed.run(home, "check").stdout
+    run = partial(installed.run, home)
+    checked = run("check").stdout
     assert checked.startswith(
         "graph helpdesk: 5 nodes, optimises vocabulary, department.instruction, "
         "urgency.instruction, draft.instruction\ntask helpdesk: train 24, validation 12, test 24\n"
     )
     assert "prompts/forward/judge.jinja (judge)" in checked
     assert checked.endswith("Nothing is wrong.\n")
-    assert "semantic on helpdesk: 24 training" in run("plan")
-    installed.run(home, "optimize", "hydra.run.dir=runs/first")
+    assert "semantic on helpdesk: 24 training" in run("plan").stdout
+    run("optimize", "hydra.run.dir=runs/first")
     found = scores(home / "runs/first")
     assert found["initial"]["mean"] < 0.3
     assert found["final"]["mean"] == 1
@@ -169,15 +161,15 @@ def test_the_triage_project_goes_all_the_way_from_a_wheel_in_an_empty_folder(
     rows = [json.loads(line) for line in lines]
     asked = home / "asked.jsonl"
     asked.write_text("".join(json.dumps({"ticket": row["ticket"]}) + "\n" for row in rows))
-    answered = run("predict", "taken", "--node", "draft", "--input", "asked.jsonl")
+    answered = run("predict", "taken", "--node", "draft", "--input", "asked.jsonl").stdout
     drafts = [json.loads(line)["output"] for line in answered.splitlines()]
     assert [one.pop("reply")[-20:] for one in drafts] == [" Hello, sorry, name."] * 3
     assert drafts == [{k: row[k] for k in ("department", "urgency")} for row in rows]
     (home / "runs/first/report.html").unlink()
-    installed.run(home, "report", "runs/first")
+    run("report", "runs/first")
     assert "means billing" in (home / "runs/first/report.html").read_text(encoding="utf-8")
-    assert '{+ "courier" means shipping.' in run("show", "runs/first", "--step", "1")
-    compared = run("compare", "rows=method.sample.count").splitlines()
+    assert '{+ "courier" means shipping.' in run("show", "runs/first", "--step", "1").stdout
+    compared = run("compare", "rows=method.sample.count").stdout.splitlines()
     rows = [line.split()[0] for line in compared if line[:1].isdigit()]
     assert rows == ["2", "8"] * 2  # the scores, and what the runs could show
 
