@@ -97,7 +97,8 @@ def _keep_choices(patched: pytest.MonkeyPatch) -> None:
     """Of shipped files: which ones the words choose, and what they hold together."""
     lists: dict[Any, Any] = {}
     packed: dict[Any, bytes] = {}
-    choose = config_loader_impl.create_defaults_list
+    loading: Any = config_loader_impl
+    choose = loading.create_defaults_list
     join = ConfigLoaderImpl._compose_config_from_defaults_list
 
     def chosen(*, repo: Any, overrides_list: Any, **how: Any) -> Any:
