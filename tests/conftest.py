@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,17 @@ for name in [
 ]:
     if name != "MLFLOW_DISABLE_TELEMETRY":
         del os.environ[name]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for no garbage in what is read, and never again in what has come to stay."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -48,9 +60,9 @@ def _kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def endpoint() -> Iterator[str]:
-    """Serve the simulated models over HTTP."""
+    """Serve the simulated models over HTTP: they answer from the prompt alone, whoever asks."""
     served = subprocess.Popen(
         [sys.executable, "-m", "sgdflow", "simulate", "--port", "0"],
         stdout=subprocess.PIPE,

@@ -15,15 +15,22 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def forked(
-    folder: Path, *words: str, environment: Mapping[str, str] | None = None
+    folder: Path,
+    *words: str,
+    environment: Mapping[str, str] | None = None,
+    program: str = "sgdflow",
 ) -> subprocess.CompletedProcess[str]:
-    """Run `python -m sgdflow WORDS` in a folder; not for what a command imports, or for signals."""
+    """Run `python -m sgdflow WORDS` in a folder; not for what a command imports, or for signals.
+
+    The program `passed` is that of tests/passed.py.
+    """
     with tempfile.TemporaryDirectory() as place:
         out, err = Path(place, "out"), Path(place, "err")
         out.touch()
         err.touch()
         asked = {
             "folder": str(folder),
+            "program": program,
             "words": words,
             "environment": dict(os.environ if environment is None else environment),
             "out": str(out),
@@ -36,7 +43,7 @@ def forked(
         process.stdin.flush()
         code = int(process.stdout.readline())
         said = [file.read_text(encoding="utf-8") for file in (out, err)]
-    return subprocess.CompletedProcess(["sgdflow", *words], code, *said)
+    return subprocess.CompletedProcess([program, *words], code, *said)
 
 
 @cache

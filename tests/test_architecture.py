@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from forks import forked
 from passed import named
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -132,13 +133,8 @@ def _run(place: Path, names: list[str], killed_at: str) -> list[str]:
     place.mkdir(exist_ok=True)
     words = "optimize experiments=quickstart task.splits.train=8 task.splits.validation=4"
     words += " task.splits.test=4 method.stop.steps=3 llm.store.mode=use tracking=none"
-    script = [sys.executable, str(ROOT / "tests" / "passed.py"), json.dumps(names), killed_at]
-    done = subprocess.run(
-        [*script, *words.split(), "hydra.run.dir=run"],
-        cwd=place,
-        capture_output=True,
-        text=True,
-    )
+    words += " hydra.run.dir=run"
+    done = forked(place, json.dumps(names), killed_at, *words.split(), program="passed")
     assert done.returncode == (9 if killed_at else 0), done.stderr
     found: list[str] = json.loads(done.stdout.splitlines()[-1])
     return found

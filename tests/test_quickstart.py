@@ -5,54 +5,31 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from forks import forked
+from simulated import Simulated, Watch
 
 from sgdflow.config.compose import compose
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import prepare
-from sgdflow.descent import Descent, Result, Scores, Step
-from sgdflow.llm import Message, Reply
-from sgdflow.llm.scripted import ScriptedLLM
+from sgdflow.descent import Descent, Result
 from sgdflow.prompting.templates import Prompts
-from sgdflow.simulation.worlds import reply
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("SGDFLOW_DATA", ROOT.parent / "shared" / "data"))
-SGDFLOW = [sys.executable, "-m", "sgdflow"]
-
-
-class Simulated(ScriptedLLM):
-    """The simulated models without litellm around them."""
-
-    def __init__(self) -> None:
-        super().__init__(lambda role, node, messages: reply(messages, self._seed))
-        self._seed = 0
-
-    async def complete(
-        self, role: str, messages: Sequence[Message], *, node: str, sample: int = 0
-    ) -> Reply:
-        self._seed = sample  # the script is asked before anything is awaited
-        return await super().complete(role, messages, node=node, sample=sample)
-
-
-class Silent:
-    def scored(self, initial: Scores) -> None: ...
-
-    def stepped(self, step: Step) -> None: ...
 
 
 def learn(*words: str) -> Result:
     raw = compose(["experiments=quickstart", "tracking=none", *words])
     ready = prepare(raw, Prompts(prompt_folders(Path("nowhere"))), {})
-    return asyncio.run(Descent(ready.problem, ready.method, Simulated(), Silent()).run(ready.start))
+    return asyncio.run(Descent(ready.problem, ready.method, Simulated(), Watch()).run(ready.start))
 
 
+@pytest.mark.timeout(300)
 def test_quickstart_learns_the_tariff_on_nearly_every_seed() -> None:
     finals = []
     for seed in range(10):
@@ -67,9 +44,10 @@ def test_quickstart_learns_the_tariff_on_nearly_every_seed() -> None:
 
 
 def test_reply_format_is_a_matter_of_declaration() -> None:
-    tagged = learn()
+    tagged = learn("method.stop.steps=3")
+    assert tagged.final != tagged.initial
     for form in ("numbered", "json"):
-        result = learn(f"method.backward.reply.format={form}")
+        result = learn("method.stop.steps=3", f"method.backward.reply.format={form}")
         assert (result.parameters, result.final) == (tagged.parameters, tagged.final)
 
 
@@ -80,7 +58,8 @@ def test_evaluate_reads_parameters_back_and_gives_the_same_score(tmp_path: Path)
         ["optimize", *few, f"hydra.run.dir={run}"],
         ["evaluate", *few, f"parameters={run}", f"hydra.run.dir={again}"],
     ):
-        subprocess.run([*SGDFLOW, *words], cwd=tmp_path, check=True, capture_output=True)
+        ended = forked(tmp_path, *words)
+        assert ended.returncode == 0, ended.stderr
     test = json.loads((run / "result.json").read_text())["scores"]["test"]
     assert test["final"]["mean"] > test["initial"]["mean"]
     evaluation = json.loads((again / "evaluation.json").read_text())
@@ -109,14 +88,10 @@ def lines(run: Path, name: str) -> list[dict[str, Any]]:
 def optimise(folder: Path, *words: str, environ: Mapping[str, str] | None = None) -> Path:
     run = folder / "run"
     base = ["experiments=bbh", f"task.path={DATA / 'bbh'}", "task.splits.test=40", "tracking=none"]
-    command = [*SGDFLOW, "optimize", *base, *words, f"hydra.run.dir={run}"]
     folder.mkdir(exist_ok=True)
-    ended = subprocess.run(
-        command,
-        cwd=folder,
-        env={**os.environ, **(environ or {})},
-        capture_output=True,
-        text=True,
+    environment = {**os.environ, **(environ or {})}
+    ended = forked(
+        folder, "optimize", *base, *words, f"hydra.run.dir={run}", environment=environment
     )
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.splitlines()[-1] == str(run)

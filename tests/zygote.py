@@ -39,7 +39,10 @@ def run(words: Sequence[str], output: Path) -> None:
 
 def run_in(asked: Mapping[str, Any]) -> None:
     """Run a command as `python -m sgdflow` does in a folder, to its very end."""
-    from sgdflow.cli.main import main
+    if asked["program"] == "passed":
+        from passed import main
+    else:
+        from sgdflow.cli.main import main
 
     os.chdir(asked["folder"])
     os.environ.clear()
@@ -48,7 +51,7 @@ def run_in(asked: Mapping[str, Any]) -> None:
         ((os.devnull, os.O_RDONLY), (asked["out"], os.O_WRONLY), (asked["err"], os.O_WRONLY))
     ):
         os.dup2(os.open(file, flags), number)
-    sys.argv = ["sgdflow", *asked["words"]]
+    sys.argv = [asked["program"], *asked["words"]]
     sys.path[0] = asked["folder"]
     code = 1
     try:

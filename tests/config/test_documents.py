@@ -115,7 +115,7 @@ plain = st.recursive(
 )
 
 
-@settings(derandomize=True, deadline=None, database=None, max_examples=200)
+@settings(derandomize=True, deadline=None, database=None, max_examples=100)
 @given(st.dictionaries(st.text(st.characters(codec="utf-8")), plain))
 def test_what_is_written_is_read_back(data: dict[str, Any]) -> None:
     data = json.loads(json.dumps(data).encode("utf-8", "replace"))

@@ -23,7 +23,7 @@ from sgdflow.llm.allowance import Allowance
 from sgdflow.llm.answers import Answered, as_json
 from sgdflow.llm.database import Replies, Row
 from sgdflow.llm.models import Limits
-from sgdflow.llm.server import Server, Session
+from sgdflow.llm.server import _CONNECTED, Server, Session
 from sgdflow.llm.sqlite import Unusable
 from sgdflow.llm.store import Store
 from sgdflow.llm.together import Together
@@ -187,9 +187,10 @@ class Relay:
 
 
 def test_nobody_waits_for_a_server_that_does_not_answer(
-    server: Server, caplog: pytest.LogCaptureFixture
+    server: Server, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The event loop goes on; who asks then learns it together, and who asks later at once."""
+    monkeypatch.setitem(_CONNECTED, "connect_timeout", 4)
     relay = Relay(server)
     gaps: list[float] = []
 
@@ -223,8 +224,8 @@ def test_nobody_waits_for_a_server_that_does_not_answer(
         listening.close()
         return later
 
-    assert asyncio.run(main()) < 5
-    assert max(gaps) < 5
+    assert asyncio.run(main()) < 3
+    assert max(gaps) < 3
     said = " ".join(record.getMessage() for record in caplog.records)
     assert said.count("cannot be read (") == said.count("takes no claims (") == 1
     assert "asyncio" not in {record.name for record in caplog.records}

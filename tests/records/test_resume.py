@@ -286,13 +286,14 @@ def test_four_jobs_that_share_their_stores_are_killed_and_go_on(
     """They stand for the jobs of a parallel multirun, which a launcher runs side by side."""
     uri = f"sqlite:///{folder / 'jobs.db'}"
     words = [*SMALL, "llm.store.path=shared.db", f"llm.api_base={server.url}"]
+    tracked = [f"tracking.uri={uri}", "tracking.model=false", "tracking.prompts=false"]
     jobs = [[*words, f"hydra.run.dir=job{seed}", f"seed={seed}"] for seed in range(4)]
     moments, rounds, kills = random.Random(11), max(1, KILLS // 4), 0
     began = len(server.asked)
 
     def start() -> list[int]:
         return [
-            zygote.start(folder / f"job{n}.txt", "optimize", *job, f"tracking.uri={uri}")
+            zygote.start(folder / f"job{n}.txt", "optimize", *job, *tracked)
             for n, job in enumerate(jobs)
         ]
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from forks import forked
 
-ROOT = Path(__file__).resolve().parents[2]
 WORDS = (
     "optimize experiments=quickstart task.splits.train=12 task.splits.validation=4 "
     "task.splits.test=4 method.stop.steps=3 llm.store.mode=use tracking=none hydra.run.dir=run"
@@ -31,10 +29,7 @@ def run(place: Path, words: list[str], killed_at: str = "") -> int:
     place.mkdir(exist_ok=True)
     reply = "llm.caller.Caller.reply"
     names = json.dumps([reply, "records.folder.RunFolder.append"])
-    script = [sys.executable, str(ROOT / "tests" / "passed.py"), names, killed_at]
-    done = subprocess.run(
-        [*script, *WORDS.split(), *words], cwd=place, capture_output=True, text=True
-    )
+    done = forked(place, names, killed_at, *WORDS.split(), *words, program="passed")
     assert done.returncode == (9 if killed_at else 0), done.stderr
     passed: list[str] = json.loads(done.stdout.splitlines()[-1])
     return passed.count(reply)

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from started import ENVIRON, FILES, left_behind, run, start
+from forks import forked
+from started import ENVIRON, FILES, left_behind, start
 
 import sgdflow
 from sgdflow.api import Flow
@@ -68,6 +69,12 @@ def score(output, target):
     return 0.5
 """
 pytestmark = pytest.mark.timeout(600)
+
+
+def run(folder: Path, *words: str) -> tuple[int, str]:
+    """Return how `sgdflow WORDS` ends in a folder, and what it says; its workers are anew."""
+    ended = forked(folder, *words, environment=ENVIRON)
+    return ended.returncode, ended.stdout + ended.stderr
 
 
 def test_two_workers_bring_what_one_process_brings(tmp_path: Path) -> None:
