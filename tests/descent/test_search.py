@@ -517,6 +517,7 @@ def test_a_pool_that_knows_scores_returns_its_best_candidate(
     made = descend(twice, method, train="abcdefgh", validation="abcd" if confirm else "")
     assert made.result.accepted == 2
     assert sorted(known(made.result.parameters)) == list("abcdef")
+    assert made.result.returned is not None
     assert made.result.returned.why == (
         "0.75 on 8 training examples, the best of those that were accepted"
     )
