@@ -160,7 +160,7 @@ def _noting(owner: Any, name: str, asked: Callable[[Mapping[str, Any]], Any]) ->
 
 def _hand_out(noted: Any, original: Any, source: str) -> None:
     """Give a function to modules that have taken it before: `from litellm import completion`."""
-    for name, module in list(sys.modules.items()):
+    for name, module in sys.modules.copy().items():  # another thread may import
         if name.partition(".")[0] != source:
             known = dict(getattr(module, "__dict__", {}))
             for own in [key for key, one in known.items() if one is original]:

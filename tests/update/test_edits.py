@@ -127,7 +127,9 @@ class Careless(Simulated):
     async def complete(
         self, role: str, messages: Sequence[Message], *, node: str, sample: int = 0
     ) -> Reply:
-        said = await super().complete(role, messages[:2], node=node, sample=sample)
+        # Asked again, a simulated writer may slip in another way: the first attempt is the oracle.
+        first = sample % 1000
+        said = await super().complete(role, messages[:2], node=node, sample=first)
         if role == "optimizer" and not messages[-1].again:
             return Reply(re.sub(r"(REPLACE|ADD) \d+", r"\1 99", said.text))
         self.again = messages[-1].content if messages[-1].again else self.again
@@ -206,7 +208,9 @@ class Cutting(Simulated):
     async def complete(
         self, role: str, messages: Sequence[Message], *, node: str, sample: int = 0
     ) -> Reply:
-        said = await super().complete(role, messages[:2], node=node, sample=sample)
+        # Asked again, a simulated writer may slip in another way: the first attempt is the oracle.
+        first = sample % 1000
+        said = await super().complete(role, messages[:2], node=node, sample=first)
         if node != "weight.instruction" or role != "optimizer":
             return said
         self.told.append(messages[-1].content)
