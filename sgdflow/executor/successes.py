@@ -47,7 +47,8 @@ class Right:
         """Return at most `count` pieces of work that share most with what a failure was given.
 
         One after the other: each is the one with the rarest words of the failure that no earlier
-        one has; equal ones in the order of the passes. What shares no word is none of them.
+        one has; when these are used up, all count again. Equal ones in the order of the passes.
+        What shares no word is none of them, nor what has the same words as one that is.
         """
         if node.name not in self._words:
             self._words[node.name] = [_words(node, one.values) for one in self.passes]
@@ -58,14 +59,16 @@ class Right:
             if one.example != failed.example and needed <= present(one.values).keys()
         ]
         known = Counter(word for _, words in there for word in words)
-        missing, found = _words(node, failed.values) & known.keys(), list[Success]()
+        wanted, found = _words(node, failed.values) & known.keys(), list[Success]()
+        there = [(one, words) for one, words in there if words & wanted]
+        missing = wanted
         while there and len(found) < self.count:
+            if not any(words & missing for _, words in there):
+                missing = wanted
             worth = [sum(1 / known[w] for w in sorted(words & missing)) for _, words in there]
-            best = max(range(len(there)), key=worth.__getitem__)
-            if not worth[best]:
-                break
-            one, words = there.pop(best)
-            missing -= words
+            one, chosen = there[max(range(len(there)), key=worth.__getitem__)]
+            there = [(other, words) for other, words in there if words != chosen]
+            missing = missing - chosen
             given = {name: one.values[name] for name in node.predecessors}
             found.append(Success(given, one.values[node.name]))
         return tuple(found)
