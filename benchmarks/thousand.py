@@ -30,7 +30,6 @@ KINDS = ("chain", "wide", "layered", "random")
 WORDS = (
     "task=tariff", "llm=simulated", "method.stop.steps=1", "method.sample.count=1",
     "task.splits.train=2", "task.splits.validation=2", "task.splits.test=1", "hydra.run.dir=run",
-    "method.proposals.fallback=false",  # else each text is tried alone, on the whole graph
 )  # fmt: skip
 _INPUT, _LAYER, _MOST = "order", 10, 5
 
