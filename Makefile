@@ -56,8 +56,9 @@ curves: $(VENV)/.installed-dev ## Measure how cost grows with examples, nodes, c
 fuzz: $(VENV)/.installed ## Feed made-up and broken inputs to everything that reads (benchmarks/README.md)
 	$(BIN)/python benchmarks/fuzz.py 100000
 
-endurance: $(VENV)/.installed-dev ## Kill runs 40 times; have three calls in ten fail, over 10 seeds (docs/reliability.md)
-	SGDFLOW_KILLS=40 SGDFLOW_FAULT_SEEDS=10 $(BIN)/python -m pytest -q tests/records/test_resume.py tests/llm/test_faults.py
+endurance: $(VENV)/.installed-dev ## Kill runs 40 times; have three calls in ten fail, over 10 seeds; run the longest tests (docs/reliability.md)
+	SGDFLOW_KILLS=40 SGDFLOW_FAULT_SEEDS=10 $(BIN)/python -m pytest -q -m "" tests/records/test_resume.py tests/llm/test_faults.py
+	$(BIN)/python -m pytest -q -m long --deselect tests/records/test_resume.py
 
 pictures: $(VENV)/.installed ## Draw the example graphs of docs/graphs.md anew
 	$(BIN)/python docs/pictures.py

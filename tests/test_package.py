@@ -119,6 +119,7 @@ def scores(run: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_the_triage_project_goes_all_the_way_from_a_wheel_in_an_empty_folder(
     installed: Installed, tmp_path: Path

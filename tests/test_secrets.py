@@ -105,6 +105,7 @@ def left(folder: Path) -> Iterator[tuple[str, bytes]]:
             yield str(path.relative_to(folder)), path.read_bytes()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_no_key_is_left_behind(tmp_path: Path, echo: tuple[Echo, str]) -> None:
     seen, url = echo

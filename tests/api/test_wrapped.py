@@ -120,7 +120,9 @@ def test_the_page_runs_and_the_right_prompts_learn(here: str) -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("part", ["A LangGraph graph", "A DSPy program"])
+@pytest.mark.parametrize(
+    "part", ["A LangGraph graph", pytest.param("A DSPy program", marks=pytest.mark.long)]
+)
 def test_agents_of_frameworks_learn_the_right_prompts(part: str, here: str) -> None:
     kind = part.split()[1].lower()
     _, data, *_ = blocks()["# An existing agent"]

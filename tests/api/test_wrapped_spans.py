@@ -95,6 +95,7 @@ def test_a_call_within_spans_is_one_call(store: str) -> None:
             mlflow.openai.autolog(disable=True)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_mlflow_shows_what_dspy_asks_by_its_own_engine(store: str) -> None:
     """In a process of its own, where its connections stay open."""

@@ -120,7 +120,14 @@ def was_ended(said: str) -> bool:
     return said.endswith("Interrupted.\n") or "\nEnded without waiting any longer.\n" in said
 
 
-@pytest.mark.parametrize("file", ["run/owner.json", "mlflow.db", "mlartifacts"])
+@pytest.mark.parametrize(
+    "file",
+    [
+        "run/owner.json",
+        pytest.param("mlflow.db", marks=pytest.mark.long),
+        pytest.param("mlartifacts", marks=pytest.mark.long),
+    ],
+)
 def test_nobody_waits_for_mlflow(file: str, tmp_path: Path) -> None:
     """While it is imported, makes its tables and takes the configuration, beside models at work."""
     with served(30) as (url, _):

@@ -280,6 +280,7 @@ def test_a_run_that_is_terminated_says_how_to_go_on(
     assert result(folder / "ended") == whole[0]
 
 
+@pytest.mark.long
 def test_four_jobs_that_share_their_stores_are_killed_and_go_on(
     server: Server, zygote: Zygote, folder: Path, whole: tuple[tuple[Any, ...], int]
 ) -> None:
