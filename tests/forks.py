@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import subprocess
@@ -58,4 +59,5 @@ def _zygote() -> subprocess.Popen[str]:
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
+    atexit.register(process.__exit__, None, None, None)  # closes its input, and waits
     return process
