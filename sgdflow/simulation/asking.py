@@ -16,6 +16,9 @@ _ASKED_BETWEEN = re.compile(r"between <([\w-]+)> and </\1>")
 _ASKED_BY_NUMBER = re.compile(r"^(\d+)\. \((.+?)\) \.\.\.$", re.MULTILINE)
 _ASKED_BY_MARKS = re.compile(r"^Respond with the corresponding output fields, .*", re.MULTILINE)
 """What DSPy's programs end with."""
+_ASKED_FIRST = re.compile(r"Reply in exactly this form[^\n]*:\n((?:<[^\n]+\n)+)")
+"""What prompts for weak writers begin with."""
+_OPENING = re.compile(r"^<([\w-]+)(?: name=\"([^\"]+)\")?>", re.MULTILINE)
 _MARK = re.compile(r"\[\[ ## (\w+) ## \]\]")
 _ASKED_AS_JSON = re.compile(r'^\{.*"\.\.\.".*\}$', re.MULTILINE)
 
@@ -68,6 +71,10 @@ def _asked(body: str, form: str, text: str) -> tuple[str, Asked]:
     if body == text and (marks := _ASKED_BY_MARKS.search(text)):
         *own, _ = _MARK.findall(marks[0])
         return text[: marks.start()], Asked("marks", "", fields=dict.fromkeys(own, "a text"))
+    if body == text and (first := _ASKED_FIRST.match(text)):
+        tags = _OPENING.findall(first[1])
+        names = tuple(name for _, name in tags if name)
+        return text[first.end() :], Asked("tagged", tags[0][0], names)
     if named := _ASKED_BY_NAME.findall(form):
         return body, Asked("tagged", named[0][0], tuple(name for _, name in named))
     if between := _ASKED_BETWEEN.findall(form):

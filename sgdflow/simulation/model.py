@@ -75,7 +75,7 @@ def _said(world: World, prompt: Prompt) -> Mapping[str, str] | None:
         case Work():
             return _single(world.work(prompt))
         case Critique():
-            return world.critique(prompt)
+            return world.critique(prompt) or None
         case Revise(seen):
             return _single(world.revise(seen))
         case Rewrite():

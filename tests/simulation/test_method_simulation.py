@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
+from simulated import Simulated, Watch
 
+from sgdflow.config.compose import compose
+from sgdflow.config.paths import prompt_folders
+from sgdflow.config.prepare import prepare
+from sgdflow.descent import Descent
 from sgdflow.llm import Message
+from sgdflow.prompting.templates import Prompts
 from sgdflow.simulation.guesses import Guesses
 from sgdflow.simulation.reading import Critique, Line, Redesign, Seen, read
 from sgdflow.simulation.worlds import reply
@@ -146,3 +154,20 @@ def test_a_critic_without_a_subject_says_once_what_several_say() -> None:
     assert lengths[-1] < 600
     both = Guesses().critique(Critique("", Seen({}, "?", ("One.", "Two.", "One.")), ("a",)))
     assert both == {"a": "It should lead elsewhere. One. Two."}
+
+
+def test_prompts_for_weak_writers_are_understood_as_the_long_ones_are() -> None:
+    """The long words are the oracle: what they teach, in so many calls, the short ones do."""
+    prompts = Prompts(prompt_folders(Path(__file__).parent))
+    made = {}
+    for words in ("full", "short"):
+        given = ["graph=desk", "task=tariff", "tracking=none", "seed=0", "method.stop.steps=2"]
+        ready, llm = prepare(compose([*given, f"method.words={words}"]), prompts, {}), Simulated()
+        result = asyncio.run(Descent(ready.problem, ready.method, llm, Watch()).run(ready.start))
+        made[words] = result.parameters, len(llm.requests)
+        asked = [one.messages[-1].content for one in llm.requests if one.role != "forward"]
+        short = [text.startswith("Reply in exactly this form") for text in asked]
+        assert asked
+        assert set(short) == {words == "short"}
+    assert made["short"] == made["full"]
+    assert "costs" in str(made["full"][0])
