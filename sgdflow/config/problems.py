@@ -71,9 +71,11 @@ def build_backward(
             f"{where}: calls: edge has one call for each predecessor, so targets: {conf.targets} "
             "means nothing there. Take it out, or use calls: node."
         )
-    if conf.verify and where != "method.backward":
+    of_method = "verify" if conf.verify else "successes" if conf.successes else ""
+    if of_method and where != "method.backward":
         raise ConfigError(
-            f"{where}: verify belongs to the method, not to a node: set method.backward.verify."
+            f"{where}: {of_method} belongs to the method, not to a node: set "
+            f"method.backward.{of_method}."
         )
     if conf.local and (conf.calls == "edge" or conf.of_parameters):
         other = "calls: edge" if conf.calls == "edge" else "of_parameters: true"

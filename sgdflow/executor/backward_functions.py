@@ -71,8 +71,8 @@ class PromptBackward:
         work = {"output": output, "gradients": as_gradients(gradient)}
         said = [str(one.value) for one in work["gradients"]]
 
-        async def about(group: Sequence[str], *, short: bool) -> Computed:
-            """Halve a group whose prompt is too much for the model's context window."""
+        async def about(group: Sequence[str], node: View, *, short: bool) -> Computed:
+            """Do without right work, then halve, where a prompt does not fit the model's window."""
             try:
                 answered = await self.ask.send(
                     llm,
@@ -83,14 +83,16 @@ class PromptBackward:
                 )
             except NodeFailed as error:
                 beside = self.neighbors and len(operands.predecessors) > 1
-                halves = _halves(group, node.name)
+                plain, halves = replace(node, successes=()), _halves(group, node.name)
+                if error.kind == OVERFLOW and node.successes:
+                    return await _all_of([about(group, plain, short=short)], error.calls)
                 if error.kind != OVERFLOW or (len(halves) == 1 and (short or not beside)):
                     raise
-                return await _all_of((about(one, short=True) for one in halves), error.calls)
+                return await _all_of((about(one, node, short=True) for one in halves), error.calls)
             return Computed(answered.texts, (answered.call,))
 
         short = self.at_once is not None and len(groups) > 1
-        return await _all_of(about(group, short=short) for group in groups)
+        return await _all_of(about(group, node, short=short) for group in groups)
 
     def groups(self, targets: Sequence[str], node: str) -> Sequence[Sequence[str]]:
         """Return the targets of each call, in order, in groups that are as equal as can be."""

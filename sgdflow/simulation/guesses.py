@@ -45,7 +45,7 @@ class Guesses:
         """
         said = dict.fromkeys(" ".join(text.split()) for text in prompt.seen.feedback)
         told = " ".join(said)[:_PARAGRAPH]
-        return {name: f"It should lead elsewhere. {told}" for name in prompt.targets} or None
+        return {name: f"It should lead elsewhere. {told}" for name in prompt.targets}
 
     def revise(self, seen: Seen) -> str | None:
         """Leave the value as it is."""

@@ -504,6 +504,11 @@ DECLARED: Mapping[str, Case] = {
         "graph.nodes.desk.backward: {verify: {examples: 1}}",
         ["graph.nodes.desk.backward: verify belongs to the method, not to a node: set method.backward.verify."],
     ),
+    "right work at a node": (
+        (),
+        "graph.nodes.desk.backward: {successes: 2}",
+        ["graph.nodes.desk.backward: successes belongs to the method, not to a node: set method.backward.successes."],
+    ),
     # Python callables.
     "module that cannot be found": (
         (),

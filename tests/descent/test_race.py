@@ -316,22 +316,26 @@ def test_only_the_very_first_examples_are_tried_before_all_others(word: str) -> 
         assert model.asked == 3
 
 
-def test_a_proposal_that_changes_nothing_takes_no_place_in_the_level(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    places: list[int] = []
+@pytest.fixture
+def places(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Places in the level that the gate was asked for, in order."""
+    found: list[int] = []
     true = Gate.after
 
     def after(gate: Gate, turned_down: int, tests: int) -> Gate:
-        places.append(turned_down)
+        found.append(turned_down)
         return true(gate, turned_down, tests)
 
+    monkeypatch.setattr(Gate, "after", after)
+    return found
+
+
+def test_a_proposal_that_changes_nothing_takes_no_place_in_the_level(places: list[int]) -> None:
     def worse(text: str, letters: Sequence[str]) -> Said:
         return "nothing" if "a" in letters or "d" in letters else tagged(f"Forget {letters}.")
 
     pairs = replace(WIDE, sample=Sample("failing", 1, "waiting"), pool=PoolRules(), lazy=False)
     one = replace(pairs, proposals=Proposals(1, 3), gate=Gate("paired", wave=None))
-    monkeypatch.setattr(Gate, "after", after)
     (step,) = descend(World(worse), replace(one, stop=Stop(steps=1)), train="abcdef").steps
     tried = [made for made in step.proposals if made.proposal.changes]
     assert 0 < len(tried) < len(step.proposals) == 3
@@ -342,15 +346,8 @@ def test_a_proposal_that_changes_nothing_takes_no_place_in_the_level(
     ("form", "fallback"), [("joint", True), ("joint", False), ("single", False)]
 )
 def test_no_two_proposals_that_are_turned_down_share_a_part_of_the_level(
-    form: Any, fallback: bool, monkeypatch: pytest.MonkeyPatch
+    form: Any, fallback: bool, places: list[int]
 ) -> None:
-    places: list[int] = []
-    true = Gate.after
-
-    def after(gate: Gate, turned_down: int, tests: int) -> Gate:
-        places.append(turned_down)
-        return true(gate, turned_down, tests)
-
     def worse(text: str, letters: Sequence[str]) -> str:
         return tagged(f"Forget {letters}.")
 
@@ -362,7 +359,6 @@ def test_no_two_proposals_that_are_turned_down_share_a_part_of_the_level(
         lazy=False,
         stop=Stop(steps=3),
     )
-    monkeypatch.setattr(Gate, "after", after)
     style = World(worse, lambda text, letters: tagged(f"Say nothing of {letters}."))
     made = descend(style, method, train="abcdefgh")
     assert made.result.accepted == 0
@@ -372,16 +368,7 @@ def test_no_two_proposals_that_are_turned_down_share_a_part_of_the_level(
     assert max(tried) < method.asked(2)
 
 
-def test_a_step_counts_on_behind_the_last_place_that_was_turned_down(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    places: list[int] = []
-    true = Gate.after
-
-    def after(gate: Gate, turned_down: int, tests: int) -> Gate:
-        places.append(turned_down)
-        return true(gate, turned_down, tests)
-
+def test_a_step_counts_on_behind_the_last_place_that_was_turned_down(places: list[int]) -> None:
     knows = " ".join(f"Know {one}." for one in "abcdef")
     written = iter([knows, f"{knows} ", *("Forget." for _ in range(4))])
     method = replace(
@@ -392,7 +379,6 @@ def test_a_step_counts_on_behind_the_last_place_that_was_turned_down(
         lazy=False,
         stop=Stop(steps=2),
     )
-    monkeypatch.setattr(Gate, "after", after)
     made = descend(World(lambda *_: tagged(next(written))), method, train="abcdefgh")
     decided = [[one.decision.accepted for one in step.proposals] for step in made.steps]
     assert decided == [[True, True, False], [False, False, False]]

@@ -11,6 +11,7 @@ import pytest
 from conftest import Start
 
 from sgdflow.config.paths import prompt_folders
+from sgdflow.errors import CallFailed
 from sgdflow.executor.backward import Differentiation, backward_pass
 from sgdflow.executor.backward_functions import PromptBackward
 from sgdflow.executor.branches import SKIPPED
@@ -18,7 +19,7 @@ from sgdflow.executor.forward import ForwardPass, PromptForward
 from sgdflow.executor.graph import Graph, Node, Parameter
 from sgdflow.executor.successes import Right
 from sgdflow.llm import Message
-from sgdflow.llm.scripted import ScriptedLLM
+from sgdflow.llm.scripted import Said, ScriptedLLM
 from sgdflow.prompting.ask import Ask
 from sgdflow.prompting.replies import ReplyFormat
 from sgdflow.prompting.templates import Prompts
@@ -34,7 +35,7 @@ def asking(prompt: str, *, edge: bool = False, neighbors: bool = True) -> Prompt
 
 
 def desk(count: int = 2) -> Graph:
-    names = (*NAMES, *(f"part{i}" for i in range(count - 2)))
+    names = NAMES[:count]
     nodes = {
         name: Node(name, ("order",), {"instruction": f"{name}.instruction"}, FORWARD)
         for name in names
@@ -117,6 +118,27 @@ def test_right_work_stays_short_however_long_its_values_are() -> None:
     (told,) = prompts_of(desk(), asking("joint"), much).values()
     assert "word word" in told
     assert len(told) < len(plain) + 2500
+
+
+def test_right_work_is_what_a_prompt_that_does_not_fit_does_without_first() -> None:
+    """One predecessor cannot be halved: its gradient would be lost for what is shown beside."""
+    graph = desk(1)
+    texts = {name: parameter.initial for name, parameter in graph.parameters.items()}
+    how, right = Differentiation(asking("joint"), successes=2), Right([MEDIUM], 2)
+    lengths: list[int] = []
+
+    def small(role: str, node: str, messages: Sequence[Message]) -> Said:
+        lengths.append(len(messages[-1].content))
+        if "where the answer was right" in messages[-1].content:
+            return CallFailed("the prompt does not fit", "context_window")
+        return '<gradient name="weight">CHANGE: x</gradient>'
+
+    llm = ScriptedLLM(small)
+    found = asyncio.run(backward_pass(graph, texts, FAILED, "wrong", list(texts), how, llm, right))
+    assert not found.failures
+    assert [one.value for one in found.gradients["weight"]] == ["CHANGE: x"]
+    assert len(lengths) == 2
+    assert lengths[0] > lengths[1]
 
 
 ORDERS = [

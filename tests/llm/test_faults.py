@@ -309,7 +309,7 @@ def test_a_run_with_three_calls_in_ten_faulty_ends_as_one_without(
     assert met.keys() <= kinds | {"usage"}
     assert len(kinds & met.keys()) > 4
     calls, needed = (sum(record["calls"].values()) for record in (ended, without))
-    assert sum(met.values()) > 0.15 * calls
+    assert sum(met.values()) >= 0.2 * calls
     # Each fault costs one more call, wrong numbers of tokens none.
     assert calls - needed == sum(met.values()) - met.get("usage", 0)
     # Nothing else was asked, so the words count the same.
