@@ -107,7 +107,9 @@ def _endpoints(config: Mapping[str, Any]) -> list[tuple[str, str]] | None:
         base = own.get("api_base")
         name = own.get("endpoint") or (None if base else llm.get("endpoint"))
         provider = str(own.get("model")).partition("/")[0]
-        found.append((str(role), answering(provider, base or llm.get("api_base"), name)))
+        base = base or llm.get("api_base")
+        several = " ".join(map(str, base)) if isinstance(base, list) else base
+        found.append((str(role), answering(provider, several, name)))
     return found
 
 

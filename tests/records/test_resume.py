@@ -408,8 +408,9 @@ def test_a_directory_with_another_run_is_left_alone(
     assert zygote.run(said, "optimize", *words, *elsewhere) == 1
     assert everything() == before
     assert 'llm.api_base: "http://127.0.0.1:' in said.read_text()
-    moved = ["llm.api_base=http://127.0.0.1:9/v1", "llm.limits.concurrency=1"]
-    assert zygote.run(said, "optimize", *words, *moved, "hydra.run.dir=whole") == 0
-    assert "holds this run, finished: nothing to do" in said.read_text()
+    for address in ("http://127.0.0.1:9/v1", "[http://127.0.0.1:9/v1,http://127.0.0.1:8/v1]"):
+        moved = [f"llm.api_base={address}", "llm.limits.concurrency=1"]
+        assert zygote.run(said, "optimize", *words, *moved, "hydra.run.dir=whole") == 0
+        assert "holds this run, finished: nothing to do" in said.read_text()
     assert len(server.asked) == asked
     assert result(folder / "whole") == whole[0]
