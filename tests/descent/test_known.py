@@ -210,8 +210,12 @@ def test_what_the_infrastructure_kept_from_an_answer_is_no_score() -> None:
 
 
 def test_a_merge_that_was_turned_down_is_not_tried_again_in_any_way() -> None:
-    """To know a, or to guess B where nothing is known, gets one right; both together do not."""
-    world = World(lambda text, letters: tagged("Know a." if "a" in letters else text))
+    """To know some letters, or to guess where none is known, gets some right; both get none more.
+
+    The better one, to which the merge adds, is the later one.
+    """
+    knows = "Know a. Know c."
+    world = World(lambda text, letters: tagged(knows if {*letters} & {*"ac"} else text))
 
     def script(role: str, node: str, messages: Sequence[Message]) -> Said:
         prompt = messages[-1].content
@@ -225,13 +229,13 @@ def test_a_merge_that_was_turned_down_is_not_tried_again_in_any_way() -> None:
 
     method = taking(5, proposals=Proposals(2), pool=PoolRules(3, merge=True))
     waiting = replace(method, sample=Sample("failing", 1, "waiting"))
-    made = descend(ScriptedLLM(script), waiting, train="ab")
+    made = descend(ScriptedLLM(script), waiting, train="abc")
     assert [len(step.proposals) for step in made.steps] == [2, 1, 2, 2, 2]
     assert [one.decision.accepted for one in made.steps[0].proposals] == [True, True]
     merge = made.steps[1].tried
-    assert (merge.why, merge.parents, merge.decision.accepted) == ("merge", (1, 2), False)
-    both = {RECALL: "Know a.", ANSWER: "Guess."}
+    assert (merge.why, merge.parents, merge.decision.accepted) == ("merge", (2, 1), False)
+    both = {RECALL: knows, ANSWER: "Guess."}
     later = [one for step in made.steps[2:] for one in step.proposals if one.proposed == both]
     assert {one.parents for one in later} == {(1,), (2,)}
-    assert {one.parents for one in later if "before in step 2" in one.decision.reason} == {(1,)}
+    assert {one.parents for one in later if "before in step 2" in one.decision.reason} == {(2,)}
     assert all(step.gating.calls == 0 for step in made.steps[2:])
