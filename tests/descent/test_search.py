@@ -111,13 +111,19 @@ def test_a_guard_turns_down_what_breaks_as_much_as_it_repairs() -> None:
     assert "cannot pass" in second.decision.reason or "worse" in second.decision.reason
 
 
-def test_a_first_gate_with_a_guard_weighs_repairs_against_breakage() -> None:
-    forgets = in_turn("Know a. Know b.", "Know c.", "x")
+@pytest.mark.parametrize(
+    ("text", "lost", "moved"),
+    [("Know c.", 2, "1 up, 2 down"), ("Know a. Know c.", 1, "1 up, 1 down")],
+)
+def test_a_first_gate_with_a_guard_weighs_repairs_against_breakage(
+    text: str, lost: int, moved: str
+) -> None:
+    forgets = in_turn("Know a. Know b.", text, "x")
     gate = Gate(first="sampled", guard=2)
     method = replace(METHOD, gate=gate, sample=Sample("failing", 1), stop=Stop(steps=2))
     made = descend(World(forgets), method, train="abc")
     assert made.steps[1].tried.decision.reason == (
-        "breaks as much as it repairs: 1 gained, 2 lost (1 up, 2 down)"
+        f"breaks as much as it repairs: 1 gained, {lost} lost ({moved})"
     )
 
 
@@ -384,6 +390,19 @@ def test_the_lowest_makes_room_and_the_newest_stays() -> None:
     assert [one.number for one in pool.candidates] == [1, 2]
 
 
+@pytest.mark.parametrize(
+    ("choose", "order"), [("best", [3, 1, 0, 2, 3]), ("newest", [3, 2, 1, 0, 3])]
+)
+def test_the_best_and_the_newest_come_first(
+    choose: Literal["best", "newest"], order: Sequence[int]
+) -> None:
+    """Of equals the newer one; where more are wanted than there are, they come in turn."""
+    pool = Pool.of(PoolRules(4, choose), candidate(0, {"x": 0.5}))
+    for number, score in enumerate((0.9, 0.1, 0.9), 1):
+        pool = pool.add(candidate(number, {"x": score}, 0))
+    assert [one.number for one in pool.choose(5, Random(0))] == order
+
+
 def test_who_is_best_on_more_examples_is_chosen_more_often() -> None:
     pool = Pool.of(PoolRules(3, "pareto"), candidate(0, {"x": 1, "y": 0, "z": 0}))
     pool = pool.add(candidate(1, {"x": 0, "y": 1, "z": 1}, 0))
@@ -528,6 +547,10 @@ def test_a_lazy_method_looks_for_other_failures_where_the_known_ones_led_nowhere
     made = descend(useless, replace(LAZY, stop=Stop(steps=12)), train=LETTERS)
     drawn = [one.forward.example for step in made.steps for one in step.tried.learned]
     assert len(set(drawn)) == len(drawn) == len(LETTERS)
+    found = dict.fromkeys(f"id {letter}" for letter, _ in scored(made) if letter in LETTERS)
+    # Those that were found to be failures first come first; two a step.
+    taken = [{one.forward.example for one in step.tried.learned} for step in made.steps]
+    assert taken == [{*pair} for pair in zip(*[iter(found)] * 2, strict=True)]
 
 
 def test_what_a_lazy_run_knew_in_the_end_alone_is_recorded() -> None:
