@@ -23,6 +23,7 @@ from test_descent import (
     Watch,
     World,
     add_what_was_missing,
+    between,
     descend,
     exactly,
     in_turn,
@@ -374,6 +375,37 @@ def test_single_proposals_are_joined_where_both_help() -> None:
     made = mixed(replace(METHOD, stop=Stop(steps=1), proposals=Proposals(form="single")))
     assert [one.changes for one in made.steps[0].tried.tested] == [(RECALL,), (ANSWER,)]
     assert made.result.accepted == 1
+
+
+@pytest.mark.parametrize(
+    ("knows", "guesses", "taken"),
+    [("ac", "b", [RECALL]), ("a", "ab", [ANSWER]), ("a", "b", [RECALL, ANSWER])],
+)
+def test_of_parts_that_pass_those_are_taken_that_gain_most(
+    knows: str, guesses: str, taken: Sequence[str]
+) -> None:
+    """To know letters and to guess others are each better than nothing, and together gain one."""
+    text = " ".join(f"Know {letter}." for letter in knows)
+    world = World(lambda *_: tagged(text), lambda *_: tagged("Guess."))
+
+    def script(role: str, node: str, messages: Sequence[Message]) -> Said:
+        said = str(world(role, node, messages))
+        if role == "forward" and node == "recall" and said == "unknown":
+            return f"not {between('variable', messages[-1].content)[0]}"
+        if role == "forward" and node == "answer" and "Guess." in messages[-1].content:
+            return said[-1].upper() if said[-1] in guesses and "not" in said else "nothing"
+        return said
+
+    method = replace(METHOD, proposals=Proposals(form="single"), stop=Stop(steps=1))
+    (step,) = descend(ScriptedLLM(script), method, train="abc").steps
+    gains = {one.changes: one.trial.gain for one in step.tried.tested}
+    assert all(one.decision.accepted for one in step.tried.tested)
+    assert gains == {
+        (RECALL,): pytest.approx(len(knows) / 3),
+        (ANSWER,): pytest.approx(len(guesses) / 3),
+        (RECALL, ANSWER): pytest.approx(1 / 3),
+    }
+    assert list(step.tried.proposal.changes) == taken  # as much is enough for both
 
 
 # The pool
