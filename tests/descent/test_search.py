@@ -9,7 +9,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 from random import Random
 from typing import Any, Literal
 
@@ -551,6 +551,29 @@ def test_a_wide_search_is_repeatable_and_records_its_tree() -> None:
         assert len(calls["examples"]) == sum(len(one.learned) for one in step.proposals)
     assert numbers == set(range(first.result.accepted + 1))
     assert len(known(first.result.parameters)) >= 6
+
+
+def test_a_candidate_knows_whatever_is_told_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[Candidate] = []
+    true = Pool.add
+
+    def add(pool: Pool, one: Candidate) -> Pool:
+        found.append(one)
+        return true(pool, one)
+
+    monkeypatch.setattr(Pool, "add", add)
+    made = descend(World(), replace(wide(), stop=Stop(steps=3)), train="abcd", validation="abef")
+    records = [{**json.loads(line), "at": at} for at, line in enumerate(made.lines(), 1)]
+    told = [{**each, "at": one["at"]} for one in records for each in (one, *one["others"])]
+    told = sorted((one for one in told if one["accepted"]), key=lambda one: one["candidate"])
+    keys = ("candidate", "at", "why", "from")
+    assert [(c.number, c.step, c.why, [*c.parents], [*c.changed]) for c in found] == [
+        (*(one[key] for key in keys), [*one["proposal"]]) for one in told
+    ]
+    assert len(found) > 3
+    assert all(len(one.scores) == 4 for one in found)  # those of validation
+    with pytest.raises(FrozenInstanceError):
+        found[0].number = 9  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("confirm", [None, Confirm(0.5)])
