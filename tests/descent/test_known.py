@@ -56,6 +56,22 @@ def test_each_scoring_that_the_gate_repeats_is_made_once() -> None:
     assert found == {3}
 
 
+def test_what_counts_of_repeated_scorings_is_their_mean_on_either_side() -> None:
+    """The first scoring is wrong with both of the texts."""
+    world, answers = World(in_turn("x")), {"Recall.": iter("uuA"), "x": iter("uAA")}
+
+    def script(role: str, node: str, messages: Sequence[Message]) -> Said:
+        prompt = messages[-1].content
+        if role == "forward" and node == "recall" and between("variable", prompt) == ["a"]:
+            return next(answers[between("instruction", prompt)[0]])
+        return world(role, node, messages)
+
+    method = taking(1, Gate(repeats=3))
+    made = descend(ScriptedLLM(script), method, train="a", optimised=[RECALL])
+    said = made.steps[0].tried.decision.reason
+    assert said == "better: 0.3333 -> 0.6667 on 1 example (1 up, 0 down)"
+
+
 def test_a_text_that_was_accepted_and_left_is_known_when_it_comes_back() -> None:
     there = in_turn("Know a.", "Know b.", "Know a.", "Know c.", "Know b.")
     made = descend(World(there), taking(5, Gate("not_worse")), optimised=[RECALL])
