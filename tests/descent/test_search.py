@@ -44,11 +44,12 @@ from sgdflow.executor.functions import Function
 from sgdflow.executor.graph import Graph, Parameter
 from sgdflow.executor.progress import Unwatched
 from sgdflow.executor.scores import Score
-from sgdflow.llm import Message, Reply
+from sgdflow.llm import LLM, Message, Reply
 from sgdflow.llm.scripted import Said, ScriptedLLM
 from sgdflow.records import step_record
 from sgdflow.records.details import calls_record, example_records
-from sgdflow.update import Decision, Gate, Past, Proposal, Select
+from sgdflow.update import Decision, Gate, Past, Proposal, Rewrite, Select, Situation
+from sgdflow.update.prompt_views import tries
 
 LETTERS = "abcdefghijklmnopqrstuvwx"
 LAZY = replace(METHOD, sample=Sample("failing", 2, "waiting"), lazy=True, stop=Stop(steps=40))
@@ -370,6 +371,25 @@ def test_a_text_that_was_left_out_is_a_try_of_its_parameter() -> None:
     assert made.steps[0].tried.tested[2].decision.reason in shown
 
 
+def test_a_text_that_was_turned_down_early_is_remembered_with_its_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[Situation] = []
+    true = Rewrite.propose
+
+    async def propose(rule: Rewrite, situation: Situation, llm: LLM) -> Proposal:
+        seen.append(situation)
+        return await true(rule, situation, llm)
+
+    monkeypatch.setattr(Rewrite, "propose", propose)
+    method = replace(METHOD, gate=Gate(wave=1), stop=Stop(steps=2))
+    graph = letters_graph("Know a. Know b.")
+    descend(World(in_turn("x", "y")), method, optimised=[RECALL], graph=graph)
+    (attempt,) = tries(seen[1].history, RECALL, 3)
+    # The two that are wrong are scored first; if both others stay right it is no better.
+    assert (attempt.text, attempt.scored) == ("x", "at most 0.5")
+
+
 def test_single_proposals_are_joined_where_both_help() -> None:
     """Each text helps by itself with another letter; the joint one is tried after them."""
     made = mixed(replace(METHOD, stop=Stop(steps=1), proposals=Proposals(form="single")))
@@ -436,9 +456,10 @@ def test_the_best_and_the_newest_come_first(
 
 
 def test_who_is_best_on_more_examples_is_chosen_more_often() -> None:
-    pool = Pool.of(PoolRules(3, "pareto"), candidate(0, {"x": 1, "y": 0, "z": 0}))
-    pool = pool.add(candidate(1, {"x": 0, "y": 1, "z": 1}, 0))
-    pool = pool.add(candidate(2, {"x": 0, "y": 0, "z": 0}, 0))
+    hard = {"u": 0, "v": 0, "w": 0}  # nobody is best where nobody gets anything right
+    pool = Pool.of(PoolRules(3, "pareto"), candidate(0, {"x": 1, "y": 0, "z": 0, **hard}))
+    pool = pool.add(candidate(1, {"x": 0, "y": 1, "z": 1, **hard}, 0))
+    pool = pool.add(candidate(2, {"x": 0, "y": 0, "z": 0, **hard}, 0))
     chosen = Counter(one.number for one in pool.choose(3000, Random(1)))
     assert chosen[2] == 0
     assert chosen[1] / chosen[0] == pytest.approx(2, rel=0.15)

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import permutations
+from typing import Any
 
 import pytest
 from test_descent import (
@@ -38,7 +39,7 @@ from sgdflow.llm.scripted import Said, ScriptedLLM
 from sgdflow.update import Gate
 
 
-def taking(steps: int, gate: Gate = METHOD.gate, **changes: object) -> Method:
+def taking(steps: int, gate: Gate = METHOD.gate, **changes: Any) -> Method:
     return replace(METHOD, gate=gate, stop=Stop(steps=steps), **changes)
 
 
