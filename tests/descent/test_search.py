@@ -41,6 +41,7 @@ from sgdflow.descent.pool import Candidate, Pool, PoolRules
 from sgdflow.descent.stretch import Course, Stretch
 from sgdflow.executor.backward import Differentiation
 from sgdflow.executor.functions import Function
+from sgdflow.executor.gradients import LOSS
 from sgdflow.executor.graph import Graph, Parameter
 from sgdflow.executor.progress import Unwatched
 from sgdflow.executor.scores import Score
@@ -280,6 +281,15 @@ def test_what_cannot_be_told_is_known_by_a_declared_word_or_phrase(said: str, as
 def test_a_word_of_ones_own_may_say_that_it_cannot_be_told() -> None:
     assert not Select(undecided=("?",)).asks("? The values do not tell.")
     assert Select(undecided=("?",)).asks("Undecided. Is it B?")
+
+
+def test_a_run_may_deal_gradients_across_nodes() -> None:
+    """What `recall` is shown comes from `answer`; what that one is shown, from the loss."""
+    method = replace(METHOD, sample=Sample("failing", 3), stop=Stop(steps=1))
+    for dealt, source in ((method, "answer"), (replace(method, shuffle="nodes"), LOSS)):
+        (step,) = descend(World(), dealt, train="abc").steps
+        items = step.tried.evidence[RECALL]
+        assert {gradient.source for item in items for gradient in item.gradients} == {source}
 
 
 # The winner meets the start
