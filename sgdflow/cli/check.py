@@ -30,7 +30,7 @@ from sgdflow.inspection import (
 )
 from sgdflow.llm.backend import window_of
 from sgdflow.llm.models import located
-from sgdflow.plan.estimate import shortage
+from sgdflow.plan.limits import shortages
 from sgdflow.prompting.templates import Prompts
 from sgdflow.terminal import say
 
@@ -69,7 +69,7 @@ def print_check(raw: Mapping[str, Any]) -> None:
         *prompt_findings(found, windows),
         *scorer_findings(prepared),
         *(Finding(one.text, wrong=False) for one in prepared.notices if one.unsure),
-        *(Finding(text, wrong=False) for text in shortage(prepared.problem, prepared.method)),
+        *(Finding(text, wrong=False) for text in shortages(prepared)),
         *(Finding(text, wrong=False) for text in _unused(prepared, prompts)),
     ]
     say(sweep_words() + "\n".join(_lines(prepared, prompts, found, windows)) + "\n")

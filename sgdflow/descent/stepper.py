@@ -10,7 +10,7 @@ from typing import Any
 from sgdflow.data import Example
 from sgdflow.descent.budget import Meter
 from sgdflow.descent.drafting import Draft, Drafting
-from sgdflow.descent.judge import Judge, Judgement, rejections
+from sgdflow.descent.judge import Judge, Judgement, refused, rejections
 from sgdflow.descent.learning import Lesson, Teacher
 from sgdflow.descent.method import Method, Problem
 from sgdflow.descent.steps import Gating, Tested, Tried
@@ -127,7 +127,8 @@ class Stepper:
             lesson = lesson.only(draft.evidence)
         judgement = Judgement(proposal, _nothing(self._method, situation, proposal, lesson), ())
         if proposal.changes:
-            judgement = await self._judge.judge(situation.parameters, proposal, lesson, down, among)
+            asked = situation.parameters, proposal, lesson, down, refused(situation.history)
+            judgement = await self._judge.judge(*asked, among)
         tried = self._tried(
             situation.parameters, lesson, judgement, self._meter.gate_calls - scored
         )
@@ -149,7 +150,7 @@ class Stepper:
         batch, current = await self._teacher.scored(parameters, random)
         lesson, scored = Lesson(batch, current, (), {}), self._meter.gate_calls
         proposal, down = Proposal(changes), sum(past.turned_down for past in history)
-        judgement = await self._judge.whole(parameters, proposal, lesson, down)
+        judgement = await self._judge.whole(parameters, proposal, lesson, down, refused(history))
         tried = self._tried(parameters, lesson, judgement, self._meter.gate_calls - scored)
         situation = Situation(self._problem.graph, parameters, {}, number, (), (), history)
         return tried, _past(situation, proposal, judgement)
@@ -220,10 +221,12 @@ def alone(made: Sequence[tuple[Tried, Past]]) -> Sequence[tuple[Tried, Past]]:
 
 def _past(situation: Situation, proposal: Proposal, judgement: Judgement) -> Past:
     taken = judgement.trial.decision.accepted
+    trials = [judgement.trial, *(one.trial for one in judgement.tested)]
     return replace(
         _put(situation, judgement.proposal if taken else proposal, judgement.trial),
         sampled=tuple(one.forward.example for one in situation.learned),
         turned_down=len(list(rejections(judgement))) if proposal.changes else 0,
+        refused=tuple(trial.asked for trial in trials if not trial.decision.accepted),
         dropped=tuple(_dropped(situation, proposal, judgement)) if taken else (),
     )
 

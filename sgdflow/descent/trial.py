@@ -28,6 +28,8 @@ class Trial:
     """Of the gate's examples with the parameters as they stood; None where none were scored."""
     seen: Evaluation | None = None
     """Of those that were scored with the proposal."""
+    asked: str = ""
+    """What the gate was asked, in short."""
 
     @property
     def candidate(self) -> Evaluation | None:

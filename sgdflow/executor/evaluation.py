@@ -26,6 +26,8 @@ from sgdflow.llm.packing import Packing
 
 AT_ONCE = 1024
 """Examples under way at once, where nothing else is declared."""
+ROOM = 200_000
+"""Values of nodes that are remembered of parameters from which no step goes on."""
 _UNANSWERED = frozenset(
     {"content_filter", "context_window", "empty", "malformed", "refusal", "truncated"}
 )
@@ -58,7 +60,7 @@ class First:
 
 
 class Evaluator:
-    """Runs and scores examples, and remembers outcomes for the parameters it is told to keep."""
+    """Runs and scores examples, and remembers what came of them, with whichever parameters."""
 
     def __init__(
         self,
@@ -68,12 +70,14 @@ class Evaluator:
         progress: Progress | None = None,
         first: First | None = None,
         at_once: int = AT_ONCE,
+        room: int = ROOM,
     ) -> None:
         self._first, self._at_once = first, at_once
         self._graph, self._score, self._llm = graph, score, llm
         self._given_written = given_written(graph)
         self._progress, self._packing = progress or Unwatched(), Packing()
         self._known: dict[tuple[str, int], dict[str, Outcome]] = {}
+        self._settled, self._room = 0, room
         self._apart = False
 
     @property
@@ -130,9 +134,23 @@ class Evaluator:
         return Evaluation({example.id: known[example.id] for example in examples})
 
     def keep(self, *parameters: Parameters) -> None:
-        """Forget the outcomes of all other parameters."""
-        keys = {known_by(p) for p in parameters}
-        self._known = {key: known for key, known in self._known.items() if key[0] in keys}
+        """Keep all that is known of these, and of others as much as there is room for.
+
+        Those go first that were known first. What the infrastructure kept from an answer is no
+        score of theirs: it is asked for again, should they be proposed again.
+        """
+        keys, places = {known_by(p) for p in parameters}, [*self._known]
+        # Those of one step by their names, and not in the order in which they were answered.
+        old, new = places[: self._settled], sorted(places[self._settled :])
+        kept, room = dict[tuple[str, int], dict[str, Outcome]](), self._room
+        for place in reversed([*old, *new]):
+            found = self._known[place]
+            if place[0] not in keys:
+                found = {i: outcome for i, outcome in found.items() if not outcome.lost}
+                room -= len(found) * len(self._graph.nodes)
+            if place[0] in keys or (found and room >= 0):
+                kept[place] = found
+        self._known, self._settled = dict(reversed(kept.items())), len(kept)
 
     async def _each(
         self, parameters: Parameters, todo: Sequence[Example], done: Advance
@@ -204,8 +222,7 @@ class Evaluator:
         return Outcome(passed, verdict.score, None, "", verdict.feedback, verdict.calls)
 
     def _of(self, parameters: Parameters, example: Example) -> LLM:
-        texts = sha256(known_by(parameters).encode()).hexdigest()[:16]
-        return Apart(self._llm, f"{example.id} with {texts}")
+        return Apart(self._llm, f"{example.id} with {known_by(parameters)[:16]}")
 
     def _is_wrong(self, failure: Failure) -> bool:
         """Return whether it was a model that could not answer."""
@@ -215,5 +232,5 @@ class Evaluator:
 
 
 def known_by(parameters: Parameters) -> str:
-    """Return what parameters are known by."""
-    return repr(sorted(parameters.items()))
+    """Return what parameters are known by, which is short however long their texts are."""
+    return sha256(repr(sorted(parameters.items())).encode()).hexdigest()

@@ -36,7 +36,7 @@ class Estimate:
 
 def step_estimate(problem: Problem, method: Method) -> Estimate:
     """Return what the first step takes at most, with the scoring that it starts from."""
-    problem, method = _first(problem, method)
+    problem, method = first_leg(problem, method)
     batch = len(problem.splits.train)
     if method.batch is not None:
         batch = min(batch, method.batch)
@@ -97,7 +97,7 @@ def shortage(problem: Problem, method: Method) -> Iterator[str]:
     share, what = "", "The run"
     if method.legs:
         share, what = f", the share of method.sequence.{method.legs[0].name},", "This leg"
-    problem, method = _first(problem, method)
+    problem, method = first_leg(problem, method)
     budget, estimate = method.stop.budget, step_estimate(problem, method)
     roles = _of_roles(problem, method, estimate)
     for name, allowed, needed in (
@@ -145,7 +145,7 @@ def _end(method: Method) -> str:
     return "ends after its first step. Set it higher, or have a step score or propose less."
 
 
-def _first(problem: Problem, method: Method) -> tuple[Problem, Method]:
+def first_leg(problem: Problem, method: Method) -> tuple[Problem, Method]:
     """Return the first leg of a method, and what it may change."""
     if not method.legs:
         return problem, method

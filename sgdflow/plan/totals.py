@@ -11,7 +11,8 @@ from sgdflow.config.schema import AssumedConf
 from sgdflow.errors import every, plural
 from sgdflow.llm import Spent, Usage
 from sgdflow.llm.models import Price
-from sgdflow.plan.estimate import shortage, step_estimate
+from sgdflow.plan.estimate import step_estimate
+from sgdflow.plan.limits import shortages
 from sgdflow.plan.rehearsal import Moment, Rehearsal, Scenario, rehearse
 from sgdflow.plan.standin import Assumed, StandIn
 from sgdflow.update import CallableUpdate
@@ -86,7 +87,7 @@ def make_plan(prepared: Prepared, prices: Mapping[str, Price | None]) -> Plan:
         f"{len(splits.validation)} validation, {plural(len(splits.test), 'test example')}; "
         f"at most {plural(steps, 'step')}"
     )
-    warnings = [*shortage(problem, method), *_ended_early(most, steps), *_troubles(most)]
+    warnings = [*shortages(prepared), *_ended_early(most, steps), *_troubles(most)]
     notes = _notes(prepared, prices, conf, rehearsed)
     return Plan(title, tuple(parts), tuple(totals), tuple(notes), tuple(warnings))
 

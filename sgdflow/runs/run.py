@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from asyncio import CancelledError
+from asyncio import CancelledError, to_thread
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ from sgdflow.executor.means import unanswered_words
 from sgdflow.executor.outcomes import Evaluation
 from sgdflow.executor.progress import Progress
 from sgdflow.llm import Metered, Spent
-from sgdflow.plan.estimate import shortage
+from sgdflow.plan.limits import shortages
 from sgdflow.records import (
     FORMAT,
     SPLITS,
@@ -76,7 +76,7 @@ async def optimise(
     tell(prepared)
     if why := prepared.method.unconfirmed:
         log.info("No winner will be confirmed: %s.", why)
-    for warning in shortage(prepared.problem, prepared.method):
+    for warning in await to_thread(shortages, prepared):
         log.warning("%s", warning)
     written = written_of(raw)
     with _tracked(tracker, prepared, written, folder):

@@ -46,3 +46,5 @@ class Decision:
     """How many examples gained and lost; None where nothing was compared."""
     constant: str = ""
     """What nearly all answers have become with the proposal, in words; part of the reason."""
+    before: int | None = None
+    """The step that turned the same down from the same evidence; None: there is none."""

@@ -92,6 +92,8 @@ class Past:
     """The examples that it was written from."""
     turned_down: int = 0
     """How often the gate turned something down."""
+    refused: tuple[str, ...] = ()
+    """What the gate was asked, in short, each time that it turned something down."""
     most: float | None = None
     """The highest mean that it could have had, where not all was scored."""
     went: tuple[Went, ...] = ()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from conftest import Start
 
 from sgdflow.config.compose import compose
 from sgdflow.config.paths import prompt_folders
@@ -17,8 +20,10 @@ from sgdflow.descent.budget import Budget, Meter
 from sgdflow.descent.method import Method, Problem
 from sgdflow.llm import Message, Reply, Spent, Usage
 from sgdflow.llm.allowance import Allowance
+from sgdflow.llm.client import Client
 from sgdflow.llm.scripted import ScriptedLLM
 from sgdflow.plan.estimate import shortage, step_estimate
+from sgdflow.plan.limits import shortages
 from sgdflow.prompting.templates import Prompts
 from sgdflow.records import result_record
 from sgdflow.simulation.worlds import reply
@@ -192,6 +197,73 @@ def test_a_budget_of_a_role_below_the_first_step_is_told_too(role: str, most: in
     limit = f"method.stop.budget.roles.{role}.calls: {most - 1} is less than the {most} that"
     assert warning.startswith(limit)
     assert told(most) == []
+
+
+def told(*overrides: str) -> str:
+    """Return what is said of the limit of all calls."""
+    return "\n".join(one for one in shortages(ready(*overrides)) if "llm.limits" in one)
+
+
+def decided(calls: int, *overrides: str) -> int:
+    """Return how many steps a run decides that may make so many calls."""
+    prepared = ready(f"llm.limits.budget.calls={calls}", *overrides)
+    calling = prepared.calling
+
+    async def go() -> int:
+        async with Client(calling.models, calling.limits, {}, backend=calling.backend) as llm:
+            return (await Descent(*_of(prepared), llm, Watch([])).run(prepared.start)).steps
+
+    return asyncio.run(go())
+
+
+@pytest.mark.parametrize(
+    ("wide", "times", "words"),
+    [
+        ((), 1, ""),
+        (
+            ("method.proposals.each=2", "method.proposals.parents=2", "method.pool.keep=2"),
+            *(4, ", with 4 proposals (method.proposals)"),
+        ),
+    ],
+)
+def test_a_limit_of_all_calls_that_lets_no_step_be_decided_is_told_before_any_call(
+    wide: Sequence[str], times: int, words: str
+) -> None:
+    of = ("method.gate.wave=3", "method.update.parameters=[weight.instruction]", *wide)
+    splits = ready().problem.splits
+    orders = {repr(one.inputs) for one in (*splits.train, *splits.validation, *splits.test)}
+    start = 4 * len(orders)  # what is asked twice is one call
+    # A gradient, a text, and three examples of the two nodes that what it changes reaches.
+    least = start + times * (1 + 1 + 3 * 2)
+    assert told(f"llm.limits.budget.calls={least - 1}", *of) == (
+        f"llm.limits.budget.calls: {least - 1} is less than the {least} that the first step takes "
+        f"at least, the {start} calls before it included{words}. The run would end before "
+        "anything is decided. "
+        f"Set llm.limits.budget.calls={least} or more, or score or propose less."
+    )
+    assert told(f"llm.limits.budget.calls={least}", *of) == ""
+    assert told(f"llm.limits.budget.calls={least - 1}", *of, "method.stop.steps=0") == ""
+    assert decided(least - 1, *of) == 0
+
+
+def test_a_limit_of_cost_is_compared_as_far_as_prices_are_known() -> None:
+    prices = "+llm.prices={simulated/worlds: {prompt: 2, completion: 2}}"
+    [tokens] = re.findall(r"the about (\d+) that", told("llm.limits.budget.tokens=9"))
+    needed = math.ceil(int(tokens) * 2 / 100) / 10_000
+    said = told("llm.limits.budget.cost=0.001", prices)
+    assert f"$0.001 is less than the about ${needed:g} that" in said
+    assert f"Set llm.limits.budget.cost={needed:g} or more" in said
+    assert told(f"llm.limits.budget.cost={needed:g}", prices) == ""
+    assert told(f"llm.limits.budget.tokens={tokens}") == ""
+    unknown = ("llm.models.forward=openai/nobody-knows", "llm.models.forward.api_base=http://x")
+    assert told("llm.limits.budget.cost=0.001", *unknown) == ""
+
+
+def test_whoever_is_asked_says_it(at: Start, tmp_path: Path) -> None:
+    words = ["graph=single", "task=tariff", "tracking=none", *SIZES, "llm.limits.budget.calls=7"]
+    for command in ("check", "plan", "optimize"):
+        _, out, err = at(tmp_path, command, *words)
+        assert "llm.limits.budget.calls: 7 is less than the " in out + err
 
 
 def _of(prepared: Prepared) -> tuple[Problem, Method]:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -88,6 +90,7 @@ class Model(Answering):
 
     hurry: Random
     ends: int | None = None
+    world: World = field(default_factory=World)
     task: asyncio.Task[Any] | None = None
     asked: int = 0
 
@@ -107,7 +110,7 @@ class Model(Answering):
         role = spec.model.partition("/")[2]
         last = '<variable name="recall">' in messages[-1].content
         node = RECALL if role == "optimizer" else "answer" if last else "recall"
-        said = World()(role, node, messages)
+        said = self.world(role, node, messages)
         assert isinstance(said, str)
         return Answer(said, "stop", Usage(), None)
 
@@ -143,6 +146,7 @@ def lines(
     method: Method = WIDE,
     ends: int | None = None,
     most: int | None = None,
+    world: World = World(),  # noqa: B008
 ) -> list[str]:
     """Return the steps of a run with this store, at temperature 1; fewer where it is ended."""
     random, watch = Random(hurry), Watch()
@@ -154,7 +158,7 @@ def lines(
             for role in ("forward", "backward", "optimizer")
         }
         with closing(Drawing(file)) as store:
-            model = Model(random, ends, asyncio.current_task())
+            model = Model(random, ends, world, asyncio.current_task())
             async with Client(models, limits, {}, store, 3, backend=model) as client:
                 asked = problem("abcdefghijklmn")  # more than are scored at once
                 late = Late(client, random)
@@ -169,6 +173,15 @@ def samples(file: Path) -> Iterator[list[Any]]:
     with closing(sqlite3.connect(file)) as store:
         for (request,) in store.execute("SELECT request FROM replies"):
             yield json.loads(request)["sample"]
+
+
+def scored(file: Path) -> Iterator[str]:
+    """Yield what `recall` was asked, draws and proposals that ask the same included."""
+    with closing(sqlite3.connect(file)) as store:
+        for (request,) in store.execute("SELECT request FROM replies"):
+            asked = json.loads(request)
+            if asked["sample"][2] == "recall" and "<improved>" not in request:
+                yield json.dumps(asked["messages"])
 
 
 def test_a_race_comes_to_the_same_whoever_is_answered_first(tmp_path: Path) -> None:
@@ -200,6 +213,21 @@ def test_a_race_that_is_killed_goes_on_to_the_same_end(ends: int, tmp_path: Path
     asked = sorted(map(repr, samples(tmp_path / "whole.db")))
     assert sorted(map(repr, samples(tmp_path / "killed.db"))) == asked
     assert 0 < len(kept) < len(asked)
+
+
+def test_what_was_turned_down_is_not_paid_again_in_a_race_nor_after_a_kill(tmp_path: Path) -> None:
+    """Three texts are all that is ever proposed, and none of them is better."""
+    method = replace(WIDE, stop=Stop(steps=3), pool=PoolRules(), proposals=Proposals(each=3))
+    method = replace(method, lazy=False)
+    world = World(lambda text, letters: tagged("Recall no more."))
+    whole = lines(tmp_path / "whole.db", 0, method, world=world)
+    asked = Counter(one for one in scored(tmp_path / "whole.db") if "no more" in one)
+    assert set(asked.values()) == {2}  # the gate's repeats
+    assert ["turned down before in step" in line for line in whole] == [False, True, True]
+    for ends in (60, 110):
+        file = tmp_path / f"{ends}.db"
+        assert len(lines(file, 5, method, ends, world=world)) < 3
+        assert lines(file, 6, method, world=world) == whole
 
 
 def test_a_single_proposal_asks_as_it_always_did(tmp_path: Path) -> None:
@@ -348,8 +376,10 @@ def test_a_proposal_that_changes_nothing_takes_no_place_in_the_level(places: lis
 def test_no_two_proposals_that_are_turned_down_share_a_part_of_the_level(
     form: Any, fallback: bool, places: list[int]
 ) -> None:
+    number = count()  # what was turned down before takes no part again
+
     def worse(text: str, letters: Sequence[str]) -> str:
-        return tagged(f"Forget {letters}.")
+        return tagged(f"Forget {letters}. {next(number)}")
 
     method = replace(
         WIDE,
@@ -359,8 +389,7 @@ def test_no_two_proposals_that_are_turned_down_share_a_part_of_the_level(
         lazy=False,
         stop=Stop(steps=3),
     )
-    style = World(worse, lambda text, letters: tagged(f"Say nothing of {letters}."))
-    made = descend(style, method, train="abcdefgh")
+    made = descend(World(worse, worse), method, train="abcdefgh")
     assert made.result.accepted == 0
     *tried, last = places
     assert last == 0  # that of the smallest gain, in the end

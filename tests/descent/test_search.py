@@ -9,7 +9,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 from random import Random
 from typing import Any, Literal
 
@@ -23,6 +23,7 @@ from test_descent import (
     Watch,
     World,
     add_what_was_missing,
+    between,
     descend,
     exactly,
     in_turn,
@@ -40,14 +41,16 @@ from sgdflow.descent.pool import Candidate, Pool, PoolRules
 from sgdflow.descent.stretch import Course, Stretch
 from sgdflow.executor.backward import Differentiation
 from sgdflow.executor.functions import Function
+from sgdflow.executor.gradients import LOSS
 from sgdflow.executor.graph import Graph, Parameter
 from sgdflow.executor.progress import Unwatched
 from sgdflow.executor.scores import Score
-from sgdflow.llm import Message, Reply
+from sgdflow.llm import LLM, Message, Reply
 from sgdflow.llm.scripted import Said, ScriptedLLM
 from sgdflow.records import step_record
 from sgdflow.records.details import calls_record, example_records
-from sgdflow.update import Decision, Gate, Past, Proposal, Select
+from sgdflow.update import Decision, Gate, Past, Proposal, Rewrite, Select, Situation
+from sgdflow.update.prompt_views import tries
 
 LETTERS = "abcdefghijklmnopqrstuvwx"
 LAZY = replace(METHOD, sample=Sample("failing", 2, "waiting"), lazy=True, stop=Stop(steps=40))
@@ -111,13 +114,19 @@ def test_a_guard_turns_down_what_breaks_as_much_as_it_repairs() -> None:
     assert "cannot pass" in second.decision.reason or "worse" in second.decision.reason
 
 
-def test_a_first_gate_with_a_guard_weighs_repairs_against_breakage() -> None:
-    forgets = in_turn("Know a. Know b.", "Know c.", "x")
+@pytest.mark.parametrize(
+    ("text", "lost", "moved"),
+    [("Know c.", 2, "1 up, 2 down"), ("Know a. Know c.", 1, "1 up, 1 down")],
+)
+def test_a_first_gate_with_a_guard_weighs_repairs_against_breakage(
+    text: str, lost: int, moved: str
+) -> None:
+    forgets = in_turn("Know a. Know b.", text, "x")
     gate = Gate(first="sampled", guard=2)
     method = replace(METHOD, gate=gate, sample=Sample("failing", 1), stop=Stop(steps=2))
     made = descend(World(forgets), method, train="abc")
     assert made.steps[1].tried.decision.reason == (
-        "breaks as much as it repairs: 1 gained, 2 lost (1 up, 2 down)"
+        f"breaks as much as it repairs: 1 gained, {lost} lost ({moved})"
     )
 
 
@@ -274,6 +283,15 @@ def test_a_word_of_ones_own_may_say_that_it_cannot_be_told() -> None:
     assert Select(undecided=("?",)).asks("Undecided. Is it B?")
 
 
+def test_a_run_may_deal_gradients_across_nodes() -> None:
+    """What `recall` is shown comes from `answer`; what that one is shown, from the loss."""
+    method = replace(METHOD, sample=Sample("failing", 3), stop=Stop(steps=1))
+    for dealt, source in ((method, "answer"), (replace(method, shuffle="nodes"), LOSS)):
+        (step,) = descend(World(), dealt, train="abc").steps
+        items = step.tried.evidence[RECALL]
+        assert {gradient.source for item in items for gradient in item.gradients} == {source}
+
+
 # The winner meets the start
 
 
@@ -363,11 +381,61 @@ def test_a_text_that_was_left_out_is_a_try_of_its_parameter() -> None:
     assert made.steps[0].tried.tested[2].decision.reason in shown
 
 
+def test_a_text_that_was_turned_down_early_is_remembered_with_its_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[Situation] = []
+    true = Rewrite.propose
+
+    async def propose(rule: Rewrite, situation: Situation, llm: LLM) -> Proposal:
+        seen.append(situation)
+        return await true(rule, situation, llm)
+
+    monkeypatch.setattr(Rewrite, "propose", propose)
+    method = replace(METHOD, gate=Gate(wave=1), stop=Stop(steps=2))
+    graph = letters_graph("Know a. Know b.")
+    descend(World(in_turn("x", "y")), method, optimised=[RECALL], graph=graph)
+    (attempt,) = tries(seen[1].history, RECALL, 3)
+    # The two that are wrong are scored first; if both others stay right it is no better.
+    assert (attempt.text, attempt.scored) == ("x", "at most 0.5")
+
+
 def test_single_proposals_are_joined_where_both_help() -> None:
     """Each text helps by itself with another letter; the joint one is tried after them."""
     made = mixed(replace(METHOD, stop=Stop(steps=1), proposals=Proposals(form="single")))
     assert [one.changes for one in made.steps[0].tried.tested] == [(RECALL,), (ANSWER,)]
     assert made.result.accepted == 1
+
+
+@pytest.mark.parametrize(
+    ("knows", "guesses", "taken"),
+    [("ac", "b", [RECALL]), ("a", "ab", [ANSWER]), ("a", "b", [RECALL, ANSWER])],
+)
+def test_of_parts_that_pass_those_are_taken_that_gain_most(
+    knows: str, guesses: str, taken: Sequence[str]
+) -> None:
+    """To know letters and to guess others are each better than nothing, and together gain one."""
+    text = " ".join(f"Know {letter}." for letter in knows)
+    world = World(lambda *_: tagged(text), lambda *_: tagged("Guess."))
+
+    def script(role: str, node: str, messages: Sequence[Message]) -> Said:
+        said = str(world(role, node, messages))
+        if role == "forward" and node == "recall" and said == "unknown":
+            return f"not {between('variable', messages[-1].content)[0]}"
+        if role == "forward" and node == "answer" and "Guess." in messages[-1].content:
+            return said[-1].upper() if said[-1] in guesses and "not" in said else "nothing"
+        return said
+
+    method = replace(METHOD, proposals=Proposals(form="single"), stop=Stop(steps=1))
+    (step,) = descend(ScriptedLLM(script), method, train="abc").steps
+    gains = {one.changes: one.trial.gain for one in step.tried.tested}
+    assert all(one.decision.accepted for one in step.tried.tested)
+    assert gains == {
+        (RECALL,): pytest.approx(len(knows) / 3),
+        (ANSWER,): pytest.approx(len(guesses) / 3),
+        (RECALL, ANSWER): pytest.approx(1 / 3),
+    }
+    assert list(step.tried.proposal.changes) == taken  # as much is enough for both
 
 
 # The pool
@@ -384,10 +452,24 @@ def test_the_lowest_makes_room_and_the_newest_stays() -> None:
     assert [one.number for one in pool.candidates] == [1, 2]
 
 
+@pytest.mark.parametrize(
+    ("choose", "order"), [("best", [3, 1, 0, 2, 3]), ("newest", [3, 2, 1, 0, 3])]
+)
+def test_the_best_and_the_newest_come_first(
+    choose: Literal["best", "newest"], order: Sequence[int]
+) -> None:
+    """Of equals the newer one; where more are wanted than there are, they come in turn."""
+    pool = Pool.of(PoolRules(4, choose), candidate(0, {"x": 0.5}))
+    for number, score in enumerate((0.9, 0.1, 0.9), 1):
+        pool = pool.add(candidate(number, {"x": score}, 0))
+    assert [one.number for one in pool.choose(5, Random(0))] == order
+
+
 def test_who_is_best_on_more_examples_is_chosen_more_often() -> None:
-    pool = Pool.of(PoolRules(3, "pareto"), candidate(0, {"x": 1, "y": 0, "z": 0}))
-    pool = pool.add(candidate(1, {"x": 0, "y": 1, "z": 1}, 0))
-    pool = pool.add(candidate(2, {"x": 0, "y": 0, "z": 0}, 0))
+    hard = {"u": 0, "v": 0, "w": 0}  # nobody is best where nobody gets anything right
+    pool = Pool.of(PoolRules(3, "pareto"), candidate(0, {"x": 1, "y": 0, "z": 0, **hard}))
+    pool = pool.add(candidate(1, {"x": 0, "y": 1, "z": 1, **hard}, 0))
+    pool = pool.add(candidate(2, {"x": 0, "y": 0, "z": 0, **hard}, 0))
     chosen = Counter(one.number for one in pool.choose(3000, Random(1)))
     assert chosen[2] == 0
     assert chosen[1] / chosen[0] == pytest.approx(2, rel=0.15)
@@ -502,6 +584,29 @@ def test_a_wide_search_is_repeatable_and_records_its_tree() -> None:
     assert len(known(first.result.parameters)) >= 6
 
 
+def test_a_candidate_knows_whatever_is_told_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[Candidate] = []
+    true = Pool.add
+
+    def add(pool: Pool, one: Candidate) -> Pool:
+        found.append(one)
+        return true(pool, one)
+
+    monkeypatch.setattr(Pool, "add", add)
+    made = descend(World(), replace(wide(), stop=Stop(steps=3)), train="abcd", validation="abef")
+    records = [{**json.loads(line), "at": at} for at, line in enumerate(made.lines(), 1)]
+    told = [{**each, "at": one["at"]} for one in records for each in (one, *one["others"])]
+    told = sorted((one for one in told if one["accepted"]), key=lambda one: one["candidate"])
+    keys = ("candidate", "at", "why", "from")
+    assert [(c.number, c.step, c.why, [*c.parents], [*c.changed]) for c in found] == [
+        (*(one[key] for key in keys), [*one["proposal"]]) for one in told
+    ]
+    assert len(found) > 3
+    assert all(len(one.scores) == 4 for one in found)  # those of validation
+    with pytest.raises(FrozenInstanceError):
+        found[0].number = 9  # type: ignore[misc]
+
+
 @pytest.mark.parametrize("confirm", [None, Confirm(0.5)])
 @pytest.mark.parametrize("rule", ["strict", "paired"])
 def test_a_pool_that_knows_scores_returns_its_best_candidate(
@@ -528,6 +633,10 @@ def test_a_lazy_method_looks_for_other_failures_where_the_known_ones_led_nowhere
     made = descend(useless, replace(LAZY, stop=Stop(steps=12)), train=LETTERS)
     drawn = [one.forward.example for step in made.steps for one in step.tried.learned]
     assert len(set(drawn)) == len(drawn) == len(LETTERS)
+    found = dict.fromkeys(f"id {letter}" for letter, _ in scored(made) if letter in LETTERS)
+    # Those that were found to be failures first come first; two a step.
+    taken = [{one.forward.example for one in step.tried.learned} for step in made.steps]
+    assert taken == [{*pair} for pair in zip(*[iter(found)] * 2, strict=True)]
 
 
 def test_what_a_lazy_run_knew_in_the_end_alone_is_recorded() -> None:

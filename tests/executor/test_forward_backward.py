@@ -322,7 +322,7 @@ def test_scores_are_numbers_from_0_to_1(value: float, score: float) -> None:
 
 def test_known_outcomes_are_not_paid_for_twice() -> None:
     llm = ScriptedLLM(lambda *asked: "yes")
-    evaluate = Evaluator(HINTS, Score(Function(exactly, "exactly")), llm)
+    evaluate = Evaluator(HINTS, Score(Function(exactly, "exactly")), llm, room=0)
     start, other = HINTS.initial(), {**HINTS.initial(), "answer.instruction": "Else."}
     three = examples("a", "b", "c")
 
