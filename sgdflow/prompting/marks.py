@@ -20,8 +20,8 @@ TEXTS = "texts"
 
 _MARKED = re.compile(r"</?([A-Za-z_]\w*)\{\{\s*mark\s*\}\}")
 _LENGTH = 4
-_BARE = frozenset({NoneType, dict, list, tuple})
-"""Types of which many a value has nothing in it."""
+_BARE = frozenset({NoneType, int, float, bool})
+"""Types of values that hold no text."""
 
 
 class Own(str):
@@ -91,11 +91,7 @@ def _gather(values: Iterable[Any], found: dict[str, None], seen: dict[int, Any])
         if isinstance(value, str):
             if ("<" in value or "-" in value) and not isinstance(value, Own):
                 found[value] = None
-        elif not (
-            (type(value) in _BARE and not value)
-            or isinstance(value, int | float)
-            or (name := id(value)) in seen
-        ):
+        elif type(value) not in _BARE and (name := id(value)) not in seen:
             seen[name] = value  # kept, so that no other value takes its id
             known, others = _inside(value)
             found.update(dict.fromkeys(known))
