@@ -68,13 +68,17 @@ class _AskOnce(Ask):
 class _Again(PromptForward):
     """Asks the same in the same place with the same variables: rehearsals take the same ways."""
 
+    placed: bool = True
+    """Whether its template may show the place; otherwise a mark alone can hang on that."""
     known: dict[Any, tuple[View, _Said]] = field(default_factory=dict)
 
     def _variables(self, node: View, operands: Operands) -> Mapping[str, Any]:
         texts = (*operands.predecessors.values(), *operands.parameters.values())
         if not all(isinstance(one, str) for one in texts):  # 1 and True are the same to a dict
             return PromptForward._variables(self, node, operands)
-        if (key := (id(node), texts)) not in self.known:
+        bare = not (self.placed or node.behind or node.reasons or node.successes)
+        where = id(node) if node.texts is None or not bare else node.texts
+        if (key := (where, texts)) not in self.known:
             made = _Said(PromptForward._variables(self, node, operands))
             self.known[key] = node, made  # with the place, so that no other one takes its id
         return self.known[key][1]
@@ -112,7 +116,9 @@ def pretended_graph(graph: Graph) -> Graph:
         code = real.forward.ask is None
         forward = _OwnForward(largest=real.forward.largest) if code else pretended(real.forward)
         if type(forward) is PromptForward:
-            forward = _Again(*_values(replace(forward, ask=_AskOnce(*_values(forward.ask)))))
+            ask = forward.ask
+            placed = "node" in ask.prompts.mentioned(ask.prompt)
+            forward = _Again(*_values(replace(forward, ask=_AskOnce(*_values(ask)))), placed)
         # Whatever may be computed is: nobody knows which conditions will hold.
         return replace(real, forward=forward, backward=pretended(real.backward), when=None)
 

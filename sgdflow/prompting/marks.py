@@ -100,7 +100,8 @@ def _gather(values: Iterable[Any], found: dict[str, None], seen: dict[int, Any])
 
 def _inside(value: Any) -> tuple[Iterable[str], Iterable[Any]]:
     """Return the texts in a value that are known, and what else is in it."""
-    return _way_into(type(value))(value)
+    kind: Any = type(value)
+    return _way_into(kind)(value)
 
 
 @cache
