@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from operator import is_
 from typing import TYPE_CHECKING, Any
 
 from sgdflow.executor.graph_paths import seen_through
@@ -38,7 +39,7 @@ class View:
     given: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """What each predecessor that is told something is given."""
     texts: tuple[str, ...] | None = None
-    """All texts of the above, where somebody has gathered them."""
+    """Those of the above that a mark may hang on, where somebody has gathered them."""
     behind: Mapping[str, Any] = field(default_factory=dict)
     """Values that some of these were given and the node was not, where they are known."""
     reasons: Mapping[str, str] = field(default_factory=dict)
@@ -68,42 +69,68 @@ class View:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """The places that were made under some parameters, which are told apart by identity."""
+
+    parameters: Mapping[str, Any]
+    alone: dict[str, View] = field(default_factory=dict)
+    """Without their successors."""
+    whole: dict[str, View] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Places:
     """The places of a graph's nodes, which are made once for all examples."""
 
     graph: Graph
-    kept: list[tuple[Mapping[str, Any], dict[Any, View]]] = field(default_factory=list)
-    """The parameters that were asked about last, told apart by identity, and what was made."""
+    kept: list[_Made] = field(default_factory=list)
+    """What was made under the parameters that were asked about last."""
 
     def of(self, name: str, parameters: Mapping[str, Any], known: Mapping[str, Any]) -> View:
         """Return a node's place, with those of the values that only others were given."""
-        view = self._whole(name, parameters)
+        made = self._made_under(parameters)
+        view = made.whole.get(name) or self._whole(name, made)
         own, before = self.graph.nodes[name].predecessors, view.given.values() if known else ()
         names = dict.fromkeys(name for given in before for name in given if name not in own)
         return replace(view, behind={n: known[n] for n in names if n in known}) if known else view
 
-    def _whole(self, name: str, parameters: Mapping[str, Any]) -> View:
-        made = self._made_under(parameters)
-        if name not in made:
-            users = self._users[name]
-            for user in (name, *users):
-                if (user, "alone") not in made:
-                    made[user, "alone"] = self._alone(user, parameters).gathered()
-            alone = [made[user, "alone"] for user in (name, *users)]
-            made[name] = replace(alone[0], successors=tuple(alone[1:])).gathered()
-        return made[name]
+    def _made_under(self, parameters: Mapping[str, Any]) -> _Made:
+        for one in self.kept:
+            if one.parameters is parameters:
+                return one
+        self.kept[:] = [*self.kept[1 - _KEPT :], _Made(parameters)]
+        return self.kept[-1]
 
-    def _made_under(self, parameters: Mapping[str, Any]) -> dict[Any, View]:
-        for one, made in self.kept:
-            if one is parameters:
-                return made
-        made = {}
-        self.kept[:] = [*self.kept[1 - _KEPT :], (parameters, made)]
-        return made
+    def _whole(self, name: str, made: _Made) -> View:
+        """Make a place, unless there is one of the same texts: few of them change at a time."""
+        around = (name, *self._users[name])
+        alone = [made.alone.get(user) or self._alone(user, made) for user in around]
+        for other in self.kept:
+            if (view := other.whole.get(name)) and all(
+                map(is_, alone, map(other.alone.get, around))
+            ):
+                break
+        else:
+            view = replace(alone[0], successors=tuple(alone[1:])).gathered()
+        made.whole[name] = view
+        return view
 
-    def _alone(self, name: str, parameters: Mapping[str, Any]) -> View:
-        """Return a node's place without its successors."""
+    def _alone(self, name: str, made: _Made) -> View:
+        """Make a place without its successors, unless there is one of the same texts."""
+        concerns = self._concerns[name]
+        texts = [made.parameters[one] for one in concerns]
+        for other in self.kept:
+            if (view := other.alone.get(name)) and texts == [
+                other.parameters[one] for one in concerns
+            ]:
+                break
+        else:
+            view = self._anew(name, made.parameters).gathered()
+        made.alone[name] = view
+        return view
+
+    def _anew(self, name: str, parameters: Mapping[str, Any]) -> View:
         node, declared = self.graph.nodes[name], self.graph.parameters
         told = {
             local: parameters[full]
@@ -116,6 +143,19 @@ class Places:
         given = {p: self.graph.nodes[authors[p]].predecessors for p in asked}
         when = node.when.described if node.when else ""
         return View(name, node.predecessors, (), told, asked, given, when=when)
+
+    @cached_property
+    def _concerns(self) -> Mapping[str, Sequence[str]]:
+        """Return the parameters of each node and of those before it."""
+        nodes = self.graph.nodes
+        own = {name: node.parameters.values() for name, node in nodes.items()}
+        return {
+            name: [
+                *own[name],
+                *(one for p in node.predecessors for one in own.get(self._author(p), ())),
+            ]
+            for name, node in nodes.items()
+        }
 
     @cached_property
     def _users(self) -> Mapping[str, tuple[str, ...]]:

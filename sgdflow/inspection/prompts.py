@@ -13,6 +13,7 @@ from sgdflow.executor.graph import Graph
 from sgdflow.inspection.findings import Finding
 from sgdflow.llm import Message, Reply
 from sgdflow.llm.models import estimated_tokens
+from sgdflow.plan.pretending import pretended_graph
 from sgdflow.plan.rehearsal import Scenario, rehearse
 from sgdflow.plan.standin import Assumed, StandIn
 from sgdflow.prompting.templates import Prompts
@@ -66,7 +67,8 @@ class _Measuring(StandIn):
 def rehearsed(prepared: Prepared) -> Rehearsed:
     """Render all prompts of a first step with some examples; code nodes are not run."""
     problem = prepared.problem
-    few = replace(problem, splits=_few(problem.splits, problem.graph.inputs))
+    splits = _few(problem.splits, problem.graph.inputs)
+    few = replace(problem, graph=pretended_graph(problem.graph), splits=splits)
     largest: dict[str, tuple[int, str]] = {}
     work: dict[tuple[Message, ...], None] = {}
     found = rehearse(

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from hashlib import sha256
 from typing import Any, ClassVar
 
 from sgdflow.descent.method import Method
 from sgdflow.executor.backward_functions import CallableBackward
 from sgdflow.executor.constraints import Constraints
+from sgdflow.executor.forward import PromptForward
 from sgdflow.executor.functions import Function
 from sgdflow.executor.gradients import collect
 from sgdflow.executor.graph import Computed, Graph, Node, Operands
 from sgdflow.executor.loss import CallableLoss
 from sgdflow.executor.places import View
 from sgdflow.executor.samples import Anything
-from sgdflow.llm import LLM
+from sgdflow.llm import LLM, Message
 from sgdflow.plan.standin import AnyForm, made_up
 from sgdflow.prompting.ask import Ask
 from sgdflow.prompting.replies import ReplyFormat
@@ -40,6 +41,47 @@ class _AnyReply(ReplyFormat):
             share = min(share, self.longest // 4)
         made = {name: made_up(_digest(name, text), max(share, 4)) for name in names or [""]}
         return {"": Anything(made[""])} if self.schema is not None else made
+
+
+class _Said(dict[str, Any]):
+    """Variables, until there is the prompt that is rendered from them."""
+
+    prompt: tuple[tuple[Message, ...], ReplyFormat] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _AskOnce(Ask):
+    """Renders the same variables once."""
+
+    def _prompt(
+        self, variables: Mapping[str, Any], names: Sequence[str]
+    ) -> tuple[tuple[Message, ...], ReplyFormat]:
+        if not isinstance(variables, _Said):
+            return Ask._prompt(self, variables, names)
+        if variables.prompt is None:
+            variables.prompt = Ask._prompt(self, variables, names)
+            variables.clear()
+        return variables.prompt
+
+
+@dataclass(frozen=True, slots=True)
+class _Again(PromptForward):
+    """Asks the same in the same place with the same variables: rehearsals take the same ways."""
+
+    placed: bool = True
+    """Whether its template may show the place; otherwise a mark alone can hang on that."""
+    known: dict[Any, tuple[View, _Said]] = field(default_factory=dict)
+
+    def _variables(self, node: View, operands: Operands) -> Mapping[str, Any]:
+        texts = (*operands.predecessors.values(), *operands.parameters.values())
+        if not all(isinstance(one, str) for one in texts):  # 1 and True are the same to a dict
+            return PromptForward._variables(self, node, operands)
+        bare = not (self.placed or node.behind or node.reasons or node.successes)
+        where = id(node) if node.texts is None or not bare else node.texts
+        if (key := (where, texts)) not in self.known:
+            made = _Said(PromptForward._variables(self, node, operands))
+            self.known[key] = node, made  # with the place, so that no other one takes its id
+        return self.known[key][1]
 
 
 def pretended(thing: Any) -> Any:
@@ -73,6 +115,10 @@ def pretended_graph(graph: Graph) -> Graph:
     def node(real: Node) -> Node:
         code = real.forward.ask is None
         forward = _OwnForward(largest=real.forward.largest) if code else pretended(real.forward)
+        if type(forward) is PromptForward:
+            ask = forward.ask
+            placed = "node" in ask.prompts.mentioned(ask.prompt)
+            forward = _Again(*_values(replace(forward, ask=_AskOnce(*_values(ask)))), placed)
         # Whatever may be computed is: nobody knows which conditions will hold.
         return replace(real, forward=forward, backward=pretended(real.backward), when=None)
 
@@ -108,6 +154,10 @@ def _any(declared: ReplyFormat, longest: int | None) -> _AnyReply:
         schema=declared.schema,
         longest=longest,
     )
+
+
+def _values(thing: Any) -> Iterator[Any]:
+    return (getattr(thing, one.name) for one in fields(thing))
 
 
 def _digest(*parts: object) -> str:

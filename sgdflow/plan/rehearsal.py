@@ -12,7 +12,7 @@ from sgdflow.descent.method import Method, Problem
 from sgdflow.executor.graph import Graph, Parameters
 from sgdflow.executor.outcomes import Evaluation
 from sgdflow.llm import LLM, Spent
-from sgdflow.plan.pretending import differentiation, pretended, pretended_graph
+from sgdflow.plan.pretending import differentiation, pretended
 from sgdflow.plan.scores import PretendedScore
 from sgdflow.plan.standin import NoWaiting, StandIn
 from sgdflow.update import Decision, Gate, Proposal, Situation, StepCalls
@@ -59,11 +59,13 @@ def rehearse(
     scenario: Scenario,
     steps: int,
 ) -> Rehearsal:
-    """Go through a run of at most so many steps; the budget, too, ends it."""
+    """Go through a run of at most so many steps; the budget, too, ends it.
+
+    The graph is a pretended one: what it renders in one rehearsal, it does not in the next.
+    """
     judges = tuple(map(pretended, problem.score.judges()))
     shown = replace(
         problem,
-        graph=pretended_graph(problem.graph),
         score=PretendedScore(bool(scenario.accepted), judges),
         first=None,
     )

@@ -13,6 +13,7 @@ from sgdflow.llm import Spent, Usage
 from sgdflow.llm.models import Price
 from sgdflow.plan.estimate import step_estimate
 from sgdflow.plan.limits import shortages
+from sgdflow.plan.pretending import pretended_graph
 from sgdflow.plan.rehearsal import Moment, Rehearsal, Scenario, rehearse
 from sgdflow.plan.standin import Assumed, StandIn
 from sgdflow.update import CallableUpdate
@@ -56,7 +57,8 @@ def make_plan(prepared: Prepared, prices: Mapping[str, Price | None]) -> Plan:
     rehearsed = _rehearsed_steps(prepared)
     assumed = Assumed(conf.seconds, conf.tokens)
     llm = partial(StandIn, prepared.calling.models, prepared.calling.limits, assumed, prices)
-    go = partial(rehearse, problem, method, prepared.start, llm)
+    shown = replace(problem, graph=pretended_graph(problem.graph))
+    go = partial(rehearse, shown, method, prepared.start, llm)
     open_gate = method.gate.rule == "always"
     few = Scenario(float(open_gate), 1 / max(1, len(problem.optimised)), at_once=not open_gate)
     patient = steps if open_gate else min(steps, method.stop.patience or steps)
@@ -79,7 +81,7 @@ def make_plan(prepared: Prepared, prices: Mapping[str, Price | None]) -> Plan:
         if method.lazy or method.proposals.fallback:
             legs = (replace(leg, method=replace(leg.method, lazy=False)) for leg in method.legs)
             whole = replace(method, lazy=False, legs=tuple(legs))
-            late = rehearse(problem, whole, prepared.start, llm, Scenario(0.0), rehearsed)
+            late = rehearse(shown, whole, prepared.start, llm, Scenario(0.0), rehearsed)
         totals += _at_most(most, late, steps, alone=method.proposals.fallback)
     splits = problem.splits
     title = (

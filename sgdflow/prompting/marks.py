@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
 from hashlib import sha256
+from itertools import chain
+from operator import attrgetter
+from types import NoneType
 from typing import Any
 
 MARK = "mark"
@@ -17,6 +20,8 @@ TEXTS = "texts"
 
 _MARKED = re.compile(r"</?([A-Za-z_]\w*)\{\{\s*mark\s*\}\}")
 _LENGTH = 4
+_BARE = frozenset({NoneType, int, float, bool})
+"""Types of values that hold no text."""
 
 
 class Own(str):
@@ -71,42 +76,56 @@ def _has_tag(text: str, names: str) -> bool:
 
 
 def texts_of(value: Any) -> tuple[str, ...]:
-    """Return each text in a value once, at any depth, in order."""
+    """Return each text in a value that a mark may hang on once, at any depth, in order.
+
+    Those are the ones with what a tag or a mark begins with: most texts have neither.
+    """
     found: dict[str, None] = {}
-    _gather(value, found, {})
+    _gather((value,), found, {})
     return tuple(found)
 
 
-def _gather(value: Any, found: dict[str, None], seen: dict[int, Any]) -> None:
-    """Note the texts in a value that is not yet seen: places in a graph share most of theirs."""
-    if isinstance(value, str):
-        if not isinstance(value, Own):
-            found[value] = None
-    elif not (value is None or isinstance(value, int | float) or id(value) in seen):
-        seen[id(value)] = value  # kept, so that no other value takes its id
-        known, others = _inside(value)
-        found.update(dict.fromkeys(known))
-        for other in others:
-            if type(other) is str:  # as most are: a call for each would take longer than the rest
-                found[other] = None
-            else:
-                _gather(other, found, seen)
+def _gather(values: Iterable[Any], found: dict[str, None], seen: dict[int, Any]) -> None:
+    """Note the texts in values that are not yet seen: places in a graph share most of theirs."""
+    for value in values:
+        if isinstance(value, str):
+            if ("<" in value or "-" in value) and not isinstance(value, Own):
+                found[value] = None
+        elif type(value) not in _BARE and (name := id(value)) not in seen:
+            seen[name] = value  # kept, so that no other value takes its id
+            known, others = _inside(value)
+            found.update(dict.fromkeys(known))
+            _gather(others, found, seen)
 
 
 def _inside(value: Any) -> tuple[Iterable[str], Iterable[Any]]:
     """Return the texts in a value that are known, and what else is in it."""
-    if type(value) is dict or isinstance(value, Mapping):
-        return (), (part for item in value.items() for part in item)
-    if isinstance(value, list | tuple | set | frozenset):
-        return (), value
     kind: Any = type(value)
-    names = () if kind is type else _names(kind)
-    known = getattr(value, TEXTS) if TEXTS in names else None
-    if known is not None:
-        names = names[names.index(TEXTS) + 1 :]
-    return known or (), [getattr(value, name) for name in names]
+    return _way_into(kind)(value)
 
 
 @cache
-def _names(kind: Any) -> tuple[str, ...]:
-    return tuple(one.name for one in fields(kind)) if is_dataclass(kind) else ()
+def _way_into(kind: Any) -> Callable[[Any], tuple[Iterable[str], Iterable[Any]]]:
+    """Return how to look into the values of a type, which is found out once."""
+    if issubclass(kind, Mapping):
+        return lambda value: ((), chain.from_iterable(value.items()))
+    if issubclass(kind, list | tuple | set | frozenset):
+        return lambda value: ((), value)
+    names = tuple(one.name for one in fields(kind)) if is_dataclass(kind) else ()
+    whole = _reader(names)
+    if TEXTS not in names:
+        return lambda value: ((), whole(value))
+    texts, after = attrgetter(TEXTS), _reader(names[names.index(TEXTS) + 1 :])
+
+    def way(value: Any) -> tuple[Iterable[str], Iterable[Any]]:
+        known = texts(value)
+        return ((), whole(value)) if known is None else (known, after(value))
+
+    return way
+
+
+def _reader(names: Sequence[str]) -> Callable[[Any], Iterable[Any]]:
+    """Return what reads these attributes of a value."""
+    if len(names) > 1:
+        return attrgetter(*names)
+    return lambda value: [getattr(value, name) for name in names]

@@ -37,6 +37,18 @@ def test_a_place_changes_with_the_parameters_and_with_nothing_else() -> None:
     assert graph.view("end", second).given["low_0"] == ROWS["low"]
 
 
+def test_a_place_that_no_change_concerns_stays_the_same() -> None:
+    graph = two_layers()
+    first = graph.initial()
+    places = {name: graph.view(name, first) for name in graph.nodes}
+    changed = {**first, "end.instruction": TAG}
+    # Of a place are its node, what is before it, what follows it, and what is before that.
+    same = {n for n in graph.nodes if graph.view(n, changed) is places[n]}
+    assert same == {"top_0", "top_1", "top_2"}
+    again = {**first}
+    assert all(graph.view(name, again) is places[name] for name in graph.nodes)
+
+
 def test_a_place_knows_its_texts() -> None:
     graph = two_layers()
     first = graph.initial()

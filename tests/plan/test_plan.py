@@ -385,3 +385,22 @@ def test_an_endpoint_without_a_price_costs_an_unknown_amount(words: Sequence[str
     text = as_text(make_plan(prepared, prices))
     assert "unknown" in text
     assert "$" not in text
+
+
+def test_what_several_rehearsals_ask_nodes_is_rendered_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    prepared, rendered = ready("method=semantic"), Counter[tuple[Message, ...]]()
+    render = Prompts.messages
+
+    def counted(self: Prompts, name: str, variables: Mapping[str, object]) -> tuple[Message, ...]:
+        found = render(self, name, variables)
+        rendered.update([found] if name.startswith("forward/") else [])
+        return found
+
+    monkeypatch.setattr(Prompts, "messages", counted)
+    plan = make_plan(prepared, dict.fromkeys(prepared.calling.models))
+    # More are counted, as each rehearsal asks again.
+    assert plan.totals[-1].taken["forward"].calls > 100
+    assert len(rendered) > 100
+    assert rendered.total() < 1.1 * len(rendered)

@@ -214,7 +214,7 @@ def every_text(value: Any) -> list[str]:
     return []
 
 
-LEAVES = st.text("<ab", max_size=3) | st.none() | st.integers() | st.just(Own("<own>"))
+LEAVES = st.text("<-ab", max_size=3) | st.none() | st.integers() | st.just(Own("<own>"))
 
 
 @settings(max_examples=300, deadline=None)
@@ -231,4 +231,6 @@ def test_texts_are_found_once_each_and_in_order(data: st.DataObject) -> None:
                 )
             )
         )
-    assert list(texts_of(made)) == list(dict.fromkeys(every_text(made)))
+    # Others begin no tag and no mark.
+    doubtful = [text for text in every_text(made) if "<" in text or "-" in text]
+    assert list(texts_of(made)) == list(dict.fromkeys(doubtful))
