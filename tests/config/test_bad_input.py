@@ -322,11 +322,6 @@ DECLARED: Mapping[str, Case] = {
         "method.backward: {local: true, calls: edge}",
         ["method.backward: local: true tells apart, in one call, what a node lacks itself and what its predecessors do; it does not go together with calls: edge. Take one of them out."],
     ),
-    "targets of a call for each edge": (
-        (),
-        "method.backward: {calls: edge, targets: 3}",
-        ["method.backward: calls: edge has one call for each predecessor, so targets: 3 means nothing there. Take it out, or use calls: node."],
-    ),
     "no targets": (
         (),
         "method.backward.targets: 0",
