@@ -32,13 +32,17 @@ def shown(values: Mapping[str, Any], told: Mapping[str, str] | None = None) -> S
 def few(values: Mapping[str, Any]) -> Sequence[Shown]:
     """Return variables for a template: of many the first, and how many more there are."""
     found = shown(values)
-    more = [Shown(said, NOT_SHOWN) for said in rest(found)]
-    return [*found[:MOST], *more]
+    return [*some(found), *(Shown(said, NOT_SHOWN) for said in rest(found))]
 
 
 def named(names: Collection[str]) -> str:
     """Mention names with commas: of many the first, and how many more there are."""
-    return ", ".join([*list(names)[:MOST], *rest(names)])
+    return ", ".join([*some(names), *rest(names)])
+
+
+def some(many: Collection[Any]) -> Sequence[Any]:
+    """Return those that are shown; the others are counted beside them."""
+    return list(many)[:MOST]
 
 
 def rest(many: Collection[Any]) -> Sequence[str]:

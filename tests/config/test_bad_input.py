@@ -449,6 +449,11 @@ DECLARED: Mapping[str, Case] = {
         "method.aggregation.examples: {rule: cluster, role: nobody}",
         ["method.aggregation.examples.role: llm.models has no 'nobody'. It has: forward, backward, optimizer, judge."],
     ),
+    "groups of more than a prompt shows": (
+        (),
+        "method.aggregation.examples: cluster\nmethod.sample.count: 65",
+        ["method.aggregation.examples: a step may have 65 pieces of work of one parameter (method.sample.count=65, and each node that uses it), more than the 64 that one prompt can put into groups. Lower method.sample.count, or set method.aggregation.examples=tree."],
+    ),
     "groups for a rule that goes by the whole": (
         ("method=optoprime",),
         "method.aggregation.examples: cluster",
