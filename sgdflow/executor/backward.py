@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sgdflow.errors import OVERFLOW, NodeFailed
+from sgdflow.errors import OVERFLOW, NodeFailed, plural
 from sgdflow.executor.branches import present
 from sgdflow.executor.forward import ForwardPass
 from sgdflow.executor.gradients import (
@@ -209,8 +209,8 @@ class _UnderWay:
         except NodeFailed as error:
             if (many := len(gradients)) <= MOST:
                 raise
-            told = f"{error}; of its {many} gradients {MOST} are shown to those who write for it"
-            raise NodeFailed(told, error.calls, error.kind) from error
+            of = f"of its {plural(many, 'gradient')} {MOST} are shown to those who write for it"
+            raise NodeFailed(f"{error}; {of}", error.calls, error.kind) from error
 
     async def _join(self, name: str, tree: Tree) -> tuple[Call, ...]:
         """Put a summary in the place of several gradients; return the calls it took."""

@@ -255,7 +255,7 @@ def test_a_summary_that_cannot_be_read_leaves_a_writer_no_more_than_a_prompt_sho
     passed = asyncio.run(work)
     assert len(passed.gradients["source"]) == width
     told = passed.failures["source"].reason if passed.failures else ""
-    said = f"of its {width} gradients 32 are shown to those who write for it"
+    said = f"of its {width:,} gradients 32 are shown to those who write for it"
     assert (said in told) == (width > 32)
 
     evidence = gather_evidence(graph, [forward], {"one": passed}, ["source.text"])

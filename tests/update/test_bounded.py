@@ -15,20 +15,28 @@ from sgdflow.config.compose import compose
 from sgdflow.config.methods import build_method
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import Prepared, prepare
+from sgdflow.data import Example
 from sgdflow.descent.drafting import Drafting
 from sgdflow.descent.method import Method
 from sgdflow.executor.backward import BackwardPass, backward_pass
+from sgdflow.executor.backward_functions import PassThrough
+from sgdflow.executor.evaluation import Evaluator
 from sgdflow.executor.forward import ForwardPass, PromptForward
-from sgdflow.executor.graph import Graph, Node, Parameter
+from sgdflow.executor.functions import Function
+from sgdflow.executor.gradients import Gradient
+from sgdflow.executor.graph import Graph, Node, Operands, Parameter
+from sgdflow.executor.intervention import Verification
 from sgdflow.executor.outcomes import Evaluation, Outcome
-from sgdflow.llm import Message
+from sgdflow.executor.scores import Score
+from sgdflow.llm import Message, Usage
 from sgdflow.llm.scripted import ScriptedLLM
+from sgdflow.plan.estimate import backward_calls
 from sgdflow.probe.units import Unit
 from sgdflow.probe.wordings import written
-from sgdflow.prompting.ask import Ask
+from sgdflow.prompting.ask import Ask, Call
 from sgdflow.prompting.replies import ReplyFormat
 from sgdflow.prompting.templates import Prompts
-from sgdflow.update import Proposal, gather_evidence
+from sgdflow.update import Proposal, Select, gather_evidence
 from sgdflow.update.choice import Choice
 from sgdflow.update.decision import Decision
 from sgdflow.update.evidence import Item, Learned
@@ -88,7 +96,8 @@ def prompts(graph: Graph, examples: int, *words: str) -> Mapping[tuple[str, ...]
 
 async def step(graph: Graph, method: Method, examples: int, drafting: Drafting) -> None:
     values = {"question": "Q", **{name: f"{name} said so" for name in graph.nodes}}
-    passes = [ForwardPass(f"e{i}", values, {}, {}) for i in range(examples)]
+    reply = Call("join", "forward", (), "join said so", Usage())
+    passes = [ForwardPass(f"e{i}", values, {"join": (reply,)}, {}) for i in range(examples)]
     parameters, names = graph.initial(), tuple(graph.parameters)
     backward: dict[str, BackwardPass] | None = None
     if (how := method.differentiation) is not None:
@@ -143,8 +152,7 @@ def test_no_prompt_grows_with_the_width_of_the_graph(
     words: tuple[str, ...], *, shared: bool
 ) -> None:
     # Multiples of 32, of which backward calls make equal groups.
-    widths = (10, 96, 320 if words or not shared else 992)
-    small, wide, wider = (prompts(team(n, shared=shared), 1, *words) for n in widths)
+    small, wide, wider = (prompts(team(n, shared=shared), 1, *words) for n in (10, 96, 320))
     assert small.keys() <= wide.keys() == wider.keys()
     assert {key: size - wide[key] for key, size in wider.items() if size > wide[key] + 20} == {}
 
@@ -205,3 +213,61 @@ def test_no_probe_grows_with_the_width_of_the_graph(name: str) -> None:
         sizes[members] = max(len(one.messages[-1].content) for one in llm.requests)
     assert sizes[10] < sizes[100]
     assert abs(sizes[1000] - sizes[100]) < 3
+
+
+def test_the_calls_of_a_wide_graph_are_foretold() -> None:
+    """Forty use the source and feed the join: more than one prompt shows."""
+    graph, llm = team(40, shared=True), ScriptedLLM(answer)
+    found = declared()
+    method = build_method(found.config.method, graph, PROMPTS)
+    how, names = method.differentiation, tuple(graph.parameters)
+    assert how is not None
+    values = {"question": "Q", **dict.fromkeys(graph.nodes, "said so")}
+    passed = ForwardPass("e", values, {}, {})
+    work = backward_pass(graph, graph.initial(), passed, "Wrong.", names, how, llm)
+    asyncio.run(work)
+    assert len(llm.requests) == backward_calls(graph, names, method)
+    # By hand: of the end, twice of the join, of each member, and six groups and one summary.
+    assert len(llm.requests) == 1 + 2 + 40 + 6 + 1
+
+
+def test_no_trial_grows_with_what_a_value_was_made_of_or_with_its_critics() -> None:
+    ask = Ask(PROMPTS, "backward/value.jinja", "backward", ReplyFormat("tagged", "value"))
+    sizes = {}
+    for members in (10, 100, 1000):
+        graph, llm = team(members, shared=True), ScriptedLLM(lambda *_: "<value>V</value>")
+        values = {"question": "Q", **dict.fromkeys(graph.nodes, "said so")}
+        outcome = Outcome(ForwardPass("e", values, {}, {}), 0.0, None)
+        critics = tuple(Gradient(f"critic_{i:04}", "CHANGE: it") for i in range(members))
+        backward = BackwardPass("e", {"join": critics}, {}, {}, {})
+        evaluate = Evaluator(graph, Score(Function(lambda output, target: 0.0, "never")), llm)
+        work = Verification(ask).verify(
+            graph,
+            graph.initial(),
+            Example("e", {"question": "Q"}, "T"),
+            outcome,
+            backward,
+            Select().asks,
+            evaluate,
+            llm,
+        )
+        (found,) = asyncio.run(work)
+        assert found.value == "V"
+        sizes[members] = len(llm.requests[0].messages[-1].content)
+    assert sizes[10] < sizes[100]
+    assert abs(sizes[1000] - sizes[100]) < 5
+
+
+def test_no_gradient_that_code_hands_on_grows_with_what_it_was_given() -> None:
+    sizes = {}
+    for members in (10, 100, 1000):
+        graph = team(members, shared=True)
+        given = dict.fromkeys(graph.nodes["join"].predecessors, "said so")
+        critics = tuple(Gradient(f"critic_{i:04}", "KEEP: it") for i in range(members))
+        view, operands = graph.view("join", graph.initial()), Operands(given, {})
+        work = PassThrough(PROMPTS).backward(
+            view, operands, "V", critics, ["member_0000"], ScriptedLLM({})
+        )
+        sizes[members] = len(asyncio.run(work).value["member_0000"])
+    assert sizes[10] < sizes[100]
+    assert abs(sizes[1000] - sizes[100]) < 5
