@@ -90,9 +90,9 @@ def successor_tree(
 ) -> Tree | None:
     """Return what sums up the gradients of many successors: as declared, or of too many anyway."""
     how, most = conf.aggregation.successors, max(widths(graph, optimised).values(), default=0)
-    if not isinstance(how, TreeConf):
+    if not isinstance(how, TreeConf):  # nor is it known how many calls a program makes
         beyond = overflow_of_gradients(conf, prompts)
-        if beyond is None or most <= MOST or how not in ("collect", "distinct"):
+        if beyond is None or how not in ("collect", "distinct"):
             return None
         tree = replace(beyond, fewest=MOST + 1)
     else:
@@ -101,7 +101,7 @@ def successor_tree(
     sample = {"node": SAMPLE_MEMBER, "output": ANYTHING, "gradients": gradients}
     found = tree.problems(sample, "the summary of gradients")
     problems.extend(f"{SUCCESSORS}: {told}" for told in found)
-    if most < FEWEST:
+    if most < tree.fewest == FEWEST:
         told = (
             f"{SUCCESSORS}: a tree has groups of one: no node of graph '{graph.name}' gets "
             f"gradients from {FEWEST} successors or more, {most} at most. Set "
