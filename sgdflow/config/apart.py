@@ -9,6 +9,7 @@ from sgdflow.config import update_schema
 from sgdflow.config.aggregation_schema import ExampleCluster
 from sgdflow.config.problems import Problems, ask
 from sgdflow.config.trees import EXAMPLES, ungrouped
+from sgdflow.executor.tree import MANY
 from sgdflow.prompting.templates import Prompts
 from sgdflow.update.apart import Apart, read_causes, read_groups
 
@@ -16,9 +17,12 @@ CRITIQUE = "method.update.critique"
 _CAUSES = "optimizer/causes.jinja"
 
 
-def apart(conf: schema.OneMethod, prompts: Prompts, problems: Problems) -> Apart | None:
-    """Return what tells apart why a step's answers were wrong, where that is declared."""
-    found = [_clusters(conf, prompts, problems), _hypotheses(conf, prompts, problems)]
+def apart(conf: schema.OneMethod, most: int, prompts: Prompts, problems: Problems) -> Apart | None:
+    """Return what tells apart why a step's answers were wrong, where that is declared.
+
+    `most`: pieces of work that a step may have of one parameter.
+    """
+    found = [_clusters(conf, most, prompts, problems), _hypotheses(conf, prompts, problems)]
     declared = [one for one in found if one is not None]
     if len(declared) > 1:
         told = (
@@ -36,13 +40,23 @@ def causes_asked(update: update_schema.AnyUpdate, prompts: Prompts) -> bool:
     return update.critique.causes is not None or _names_causes(update.critique, prompts)
 
 
-def _clusters(conf: schema.OneMethod, prompts: Prompts, problems: Problems) -> Apart | None:
+def _clusters(
+    conf: schema.OneMethod, most: int, prompts: Prompts, problems: Problems
+) -> Apart | None:
     how = conf.aggregation.examples
     if not isinstance(how, ExampleCluster):
         return None
     made = Apart(ask(how, prompts), read_groups, how.count, how.fallback, fewest=2)
     problems.extend(f"{EXAMPLES}: {told}" for told in made.problems("the grouping of examples"))
     problems.extend(ungrouped(conf, "group", 2, "one example makes one group"))
+    if most > MANY:
+        told = (
+            f"{EXAMPLES}: a step may have {most} pieces of work of one parameter "
+            f"(method.sample.count={conf.sample.count}, and each node that uses it), more than the "
+            f"{MANY} that one prompt can put into groups. Lower method.sample.count, or set "
+            f"{EXAMPLES}=tree."
+        )
+        problems.extend(iter([told]))
     return made
 
 

@@ -36,8 +36,9 @@ class Backward(Exchange):
     reply: Reply = Reply(tag="gradient")
     calls: Literal["node", "edge"] = "node"
     """One call for all predecessors of a node, or one for each."""
-    targets: Count | None = None
-    """How many predecessors one call is about at most, the others in short beside; null: all."""
+    targets: Count | None = 32
+    """How many predecessors one call is about at most, 32 others in short beside; null: all, and so
+    prompts grow with the fan-in. With edge: from how many on the others are shown in short."""
     neighbors: bool = True
     """Whether a call for one predecessor shows the others."""
     of_parameters: bool = False

@@ -39,6 +39,7 @@ from sgdflow.prompting.ask import Ask
 from sgdflow.prompting.templates import Prompts
 from sgdflow.update import Gate, Select, UpdateRule
 from sgdflow.update import evidence as items
+from sgdflow.update.condense import most_items
 from sgdflow.update.demonstrations import texts
 
 
@@ -58,7 +59,7 @@ def build_method(conf: schema.OneMethod, graph: Graph, prompts: Prompts) -> Meth
         problems.extend(_update_problems(update, conf, graph))
     verification = _verification(conf, graph, prompts, problems)
     tree, overflow = example_tree(conf, prompts, problems), overflow_tree(conf, prompts)
-    told_apart = apart(conf, prompts, problems)
+    told_apart = apart(conf, _pieces(conf, graph), prompts, problems)
     choice = choosing(conf, graph, named(conf, graph), prompts, problems)
     problems.extend(chain(_contradictions(conf), _alone(conf)))
     problems.check()
@@ -87,6 +88,12 @@ def build_method(conf: schema.OneMethod, graph: Graph, prompts: Prompts) -> Meth
         apart=told_apart,
         choice=choice,
     )
+
+
+def _pieces(conf: schema.OneMethod, graph: Graph) -> int:
+    """Return how many pieces of work of one parameter a step may have."""
+    pieces = (most_items(graph, name, conf.sample.count) for name in named(conf, graph))
+    return max(pieces, default=0)
 
 
 def _of_examples(conf: schema.OneMethod, problems: Problems) -> Callable[..., Any]:

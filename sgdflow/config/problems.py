@@ -66,11 +66,6 @@ def build_backward(
             f"{where}: calls: node shows all predecessors at once, so neighbors: false means "
             "nothing there. Use calls: edge."
         )
-    if conf.calls == "edge" and conf.targets is not None:
-        raise ConfigError(
-            f"{where}: calls: edge has one call for each predecessor, so targets: {conf.targets} "
-            "means nothing there. Take it out, or use calls: node."
-        )
     of_method = "verify" if conf.verify else "successes" if conf.successes else ""
     if of_method and where != "method.backward":
         raise ConfigError(

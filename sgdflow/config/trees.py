@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 
 from sgdflow.config import method_schema as schema
 from sgdflow.config import update_schema
@@ -10,12 +11,13 @@ from sgdflow.config.aggregation_schema import ExampleTree, SuccessorTree, TreeCo
 from sgdflow.config.fields import Target
 from sgdflow.config.problems import Problems, ask
 from sgdflow.errors import plural
-from sgdflow.executor.backward import widths
 from sgdflow.executor.gradients import LOSS, Gradient
 from sgdflow.executor.graph import Graph
+from sgdflow.executor.graph_paths import widths
 from sgdflow.executor.samples import ANYTHING
-from sgdflow.executor.tree import FEWEST, Tree
+from sgdflow.executor.tree import FEWEST, MANY, Tree
 from sgdflow.prompting.templates import Prompts
+from sgdflow.prompting.values import MOST
 from sgdflow.update.condense import summary_problems
 from sgdflow.update.prompt_views import SAMPLE_MEMBER
 
@@ -23,10 +25,11 @@ EXAMPLES, SUCCESSORS = "method.aggregation.examples", "method.aggregation.succes
 
 
 def example_tree(conf: schema.OneMethod, prompts: Prompts, problems: Problems) -> Tree | None:
-    """Return what sums up the evidence of many examples, where that is declared."""
+    """Return what sums up the evidence of many examples: as declared, or of too many anyway."""
     how = conf.aggregation.examples
     if not isinstance(how, TreeConf):
-        return None
+        beyond = overflow_tree(conf, prompts)
+        return None if beyond is None else replace(beyond, fewest=MANY + 1)
     tree = Tree(ask(how, prompts), how.largest)
     problems.extend(f"{EXAMPLES}: {told}" for told in summary_problems(tree))
     fewer = f"a tree of {plural(conf.sample.count, 'example')} has groups of one"
@@ -85,17 +88,20 @@ def successor_tree(
     prompts: Prompts,
     problems: Problems,
 ) -> Tree | None:
-    """Return what sums up the gradients of many successors, where that is declared."""
-    how = conf.aggregation.successors
-    if not isinstance(how, TreeConf):
-        return None
-    tree = Tree(ask(how, prompts), how.largest)
+    """Return what sums up the gradients of many successors: as declared, or of too many anyway."""
+    how, most = conf.aggregation.successors, max(widths(graph, optimised).values(), default=0)
+    if not isinstance(how, TreeConf):  # nor is it known how many calls a program makes
+        beyond = overflow_of_gradients(conf, prompts)
+        if beyond is None or how not in ("collect", "distinct"):
+            return None
+        tree = replace(beyond, fewest=MOST + 1)
+    else:
+        tree = Tree(ask(how, prompts), how.largest)
     gradients = (Gradient(LOSS, "..."),)
     sample = {"node": SAMPLE_MEMBER, "output": ANYTHING, "gradients": gradients}
     found = tree.problems(sample, "the summary of gradients")
     problems.extend(f"{SUCCESSORS}: {told}" for told in found)
-    most = max(widths(graph, optimised).values(), default=0)
-    if most < FEWEST:
+    if most < tree.fewest == FEWEST:
         told = (
             f"{SUCCESSORS}: a tree has groups of one: no node of graph '{graph.name}' gets "
             f"gradients from {FEWEST} successors or more, {most} at most. Set "

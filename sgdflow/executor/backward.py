@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sgdflow.errors import OVERFLOW, NodeFailed
+from sgdflow.errors import OVERFLOW, NodeFailed, plural
 from sgdflow.executor.branches import present
 from sgdflow.executor.forward import ForwardPass
 from sgdflow.executor.gradients import (
@@ -26,10 +26,11 @@ from sgdflow.executor.places import View
 from sgdflow.executor.reasons import reasons
 from sgdflow.executor.successes import Right
 from sgdflow.executor.trace import TracedForward, Unfolded
-from sgdflow.executor.tree import FEWEST, Tree
+from sgdflow.executor.tree import Tree
 from sgdflow.executor.walk import Failure, walk
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Call
+from sgdflow.prompting.values import MOST
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,16 +199,24 @@ class _UnderWay:
 
     async def _joined(self, name: str) -> tuple[Call, ...]:
         """Put a summary in the place of many gradients, where that is declared."""
-        tree = self.how.tree
-        if tree is None or len(as_gradients(self.aggregated[name])) < FEWEST:
+        tree, gradients = self.how.tree, as_gradients(self.aggregated[name])
+        if tree is None or len(gradients) < tree.fewest:
             return ()
-        return await self._join(name, tree)
+        if not all(isinstance(one.value, str) for one in gradients):
+            return ()  # numbers make no summary
+        try:
+            return await self._join(name, tree)
+        except NodeFailed as error:
+            if (many := len(gradients)) <= MOST:
+                raise
+            of = f"of its {plural(many, 'gradient')} {MOST} are shown to those who write for it"
+            raise NodeFailed(f"{error}; {of}", error.calls, error.kind) from error
 
     async def _join(self, name: str, tree: Tree) -> tuple[Call, ...]:
         """Put a summary in the place of several gradients; return the calls it took."""
         gradients = as_gradients(self.aggregated[name])
         shown = {
-            "node": self.graph.view(name, self.parameters),
+            "node": self.graph.view(name, self.parameters).few(),
             "output": self.forward.produced(name),
         }
         found = await tree.join(
@@ -282,13 +291,3 @@ def _aggregated(how: Differentiation, gradients: Gradients) -> Any:
         return how.aggregate(gradients)
     except (Exception, SystemExit) as error:
         raise NodeFailed(f"aggregation raised {type(error).__name__}: {error}") from error
-
-
-def widths(graph: Graph, optimised: Collection[str]) -> Mapping[str, int]:
-    """Return how many successors may give each node gradients."""
-    reach = graph.reach(optimised)
-    return {
-        name: sum(one in reach for one in graph.successors[name])
-        for name in graph.nodes
-        if name in reach
-    }

@@ -8,26 +8,19 @@ from itertools import pairwise
 from typing import Any
 
 from sgdflow.errors import OVERFLOW, NodeFailed
+from sgdflow.executor.backward_views import work_shown
 from sgdflow.executor.branches import plain
-from sgdflow.executor.demonstrations import to_show
-from sgdflow.executor.fields import nested
 from sgdflow.executor.functions import Function
-from sgdflow.executor.gradients import LOSS, Gradient, as_gradients, joint_wish
+from sgdflow.executor.gradients import LOSS, Gradient, as_gradients, joint_wish, limited
 from sgdflow.executor.graph import Computed, Node, Operands
 from sgdflow.executor.places import View
 from sgdflow.executor.repetition import asking_once_for_more_than, taking_all
 from sgdflow.executor.samples import ANYTHING, sample_operands
-from sgdflow.executor.successes import in_view
 from sgdflow.executor.walk import together
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Ask, Call
 from sgdflow.prompting.templates import Prompts
-from sgdflow.prompting.values import as_text, shortened, shown
-
-_BEHIND = 1500
-"""Characters of a value that is shown although the node was not given it."""
-_BESIDE, _BESIDE_ALL, _LEAST = 300, 6000, 40
-"""Characters of a value that another call is about: at most, of all of them, and at least."""
+from sgdflow.prompting.values import MOST, few, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +39,7 @@ class PromptBackward:
     local: bool = False
     """Whether a node that has predecessors to blame says apart what it lacks itself."""
     at_once: int | None = None
-    """How many targets one call has at most, the node itself aside; None: all."""
+    """How many targets one call has at most, the node itself aside; None: all, all of it whole."""
 
     def targets(
         self, node: Node, reach: Collection[str], optimised: Collection[str]
@@ -68,7 +61,7 @@ class PromptBackward:
     ) -> Computed:
         """Return one text for each target."""
         groups = self.groups(targets, node.name)
-        work = {"output": output, "gradients": as_gradients(gradient)}
+        work = {"output": output, "gradients": limited(as_gradients(gradient))}
         said = [str(one.value) for one in work["gradients"]]
 
         async def about(group: Sequence[str], node: View, *, short: bool) -> Computed:
@@ -91,8 +84,15 @@ class PromptBackward:
                 return await _all_of((about(one, node, short=True) for one in halves), error.calls)
             return Computed(answered.texts, (answered.call,))
 
-        short = self.at_once is not None and len(groups) > 1
+        short = self._short(operands.predecessors, targets)
         return await _all_of(about(group, node, short=short) for group in groups)
+
+    def _short(self, predecessors: Collection[str], targets: Collection[str]) -> bool:
+        """Return whether what a call is not about stands in short beside what it is about."""
+        if self.at_once is None:
+            return False
+        about = sum(target in predecessors for target in targets)
+        return about > self.at_once or len(predecessors) > max(self.at_once, MOST)
 
     def groups(self, targets: Sequence[str], node: str) -> Sequence[Sequence[str]]:
         """Return the targets of each call, in order, in groups that are as equal as can be."""
@@ -122,41 +122,7 @@ class PromptBackward:
     ) -> Mapping[str, Any]:
         # For a parameter no predecessor is a neighbor to hide: they are what it worked with.
         hidden = not self.neighbors and any(t in operands.predecessors for t in targets)
-        seen = {
-            name: value
-            for name, value in operands.predecessors.items()
-            if not hidden or name in targets
-        }
-        told = {name: text for name, text in node.told.items() if name in seen}
-        node = node.beside(seen) if hidden else node
-        alike = _alike(seen, told)
-        if short:  # the others stand beside
-            few = max(_LEAST, min(_BESIDE, _BESIDE_ALL // len(seen)))
-            seen = {
-                name: shortened(str(as_text(value)), few)
-                if name in told and name not in targets
-                else value
-                for name, value in seen.items()
-            }
-            node = node.about(targets)
-        behind = {
-            name: shortened(str(as_text(value)), _BEHIND)
-            for name, value in node.behind.items()
-            if any(name in node.given.get(one, ()) for one in (targets if short else seen))
-        }
-        told_whole = {node.name, *(n.partition(".")[0] for n in (targets if short else seen))}
-        why = {name: text for name, text in node.reasons.items() if name in told_whole}
-        return {
-            **nested(seen),
-            **operands.parameters,
-            "node": replace(node, reasons=why) if node.reasons else node,
-            "predecessors": shown(seen),
-            "behind": shown(behind),
-            "successes": in_view(node.successes, seen),
-            "alike": alike,
-            "targets": list(targets),
-            "parameters": to_show(operands.parameters),
-        }
+        return work_shown(node, operands, targets, hidden=hidden, short=short)
 
 
 async def _all_of(
@@ -197,17 +163,6 @@ def _upstream(node: Node, reach: Collection[str]) -> list[str]:
 
 def _own(node: Node, optimised: Collection[str]) -> list[str]:
     return [local for local, full in node.parameters.items() if full in optimised]
-
-
-def _alike(values: Mapping[str, Any], told: Mapping[str, str]) -> list[list[str]]:
-    """Return the groups of values that are equal, from members that are told the same.
-
-    Different fields of one member's value are meant to be there.
-    """
-    groups: dict[str, list[str]] = {}
-    for name, text in told.items():
-        groups.setdefault(repr((text, name.partition(".")[2], values[name])), []).append(name)
-    return [names for names in groups.values() if len(names) > 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,9 +234,9 @@ class PassThrough:
             self.prompt,
             {
                 "node": node,
-                "predecessors": shown(operands.predecessors),
+                "predecessors": few(operands.predecessors),
                 "output": output,
-                "gradients": as_gradients(gradient),
+                "gradients": limited(as_gradients(gradient)),
             },
         )
         if asked := joint_wish(as_gradients(gradient)):

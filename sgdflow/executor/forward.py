@@ -99,6 +99,11 @@ class PromptForward:
         return self.ask.reply.schema is None
 
     @property
+    def has_fields(self) -> bool:
+        """Return whether its value is what one reply holds, by field."""
+        return not self.is_text
+
+    @property
     def code(self) -> str:
         """Return nothing: a model answers."""
         return ""

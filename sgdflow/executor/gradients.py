@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from sgdflow.prompting.values import MOST, NOT_SHOWN, rest
+
 LOSS = "loss"
 """The source of the gradient that the backward pass starts from."""
 
@@ -46,6 +48,17 @@ def joint_wish(gradients: Gradients) -> Wish | None:
     if "change" in said:
         return "change"
     return None if None in said else next((one for one in _STRONGEST if one in said), None)
+
+
+def limited(gradients: Gradients) -> Gradients:
+    """Return what a prompt shows: of many those first that ask for a change, and the number left.
+
+    Many are joined before. These are those that could not be, or that ask for nothing.
+    """
+    if len(gradients) <= MOST:
+        return gradients
+    first = sorted(gradients, key=lambda one: joint_wish((one,)) not in ("change", None))
+    return (*first[:MOST], *(Gradient(said, NOT_SHOWN) for said in rest(gradients)))
 
 
 Aggregation = Callable[[Gradients], Any]

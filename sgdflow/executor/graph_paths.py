@@ -46,3 +46,13 @@ def unused(graph: Graph) -> Iterator[str]:
             )
     if not useful & set(graph.inputs):
         yield f"output: no path leads from an input to '{graph.output}'."
+
+
+def widths(graph: Graph, optimised: Collection[str]) -> Mapping[str, int]:
+    """Return how many successors may give each node gradients."""
+    reach = graph.reach(optimised)
+    return {
+        name: sum(one in reach for one in graph.successors[name])
+        for name in graph.nodes
+        if name in reach
+    }

@@ -13,7 +13,7 @@ from sgdflow.errors import NodeFailed
 from sgdflow.executor.backward import BackwardPass
 from sgdflow.executor.evaluation import Evaluator
 from sgdflow.executor.forward import PromptForward
-from sgdflow.executor.gradients import LOSS, Gradient, Gradients
+from sgdflow.executor.gradients import LOSS, Gradient, Gradients, limited
 from sgdflow.executor.graph import Graph, Parameters
 from sgdflow.executor.outcomes import Outcome
 from sgdflow.executor.places import View
@@ -21,7 +21,7 @@ from sgdflow.executor.samples import sample_operands
 from sgdflow.executor.walk import together
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Ask, Call
-from sgdflow.prompting.values import shown
+from sgdflow.prompting.values import few
 
 Verdict = Literal["repaired", "better", "nearer", "open", "no effect", "worse", "untested"]
 SUPPORTED: tuple[Verdict, ...] = ("repaired", "better", "nearer")
@@ -99,7 +99,7 @@ class Verification:
                 _asked(backward, name, asks),
             )
             try:
-                written = await self.ask.send(llm, name, variables)
+                written = await self._asking(graph, name).send(llm, name, variables)
             except NodeFailed as error:
                 return replace(blame, failure=str(error), calls=error.calls)
             value = written.texts[""]
@@ -124,10 +124,17 @@ class Verification:
                 f"graph '{graph.name}' has no value that could be replaced: no node before "
                 f"'{graph.output}' is computed by a model and can be blamed. Take it out."
             )
-        for name in names[:1]:
+        forms = {self._asking(graph, name).reply.schema is None: name for name in reversed(names)}
+        for name in forms.values():
             view, operands = sample_operands(graph.nodes[name])
             sample = _variables(view, operands.predecessors, "...", (Gradient(LOSS, "..."),))
-            yield from self.ask.problems(sample, "the trial of a value")
+            yield from self._asking(graph, name).problems(sample, "the trial of a value")
+
+    def _asking(self, graph: Graph, name: str) -> Ask:
+        """Return what asks for a value: with all its fields in the form of its node's own reply."""
+        forward = graph.nodes[name].forward
+        fields = isinstance(forward, PromptForward) and forward.has_fields
+        return replace(self.ask, reply=forward.ask.reply) if fields and forward.ask else self.ask
 
     def most(self, graph: Graph, optimised: Sequence[str], judges: int) -> tuple[int, int]:
         """Return how many values of an example may be written, and the calls that follow them.
@@ -149,7 +156,7 @@ def _scores(found: Sequence[Intervention]) -> Sequence[float]:
 def testable(
     graph: Graph, outcome: Outcome, backward: BackwardPass, asks: Callable[[Any], bool]
 ) -> Sequence[str]:
-    """Return the nodes before the output whose text a gradient asks to change."""
+    """Return the nodes before the output whose value a gradient asks to change."""
     if outcome.failure is not None:
         return []
     return [
@@ -211,12 +218,12 @@ def _together(
 
 
 def _replaceable(graph: Graph, among: Collection[str]) -> Sequence[str]:
-    """Return the nodes before the output whose value is a model's text, in topological order."""
+    """Return the nodes before the output whose value is one reply, in topological order."""
 
     def written(name: str) -> bool:
         forward = graph.nodes[name].forward
-        # In the place of a list, or of a value with fields, no text could be written.
-        return isinstance(forward, PromptForward) and forward.is_text
+        # A list is written in several replies.
+        return isinstance(forward, PromptForward) and (forward.is_text or forward.has_fields)
 
     return [n for n in graph.order if n in among and n != graph.output and written(n)]
 
@@ -234,7 +241,7 @@ def _variables(
 ) -> Mapping[str, Any]:
     return {
         "node": node,
-        "predecessors": shown(predecessors),
+        "predecessors": few(predecessors),
         "output": value,
-        "gradients": gradients,
+        "gradients": limited(gradients),
     }

@@ -40,6 +40,11 @@ class Each(PromptForward):
         """Return False: the value is a list."""
         return False
 
+    @property
+    def has_fields(self) -> bool:
+        """Return False: it is none of a single reply."""
+        return False
+
     async def forward(self, node: View, operands: Operands, llm: LLM) -> Computed:
         """Return the outputs, in the order of the items; raises NodeFailed where one fails."""
         items = self._items(operands.predecessors[self.each])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sgdflow.executor.graph_paths import seen_through
 from sgdflow.prompting.marks import texts_of
+from sgdflow.prompting.values import MOST
 
 if TYPE_CHECKING:
     from sgdflow.executor.graph import Graph
@@ -48,6 +49,8 @@ class View:
     """In which case it is computed; empty: in all."""
     successes: tuple[Success, ...] = ()
     """Its work on other examples, where the answer was right."""
+    more: int = 0
+    """Predecessors that are counted and not named."""
 
     def gathered(self) -> View:
         """Return the same with its texts, which need not be looked for in each prompt again."""
@@ -67,6 +70,21 @@ class View:
             told={name: text for name, text in self.told.items() if name in seen},
             texts=None,
         )
+
+    def few(self, whole: Collection[str] = ()) -> View:
+        """Return the place as a prompt tells it whatever the fan-in: with so many others at most.
+
+        Of those besides the `whole` ones these come first that nobody is told to write, as a query
+        is one of them, and then the next in order, so that each is seen beside some others.
+        """
+        start = max((i + 1 for i, n in enumerate(self.predecessors) if n in whole), default=0)
+        order = (*self.predecessors[start:], *self.predecessors[:start])
+        others = sorted((n for n in order if n not in whole), key=self.told.__contains__)
+        if len(others) <= MOST:
+            return self
+        seen = {*whole, *others[:MOST]}
+        given = {name: before for name, before in self.given.items() if name in seen}
+        return replace(self.beside(seen), given=given, more=len(others) - MOST)
 
 
 @dataclass(frozen=True, slots=True)

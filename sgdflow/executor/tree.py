@@ -14,6 +14,8 @@ from sgdflow.prompting.ask import Ask, Call
 
 FEWEST = 4
 """Of fewer, the square root gives groups of one."""
+MANY = 64
+"""Of more pieces of work none is shown by itself, also where no tree is declared."""
 
 T = TypeVar("T")
 Shown = Callable[[Sequence[Any]], Mapping[str, Any]]
@@ -44,6 +46,8 @@ class Tree:
     ask: Ask
     largest: int = 8
     """What a group has at most, whatever the square root."""
+    fewest: int = FEWEST
+    """Of fewer, all are left as they are."""
 
     async def join(
         self, parts: Sequence[Any], shown: Shown, node: str, llm: LLM, sample: int = 0
@@ -67,7 +71,7 @@ class Tree:
 
     def calls(self, parts: int) -> int:
         """Return how many calls so many parts take; none where they are left as they are."""
-        if parts < FEWEST:
+        if parts < self.fewest:
             return 0
         made, left = 0, len(list(self.groups(range(parts))))
         while left > 1:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 from sgdflow.descent.method import Method, Problem
 from sgdflow.errors import plural
-from sgdflow.executor.backward import widths
 from sgdflow.executor.backward_functions import PromptBackward
 from sgdflow.executor.forward import forward_roles
 from sgdflow.executor.graph import Graph
+from sgdflow.executor.graph_paths import widths
 from sgdflow.executor.loss import AskedLoss
 from sgdflow.prompting.ask import Ask
 from sgdflow.update.condense import most_items

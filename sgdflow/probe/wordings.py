@@ -88,7 +88,7 @@ async def _one(
 
     variables = {
         "parameter": {"name": name, "text": before},
-        "members": [graph.view(node, prepared.start) for node in graph.successors[name]],
+        "members": [graph.view(node, prepared.start).few() for node in graph.successors[name]],
         "constraints": list(told(constraints)),
         "variant": variant,
         "count": prepared.config.probe.wordings.count,

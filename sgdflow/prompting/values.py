@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sgdflow.errors import plural
+
+MOST = 32
+"""Names, values or members that a prompt shows one by one; of more it says how many there are."""
+NOT_SHOWN = "(not shown)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,27 @@ class Shown:
 def shown(values: Mapping[str, Any], told: Mapping[str, str] | None = None) -> Sequence[Shown]:
     """Return variables for a template, in order."""
     return [Shown(name, value, (told or {}).get(name, "")) for name, value in values.items()]
+
+
+def few(values: Mapping[str, Any]) -> Sequence[Shown]:
+    """Return variables for a template: of many the first, and how many more there are."""
+    found = shown(values)
+    return [*some(found), *(Shown(said, NOT_SHOWN) for said in rest(found))]
+
+
+def named(names: Collection[str]) -> str:
+    """Mention names with commas: of many the first, and how many more there are."""
+    return ", ".join([*some(names), *rest(names)])
+
+
+def some(many: Collection[Any]) -> Sequence[Any]:
+    """Return those that are shown; the others are counted beside them."""
+    return list(many)[:MOST]
+
+
+def rest(many: Collection[Any]) -> Sequence[str]:
+    """Say, where they are too many to be shown, how many more there are."""
+    return [f"and {len(many) - MOST} more"] if len(many) > MOST else []
 
 
 def as_text(value: Any) -> Any:

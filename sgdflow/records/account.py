@@ -13,7 +13,12 @@ from sgdflow.update.statistics import gains_needed
 _LEVEL = 0.05
 """At which a gain is called shown, where a run declares no level."""
 
-_KINDS = dict.fromkeys(SUPPORTED, "supported") | dict.fromkeys(REFUTED, "refuted")
+_KINDS = {
+    **dict.fromkeys(SUPPORTED, "supported"),
+    **dict.fromkeys(REFUTED, "refuted"),
+    "open": "open",
+    "untested": "untested",
+}
 
 Record = Mapping[str, Any]
 
@@ -32,14 +37,14 @@ def counted(step: Record) -> Counter[str]:
         for trial in sampled.get("trials", ()):
             found["tried"] += len(sampled["gradients"].get(trial["node"], ()))
             found["trials"] += 1
-            found[_KINDS.get(trial["verdict"], "untested")] += 1
+            found[_KINDS[trial["verdict"]]] += 1
     return found
 
 
 def account(counts: Iterable[Counter[str]], result: Record) -> dict[str, Any]:
     """Return the account of a run, of the counts of its steps and of result.json."""
     total = sum(counts, Counter[str]())
-    keys = ("gradients", "tried", "trials", "supported", "refuted", "untested")
+    keys = ("gradients", "tried", "trials", "supported", "refuted", "open", "untested")
     return {
         "honest": honest(result),
         "detectable": _detectable(result),

@@ -8,6 +8,7 @@ from typing import Any
 
 from sgdflow.errors import plural
 from sgdflow.executor.graph_paths import seen_through
+from sgdflow.executor.intervention import REFUTED
 from sgdflow.records.diff import Part, words
 from sgdflow.records.words import as_text
 from sgdflow.report.chart import Dot, Flag, Line
@@ -24,7 +25,7 @@ class Blame:
     gradients: int
     """All that arrived."""
     blamed: int
-    """Those that ask for a change and that the node did not pass on to a predecessor."""
+    """Those that ask for a change, were not refuted by a trial and not passed on by the node."""
 
 
 def selection(config: Record) -> Select:
@@ -47,8 +48,10 @@ def blame(shape: Shape, steps: Sequence[Record], config: Record) -> Mapping[str,
                 name: _arrived(name, member, sampled["gradients"])
                 for name, member in shape.nodes.items()
             }
+            trials = sampled.get("trials", ())
+            refuted = {one["node"] for one in trials if one["verdict"] in REFUTED}
             asking = {
-                name: [one for one in given if asks(as_text(one["value"]))]
+                name: [one for one in given if name not in refuted and asks(as_text(one["value"]))]
                 for name, given in arrived.items()
             }
             for name in shape.nodes:

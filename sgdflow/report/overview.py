@@ -108,8 +108,8 @@ def graph(shape: Shape, blames: Mapping[str, Blame], select: Select) -> Element:
     legend = (
         "The deeper the colour, the more blame: how many of the node's gradients ask for a change "
         "(they begin with CHANGE:, or with neither KEEP: nor UNCLEAR: and say none of "
-        f"{said}) and were not passed on to a node before it, over all steps and the examples "
-        "learned from. Choose a node for its texts, gradients and prompts."
+        f"{said}), were not refuted by a trial and not passed on to a node before it, over all "
+        "steps and the examples learned from. Choose a node for its texts, gradients and prompts."
     )
     scale = element("span", class_="scale", aria_hidden="true")
     return section(

@@ -160,7 +160,7 @@ def _step(step: Record, shown: int, texts: Texts, asks: Callable[[object], bool]
                 },
                 "trials": {
                     trial["node"]: [
-                        texts.add(str(trial["failure"] or trial["value"])),
+                        texts.add(trial["failure"] or trial["value"]),
                         trial["before"],
                         trial["after"],
                         trial["verdict"] + trial["together"] * " together with the others",

@@ -64,8 +64,9 @@ def _gradients(found: Mapping[str, int]) -> str:
     share = found["supported"] / found["trials"]
     return (
         f"{share:.0%} of {plural(found['trials'], 'trial')} support what gradients ask: "
-        f"{found['supported']} supported, {found['refuted']} refuted, {found['untested']} "
-        f"untested; {found['tried']} of {plural(found['gradients'], 'gradient')} tried"
+        f"{found['supported']} supported, {found['refuted']} refuted, {found['open']} left "
+        f"open, {found['untested']} untested; {found['tried']} of "
+        f"{plural(found['gradients'], 'gradient')} tried"
     )
 
 

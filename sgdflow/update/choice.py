@@ -9,6 +9,7 @@ from typing import Any
 
 from sgdflow.errors import NodeFailed, ReplyError, listed, plural
 from sgdflow.executor.demonstrations import Demonstration, demonstration, read, written
+from sgdflow.executor.tree import MANY
 from sgdflow.executor.walk import together
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Ask, Call
@@ -115,7 +116,8 @@ class Choice:
                 for number, one in enumerate(found, 1)
             ],
             "most": situation.graph.parameters[name].demonstrations,
-            "examples": examples(situation.evidence[name]),
+            "examples": examples(situation.evidence[name][:MANY]),
+            "left": max(0, len(situation.evidence[name]) - MANY),
             "picks": list(self._picks(name, found, situation)),
         }
 
@@ -137,6 +139,7 @@ class Choice:
             "pieces": [Piece(1, shown(demonstration({"input": "..."}, "...").given), "...", True)],
             "most": 1,
             "examples": examples([SAMPLE_ITEM]),
+            "left": 1,
             "picks": [Pick("1", "...")],
         }
         yield from self.ask.problems(sample, "the choice of demonstrations")

@@ -8,7 +8,7 @@ from typing import Any
 
 from sgdflow.errors import NodeFailed
 from sgdflow.executor.graph import Graph
-from sgdflow.executor.tree import FEWEST, Tree
+from sgdflow.executor.tree import Tree
 from sgdflow.executor.walk import together
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Call
@@ -37,7 +37,7 @@ class Condensed:
 async def condensed(situation: Situation, tree: Tree | None, llm: LLM) -> Condensed:
     """Return the evidence with the gradients of many successors, and many items, summed up."""
     evidence = _of_successors(situation)
-    many = {n: items for n, items in evidence.items() if tree and len(items) >= FEWEST}
+    many = {n: items for n, items in evidence.items() if tree and len(items) >= tree.fewest}
     if tree is None or not many:
         return Condensed(evidence, {}, {})
     found = await _summed_up(many, situation, tree, llm)

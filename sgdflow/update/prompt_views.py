@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sgdflow.executor.gradients import Gradient
+from sgdflow.executor.gradients import Gradient, limited
 from sgdflow.executor.graph import Graph, Parameters
 from sgdflow.executor.intervention import REFUTED, SUPPORTED
 from sgdflow.executor.places import View
 from sgdflow.executor.reasons import reasoning
-from sgdflow.prompting.values import shortened, shown
+from sgdflow.prompting.values import few, shortened
 from sgdflow.update.evidence import Item
 from sgdflow.update.rule import Past, Situation, Went
 
@@ -90,9 +90,9 @@ def verdict_words(accepted: bool, reason: str) -> str:
 
 
 def members(situation: Situation, name: str) -> Sequence[View]:
-    """Return the places of the nodes that use a parameter."""
+    """Return the places of the nodes that use a parameter, as a prompt tells them."""
     nodes = situation.graph.successors[name]
-    return [situation.graph.view(node, situation.parameters) for node in nodes]
+    return [situation.graph.view(node, situation.parameters).few() for node in nodes]
 
 
 def examples(items: Sequence[Item], *, numbered: bool = False) -> Sequence[Mapping[str, Any]]:
@@ -101,10 +101,10 @@ def examples(items: Sequence[Item], *, numbered: bool = False) -> Sequence[Mappi
         {
             "number": number if numbered else 0,
             "node": item.node,
-            "predecessors": shown(item.predecessors),
+            "predecessors": few(item.predecessors),
             "reasoning": item.reasoning,
             "output": item.output,
-            "gradients": item.gradients,
+            "gradients": limited(item.gradients),
             "verdict": item.verdict if item.verdict in (*SUPPORTED, *REFUTED) else "",
             "summary": item.summary,
         }
@@ -158,8 +158,8 @@ def _wrote(went: Sequence[Went], name: str, graph: Graph) -> Iterator[Wrote]:
         passed = one.passed
         node = next((node for node in graph.successors[name] if passed.calls.get(node)), "")
         if node:
-            values = {v: passed.values.get(v) for v in graph.nodes[node].predecessors}
-            given = {v: shortened(str(value), _LONGEST_REPLY) for v, value in values.items()}
+            values = few({v: passed.values.get(v) for v in graph.nodes[node].predecessors})
+            given = {one.name: shortened(str(one.value), _LONGEST_REPLY) for one in values}
             reply = f"{reasoning(graph, passed, node)}\n{passed.produced(node)}".strip()
             yield Wrote(node, given, shortened(reply, _LONGEST_REPLY), one.better)
 

@@ -9,6 +9,7 @@ from random import Random
 from typing import Literal
 
 from sgdflow.executor.gradients import wish
+from sgdflow.executor.intervention import REFUTED
 from sgdflow.update.evidence import Evidence, Item
 
 UNDECIDED = ("undecided", "not settle", "cannot be told")
@@ -20,8 +21,8 @@ class Select:
 
     The blame of a parameter is the number of its gradients that ask for a change, those aside
     that its node passed on: where one of the nodes before it was asked for a change in the same
-    example. What a node says of itself is passed on by nobody. Equals stand in random
-    order, so that no parameter is preferred for its place.
+    example. What a node says of itself is passed on by nobody, and what a trial refuted is no
+    blame. Equals stand in random order, so that no parameter is preferred for its place.
     """
 
     rule: Literal["all", "random", "blamed"] = "all"
@@ -61,10 +62,12 @@ class Select:
             (item.example, item.node)
             for items in evidence.values()
             for item in items
-            if self.asking(item)
+            if self._blaming(item)
         }
 
         def own(item: Item) -> int:
+            if not self._blaming(item):
+                return 0
             passed_on = any((item.example, name) in asked for name in before.get(item.node, ()))
             return sum(
                 self.asks(gradient.value)
@@ -73,6 +76,10 @@ class Select:
             )
 
         return {name: sum(map(own, items)) for name, items in evidence.items()}
+
+    def _blaming(self, item: Item) -> bool:
+        """Return whether an item asks for a change that no trial speaks against."""
+        return item.verdict not in REFUTED and self.asking(item) > 0
 
     def asks(self, value: object) -> bool:
         """Return whether a gradient asks for a change: by its form, or else by what it says."""

@@ -9,9 +9,13 @@ from sgdflow.executor.forward import PromptForward
 from sgdflow.executor.graph import Operands
 from sgdflow.executor.graph_names import SYSTEM
 from sgdflow.prompting.marks import Own
+from sgdflow.prompting.values import MOST, named, shortened
 from sgdflow.update.evidence import Item, gather_evidence
 from sgdflow.update.rule import Situation
 from sgdflow.update.tally import tally
+
+_LONGEST = 3000
+"""Characters that are shown of what a node with many predecessors is sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ def frames(situation: Situation, name: str) -> Sequence[Frame]:
     for node in graph.successors[name]:
         if isinstance(graph.nodes[node].forward, PromptForward):
             alike.setdefault(_frame(situation, node), []).append(node)
-    return [Frame(", ".join(names), text) for text, names in alike.items()]
+    return [Frame(named(names), text) for text, names in alike.items()]
 
 
 def _frame(situation: Situation, name: str) -> Own:
@@ -74,7 +78,9 @@ def _frame(situation: Situation, name: str) -> Own:
     assert isinstance(node.forward, PromptForward)
     dots = Operands(dict.fromkeys(node.predecessors, "..."), dict.fromkeys(node.parameters, "..."))
     view = situation.graph.view(name, situation.parameters)
-    return Own(node.forward.frame(view, dots))
+    text = node.forward.frame(view, dots)
+    # With fewer it is as long as its own template.
+    return Own(text if len(node.predecessors) <= MOST else shortened(text, _LONGEST))
 
 
 def ways(situation: Situation) -> Sequence[Frame]:
@@ -86,7 +92,7 @@ def ways(situation: Situation) -> Sequence[Frame]:
             own = SYSTEM in graph.nodes[name].parameters
             way = repr((one.ask.prompt, one.ask.reply, "" if own else one.system, own))
             alike.setdefault(way, []).append(name)
-    return [Frame(", ".join(names), _frame(situation, names[0])) for names in alike.values()]
+    return [Frame(named(names), _frame(situation, names[0])) for names in alike.values()]
 
 
 def about(situation: Situation, *names: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from sgdflow.errors import OVERFLOW, NodeFailed
-from sgdflow.executor.tree import Joined, Summary
+from sgdflow.executor.tree import MANY, Joined, Summary
 from sgdflow.prompting.ask import Call
 
 T = TypeVar("T")
@@ -19,10 +19,14 @@ async def whole_or_summed_up(
 ) -> tuple[T, Summary | None, tuple[Call, ...]]:
     """Ask with all parts, or else with what sums them up; return the calls before the answer, too.
 
+    Of too many nobody is asked with all of them.
+
     Raises NodeFailed, with all calls, where neither can be asked.
     """
+    before: tuple[Call, ...] = ()
     try:
-        return await ask(parts, None), None, ()
+        if sum_up is None or len(parts) <= MANY:
+            return await ask(parts, None), None, ()
     except NodeFailed as error:
         if error.kind != OVERFLOW or sum_up is None or len(parts) < 2:
             raise

@@ -322,11 +322,6 @@ DECLARED: Mapping[str, Case] = {
         "method.backward: {local: true, calls: edge}",
         ["method.backward: local: true tells apart, in one call, what a node lacks itself and what its predecessors do; it does not go together with calls: edge. Take one of them out."],
     ),
-    "targets of a call for each edge": (
-        (),
-        "method.backward: {calls: edge, targets: 3}",
-        ["method.backward: calls: edge has one call for each predecessor, so targets: 3 means nothing there. Take it out, or use calls: node."],
-    ),
     "no targets": (
         (),
         "method.backward.targets: 0",
@@ -453,6 +448,11 @@ DECLARED: Mapping[str, Case] = {
         (),
         "method.aggregation.examples: {rule: cluster, role: nobody}",
         ["method.aggregation.examples.role: llm.models has no 'nobody'. It has: forward, backward, optimizer, judge."],
+    ),
+    "groups of more than a prompt shows": (
+        (),
+        "method.aggregation.examples: cluster\nmethod.sample.count: 65",
+        ["method.aggregation.examples: a step may have 65 pieces of work of one parameter (method.sample.count=65, and each node that uses it), more than the 64 that one prompt can put into groups. Lower method.sample.count, or set method.aggregation.examples=tree."],
     ),
     "groups for a rule that goes by the whole": (
         ("method=optoprime",),

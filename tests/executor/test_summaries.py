@@ -16,11 +16,13 @@ from hypothesis import strategies as st
 
 from sgdflow.config.paths import prompt_folders
 from sgdflow.errors import CallFailed, NodeFailed
-from sgdflow.executor.backward import BackwardPass, Differentiation, backward_pass, widths
-from sgdflow.executor.backward_functions import PromptBackward
+from sgdflow.executor.backward import BackwardPass, Differentiation, backward_pass
+from sgdflow.executor.backward_functions import CallableBackward, PromptBackward
 from sgdflow.executor.forward import ForwardPass, PromptForward
+from sgdflow.executor.functions import Function
 from sgdflow.executor.gradients import Gradient
 from sgdflow.executor.graph import Graph, Node, Parameter
+from sgdflow.executor.graph_paths import widths
 from sgdflow.executor.places import View
 from sgdflow.executor.tree import FEWEST, Joined, Tree
 from sgdflow.llm import Message
@@ -31,6 +33,7 @@ from sgdflow.prompting.templates import Prompts
 from sgdflow.update import gather_evidence
 from sgdflow.update.condense import condensed
 from sgdflow.update.evidence import Learned
+from sgdflow.update.prompt_views import examples
 from sgdflow.update.rule import Situation
 
 PROMPTS = Prompts(prompt_folders(Path(__file__).parent))
@@ -230,3 +233,49 @@ def test_gradients_that_do_not_fit_a_critics_window_are_summed_up(room: int, sum
         assert len(found.calls["source"]) == 1 + 4 + 1  # in vain, the summaries, and once more
         lost = passed(Differentiation(JOINT))
         assert lost.failures["source"].reason == "the prompt does not fit"
+
+
+@pytest.mark.parametrize("width", [10, 100, 1000])
+def test_a_summary_that_cannot_be_read_leaves_a_writer_no_more_than_a_prompt_shows(
+    width: int,
+) -> None:
+    """Those that ask for a change are shown first; what is not shown is told, also in the steps."""
+
+    def unreadable(role: str, node: str, messages: Sequence[Message]) -> str:
+        if "<summary>" in messages[-1].content:
+            return "no tags"
+        asks = "CHANGE" if node == f"reader_{width - 1}" else "KEEP"
+        return re.sub(r">(?=\w)", f">{asks}: ", gradients(role, node, messages))
+
+    graph, llm = fan(width), ScriptedLLM(unreadable)
+    values = {"question": "Q"} | {name: f"value of {name}" for name in graph.nodes}
+    forward = ForwardPass("one", values, {}, {})
+    how = Differentiation(JOINT, tree=Tree(ASK, fewest=33))
+    work = backward_pass(graph, graph.initial(), forward, "Wrong.", ["source.text"], how, llm)
+    passed = asyncio.run(work)
+    assert len(passed.gradients["source"]) == width
+    told = passed.failures["source"].reason if passed.failures else ""
+    said = f"of its {width:,} gradients 32 are shown to those who write for it"
+    assert (said in told) == (width > 32)
+
+    evidence = gather_evidence(graph, [forward], {"one": passed}, ["source.text"])
+    (item,) = examples(evidence["source.text"])
+    shown = [one.source for one in item["gradients"]]
+    assert len(shown) == min(width, 33)
+    if width > 32:
+        assert shown[0] == f"reader_{width - 1}"
+        assert shown[1:-1] == [f"reader_{i}" for i in range(31)]
+        assert shown[-1] == f"and {width - 32} more"
+
+
+def test_numbers_are_not_summed_up() -> None:
+    same = CallableBackward(
+        Function(lambda known, output, gradient: dict.fromkeys(known, 1.0), "f")
+    )
+    graph, llm = fan(40), ScriptedLLM({})
+    graph = replace(graph, nodes={n: replace(one, backward=same) for n, one in graph.nodes.items()})
+    forward = ForwardPass("one", {"question": "Q"} | dict.fromkeys(graph.nodes, 1.0), {}, {})
+    how = Differentiation(JOINT, tree=Tree(ASK, fewest=33))
+    work = backward_pass(graph, graph.initial(), forward, 2.0, ["source.text"], how, llm)
+    assert len(asyncio.run(work).aggregated["source"]) == 40
+    assert not llm.requests

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,9 +27,9 @@ FORWARD = PromptForward(Ask(PROMPTS, "forward/node.jinja", "forward", ReplyForma
 LONG = 5000
 
 
-def wide(members: int) -> Graph:
+def wide(members: int, digits: int = 1) -> Graph:
     """Return so many nodes that feed one."""
-    names = [f"member_{i}" for i in range(members)]
+    names = [f"member_{i:0{digits}}" for i in range(members)]
     nodes = {n: Node(n, ("question",), {"instruction": f"{n}.instruction"}, FORWARD) for n in names}
     join = Node("join", ("question", *names), {"instruction": "join.instruction"}, FORWARD)
     found = {**nodes, "join": join}
@@ -42,7 +43,12 @@ def critic(role: str, node: str, messages: Sequence[Message]) -> str:
 
 
 def differentiate(
-    graph: Graph, at_once: int | None, *, local: bool = False, script: Script = critic
+    graph: Graph,
+    at_once: int | None,
+    *,
+    local: bool = False,
+    script: Script = critic,
+    per_edge: bool = False,
 ) -> tuple[BackwardPass, Sequence[str]]:
     llm = ScriptedLLM(script)
     ask = Ask(
@@ -51,9 +57,10 @@ def differentiate(
         "backward",
         ReplyFormat("tagged", "gradient"),
     )
-    function = PromptBackward(ask, local=local, at_once=at_once)
+    function = PromptBackward(ask, per_edge, local=local, at_once=at_once)
     texts = {name: parameter.initial for name, parameter in graph.parameters.items()}
-    values = {"question": "Q " * 400, **{n: f"{n} " + "x" * LONG for n in graph.nodes}}
+    given = dict.fromkeys(graph.inputs, "Q " * 400)
+    values = {**given, **{n: f"{n} " + "x" * LONG for n in graph.nodes}}
     passed = ForwardPass("e", values, {}, {})
     how = Differentiation(function)
     found = backward_pass(graph, texts, passed, "wrong", tuple(texts), how, llm)
@@ -111,6 +118,54 @@ def test_prompts_are_bounded_whatever_the_fan_in() -> None:
     assert longest[None, 30] > 3 * longest[None, 8]
     assert longest[4, 30] < 1.2 * longest[4, 8]
     assert longest[4, 100] < 2 * longest[4, 8]
+
+
+@pytest.mark.parametrize(
+    ("at_once", "per_edge", "widths"),
+    [(4, False, (100, 400, 1000)), (32, False, (96, 416, 992)), (32, True, (100, 300))],
+)
+def test_no_prompt_grows_with_the_fan_in(
+    at_once: int, per_edge: bool, widths: Sequence[int]
+) -> None:
+    """Widths that make equal groups; what may differ is how many digits the number left has."""
+    sizes = set()
+    for members in widths:
+        _, prompts = differentiate(wide(members, 4), at_once, per_edge=per_edge)
+        names = [name for prompt in prompts for name in asked(prompt)]
+        assert names == [f"member_{i:04}" for i in range(members)]
+        sizes |= {len(re.sub(r"and \d+ more", "", prompt)) for prompt in prompts}
+    assert len(sizes) == 1
+
+
+def test_of_many_others_the_query_and_the_next_stand_beside_and_the_number_left() -> None:
+    _, prompts = differentiate(wide(100), 4)
+    last = list(shown(prompts[-1]))
+    assert asked(prompts[-1]) == [f"member_{i}" for i in range(96, 100)]
+    others = [f"member_{i}" for i in range(31)]  # from the first again, and the query is one of 32
+    assert last == ["question", *others, *asked(prompts[-1])]
+    for prompt, names in ((one, list(shown(one))) for one in prompts):
+        assert prompt.count("and 65 more") == 2
+        assert '<variable name="and 65 more">\n(not shown)\n' in prompt
+        place = prompt.partition("`join` is given")[2].partition("\n")[0]
+        assert re.findall(r"`(\w+)`", place)[: len(names)] == names
+        assert len(names) == 1 + 31 + 4
+        whole = [n for n in names if "left out" not in shown(prompt)[n]]
+        assert whole == (["question", *asked(prompt)])
+
+
+def test_what_nobody_can_be_asked_to_change_is_bounded_too() -> None:
+    """All but one of the predecessors are inputs: there is one call, about that one."""
+    sizes = {}
+    for inputs in (10, 100, 1000):
+        graph, names = wide(1), [f"input_{i:04}" for i in range(inputs)]
+        join = replace(graph.nodes["join"], predecessors=(*names, "member_0"))
+        graph = replace(graph, inputs=("question", *names), nodes={**graph.nodes, "join": join})
+        _, (prompt,) = differentiate(graph, 32)
+        assert asked(prompt) == ["member_0"]
+        assert len(shown(prompt)["member_0"]) > LONG
+        sizes[inputs] = len(prompt)
+    assert sizes[10] < sizes[100]
+    assert abs(sizes[1000] - sizes[100]) < 10
 
 
 @pytest.mark.parametrize("local", [False, True])

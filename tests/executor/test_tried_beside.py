@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,8 @@ from sgdflow.config.build import build_graph, expand_graph
 from sgdflow.config.compose import compose
 from sgdflow.config.paths import prompt_folders
 from sgdflow.data import Example
-from sgdflow.executor.backward import Differentiation, backward_pass
+from sgdflow.errors import CallFailed
+from sgdflow.executor.backward import BackwardPass, Differentiation, backward_pass
 from sgdflow.executor.backward_functions import PromptBackward
 from sgdflow.executor.evaluation import Evaluator
 from sgdflow.executor.forward import PromptForward
@@ -25,7 +27,7 @@ from sgdflow.executor.intervention import Intervention, Verification
 from sgdflow.executor.scores import Score
 from sgdflow.executor.tree import Tree
 from sgdflow.llm import Message
-from sgdflow.llm.scripted import ScriptedLLM
+from sgdflow.llm.scripted import Said, ScriptedLLM
 from sgdflow.prompting.ask import Ask
 from sgdflow.prompting.replies import ReplyFormat
 from sgdflow.prompting.templates import Prompts
@@ -118,6 +120,77 @@ def test_the_answer_of_a_node_with_tools_can_be_tried() -> None:
     verification = Verification(VALUE, 1)
     assert list(verification.problems(graph, graph.optimisable)) == []
     assert verification.most(graph, graph.optimisable, judges=0) == (1, 1)
+
+
+RIGHT = {"department": "billing", "urgency": 2, "reasons": ["an invoice"]}
+
+
+@pytest.mark.parametrize(
+    ("replies", "verdict"),
+    [
+        ([json.dumps(RIGHT)], "repaired"),
+        ([json.dumps({**RIGHT, "department": "sales"}), json.dumps(RIGHT)], "repaired"),
+        ([json.dumps({**RIGHT, "department": "technical"})], "no effect"),
+        (["no fields"] * 3, "untested"),
+        ([CallFailed("the prompt does not fit", "context_window")], "untested"),
+    ],
+)
+def test_a_value_with_fields_is_written_whole_in_the_form_of_its_node(
+    replies: Sequence[Said], verdict: str
+) -> None:
+    """Played: who drafts and who answers name the department that they are given."""
+    graph = build_graph(expand_graph(compose(["graph=triage"])["graph"]), PROMPTS)
+    said, asked = list(replies), list[str]()
+
+    def team(role: str, node: str, messages: Sequence[Message]) -> Said:
+        prompt = messages[-1].content
+        if role == "backward":
+            asked.append(messages[0].content + messages[1].content)
+            return said.pop(0)
+        if node == "triage":
+            return json.dumps({**RIGHT, "department": "technical"})
+        department = (
+            "billing" if "billing" in prompt.partition("# How to reply")[0] else "technical"
+        )
+        if node == "draft":
+            return f"<output>The {department} team looks into it.</output>"
+        return json.dumps({"department": department, "urgency": 2, "reply": "We look into it."})
+
+    llm, texts = ScriptedLLM(team), graph.initial()
+    evaluate = Evaluator(graph, Score(Function(in_department, "in_department")), llm)
+    example, verification = (
+        Example("e", {"ticket": "My invoice."}, "billing"),
+        Verification(VALUE, 1),
+    )
+
+    async def go() -> tuple[Intervention, ...]:
+        outcome = (await evaluate(texts, [example])).outcomes["e"]
+        blame = (Gradient("triage.department", "CHANGE: an invoice is for billing"),)
+        backward = BackwardPass("e", {"triage": blame}, {}, {}, {})
+        llm.requests.clear()
+        return await verification.verify(
+            graph, texts, example, outcome, backward, ASKS, evaluate, llm
+        )
+
+    (found,) = asyncio.run(go())
+    assert found.verdict == verdict
+    assert all(
+        '"urgency"' in prompt and "the new value, in these fields" in prompt for prompt in asked
+    )
+    ran = [request.node for request in llm.requests if request.role == "forward"]
+    assert ran == ([] if verdict == "untested" else ["draft", "answer"])
+    if verdict == "untested":
+        why = "does not fit" if len(replies) == 1 else "could not be used"
+        assert why in str(found.failure)
+    else:
+        assert found.value == json.loads(str(replies[-1]))
+    assert list(verification.problems(graph, graph.optimisable)) == []
+    # By hand: after the triage two, after the draft one, after both two.
+    assert verification.most(graph, graph.optimisable, judges=0) == (2, 2 + 1 + 2)
+
+
+def in_department(output: Mapping[str, Any], target: str) -> float:
+    return float(output["department"] == target)
 
 
 @pytest.mark.parametrize("verdict", ["repaired", "no effect"])

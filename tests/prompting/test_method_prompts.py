@@ -161,6 +161,7 @@ def _choice(*now: int) -> Mapping[str, Any]:
         "pieces": pieces,
         "most": 2,
         "picks": [Pick("1, 2", f"Turned down, {WORSE}.")] * bool(now),
+        "left": 0,
     }
     names = ("parameter", "members", "examples", "standing", "reply")
     return {**{name: variables[name] for name in names}, **own}

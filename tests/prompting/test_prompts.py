@@ -341,7 +341,7 @@ def test_headings_and_values_stand_apart(name: str) -> None:
 
 def parsed(name: str) -> nodes.Template:
     environment = Environment()
-    environment.filters["quoted"] = str  # sgdflow's own
+    environment.filters |= dict.fromkeys(("quoted", "named", "some", "rest"), str)  # sgdflow's own
     return environment.parse(Prompts(SHIPPED).source(name))
 
 

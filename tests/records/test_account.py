@@ -24,9 +24,19 @@ from sgdflow.prompting.templates import Prompts
 from sgdflow.records.account import account, calls_by_purpose, counted
 from sgdflow.records.run import step_record
 from sgdflow.report import write
+from sgdflow.report.worth import rows
 from sgdflow.tracking.naming import result_metrics
 
 PROMPTS = Prompts(prompt_folders(Path(__file__).parent))
+
+
+KINDS = {
+    "supported": ("repaired", "better", "nearer"),
+    "refuted": ("no effect", "worse"),
+    "open": ("open",),
+    "untested": ("untested",),
+}
+"""The words of docs/files.md."""
 
 
 def test_counts_are_those_of_the_steps_themselves() -> None:
@@ -48,10 +58,21 @@ def test_counts_are_those_of_the_steps_themselves() -> None:
     gradients = found["gradients"]
     assert gradients["trials"] == len(trials)
     verdicts = [trial.verdict for trial in trials]
-    assert gradients["supported"] == sum(v in ("repaired", "better") for v in verdicts)
-    assert gradients["refuted"] == sum(v in ("no effect", "worse") for v in verdicts)
-    assert gradients["supported"] + gradients["refuted"] + gradients["untested"] == len(trials)
+    for kind, those in KINDS.items():
+        assert gradients[kind] == sum(v in those for v in verdicts)
+    assert sum(gradients[kind] for kind in KINDS) == len(trials)
     assert 0 < gradients["tried"] <= gradients["gradients"]
+
+
+def test_a_trial_that_leaves_it_open_is_none_that_was_not_made() -> None:
+    told = [verdict for those in KINDS.values() for verdict in those]
+    trials = [{"node": "n", "verdict": verdict} for verdict in told]
+    step = {"proposal": {}, "accepted": False, "sampled": [{"gradients": {}, "trials": trials}]}
+    found = account([counted(step)], result())
+    kinds = {kind: found["gradients"][kind] for kind in KINDS}
+    assert kinds == {"supported": 3, "refuted": 2, "open": 1, "untested": 1}
+    said = dict(rows(found, result()))["Verified share of gradients"]
+    assert "3 supported, 2 refuted, 1 left open, 1 untested" in said
 
 
 def test_parts_are_those_that_were_tried_by_themselves() -> None:
@@ -128,6 +149,7 @@ def test_report_and_comparison_tell_it(tmp_path: Path) -> None:
             "trials": 8,
             "supported": 6,
             "refuted": 2,
+            "open": 0,
             "untested": 0,
         },
         "detectable": {"gain": 0.125, "examples": 40, "split": "validation", "level": 0.05},

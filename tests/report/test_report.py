@@ -22,6 +22,7 @@ from sgdflow.errors import ConfigError, spelt_out
 from sgdflow.executor.backward import BackwardPass
 from sgdflow.executor.forward import ForwardPass
 from sgdflow.executor.gradients import Gradient
+from sgdflow.executor.intervention import Intervention
 from sgdflow.prompting.templates import Prompts
 from sgdflow.report import NAME, write
 from sgdflow.report.findings import blame, flags, histories, lines
@@ -29,6 +30,7 @@ from sgdflow.report.page import as_html, as_script, element, page, shipped
 from sgdflow.report.page_data import shares
 from sgdflow.report.reading import Run, Shape, read, shape_of
 from sgdflow.update import Item, Select, gather_evidence
+from sgdflow.update.evidence import weighed
 
 HOSTILE = st.text(
     st.sampled_from("</script>!-&{}$7*\u2028\u2029\u202e\x00\ud800é\\\"'"), max_size=30
@@ -218,9 +220,19 @@ def test_blame_is_the_same_through_fields_with_own_parts_and_doubts(
         ]
     }
     update = {"parameters": optimised, "select": {"undecided": ["unsure"]}}
-    shape = shape_of(declared.model_dump(by_alias=True))
-    found = blame(shape, [step], {"method": {"update": update}})
+    shape, config = shape_of(declared.model_dump(by_alias=True)), {"method": {"update": update}}
+    found = blame(shape, [step], config)
     assert {name: found[name].blamed for name in blamed} == blamed
+
+    tried = [Intervention("0", "triage", 0.0, "x", 0.0), Intervention("2", "draft", 0.5, "x", 0.0)]
+    for trial in tried:
+        step["sampled"][int(trial.example)]["trials"] = [asdict(trial) | {"verdict": trial.verdict}]
+    found = blame(shape, [step], config)
+    fewer = select.blame(weighed(evidence, tried, "show"), graph.learning_before(names))
+    assert {f"{name}.instruction": found[name].blamed for name in blamed} == fewer
+    assert fewer["triage.instruction"] == blamed["triage"] - 1
+    if "draft" in blamed:  # the first stays with it, and what it said of itself is refuted
+        assert fewer["draft.instruction"] == blamed["draft"] + 1 - 1
 
 
 def test_history_compares_each_proposal_with_the_text_it_would_replace(tmp_path: Path) -> None:

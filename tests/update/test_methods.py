@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import yaml
@@ -32,6 +32,7 @@ from sgdflow.executor.forward import ForwardPass
 from sgdflow.executor.functions import Function
 from sgdflow.executor.gradients import Gradient
 from sgdflow.executor.graph import Operands
+from sgdflow.executor.intervention import Intervention
 from sgdflow.executor.outcomes import Evaluation, Outcome
 from sgdflow.executor.scores import Score
 from sgdflow.library.gradients import handed_on
@@ -41,8 +42,8 @@ from sgdflow.plan.totals import make_plan
 from sgdflow.prompting.ask import Call
 from sgdflow.prompting.templates import Prompts
 from sgdflow.simulation.worlds import reply
-from sgdflow.update import Decision, Item, Past, Proposal, Select, Situation, shuffled
-from sgdflow.update.evidence import dealt_across_nodes
+from sgdflow.update import Decision, Evidence, Item, Past, Proposal, Select, Situation, shuffled
+from sgdflow.update.evidence import dealt_across_nodes, weighed
 from sgdflow.update.prompt_views import stands, tries
 from sgdflow.update.rule import Went
 
@@ -386,6 +387,28 @@ def test_blame_counts_the_gradients_that_ask_for_a_change() -> None:
         "left": (item("It should be 4.", node="left"),),
     }
     assert Select("blamed").blame(passed_on, {"end": ["left"]}) == {"end": 0, "left": 1}
+
+
+def test_what_a_trial_refuted_is_no_blame_also_where_it_is_shown() -> None:
+    """It stays with the end, which had passed it on to the one that is not at fault."""
+
+    def said(*nodes: str) -> Evidence:
+        gradients = (Gradient("s", "CHANGE: it."),)
+        return {node: (Item("1", node, {}, "", gradients),) for node in nodes}
+
+    evidence, before = said("end", "left", "right"), {"end": ["left", "right"]}
+    verdicts: Sequence[tuple[float, Literal["otherwise"] | None, Mapping[str, int]]] = [
+        (1.0, None, {"end": 0, "left": 1, "right": 1}),  # repaired
+        (0.0, "otherwise", {"end": 0, "left": 1, "right": 1}),  # open
+        (0.0, None, {"end": 0, "left": 0, "right": 1}),  # no effect
+    ]
+    for after, moved, blamed in verdicts:
+        trial = Intervention("1", "left", 0.0, "x", after, moved=moved)
+        assert Select("blamed").blame(weighed(evidence, [trial], "show"), before) == blamed
+    trials = [Intervention("1", node, 0.5, "x", 0.0) for node in ("left", "right")]
+    shown = weighed(evidence, trials, "show")
+    assert Select("blamed").blame(shown, before) == {"end": 1, "left": 0, "right": 0}
+    assert list(Select("blamed").after(shown, Random(0), before)) == ["end"]
 
 
 def test_shuffled_gradients_go_to_other_examples_and_none_is_lost() -> None:
