@@ -94,8 +94,8 @@ def test_run_that_ended_says_how(tmp_path: Path) -> None:
         ("config.yaml", None, "is not a run directory: it has no config.yaml"),
         (
             "steps.jsonl",
-            '{"format": 2}\n',
-            "line 1: its format is 2, this version of sgdflow reads 1",
+            '{"format": 7}\n',
+            "line 1: its format is 7, this version of sgdflow reads 1 to 2",
         ),
         ("steps.jsonl", "{\n", "steps.jsonl, line 1 cannot be read"),
         ("config.yaml", "{", "config.yaml cannot be read"),
@@ -322,7 +322,8 @@ def test_what_a_writer_was_told_and_what_was_summed_up_is_shown(tmp_path: Path) 
 
     def text(number: int) -> str:
         found = texts[number]
-        return found if isinstance(found, str) else "\n".join(texts[one] for one in found)
+        parts = [found] if isinstance(found, str) else found
+        return "".join(one if isinstance(one, str) else text(one) for one in parts)
 
     told = [one["told"] for one in data["parameters"][name]["proposed"]]
     assert [text(one) for one in told] == [
