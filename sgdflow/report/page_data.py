@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,15 +13,18 @@ from sgdflow.report.reading import Record, Run, Shape
 
 _STEPS, _CALLS = 20_000_000, 40_000_000
 """Characters of steps.jsonl and calls.jsonl that a page shows at most; see `shares`."""
+_SHORT = 9
+"""Characters of a line that takes less room than a reference to it."""
 _OPS = {"equal": "=", "delete": "-", "insert": "+"}
 
 
 class Texts:
-    """A table of texts, cut as in texts.jsonl: prompts have most of their parts in common."""
+    """A table of texts, cut as in texts.jsonl and at lines, most of which prompts share."""
 
     def __init__(self) -> None:
         self._kept = Kept()
         self._numbers: dict[str, int] = {}
+        self._lines: dict[str, int] = {}
         self.table: list[str | list[str | int]] = []
         """A text, or its parts: strings, and numbers of others."""
 
@@ -29,13 +32,29 @@ class Texts:
         """Return the number of a text."""
         name = self._kept.add(shortened(as_text(value)))
         for line in self._kept.new():
-            self._numbers[line["id"]] = len(self.table)
-            self.table.append(
-                line["text"]
-                if "text" in line
-                else [p if isinstance(p, str) else self._numbers[p[0]] for p in line["parts"]]
-            )
+            parts = line.get("parts") or line["text"].splitlines(keepends=True)
+            if len(parts) < 2:
+                entry: str | list[str | int] = line["text"]
+            else:
+                entry = [one for part in parts for one in self._parts(part)]
+            self._numbers[line["id"]] = self._keep(entry)
         return self._numbers[name]
+
+    def _parts(self, part: str | list[str]) -> Iterator[str | int]:
+        if not isinstance(part, str):
+            yield self._numbers[part[0]]
+            return
+        for line in part.splitlines(keepends=True):
+            if len(line) < _SHORT:
+                yield line
+                continue
+            if line not in self._lines:
+                self._lines[line] = self._keep(line)
+            yield self._lines[line]
+
+    def _keep(self, entry: str | list[str | int]) -> int:
+        self.table.append(entry)
+        return len(self.table) - 1
 
 
 def run_data(

@@ -26,7 +26,7 @@ from sgdflow.prompting.templates import Prompts
 from sgdflow.report import NAME, write
 from sgdflow.report.findings import blame, flags, histories, lines
 from sgdflow.report.page import as_html, as_script, element, page, shipped
-from sgdflow.report.page_data import shares
+from sgdflow.report.page_data import Texts, shares
 from sgdflow.report.reading import Run, Shape, read, shape_of
 from sgdflow.update import Item, Select, gather_evidence
 
@@ -292,6 +292,24 @@ def test_texts_of_a_megabyte_are_shortened_and_fast(tmp_path: Path) -> None:
     assert time.perf_counter() - began < 10
     assert "more characters)" in text
     assert len(text) < 20_000_000
+
+
+def test_a_page_has_a_line_once_and_every_text_whole() -> None:
+    value = (
+        "".join(f"a line of the value, {i}\n" for i in range(30)) + "\ud83d\r\n\u2028 <b>end</b>"
+    )
+    prompts = [f"Do {i}.\n<given>\n{value}\n</given>\nSay what is best here.\n" for i in range(9)]
+    texts, found = Texts(), ["", "x", value, *prompts, "0123456789abcdef", value.strip()]
+    numbers = [texts.add(text) for text in found]
+
+    def whole(number: int) -> str:
+        entry = texts.table[number]
+        parts = [entry] if isinstance(entry, str) else entry
+        return "".join(one if isinstance(one, str) else whole(one) for one in parts)
+
+    assert [whole(number) for number in numbers] == found
+    written = json.dumps(texts.table)
+    assert written.count("of the value, 17") == written.count("Say what is best") == 1
 
 
 def test_what_nobody_sees_is_spelt_out_in_a_page() -> None:
