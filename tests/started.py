@@ -20,7 +20,7 @@ from sgdflow.simulation.worlds import reply
 
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRON = {**os.environ, "PYTHONPATH": str(ROOT)}
-FILES = ("parameters.yaml", "steps.jsonl", "examples.jsonl")
+FILES = ("parameters.yaml", "steps.jsonl", "examples.jsonl", "texts.jsonl")
 
 
 def start(folder: Path, *words: str, **how: Any) -> subprocess.Popen[Any]:

@@ -11,6 +11,8 @@ import pytest
 from conftest import Start
 from followed import follow
 
+from sgdflow.records.source import read_steps
+
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "howto.md"
 
 
@@ -29,7 +31,7 @@ def test_the_page_can_be_followed(tmp_path: Path, at: Start) -> None:
     # The rule that is code asks nobody for a text, the backward function for no gradient.
     calls = _result(runs / "noted")["calls"]
     assert {role for role, number in calls.items() if number} == {"forward"}
-    sent = (runs / "words/calls.jsonl").read_text()
+    sent = str(read_steps(runs / "words/calls.jsonl"))
     assert "You price orders, and you state" in sent
     assert "The output is wrong" not in sent
     assert followed.names["answer"] == "23"

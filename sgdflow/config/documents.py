@@ -18,7 +18,7 @@ from sgdflow.errors import ConfigError
 
 _CHARACTERS = 8 * 2**20
 """Of a YAML file, or of a JSON file that is one document."""
-_LINE = 64 * 2**20
+LINE = 64 * 2**20
 """Characters of one line of JSON."""
 _VALUES = 300_000
 """Of a YAML file, where each alias counts as all that it stands for."""
@@ -69,7 +69,7 @@ def _check_choice(file: Path) -> None:
         return  # said where it is chosen, with a hint; what is not chosen stands in nobody's way
     if not isinstance(found, dict | None):
         what = "a list" if isinstance(found, list) else "one value"
-        raise _unreadable(str(file), f"it holds {what}, not KEY: VALUE in each line")
+        raise unreadable(str(file), f"it holds {what}, not KEY: VALUE in each line")
 
 
 def read_mapping(file: Path) -> Mapping[str, Any]:
@@ -93,7 +93,7 @@ def from_yaml(text: str, name: str, followed: int = _VALUES) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f"line {mark.line + 1}: " if mark else ""
-        raise _unreadable(name, f"{line}{error.problem}") from error
+        raise unreadable(name, f"{line}{error.problem}") from error
 
 
 def _loaded(text: str, name: str, followed: int) -> Any:
@@ -104,19 +104,19 @@ def _loaded(text: str, name: str, followed: int) -> Any:
     except yaml.MarkedYAMLError:
         raise
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
-        raise _unreadable(name, str(error)) from error
+        raise unreadable(name, str(error)) from error
 
 
 def from_json(text: str, name: str) -> Any:
     """Return the data of a JSON text; raises ConfigError that begins with the name."""
     if sum(map(text.count, ",[{")) > _PARTS:
-        raise _unreadable(name, f"it holds more than {_PARTS:,} values")
+        raise unreadable(name, f"it holds more than {_PARTS:,} values")
     try:
         return json.loads(text)
     except RecursionError as error:
-        raise _unreadable(name, "it is nested too deeply") from error
+        raise unreadable(name, "it is nested too deeply") from error
     except ValueError as error:
-        raise _unreadable(name, str(error)) from error
+        raise unreadable(name, str(error)) from error
 
 
 def read_lines(file: Path, cut: Callable[[], None] = lambda: None) -> Iterator[Any]:
@@ -124,51 +124,51 @@ def read_lines(file: Path, cut: Callable[[], None] = lambda: None) -> Iterator[A
 
     A last line that a kill has cut off is left out, and `cut` called. Raises FileNotFoundError.
     """
-    _check_regular(file)
+    check_regular(file)
     number = 0
     try:
         with file.open(encoding="utf-8", newline="\n") as lines:
-            while line := lines.readline(_LINE + 1):
+            while line := lines.readline(LINE + 1):
                 number += 1
                 name = f"{file}, line {number}"
-                if len(line) > _LINE:
-                    raise _unreadable(name, f"it has more than {_LINE:,} characters")
+                if len(line) > LINE:
+                    raise unreadable(name, f"it has more than {LINE:,} characters")
                 if not line.endswith("\n"):
                     cut()
                 elif line.strip():
                     yield from_json(line, name)
     except (OSError, UnicodeDecodeError) as error:
-        raise _unreadable(f"{file}, line {number + 1}", str(error)) from error
+        raise unreadable(f"{file}, line {number + 1}", str(error)) from error
 
 
 def _text(file: Path) -> str:
     try:
-        _check_regular(file)
+        check_regular(file)
         size = file.stat().st_size
         if size > _CHARACTERS:
-            raise _unreadable(str(file), f"it has {size:,} bytes, {_CHARACTERS:,} at most are read")
+            raise unreadable(str(file), f"it has {size:,} bytes, {_CHARACTERS:,} at most are read")
         return file.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise ConfigError(f"There is no file {file}.") from error
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        raise _unreadable(str(file), f"line {line}: not UTF-8. Save it as UTF-8") from error
+        raise unreadable(str(file), f"line {line}: not UTF-8. Save it as UTF-8") from error
     except OSError as error:
-        raise _unreadable(str(file), str(error)) from error
+        raise unreadable(str(file), str(error)) from error
 
 
-def _check_regular(file: Path) -> None:
+def check_regular(file: Path) -> None:
     """Raise ConfigError for what would never end, or wait for somebody: pipes, devices."""
     mode = file.stat().st_mode
     if not stat.S_ISREG(mode):
         what = "a directory" if stat.S_ISDIR(mode) else "no regular file"
-        raise _unreadable(str(file), f"it is {what}")
+        raise unreadable(str(file), f"it is {what}")
 
 
 def _check(text: str, name: str, followed: int) -> None:
     """Raise ConfigError for YAML that is not plain data of a bounded size."""
     if len(text) > _CHARACTERS:
-        raise _unreadable(name, f"it has more than {_CHARACTERS:,} characters")
+        raise unreadable(name, f"it has more than {_CHARACTERS:,} characters")
     counting = _Counting(name, followed)
     for event in yaml.parse(text, Loader=_Loader):
         counting.see(event)
@@ -252,12 +252,12 @@ class _Counting:
             )
 
     def _refused(self, event: Any, what: str) -> ConfigError:
-        return _unreadable(self._name, f"line {event.start_mark.line + 1}: {what}")
+        return unreadable(self._name, f"line {event.start_mark.line + 1}: {what}")
 
 
 _PLAIN: Any = yaml.resolver.Resolver()
 
 
-def _unreadable(name: str, why: str) -> ConfigError:
+def unreadable(name: str, why: str) -> ConfigError:
     """Return the error; YAML and JSON say on further lines what nobody needs."""
     return ConfigError(f"{name} cannot be read: {why.strip().split(chr(10))[0][:200].rstrip('.')}.")

@@ -12,17 +12,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import yaml
 
 from sgdflow.config.documents import read
 from sgdflow.errors import ConfigError, NoResult, listed
 from sgdflow.executor.graph import Parameters
+from sgdflow.records.texts import TEXTS, Kept
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
+READ = (1, FORMAT)
+"""Formats that are read: in the first one every text stands in line."""
 UNCONFIRMED = "unconfirmed.yaml"
 _DEEPEST = 50
 SPLITS = ("train", "validation", "test")
@@ -40,6 +43,7 @@ class RunFolder:
         self._waiting: list[tuple[str, Callable[[], None]]] = []
         self._best = ""
         self._earlier: list[str] = []
+        self._texts = Kept()
         with _needed(path):
             path.mkdir(parents=True, exist_ok=True)
 
@@ -69,21 +73,27 @@ class RunFolder:
                 text = steps.read_text(encoding="utf-8", errors="replace")
                 # Only "\n" ends a step, and what a kill left behind the last one is none.
                 self._earlier = text.split("\n")[:-1]
-            for name in ("result.json", UNCONFIRMED):
+            # What refers to texts goes before them.
+            for name in ("result.json", UNCONFIRMED, "examples.jsonl"):
                 (self.path / name).unlink(missing_ok=True)
             self._write("config.yaml", as_yaml(config))
             if began is not None:
                 os.utime(self.path / "config.yaml", (began, began))
-            for name in ("steps.jsonl", "calls.jsonl"):
+            for name in ("steps.jsonl", "calls.jsonl", TEXTS):
                 self._write(name, "")
+            self._texts = Kept()
             for name in ("initial.yaml", "parameters.yaml"):
                 self._write(name, as_yaml(parameters))
 
     def append(self, step: Mapping[str, Any], calls: Mapping[str, Any]) -> bool:
         """Add a step and its calls; return whether an earlier start had taken the same one."""
-        for name, record in (("steps.jsonl", step), ("calls.jsonl", calls)):
-            self._keep(name, partial(self._append, name, as_json(record) + "\n"))
-        return as_json(step) in self._earlier
+        lines = [as_json(self._texts.referring(record)) for record in (step, calls)]
+        # First the texts: a kill leaves no reference to what is not there.
+        new = "".join(f"{as_json(text)}\n" for text in self._texts.new())
+        self._keep(TEXTS, partial(self._append, TEXTS, new))
+        for name, line in zip(("steps.jsonl", "calls.jsonl"), lines, strict=True):
+            self._keep(name, partial(self._append, name, line + "\n"))
+        return lines[0] in self._earlier
 
     def save(self, parameters: Parameters, confirmation: Mapping[str, Any] | None = None) -> None:
         """Write the best parameters so far, and those of a winner that was not confirmed.
@@ -99,10 +109,14 @@ class RunFolder:
     def keep_examples(self, records: Callable[[], Iterable[Mapping[str, Any]]]) -> None:
         """Write what became of each example, one after the other: nobody holds all."""
 
-        def lines() -> Iterator[str]:
-            return (as_json(record) + "\n" for record in records())
+        def write() -> None:
+            texts = self._texts.copy()  # what cannot be written is not known then
+            with self._grown(TEXTS) as grown:
+                lines = partial(_referring, records, texts, grown)
+                self._write_lines("examples.jsonl", lines)
+            self._texts = texts
 
-        self._keep("examples.jsonl", partial(self._write_lines, "examples.jsonl", lines))
+        self._keep("examples.jsonl", write)
 
     def finish(self, result: Mapping[str, Any], name: str = "result.json") -> None:
         """Write the result."""
@@ -144,11 +158,17 @@ class RunFolder:
 
     def _append(self, name: str, text: str) -> None:
         """Add to a file, all of the text or nothing."""
+        with self._grown(name) as opened:
+            opened.write(text)
+
+    @contextmanager
+    def _grown(self, name: str) -> Iterator[TextIO]:
+        """Give a file to add to, which stays as it was where not all could be added."""
         file = self.path / name
         size = file.stat().st_size if file.exists() else 0
         try:
             with file.open("a", encoding="utf-8") as opened:
-                opened.write(text)
+                yield opened
         except OSError:
             with suppress(OSError):
                 os.truncate(file, size)
@@ -163,6 +183,17 @@ class RunFolder:
         with new.open("w", encoding="utf-8") as opened:
             opened.writelines(lines())
         new.replace(self.path / name)
+
+
+def _referring(
+    records: Callable[[], Iterable[Mapping[str, Any]]], texts: Kept, grown: TextIO
+) -> Iterator[str]:
+    """Yield the lines of records, after their texts: nobody holds all."""
+    for record in records():
+        line = as_json(texts.referring(record))
+        grown.writelines(f"{as_json(text)}\n" for text in texts.new())
+        yield f"{line}\n"
+    grown.flush()
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Any
 from sgdflow.config.documents import from_yaml, read
 from sgdflow.errors import ConfigError
 from sgdflow.llm.address import answering
-from sgdflow.records.folder import FORMAT, as_yaml, read_json
+from sgdflow.records.folder import READ, as_yaml, read_json
 
 _FREE = (
     "tracking", "probe", "workers", "llm.store", "llm.limits", "llm.check", "llm.assumed",
@@ -91,7 +91,7 @@ def finished(folder: Path, *, tracked: bool) -> Mapping[str, Any] | None:
     """
     result, known = read_json(folder / "result.json"), read_json(folder / "mlflow.json")
     recorded = not tracked or known is None or known.get("status") == "FINISHED"
-    if not recorded or not result or result.get("format") != FORMAT:
+    if not recorded or not result or result.get("format") not in READ:
         return None
     return result if any(split["final"] for split in result["scores"].values()) else None
 

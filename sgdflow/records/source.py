@@ -13,7 +13,8 @@ from sgdflow import __version__
 from sgdflow.config.documents import read_lines, read_mapping
 from sgdflow.config.paths import prompt_folders
 from sgdflow.errors import ConfigError, looked_in, plural, shortly
-from sgdflow.records.folder import FORMAT
+from sgdflow.records.folder import FORMAT, READ
+from sgdflow.records.texts import reading
 
 EXPORT = "export.json"
 """File that makes a folder an exported one."""
@@ -89,7 +90,7 @@ def check_run(path: Path) -> None:
 def check_format(record: Mapping[str, Any], path: Path | str, what: str = "The run") -> None:
     """Raise ConfigError where a record was written in another format than this version's."""
     found = record.get("format")
-    if found != FORMAT:
+    if found not in READ:
         by = str(record.get("version"))
         # What is told to be typed is nobody else's words.
         known = re.fullmatch(r"\d[\w.]{0,20}", by) is not None
@@ -97,20 +98,26 @@ def check_format(record: Mapping[str, Any], path: Path | str, what: str = "The r
         get = f"pip install sgdflow=={by}" if known else "that version"
         raise ConfigError(
             f"{what} {path} was written by {theirs} in format {shortly(repr(found))}; sgdflow "
-            f"{__version__} reads format {FORMAT}. Read it with {get}; its parameters.yaml is "
-            "plain data that parameters=FILE takes in any version."
+            f"{__version__} reads formats {READ[0]} to {FORMAT}. Read it with {get}; its "
+            "parameters.yaml is plain data that parameters=FILE takes in any version."
         )
 
 
 def read_steps(file: Path) -> Sequence[Mapping[str, Any]]:
-    """Return the steps of a run in order; a line that a kill has cut off is left out."""
+    """Return the steps of a run in order, all texts in their places.
+
+    A line that a kill has cut off is left out. It reads the calls of steps, too.
+    """
+    steps = []
     try:
-        steps = list(read_lines(file))
+        with reading(file.parent) as texts:
+            for number, step in enumerate(read_lines(file), start=1):
+                where = f"{file}, line {number}"
+                if not isinstance(step, dict):
+                    raise ConfigError(f"{where}: it is no step but {type(step).__name__}.")
+                steps.append(texts.of(step, where)(step))
     except FileNotFoundError:
         return []
-    for number, step in enumerate(steps, start=1):
-        if not isinstance(step, dict):
-            raise ConfigError(f"{file}, line {number}: it is no step but {type(step).__name__}.")
     return steps
 
 

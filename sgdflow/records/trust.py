@@ -14,13 +14,14 @@ from sgdflow.errors import ConfigError, bounded
 from sgdflow.records.demands import Folder, links
 from sgdflow.records.folder import UNCONFIRMED, as_yaml
 from sgdflow.records.source import DOCUMENTS, Source
+from sgdflow.records.texts import TEXTS
 
 TRUST = "let what somebody else has made run its own code and choose addresses and keys"
 """What the option of the commands says."""
 _PARTS = ("graph", "llm", "task", "method", "seed")
 _READ = (
     "config.yaml", "parameters.yaml", "initial.yaml", "result.json", "steps.jsonl", "calls.jsonl",
-    "examples.jsonl", "report.html", "report.html.new", UNCONFIRMED,
+    "examples.jsonl", TEXTS, "report.html", "report.html.new", UNCONFIRMED,
 )  # fmt: skip
 _SHOWN = 10
 

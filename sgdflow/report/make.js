@@ -15,10 +15,12 @@ function callsOf(step) {
 }
 
 function reader(source) {
-  return (number) => {
+  const part = (one) => (typeof one === "string" ? one : whole(one));
+  const whole = (number) => {
     const entry = source().texts[number];
-    return typeof entry === "string" ? entry : entry.map((line) => source().texts[line]).join("\n");
+    return typeof entry === "string" ? entry : entry.map(part).join("");
   };
+  return whole;
 }
 const text = reader(() => data);
 const callText = reader(() => calls);

@@ -2,45 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
+from sgdflow.records.texts import Kept, Whole
 from sgdflow.records.words import as_text
 from sgdflow.report.findings import History, shortened
 from sgdflow.report.reading import Record, Run, Shape
 
 _STEPS, _CALLS = 20_000_000, 40_000_000
 """Characters of steps.jsonl and calls.jsonl that a page shows at most; see `shares`."""
+_SHORT = 9
+"""Characters of a line that takes less room than a reference to it."""
 _OPS = {"equal": "=", "delete": "-", "insert": "+"}
-_SPLIT = 300
 
 
 class Texts:
-    """A table of texts; prompts repeat most of their lines, so those are kept once, too."""
+    """A table of texts, cut as in texts.jsonl and at lines, most of which prompts share."""
 
     def __init__(self) -> None:
+        self._kept = Kept()
         self._numbers: dict[str, int] = {}
-        self.table: list[str | list[int]] = []
-        """A text, or the numbers of its lines."""
+        self._lines: dict[str, int] = {}
+        self.table: list[str | list[str | int]] = []
+        """A text, or its parts: strings, and numbers of others."""
 
     def add(self, value: Any) -> int:
         """Return the number of a text."""
-        text = shortened(as_text(value))
-        if text in self._numbers:
-            return self._numbers[text]
-        lines = text.split("\n") if len(text) > _SPLIT else []
-        if len(lines) > 1:
-            entry: str | list[int] = [self._line(line) for line in lines]
-            return self._keep(text, entry)
-        return self._line(text)
+        name = self._kept.add(shortened(as_text(value)))
+        for line in self._kept.new():
+            parts = line.get("parts") or line["text"].splitlines(keepends=True)
+            if len(parts) < 2:
+                entry: str | list[str | int] = line["text"]
+            else:
+                entry = [one for part in parts for one in self._parts(part)]
+            self._numbers[line["id"]] = self._keep(entry)
+        return self._numbers[name]
 
-    def _line(self, text: str) -> int:
-        return self._numbers[text] if text in self._numbers else self._keep(text, text)
+    def _parts(self, part: str | list[str]) -> Iterator[str | int]:
+        if not isinstance(part, str):
+            yield self._numbers[part[0]]
+            return
+        for line in part.splitlines(keepends=True):
+            if len(line) < _SHORT:
+                yield line
+                continue
+            if line not in self._lines:
+                self._lines[line] = self._keep(line)
+            yield self._lines[line]
 
-    def _keep(self, text: str, entry: str | list[int]) -> int:
-        self._numbers[text] = len(self.table)
+    def _keep(self, entry: str | list[str | int]) -> int:
         self.table.append(entry)
-        return self._numbers[text]
+        return len(self.table) - 1
 
 
 def run_data(
@@ -92,21 +106,21 @@ def calls_data(run: Run) -> dict[str, Any]:
     texts = Texts()
     counts = {step["step"]: len(step["sampled"]) for step in run.steps}
     shown = dict(zip(counts, shares(list(counts.values()), run.calls_size, _CALLS), strict=True))
-    steps = {
-        record["step"]: {
+    steps = {}
+    for record, whole in run.calls():
+        calls = partial(_calls_by, texts=texts, whole=whole)
+        steps[record["step"]] = {
             "examples": [
                 {
-                    "forward": _calls_by(one["forward"], texts),
-                    "loss": _calls(one["loss"], texts),
-                    "backward": _calls_by(one["backward"], texts),
-                    "trials": _calls_by(one.get("trials", {}), texts),
+                    "forward": calls(one["forward"]),
+                    "loss": _calls(one["loss"], texts, whole),
+                    "backward": calls(one["backward"]),
+                    "trials": calls(one.get("trials", {})),
                 }
                 for one in record["examples"][: shown.get(record["step"], 0)]
             ],
-            "updates": _calls_by(record["updates"], texts),
+            "updates": calls(record["updates"]),
         }
-        for record in run.calls()
-    }
     return {"steps": steps, "texts": texts.table}
 
 
@@ -191,19 +205,19 @@ def _example(one: Record, texts: Texts) -> dict[str, Any]:
     }
 
 
-def _calls_by(calls: Mapping[str, Sequence[Record]], texts: Texts) -> dict[str, Any]:
-    return {key: _calls(made, texts) for key, made in calls.items()}
+def _calls_by(calls: Mapping[str, Sequence[Record]], texts: Texts, whole: Whole) -> dict[str, Any]:
+    return {key: _calls(made, texts, whole) for key, made in calls.items()}
 
 
-def _calls(calls: Sequence[Record], texts: Texts) -> list[dict[str, Any]]:
+def _calls(calls: Sequence[Record], texts: Texts, whole: Whole) -> list[dict[str, Any]]:
     return [
         {
             "node": call["node"],
             "role": call["role"],
-            "messages": [[m["role"], texts.add(m["content"])] for m in call["messages"]],
-            "reply": texts.add(call["reply"]),
+            "messages": [[m["role"], texts.add(whole(m["content"]))] for m in call["messages"]],
+            "reply": texts.add(whole(call["reply"])),
             "tokens": [call["tokens"]["prompt"], call["tokens"]["completion"]],
-            "malformed": [texts.add(reason) for reason in call["malformed"]],
+            "malformed": [texts.add(whole(reason)) for reason in call["malformed"]],
         }
         for call in calls
     ]

@@ -10,11 +10,13 @@ from typing import Any
 
 from sgdflow.config import documents
 from sgdflow.errors import ConfigError, looked_in, shortly
-from sgdflow.records import FORMAT
+from sgdflow.records.folder import FORMAT, READ
+from sgdflow.records.texts import TEXTS, Texts, Whole, reading
 from sgdflow.records.words import as_text
 
 Record = Mapping[str, Any]
-_EXAMPLES = 300
+_STEPS, _CALLS, _EXAMPLES = "steps.jsonl", "calls.jsonl", "examples.jsonl"
+_SHOWN = 300
 """Examples that a page shows at most."""
 
 
@@ -39,17 +41,21 @@ class Run:
 
     @property
     def steps_size(self) -> int:
-        """Return the size of steps.jsonl in bytes."""
-        return _size(self.folder / "steps.jsonl")
+        """Return the size of steps.jsonl in bytes, with its part of the texts."""
+        return _size(self.folder, _STEPS)
 
     @property
     def calls_size(self) -> int:
-        """Return the size of calls.jsonl in bytes."""
-        return _size(self.folder / "calls.jsonl")
+        """Return the size of calls.jsonl in bytes, with its part of the texts."""
+        return _size(self.folder, _CALLS)
 
-    def calls(self) -> Iterator[Record]:
-        """Yield the lines of calls.jsonl one by one: together they can be larger than memory."""
-        yield from _lines(self.folder / "calls.jsonl", [])
+    def calls(self) -> Iterator[tuple[Record, Whole]]:
+        """Yield the lines of calls.jsonl one by one, each with what gives a part of it whole.
+
+        Together they can be larger than memory, and each with all its texts.
+        """
+        with reading(self.folder) as texts:
+            yield from _lines(self.folder / _CALLS, [], texts)
 
 
 def read(folder: Path) -> Run:
@@ -65,33 +71,36 @@ def read(folder: Path) -> Run:
     config = _yaml(folder / "config.yaml", missing)
     initial = _yaml(folder / "initial.yaml", [])
     parameters = _yaml(folder / "parameters.yaml", missing)
-    steps = tuple(_lines(folder / "steps.jsonl", missing))
-    worst, left_out = _worst(_lines(folder / "examples.jsonl", missing))
+    with reading(folder) as texts:
+        found = _lines(folder / _STEPS, missing, texts)
+        steps = tuple(whole(step) for step, whole in found)
+        worst, left_out = _worst(_lines(folder / _EXAMPLES, missing, texts))
     result = _result(folder / "result.json")
-    found = folder, config, initial, parameters, steps, worst, left_out, result, tuple(missing)
-    return Run(*found)
+    read_back = folder, config, initial, parameters, steps, worst, left_out
+    return Run(*read_back, result, tuple(missing))
 
 
-def _worst(examples: Iterable[Record]) -> tuple[tuple[Record, ...], int]:
+def _worst(examples: Iterable[tuple[Record, Whole]]) -> tuple[tuple[Record, ...], int]:
     """Return the examples that are not all right, as many as are shown, and how many are more.
 
     They are looked at one by one: together they can be larger than memory.
     """
     count = 0
 
-    def wrong() -> Iterator[Record]:
+    def wrong() -> Iterator[tuple[Record, Whole]]:
         nonlocal count
-        for one in examples:
+        for one, whole in examples:
             if one["final"] is None or one["final"] < 1:
                 count += 1
-                yield one
+                yield one, whole
 
-    def place(one: Record) -> tuple[bool, float]:
+    def place(found: tuple[Record, Whole]) -> tuple[bool, float]:
+        one, _ = found
         # Failures have no score and stand before the lowest.
         return one["split"] == "test", -1 if one["final"] is None else one["final"]
 
-    shown = nsmallest(_EXAMPLES, wrong(), place)
-    return tuple(shown), count - len(shown)
+    shown = nsmallest(_SHOWN, wrong(), place)
+    return tuple(whole(one) for one, whole in shown), count - len(shown)
 
 
 def _yaml(file: Path, missing: list[str]) -> Record:
@@ -102,19 +111,28 @@ def _yaml(file: Path, missing: list[str]) -> Record:
     return found if isinstance(found, dict) else {}
 
 
-def _lines(file: Path, missing: list[str]) -> Iterator[Record]:
+def _lines(file: Path, missing: list[str], texts: Texts) -> Iterator[tuple[Record, Whole]]:
+    """Yield the records of a file, each with what gives its parts with all texts in place."""
+
     def cut() -> None:  # its writing was interrupted
         missing.append(f"the last line of {file.name}")
 
     try:
         for number, record in enumerate(documents.read_lines(file, cut), start=1):
-            yield _checked(record, f"{file}, line {number}")
+            where = f"{file}, line {number}"
+            yield _checked(record, where), texts.of(record, where)
     except FileNotFoundError:
         missing.append(file.name)
 
 
-def _size(file: Path) -> int:
-    return file.stat().st_size if file.is_file() else 0
+def _size(folder: Path, name: str) -> int:
+    """Return the size of a file with its part of the texts, which nobody counts by file."""
+    sizes = {
+        file: (folder / file).stat().st_size if (folder / file).is_file() else 0
+        for file in (_STEPS, _CALLS, _EXAMPLES, TEXTS)
+    }
+    texts = sizes.pop(TEXTS)
+    return sizes[name] + texts * sizes[name] // max(1, sum(sizes.values()))
 
 
 def _result(file: Path) -> Record | None:
@@ -122,11 +140,11 @@ def _result(file: Path) -> Record | None:
 
 
 def _checked(record: Any, where: str) -> Record:
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
+    if not isinstance(record, dict) or record.get("format") not in READ:
         found = record.get("format") if isinstance(record, dict) else None
         raise ConfigError(
             f"{where}: its format is {shortly(str(found))}, this version of sgdflow reads "
-            f"{FORMAT}. Use the version that wrote it (result.json names it)."
+            f"{READ[0]} to {FORMAT}. Use the version that wrote it (result.json names it)."
         )
     return record
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from sgdflow.errors import ConfigError
 from sgdflow.records import as_json, as_yaml, chosen_score, read_yaml
+from sgdflow.records.texts import TEXTS
 from sgdflow.records.tree import candidates, number_of, place_of, tree_lines
 from sgdflow.records.words import returned_words
 from sgdflow.tracking import NO_CALLS, NO_NODES, Shown, naming
@@ -33,7 +34,8 @@ from sgdflow.tracking.writer import Writer
 
 # config.yaml is logged at the start.
 _RUN_FILES = (
-    "result.json", "parameters.yaml", "steps.jsonl", "calls.jsonl", "examples.jsonl", "report.html",
+    "result.json", "parameters.yaml", "steps.jsonl", "calls.jsonl", "examples.jsonl", TEXTS,
+    "report.html",
 )  # fmt: skip
 
 

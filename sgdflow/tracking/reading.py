@@ -13,6 +13,7 @@ from typing import Any
 
 from sgdflow.config.documents import read_mapping
 from sgdflow.errors import ConfigError, did_you_mean, listed
+from sgdflow.records.texts import TEXTS
 from sgdflow.secrets import masked
 from sgdflow.tracking import EVALUATION, KIND, PROBE
 from sgdflow.tracking.client import PARENT, STOP_REASON, client, probe, reason_of
@@ -23,7 +24,7 @@ _IS_MULTIRUN = f"tags.`{_KIND}` = '{_MULTIRUN}'"
 _ID = re.compile(r"[0-9a-f]{6,32}")
 _PAGE = 1000
 _EXAMPLES = "examples.jsonl"
-_FILES = ("config.yaml", "parameters.yaml", "result.json", "steps.jsonl")
+_FILES = ("config.yaml", "parameters.yaml", "result.json", "steps.jsonl", TEXTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,7 @@ class RunReader:
                 lines = file.read_text(encoding="utf-8").split("\n")
         found = (json.loads(line) for line in lines if line)
         return {
-            one["example"]: float(one["final"])
+            str(one["example"]): float(one["final"])  # a long name is a reference, always the same
             for one in found
             if one["split"] == split and one["final"] is not None
         }

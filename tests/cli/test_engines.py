@@ -23,6 +23,7 @@ from sgdflow.config.job import hydra_config
 from sgdflow.config.paths import conf_folder
 from sgdflow.config.project import check_reached
 from sgdflow.errors import ConfigError
+from sgdflow.records.source import read_steps
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCHERS = {"joblib": "joblib", "ray": "ray", "slurm": "slurm", "slurm_local": "slurm"}
@@ -214,6 +215,6 @@ def test_jobs_that_begin_elsewhere_find_all_that_is_the_projects(tmp_path: Path)
     assert list(begun.iterdir()) == []
     for job in ("0", "1"):
         assert (home / "all" / job / "result.json").is_file()
-        [said, *_] = (home / "all" / job / "calls.jsonl").read_text().splitlines()
-        assert "Mine: " in json.dumps(json.loads(said))
+        said = json.dumps(read_steps(home / "all" / job / "calls.jsonl")[0])
+        assert "Mine: " in said
         assert "noted " in said

@@ -20,7 +20,7 @@ from sgdflow.api import Flow
 from sgdflow.cli.main import main
 from sgdflow.deploy.predict import Prediction, predict
 from sgdflow.errors import ConfigError, DataError, NodeFailed, SgdflowError
-from sgdflow.records import RunFolder, as_yaml
+from sgdflow.records import FORMAT, RunFolder, as_yaml
 
 SMALL = ("experiments=quickstart", "tracking=none", "method.stop.steps=1", "task.splits.train=8")
 ORDER = {"order": "Price this order. Weight: none. Zone: none. Service: express."}
@@ -267,20 +267,20 @@ BAD: Mapping[str, tuple[Mapping[str, str], str]] = {
     ),
     "another format": (
         {"run/config.yaml": "{}", "run/result.json": '{"format": 7, "version": "0.9"}'},
-        "The run run was written by sgdflow 0.9 in format 7; sgdflow 0.1.0 reads format 1. Read "
-        "it with pip install sgdflow==0.9; its parameters.yaml is plain data that parameters=FILE "
-        "takes in any version.",
+        "The run run was written by sgdflow 0.9 in format 7; sgdflow 0.1.0 reads formats 1 to 2. "
+        "Read it with pip install sgdflow==0.9; its parameters.yaml is plain data that "
+        "parameters=FILE takes in any version.",
     ),
     "a step of another format": (
         {"run/config.yaml": "{}", "run/steps.jsonl": '{"format": 7}\n'},
-        "The run run was written by another version in format 7; sgdflow 0.1.0 reads format 1. "
-        "Read it with that version; its parameters.yaml is plain data that parameters=FILE "
+        "The run run was written by another version in format 7; sgdflow 0.1.0 reads formats 1 to "
+        "2. Read it with that version; its parameters.yaml is plain data that parameters=FILE "
         "takes in any version.",
     ),
     "an export of another format": (
-        {"run/export.json": '{"format": 2, "version": "1.0"}'},
-        "The folder run was written by sgdflow 1.0 in format 2; sgdflow 0.1.0 reads format 1. "
-        "Read it with pip install sgdflow==1.0; its parameters.yaml is plain data that "
+        {"run/export.json": '{"format": 7, "version": "1.0"}'},
+        "The folder run was written by sgdflow 1.0 in format 7; sgdflow 0.1.0 reads formats 1 to "
+        "2. Read it with pip install sgdflow==1.0; its parameters.yaml is plain data that "
         "parameters=FILE takes in any version.",
     ),
     "broken": ({"run/config.yaml": "[1"}, "run/config.yaml cannot be read: "),
@@ -370,7 +370,7 @@ def stepped(recorded: Path) -> Path:
     }
     for number, text in ((1, "Add all parts up."), (2, "Add the parts.")):
         record = {
-            "format": 1,
+            "format": FORMAT,
             "step": number,
             "scores": {"train": score, "candidate": None, "validation": None},
             "accepted": number == 1,
@@ -379,7 +379,7 @@ def stepped(recorded: Path) -> Path:
             "proposal": {"desk.instruction": text},
             "skipped": {"zone.instruction": "it was empty"},
         }
-        RunFolder(recorded).append(record, {"format": 1, "step": number})
+        RunFolder(recorded).append(record, {"format": FORMAT, "step": number})
     return recorded
 
 

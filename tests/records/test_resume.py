@@ -167,7 +167,7 @@ def result(run: Path) -> tuple[str, ...]:
     record = json.loads((run / "result.json").read_text())
     assert record.pop("seconds") > 0
     assert record["cost"]["forward"] > 0
-    names = ("parameters.yaml", "steps.jsonl", "calls.jsonl", "examples.jsonl")
+    names = ("parameters.yaml", "steps.jsonl", "calls.jsonl", "examples.jsonl", "texts.jsonl")
     return json.dumps(record), *((run / name).read_text() for name in names)
 
 

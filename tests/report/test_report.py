@@ -27,7 +27,7 @@ from sgdflow.prompting.templates import Prompts
 from sgdflow.report import NAME, write
 from sgdflow.report.findings import blame, flags, histories, lines
 from sgdflow.report.page import as_html, as_script, element, page, shipped
-from sgdflow.report.page_data import shares
+from sgdflow.report.page_data import Texts, shares
 from sgdflow.report.reading import Run, Shape, read, shape_of
 from sgdflow.update import Item, Select, gather_evidence
 from sgdflow.update.evidence import weighed
@@ -96,8 +96,8 @@ def test_run_that_ended_says_how(tmp_path: Path) -> None:
         ("config.yaml", None, "is not a run directory: it has no config.yaml"),
         (
             "steps.jsonl",
-            '{"format": 2}\n',
-            "line 1: its format is 2, this version of sgdflow reads 1",
+            '{"format": 7}\n',
+            "line 1: its format is 7, this version of sgdflow reads 1 to 2",
         ),
         ("steps.jsonl", "{\n", "steps.jsonl, line 1 cannot be read"),
         ("config.yaml", "{", "config.yaml cannot be read"),
@@ -306,6 +306,24 @@ def test_texts_of_a_megabyte_are_shortened_and_fast(tmp_path: Path) -> None:
     assert len(text) < 20_000_000
 
 
+def test_a_page_has_a_line_once_and_every_text_whole() -> None:
+    value = (
+        "".join(f"a line of the value, {i}\n" for i in range(30)) + "\ud83d\r\n\u2028 <b>end</b>"
+    )
+    prompts = [f"Do {i}.\n<given>\n{value}\n</given>\nSay what is best here.\n" for i in range(9)]
+    texts, found = Texts(), ["", "x", value, *prompts, "0123456789abcdef", value.strip()]
+    numbers = [texts.add(text) for text in found]
+
+    def whole(number: int) -> str:
+        entry = texts.table[number]
+        parts = [entry] if isinstance(entry, str) else entry
+        return "".join(one if isinstance(one, str) else whole(one) for one in parts)
+
+    assert [whole(number) for number in numbers] == found
+    written = json.dumps(texts.table)
+    assert written.count("of the value, 17") == written.count("Say what is best") == 1
+
+
 def test_what_nobody_sees_is_spelt_out_in_a_page() -> None:
     shown = as_html(element("p", "\x1b[31m \u202egnp.exe\u202c\r\n\ud83d\x00", title="\u2066"))
     assert shown == ('<p title="\\u2066">\\x1b[31m \\u202egnp.exe\\u202c\n\\ud83d\\x00</p>')
@@ -334,7 +352,8 @@ def test_what_a_writer_was_told_and_what_was_summed_up_is_shown(tmp_path: Path) 
 
     def text(number: int) -> str:
         found = texts[number]
-        return found if isinstance(found, str) else "\n".join(texts[one] for one in found)
+        parts = [found] if isinstance(found, str) else found
+        return "".join(one if isinstance(one, str) else text(one) for one in parts)
 
     told = [one["told"] for one in data["parameters"][name]["proposed"]]
     assert [text(one) for one in told] == [

@@ -44,6 +44,6 @@ def test_a_run_that_is_killed_goes_on_and_pays_nothing_twice(piece: str, tmp_pat
     after = run(tmp_path / "two", words)
     assert 0 < after < whole
     assert killed + after == whole
-    for file in ("steps.jsonl", "parameters.yaml"):
+    for file in ("steps.jsonl", "texts.jsonl", "parameters.yaml"):
         texts = [(tmp_path / one / "run" / file).read_text("utf-8") for one in ("one", "two")]
         assert texts[0] == texts[1], file
