@@ -29,7 +29,7 @@ from sgdflow.prompting.marks import MARK, mark_for, marked_tags
 from sgdflow.prompting.sandbox import Sandbox, one_rendering
 from sgdflow.prompting.sources import Source, endless
 from sgdflow.prompting.turns import Role, Unsaid, extended, stand_alone, turns, unsent
-from sgdflow.prompting.values import as_text, quoted
+from sgdflow.prompting.values import alike, as_text, is_short, quoted
 
 SHIPPED_PREFIX = "sgdflow"
 FULL = "full"
@@ -77,7 +77,8 @@ class Prompts:
             finalize=as_text,
             auto_reload=False,
         )
-        environment.filters["quoted"] = quoted
+        environment.filters.update(quoted=quoted, alike=alike)
+        environment.tests["short"] = is_short
         return environment
 
     def mark(self, name: str, variables: Mapping[str, Any], reply: str = "") -> str:

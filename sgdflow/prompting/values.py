@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sgdflow.errors import plural
+
+_SHORT = 300
+"""Characters of a value that may stand on a line of its own, without tags."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,28 @@ def quoted(value: Any, most: int = 200) -> str:
     """Mention a text in a sentence: in quotes, on one line, shortened where it is longer."""
     text = " ".join(str(value).split())
     return json.dumps(text if len(text) <= most else f"{text[:most]}…", ensure_ascii=False)
+
+
+def is_short(value: Any) -> bool:
+    """Return whether a value needs no tags around it: one line that nothing can be hidden in."""
+    text = str(as_text(value))
+    return 0 < len(text) <= _SHORT and text == text.strip() and len(text.splitlines()) == 1
+
+
+def alike(items: Iterable[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """Join pieces of work that differ in what was given alone, so that the rest is said once.
+
+    `queries` of each holds what was given (predecessors), and how many times that was.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for item in items:
+        rest = {name: value for name, value in item.items() if name != "predecessors"}
+        apart = len(found) if item.get("summary") else None
+        queries = found.setdefault(repr((rest, apart)), {**item, "queries": {}})["queries"]
+        given = item["predecessors"]
+        query = queries.setdefault(repr(given), {"predecessors": given, "times": 0})
+        query["times"] += 1
+    return [{**one, "queries": list(one["queries"].values())} for one in found.values()]
 
 
 def shortened(text: str, most: int = 2000) -> str:

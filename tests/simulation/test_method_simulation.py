@@ -17,7 +17,8 @@ from sgdflow.descent import Descent
 from sgdflow.llm import Message
 from sgdflow.prompting.templates import Prompts
 from sgdflow.simulation.guesses import Guesses
-from sgdflow.simulation.reading import Critique, Line, Redesign, Seen, read
+from sgdflow.simulation.pieces import Seen
+from sgdflow.simulation.reading import Critique, Line, Redesign, read
 from sgdflow.simulation.worlds import reply
 
 TAGGED = "# How to reply\n\nEnd with it between <{tag}> and </{tag}>, each written exactly once."
