@@ -53,19 +53,11 @@ def is_short(value: Any) -> bool:
 
 
 def alike(items: Iterable[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
-    """Join pieces of work that differ in what was given alone, so that the rest is said once.
-
-    `queries` of each holds what was given (predecessors), and how many times that was.
-    """
+    """Return pieces of work that are equal once, with how many `times` they were there."""
     found: dict[str, dict[str, Any]] = {}
     for item in items:
-        rest = {name: value for name, value in item.items() if name != "predecessors"}
-        apart = len(found) if item.get("summary") else None
-        queries = found.setdefault(repr((rest, apart)), {**item, "queries": {}})["queries"]
-        given = item["predecessors"]
-        query = queries.setdefault(repr(given), {"predecessors": given, "times": 0})
-        query["times"] += 1
-    return [{**one, "queries": list(one["queries"].values())} for one in found.values()]
+        found.setdefault(repr(item), {**item, "times": 0})["times"] += 1
+    return list(found.values())
 
 
 def shortened(text: str, most: int = 2000) -> str:

@@ -34,22 +34,19 @@ def pieces(body: str, mark: str) -> Sequence[Piece]:
 
 
 def shown(body: str, mark: str) -> Sequence[Seen]:
-    """Return the work that is shown, once for each query: a name that comes again begins one."""
-    queries: list[tuple[dict[str, str], int]] = [({}, 1)]
-    output, feedback = "", []
+    """Return the work that is shown, as many times as the prompt says that it was there."""
+    variables: dict[str, str] = {}
+    output, feedback, times = "", [], 1
     for piece in pieces(body, mark):
         if piece.tag == "variable":
-            if piece.name in queries[-1][0]:
-                queries.append(({}, 1))
-            queries[-1][0][piece.name] = piece.text
+            variables[piece.name] = piece.text
         elif piece.tag == "times":
-            queries[-1] = queries[-1][0], int(piece.text)
+            times = int(piece.text)
         elif piece.tag == "output":
             output = piece.text
         elif piece.tag == "feedback":
             feedback.append(plain(piece.text))
-    told = tuple(feedback)
-    return [Seen(given, output, told) for given, times in queries for _ in range(times)]
+    return [Seen(variables, output, tuple(feedback))] * times
 
 
 def _piece(found: re.Match[str]) -> Piece:
@@ -70,6 +67,6 @@ def _finding(mark: str) -> re.Pattern[str]:
         rf"\s*\n?(?P<body>.*?)\n?\s*</(?P=tag){mark}>"
         r"|^`(?P<value>[\w.]+)`: (?P<is>[^\n]*)$"
         r"|^(?P<kind>Output|Feedback)(?: from `[^`\n]+`)?: (?P<said>[^\n]*)$"
-        r"|^\((?P<times>\d+) times\)$",
+        r"|^\((?P<times>\d+) such queries\)$",
         re.DOTALL | re.IGNORECASE | re.MULTILINE,
     )
