@@ -15,6 +15,7 @@ from sgdflow.errors import plural
 from sgdflow.llm import Spent
 from sgdflow.llm.allowance import Allowance
 from sgdflow.plan.estimate import first_leg, shortage
+from sgdflow.plan.pretending import pretended_graph
 from sgdflow.plan.rehearsal import Scenario, rehearse
 from sgdflow.plan.standin import Assumed, StandIn
 
@@ -64,7 +65,8 @@ def _least(prepared: Prepared) -> tuple[int, Spent]:
     prices, conf = prepared.calling.prices(os.environ), prepared.config.llm.assumed
     how = prepared.calling.limits, Assumed(conf.seconds, conf.tokens), prices
     llm = partial(StandIn, prepared.calling.models, *how)
-    asked = _some(problem), replace(method, sample=sample), prepared.start
+    shown = replace(_some(problem), graph=pretended_graph(problem.graph))
+    asked = shown, replace(method, sample=sample), prepared.start
     moments = rehearse(*asked, llm, scenario, 1).moments
     start, end = (sum(one.taken.values(), Spent()) for one in (moments[0], moments[-2]))
     return start.calls, end

@@ -29,7 +29,7 @@ from sgdflow.prompting.marks import MARK, mark_for, marked_tags
 from sgdflow.prompting.sandbox import Sandbox, one_rendering
 from sgdflow.prompting.sources import Source, endless
 from sgdflow.prompting.turns import Role, Unsaid, extended, stand_alone, turns, unsent
-from sgdflow.prompting.values import as_text, named, quoted, rest, some
+from sgdflow.prompting.values import alike, as_text, is_short, named, quoted, rest, some
 
 SHIPPED_PREFIX = "sgdflow"
 FULL = "full"
@@ -78,6 +78,8 @@ class Prompts:
             auto_reload=False,
         )
         environment.filters |= {"quoted": quoted, "named": named, "some": some, "rest": rest}
+        environment.filters["alike"] = alike
+        environment.tests["short"] = is_short
         return environment
 
     def mark(self, name: str, variables: Mapping[str, Any], reply: str = "") -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,8 @@ from sgdflow.errors import plural
 MOST = 32
 """Names, values or members that a prompt shows one by one; of more it says how many there are."""
 NOT_SHOWN = "(not shown)"
+_SHORT = 300
+"""Characters of a value that may stand on a line of its own, without tags."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,20 @@ def quoted(value: Any, most: int = 200) -> str:
     """Mention a text in a sentence: in quotes, on one line, shortened where it is longer."""
     text = " ".join(str(value).split())
     return json.dumps(text if len(text) <= most else f"{text[:most]}…", ensure_ascii=False)
+
+
+def is_short(value: Any) -> bool:
+    """Return whether a value needs no tags around it: one line that nothing can be hidden in."""
+    text = str(as_text(value))
+    return 0 < len(text) <= _SHORT and text == text.strip() and len(text.splitlines()) == 1
+
+
+def alike(items: Iterable[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """Return pieces of work that are equal once, with how many `times` they were there."""
+    found: dict[str, dict[str, Any]] = {}
+    for item in items:
+        found.setdefault(repr(item), {**item, "times": 0})["times"] += 1
+    return list(found.values())
 
 
 def shortened(text: str, most: int = 2000) -> str:

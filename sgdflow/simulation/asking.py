@@ -13,6 +13,7 @@ from sgdflow.simulation.wishes import asked_for
 REPLY_HEADING = re.compile(r"^# How to reply$", re.MULTILINE)
 _ASKED_BY_NAME = re.compile(r'<([\w-]+) name="([^"]+)">\.\.\.</\1>')
 _ASKED_BETWEEN = re.compile(r"between <([\w-]+)> and </\1>")
+_ASKED_IN = re.compile(r"^Begin with .* <([\w-]+)> is used; write it once\.$", re.MULTILINE)
 _ASKED_BY_NUMBER = re.compile(r"^(\d+)\. \((.+?)\) \.\.\.$", re.MULTILINE)
 _ASKED_BY_MARKS = re.compile(r"^Respond with the corresponding output fields, .*", re.MULTILINE)
 """What DSPy's programs end with."""
@@ -79,6 +80,8 @@ def _asked(body: str, form: str, text: str) -> tuple[str, Asked]:
         return body, Asked("tagged", named[0][0], tuple(name for _, name in named))
     if between := _ASKED_BETWEEN.findall(form):
         return body, Asked("tagged", between[-1])
+    if within := _ASKED_IN.findall(form):
+        return body, Asked("tagged", within[-1])
     if numbered := _ASKED_BY_NUMBER.findall(form):
         return body, Asked("numbered", "", tuple(name for _, name in numbered))
     if fields := dict(ASKED.findall(form)):

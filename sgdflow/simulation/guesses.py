@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from sgdflow.simulation.reading import Critique, Rewrite, Seen, Work
+from sgdflow.simulation.pieces import Seen
+from sgdflow.simulation.reading import Critique, Rewrite, Work
 
 _FIRST_OPTION = re.compile(r"^(?:Options:\s*\n)?\s*(?:(\(A\))|- (\S.*?))\s*$|^(\(A\)) ", re.M)
 _NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from sgdflow.simulation.reading import Critique, Rewrite, Seen, Work
+from sgdflow.simulation.pieces import Seen
+from sgdflow.simulation.reading import Critique, Rewrite, Work
 from sgdflow.simulation.wishes import SETTLED
 
 _TICKET = re.compile(r"^Ticket \d+\. ")

@@ -10,6 +10,7 @@ from sgdflow.llm import Message
 from sgdflow.simulation.choosing import choice
 from sgdflow.simulation.editing import as_edits
 from sgdflow.simulation.numbering import another
+from sgdflow.simulation.pieces import Seen
 from sgdflow.simulation.program import redesign
 from sgdflow.simulation.reading import (
     Assess,
@@ -21,7 +22,6 @@ from sgdflow.simulation.reading import (
     Review,
     Revise,
     Rewrite,
-    Seen,
     SumUp,
     TellApart,
     Work,

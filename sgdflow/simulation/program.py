@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from sgdflow.simulation.reading import Critique, Line, Redesign, Rewrite, Seen
+from sgdflow.simulation.pieces import Seen
+from sgdflow.simulation.reading import Critique, Line, Redesign, Rewrite
 
 
 class Mind(Protocol):

@@ -5,20 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 
 from sgdflow.llm import Message
 from sgdflow.simulation.asking import REPLY_HEADING, Asked, split
-from sgdflow.simulation.wishes import plain
+from sgdflow.simulation.pieces import Piece, Seen, pieces, shown
 
 _MARKED = re.compile(r"<[a-z_]\w*(?P<mark>(?:-[0-9a-f]{4,})?)(?: (?:name|from)=\"[^\"]*\")?>", re.I)
 _FRAMES = re.compile(r"# How the model is asked: .*?</frame[^>]*>\n\n", re.DOTALL)
-_LINE = re.compile(
+_PROGRAM = re.compile(
     r"^`([\w.]+)` = (model|python [\w.]+)\(([^;)\n]*)(?:; (?:told )?([^)\n]*))?\)$", re.MULTILINE
 )
 _LAST = re.compile(r"^Output: ([\w.]+)$", re.MULTILINE)
 _MOST = re.compile(r"^(?:Put these .*|Name) at most (\d+) (?:groups|causes)\b", re.MULTILINE)
 _PIECES = re.compile(r"^Choose at most (\d+) of the pieces\b", re.MULTILINE)
+_SHOWN = frozenset({"variable", "given", "output", "feedback", "example", "success", "times"})
+"""What stands in a prompt and says of nothing that it is to be done."""
 _SCALE = re.compile(r"the score is a number from (\S+) \(.*?\) to (\S+) \(")
 
 
@@ -28,15 +29,6 @@ class Work:
 
     instruction: str
     variables: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """One piece of work shown to a critic or a writer, with the feedback it received."""
-
-    variables: Mapping[str, str]
-    output: str
-    feedback: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,63 +184,73 @@ def read(messages: Sequence[Message], seed: int = 0) -> tuple[Prompt, Asked]:
     text = next((one for one in reversed(texts) if REPLY_HEADING.search(one)), texts[0])
     body, asked = split(text)
     first = _MARKED.search(body)
-    sections = _sections(first["mark"] if first else "")
-    found = sections.finditer(body)
-    by_tag = [(m["tag"].lower(), m["name"] or "", m["body"].strip()) for m in found]
-    examples = tuple(_seen(content, sections) for tag, _, content in by_tag if tag == "example")
-    parameters = {name: content for tag, name, content in by_tag if tag == "parameter"}
-    summaries = tuple(content for tag, _, content in by_tag if tag == "summary")
+    mark = first["mark"] if first else ""
+    found = pieces(body, mark)
+    examples = tuple(one for p in found if p.tag == "example" for one in shown(p.text, mark))
+    parameters = {p.name: p.text for p in found if p.tag == "parameter"}
+    summaries = tuple(p.text for p in found if p.tag == "summary")
+    (seen, *_) = shown(body, mark)
     if asked.tag.partition("-")[0] == "summary":
         text = "\n".join(parameters.values())
-        return SumUp(text, examples, _seen(body, sections).feedback, summaries, seed), asked
+        return SumUp(text, examples, seen.feedback, summaries, seed), asked
     if most := _PIECES.search(body):
-        pieces = tuple((int(name), content) for tag, name, content in by_tag if tag == "piece")
-        return Choose(pieces, examples, int(most[1])), asked
+        right = tuple((int(p.name), p.text) for p in found if p.tag == "piece")
+        return Choose(right, examples, int(most[1])), asked
     if parameters and asked.names:
-        fixed = {name: content for tag, name, content in by_tag if tag == "fixed"}
+        fixed = {p.name: p.text for p in found if p.tag == "fixed"}
         return Redesign(_lines(body), _last(body), parameters, fixed, examples, seed), asked
     if parameters:
-        return _of_parameter(text, body, by_tag, examples, asked, seed), asked
-    rubric = [content for tag, _, content in by_tag if tag == "rubric"]
-    expected = [content for tag, _, content in by_tag if tag == "expected"]
-    if rubric and (scale := _SCALE.search(body)):
-        said = _seen(body, sections).output, "".join(expected[-1:])
-        return Judge(rubric[0], *said, float(scale[1]), float(scale[2])), asked
-    if expected:
-        return Assess(_seen(body, sections).output, expected[-1]), asked
-    written = [content for tag, _, content in by_tag if tag == "written"]
-    if written:
-        return Revise(replace(_seen(body, sections), output=written[0])), asked
-    known = {"variable", "given", "output", "feedback", "example", "success"}
-    told = [content for tag, _, content in by_tag if tag not in known]
+        return _of_parameter(text, body, found, examples, asked, seed), asked
+    return _of_value(messages, body, found, seen, mark, asked), asked
+
+
+def _of_value(
+    messages: Sequence[Message],
+    body: str,
+    found: Sequence[Piece],
+    seen: Seen,
+    mark: str,
+    asked: Asked,
+) -> Judge | Assess | Revise | Critique | Work:
+    """Return what is to be done with values."""
+    by_tag = {piece.tag: piece.text for piece in found}
+    if "rubric" in by_tag and (scale := _SCALE.search(body)):
+        said = seen.output, by_tag.get("expected", "")
+        return Judge(by_tag["rubric"], *said, float(scale[1]), float(scale[2]))
+    if "expected" in by_tag:
+        return Assess(seen.output, by_tag["expected"])
+    if "written" in by_tag:
+        return Revise(replace(seen, output=by_tag["written"]))
+    told = [piece.text for piece in found if piece.tag not in _SHOWN]
     system = [m.content for m in messages if m.role == "system"]
     instruction = "\n".join(told if told else system)
-    seen = _seen(body, sections)
-    if any(tag == "output" for tag, _, _ in by_tag):
-        right = tuple(_seen(content, sections) for tag, _, content in by_tag if tag == "success")
-        return Critique(instruction, seen, asked.names, right), asked
-    return Work(instruction, seen.variables or {"question": body}), asked
+    if "output" in by_tag:
+        work = [one for p in found if p.tag == "success" for one in shown(p.text, mark)]
+        # What is not shown of right work is as above.
+        right = tuple(replace(w, variables={**seen.variables, **w.variables}) for w in work)
+        return Critique(instruction, seen, asked.names, right)
+    return Work(instruction, seen.variables or {"question": body})
 
 
 def _of_parameter(
     text: str,
     body: str,
-    by_tag: Sequence[tuple[str, str, str]],
+    found: Sequence[Piece],
     examples: tuple[Seen, ...],
     asked: Asked,
     seed: int,
 ) -> TellApart | Review | Rewrite:
     """Return what is to be done about a parameter."""
-    parameter = next(content for tag, _, content in by_tag if tag == "parameter")
+    parameter = next(piece.text for piece in found if piece.tag == "parameter")
     kind = asked.tag.partition("-")[0]
     if most := _MOST.search(body):
         return TellApart(parameter, examples, int(most[1]), kind == "groups", seed)
     if kind == "critique":
         return Review(parameter, examples, seed)
-    summaries = tuple(content for tag, _, content in by_tag if tag == "summary")
-    attempts = tuple(_attempt(name, text) for tag, name, text in by_tag if tag == "attempt")
-    edits = any(tag == "lines" for tag, _, _ in by_tag)
-    cause = next((content for tag, _, content in by_tag if tag == "cause"), "")
+    summaries = tuple(piece.text for piece in found if piece.tag == "summary")
+    attempts = tuple(_attempt(p.name, p.text) for p in found if p.tag == "attempt")
+    edits = any(piece.tag == "lines" for piece in found)
+    cause = next((piece.text for piece in found if piece.tag == "cause"), "")
     request = _FRAMES.sub("", text)
     return Rewrite(parameter, examples, seed, attempts, summaries, edits, request, cause)
 
@@ -259,7 +261,7 @@ def _lines(body: str) -> tuple[Line, ...]:
 
     return tuple(
         Line(name, kind == "model", names(given), names(told.replace("nothing", "")))
-        for name, kind, given, told in _LINE.findall(body)
+        for name, kind, given, told in _PROGRAM.findall(body)
     )
 
 
@@ -271,27 +273,3 @@ def _last(body: str) -> str:
 def _attempt(name: str, text: str) -> Attempt:
     score = re.search(r"score ([\d.]+(?:e-\d+)?)", name)
     return Attempt(text, float(score[1].rstrip(".")) if score else None)
-
-
-@lru_cache(maxsize=64)
-def _sections(mark: str) -> re.Pattern[str]:
-    """Return what finds the sections of a prompt whose tags bear this mark."""
-    return re.compile(
-        rf'<(?P<tag>[a-z_]\w*){mark}(?: name="(?P<name>[^"]*)")?(?: from="(?P<source>[^"]*)")?>'
-        rf"\s*\n?(?P<body>.*?)\n?\s*</(?P=tag){mark}>",
-        re.DOTALL | re.IGNORECASE,
-    )
-
-
-def _seen(body: str, sections: re.Pattern[str]) -> Seen:
-    variables: dict[str, str] = {}
-    output, feedback = "", []
-    for match in sections.finditer(body):
-        tag, content = match["tag"].lower(), match["body"].strip()
-        if tag == "variable":
-            variables[match["name"] or ""] = content
-        elif tag == "output":
-            output = content
-        elif tag == "feedback":
-            feedback.append(plain(content))
-    return Seen(variables, output, tuple(feedback))

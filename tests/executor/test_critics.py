@@ -106,8 +106,11 @@ def test_equal_values_of_members_told_the_same_are_said_so(form: str) -> None:
 def test_what_predecessors_were_given_and_told_is_shown(form: str) -> None:
     """The order was given to two of them and not to the desk; the customer to the desk itself."""
     for prompt in prompts(form):
-        assert prompt.count('<given name="order">\nWeight: heavy. Zone: east.\n</given>') == 1
-        assert '<given name="customer">' not in prompt
+        behind = "`order`, given to their authors: Weight: heavy. Zone: east.\n"
+        if form == "short":
+            behind = '<given name="order">\nWeight: heavy. Zone: east.\n</given>'
+        assert prompt.count(behind) == 1
+        assert not re.search(r'`customer`, given|<given name="customer">', prompt)
         if form != "short":
             told = '(from a member that is given order and told "Price a part.")'
             assert f"`weight` {told}" in prompt
@@ -138,7 +141,7 @@ def test_a_critic_is_asked_for_the_rule_and_may_find_no_fault(form: str) -> None
         assert re.search(r"to copy is of no use|Do not give the answer", prompt)
         assert "KEEP" in prompt
         if form != "short":
-            assert "member may have erred itself" in prompt or form in ("comment", "textgrad")
+            assert "the member itself erred" in prompt or form in ("comment", "textgrad")
 
 
 REPEATING = {

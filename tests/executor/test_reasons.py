@@ -75,8 +75,8 @@ def test_a_critic_sees_how_the_values_came_about() -> None:
     said = asked(REPLIES)
     assert NOTES in said
     assert CHECK in said
-    assert "<reasoning>\nThe notes say 2.\n</reasoning>\n<output>\n2\n</output>" in said
-    assert said.index('<variable name="check">') < said.index(NOTES)
+    assert "<reasoning>\nThe notes say 2.\n</reasoning>\nOutput: 2\n" in said
+    assert said.index("`check`: ") < said.index(NOTES)
 
 
 def test_neighbors_that_are_hidden_hide_how_they_came_about() -> None:

@@ -94,10 +94,12 @@ def prompts_of(graph: Graph, how: PromptBackward, *right: ForwardPass) -> Mappin
 
 
 def test_a_critic_sees_right_work_and_no_neighbor_that_is_hidden() -> None:
-    heading = "# The same member where the answer was right"
+    heading = "# Where the answer was right"
     (joint,) = prompts_of(desk(), asking("joint"), MEDIUM).values()
     before, _, after = joint.partition(heading)
-    assert ("medium: 10" in before, "medium: 10" in after, "none: 0" in after) == (True,) * 3
+    assert ("medium: 10" in before, "none: 0" in before, "none: 0" in after) == (True, False, True)
+    # Equal values are said once.
+    assert ("medium: 10" in after, "What is not shown there is as above." in after) == (False, True)
     (without,) = prompts_of(desk(), asking("joint")).values()
     assert heading not in without
 
@@ -129,7 +131,7 @@ def test_right_work_is_what_a_prompt_that_does_not_fit_does_without_first() -> N
 
     def small(role: str, node: str, messages: Sequence[Message]) -> Said:
         lengths.append(len(messages[-1].content))
-        if "where the answer was right" in messages[-1].content:
+        if "the answer was right" in messages[-1].content:
             return CallFailed("the prompt does not fit", "context_window")
         return '<gradient name="weight">CHANGE: x</gradient>'
 

@@ -46,7 +46,7 @@ VALUE = View("value", (), (), {"instruction": "Say it."})
 
 
 def feedback(prompt: str) -> list[str]:
-    return re.findall(r"<feedback[^>]*>\n(.*?)\n</feedback>", prompt)
+    return re.findall(r"^Feedback from `\w+`: (.*)$", prompt, re.MULTILINE)
 
 
 def summaries(prompt: str) -> list[str]:

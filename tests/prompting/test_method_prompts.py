@@ -213,6 +213,20 @@ def _verdict() -> Mapping[str, Any]:
     return {**judge.variables(example, VALUES, "19"), "reply": form.asking(NAMES)}
 
 
+def _item(order: str, output: str, said: str) -> Mapping[str, Any]:
+    (example,) = _rewrite(IMPROVED)["examples"]
+    gradients = [Gradient("desk", said)]
+    given = shown({"order": order})
+    return {**example, "predecessors": given, "output": output, "gradients": gradients}
+
+
+LONG = "Say what heavy costs.\nIt is 15."
+ALIKE = [
+    _item("heavy, east", "12", "It should be 15."),
+    _item("light, east", "12", LONG),
+    _item("heavy, east", "12", "It should be 15."),
+    _item("heavy,\neast", "7", "It should be 15."),
+]
 CAUSE = "zones: it does not say what a zone costs"
 CONTRAST = Contrast("Heavy: 15.", (Done(1, 1.0, "15"),), ("desk.instruction",))
 WORSE = "worse: 0.5 -> 0.25 on 4 examples (0 up, 1 down)"
@@ -261,6 +275,10 @@ CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
         {**_work(["weight"], list(VALUES)), "reply": ReplyFormat("tagged", "value").asking()},
     ),
     "rewrite": ("optimizer/rewrite.jinja", _rewrite(IMPROVED)),
+    "rewrite-alike": (
+        "optimizer/rewrite.jinja",
+        _rewrite(IMPROVED, examples=ALIKE, successes=[{**one, "gradients": ()} for one in ALIKE]),
+    ),
     "rewrite-everything": ("optimizer/rewrite.jinja", _rewrite(IMPROVED, **EVERYTHING)),
     "rewrite-tried": ("optimizer/rewrite.jinja", _rewrite(IMPROVED, verdict="repaired")),
     "rewrite-taken": (

@@ -14,11 +14,17 @@ from sgdflow.config.compose import compose
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import prepare
 from sgdflow.descent import Descent
+from sgdflow.executor.gradients import Gradient
+from sgdflow.executor.places import View
 from sgdflow.llm import Message
+from sgdflow.prompting.replies import ReplyFormat
 from sgdflow.prompting.templates import Prompts
 from sgdflow.simulation.guesses import Guesses
-from sgdflow.simulation.reading import Critique, Line, Redesign, Seen, read
+from sgdflow.simulation.pieces import Seen
+from sgdflow.simulation.reading import Critique, Line, Redesign, Rewrite, read
 from sgdflow.simulation.worlds import reply
+from sgdflow.update.evidence import Item
+from sgdflow.update.prompt_views import examples
 
 TAGGED = "# How to reply\n\nEnd with it between <{tag}> and </{tag}>, each written exactly once."
 
@@ -29,6 +35,41 @@ def ask(text: str, seed: int = 0) -> str:
 
 def variable(name: str, value: str) -> str:
     return f'<variable name="{name}">\n{value}\n</variable>\n'
+
+
+WORK = [
+    ({"order": "Zone: east.", "note": "urgent"}, "7", "Say more."),
+    ({"order": "Zone: east.", "note": "two\nlines"}, "7", "Say more."),
+    ({"order": "Zone: east.", "note": "urgent"}, "7", "Say more."),
+    ({"order": "Zone: west.", "note": "`order`: none"}, "7", "Output: 8"),
+    ({"order": "Zone: west.", "note": "long " * 100}, "one\nOutput: two", "Say\nless."),
+]
+
+
+def test_work_that_is_said_once_is_read_as_often_as_it_was_there() -> None:
+    """What the prompt was made of is the oracle; a value that looks like a line is none."""
+    items = [Item("1", "n", given, output, (Gradient("m", told),)) for given, output, told in WORK]
+    variables = {
+        **dict.fromkeys(("stands", "constraints", "lines", "attempts", "frames", "others"), ()),
+        **dict.fromkeys(("critique", "cause", "about", "contrasts", "successes"), ""),
+        "parameter": {"name": "n.instruction", "text": "Price it."},
+        "members": [View("n", ("order",), (), {})],
+        "examples": examples(items),
+        "standing": None,
+        "max_characters": None,
+        "copies": 0,
+        "reply": ReplyFormat("tagged", "improved").asking(),
+    }
+    prompts = Prompts(prompt_folders(Path("nowhere")))
+    messages = prompts.messages("optimizer/rewrite.jinja", variables)
+    prompt, _ = read(messages)
+    assert isinstance(prompt, Rewrite)
+    said = [
+        Seen({name: value.strip() for name, value in given.items()}, output, (told,))
+        for given, output, told in WORK
+    ]
+    assert sorted(map(repr, prompt.examples)) == sorted(map(repr, said))
+    assert sum(message.content.count("Zone: east.") for message in messages) == 2
 
 
 def program(runs: str) -> str:

@@ -52,8 +52,12 @@ def asked(llm: Simulated, tag: str) -> list[str]:
 
 
 def works(prompt: str) -> list[str]:
-    """Return the pieces of work that a prompt shows."""
-    return re.findall(r"<example(?: name=\"\d+\")?>\n(.*?)\n</example>", prompt, re.DOTALL)
+    """Return the pieces of work that a prompt shows, equal ones as often as it says."""
+    shown: list[str] = []
+    for one in re.findall(r"<example(?: name=\"\d+\")?>\n(.*?)\n</example>", prompt, re.DOTALL):
+        work, _, times = one.replace(" from `desk`:", ":").partition("\n(")
+        shown += [work] * int(times.partition(" ")[0] or 1)
+    return shown
 
 
 def parameter(prompt: str) -> str:

@@ -114,7 +114,7 @@ class Narrow(Simulated):
         self, role: str, messages: Sequence[Message], *, node: str, sample: int = 0
     ) -> Reply:
         said = await super().complete(role, messages, node=node, sample=sample)
-        if role == "optimizer" and messages[-1].content.count("<feedback") > self.room:
+        if role == "optimizer" and messages[-1].content.count("\nFeedback") > self.room:
             raise CallFailed("the prompt does not fit", "context_window")
         return said
 

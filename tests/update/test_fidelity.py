@@ -171,11 +171,11 @@ def test_what_the_joint_backward_call_is_told(
     for text, step in zip(calls, [s for s in steps for _ in range(FAILURES)], strict=True):
         question = question_in(text)
         assert f"<instruction>\n{step.tried.parameters['answer.instruction']}\n" in text
-        assert f'<variable name="question">\n{question}\n' in text
+        assert f"`question`: {question}\n" in text
         for hint in HINTS:
-            assert f'<variable name="{hint}">\n{hint_value(question, hint)}\n' in text
-        assert "<output>\n1\n</output>" in text
-        (feedback,) = re.findall(r'<feedback from="loss">\n(.*?)\n</feedback>', text)
+            assert f"`{hint}`: {hint_value(question, hint)}\n" in text
+        assert "\nOutput: 1\n" in text
+        (feedback,) = re.findall(r"^Feedback from `loss`: (.*)$", text, re.MULTILINE)
         assert feedback.endswith(f"The expected answer is: {QUESTIONS[question]}")
         assert re.findall(r'<gradient name="(\w+)">', text) == [*HINTS]
 
@@ -194,11 +194,12 @@ def test_what_a_rewrite_is_told(played: tuple[Result, list[Step], list[Request]]
         for example in examples:
             question = question_in(example)
             if node in HINTS:
-                assert f"<output>\n{hint_value(question, node)}\n</output>" in example
-                feedback = f'<feedback from="answer">\n{gradient(question, node)}\n</feedback>'
+                assert f"\nOutput: {hint_value(question, node)}\n" in example
+                feedback = f"\nFeedback: {gradient(question, node)}\n"
+                assert "All feedback is from `answer`." in text
                 assert QUESTIONS[question] not in example  # only through the gradient
             else:
-                assert "<output>\n1\n</output>" in example
-                feedback = f"The expected answer is: {QUESTIONS[question]}\n</feedback>"
+                assert "\nOutput: 1\n" in example
+                feedback = f"The expected answer is: {QUESTIONS[question]}\n"
                 assert all(hint_value(question, hint) in example for hint in HINTS)
             assert feedback in example

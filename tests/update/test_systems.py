@@ -80,7 +80,7 @@ def test_it_may_be_the_only_parameter() -> None:
     asyncio.run(forward_pass(graph, graph.initial(), "1", {"question": "1 + 1"}, llm))
     system, user = llm.requests[0].messages
     assert system.content == "You add."
-    assert user.content.startswith("# What you are given")
+    assert user.content.startswith("# Given")
 
 
 def test_a_template_that_never_shows_it_is_told(tmp_path: Path) -> None:

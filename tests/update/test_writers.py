@@ -49,7 +49,7 @@ class Models:
             names = dict.fromkeys(re.findall(r'<gradient name="(\w+)">', prompt))
             said = [f'<gradient name="{name}">Look it up.</gradient>' for name in names]
             return "\n".join(said) or "<feedback>Not what was expected.</feedback>"
-        tag = re.findall(r"between <([\w-]+)>", prompt)[-1:] or ["output"]
+        tag = re.findall(r"Only <([\w-]+)> is used", prompt)[-1:] or ["output"]
         return f"{''.join(STEPS)}So I say:\n<{tag[0]}>5</{tag[0]}>"
 
 
@@ -116,15 +116,15 @@ def test_a_writer_knows_the_frame_around_its_text_and_who_follows_it(
     own = '<parameter name="hint.instruction">'
     prompt = next(p for p in models.prompts if own in p)
     frame = prompt.split("# How the model is asked: hint\n")[1].split("</frame>")[0]
-    assert f"The model ({ABOUT}) is sent this" in frame
+    assert f"the model ({ABOUT})" in frame
     assert frame.index(SYSTEM) < frame.index("<instruction>\n...\n</instruction>")
     assert frame.index("</instruction>") < frame.index('<variable name="order">\n...\n</variable>')
-    assert "between <output> and </output>" in frame  # the form of the reply, at the end
+    assert "Only <output> is used" in frame  # the form of the reply, at the end
     assert "300" in prompt
     assert re.search(r"\b11\b", prompt)  # how long "Work on it." is
     if method == "optoprime":  # one prompt for all, with each way of asking
         assert "# How the model is asked: answer\n" in prompt
-        assert "between <price> and </price>" in prompt
+        assert "Only <price> is used" in prompt
 
 
 def test_nodes_that_are_asked_alike_are_shown_as_one() -> None:
@@ -166,7 +166,7 @@ def test_reasoning_is_asked_for_kept_and_shown_to_the_writer(tmp_path: Path) -> 
     (call,) = step.tried.learned[0].forward.calls["answer"]
     assert 'Begin with "Reasoning:".' in call.messages[-1].content
     assert call.reply.startswith(STEPS[0])
-    shown = f"<reasoning>\n{''.join(STEPS)}So I say:\n</reasoning>\n<output>\n5\n</output>"
+    shown = f"<reasoning>\n{''.join(STEPS)}So I say:\n</reasoning>\nOutput: 5\n"
     # The output is shown once, and the reply's own tags are no reason to mark the prompt's.
     assert all(shown in prompt for prompt in models.prompts)
 
@@ -189,7 +189,8 @@ def test_successes_stand_beside_the_failures(tmp_path: Path) -> None:
     run(tmp_path, models, "method.lazy=false")
     assert len(models.prompts) == 2
     for prompt in models.prompts:
-        shown = re.findall(r'<success>\n<variable name="order">\n(.*?)\n</variable>', prompt, re.S)
+        successes = "".join(re.findall(r"<success>.*?</success>", prompt, re.S))
+        shown = re.findall(r"^`order`: (.*)", successes, re.M)
         assert len(shown) == 2
         assert set(shown) <= {*right}
 

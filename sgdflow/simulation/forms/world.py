@@ -10,7 +10,8 @@ from random import Random
 
 from sgdflow.simulation.forms.dossiers import distraction, slipped
 from sgdflow.simulation.forms.papers import FIELDS, Paper, read
-from sgdflow.simulation.reading import Critique, Rewrite, Seen, Work
+from sgdflow.simulation.pieces import Seen
+from sgdflow.simulation.reading import Critique, Rewrite, Work
 from sgdflow.simulation.wishes import SETTLED
 
 MISCOPIES = 0.05

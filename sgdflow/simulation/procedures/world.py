@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+from sgdflow.simulation.pieces import Seen
 from sgdflow.simulation.procedures.families import FAMILIES
 from sgdflow.simulation.procedures.question import same
 from sgdflow.simulation.procedures.rules import Rule
@@ -14,7 +15,7 @@ from sgdflow.simulation.procedures.situation import (
     expected_answer,
     situation,
 )
-from sgdflow.simulation.reading import Critique, Rewrite, Seen, Work
+from sgdflow.simulation.reading import Critique, Rewrite, Work
 from sgdflow.simulation.wishes import SETTLED
 
 _AT_ONCE = 2  # rules a writer adds in one rewrite: more would be beyond what evidence supports

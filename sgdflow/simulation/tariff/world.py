@@ -9,7 +9,8 @@ from dataclasses import replace
 from hashlib import sha256
 from random import Random
 
-from sgdflow.simulation.reading import Critique, Rewrite, Seen, Work
+from sgdflow.simulation.pieces import Seen
+from sgdflow.simulation.reading import Critique, Rewrite, Work
 from sgdflow.simulation.tariff.guessing import guess
 from sgdflow.simulation.tariff.language import (
     Facts,
