@@ -118,7 +118,8 @@ def pretended_graph(graph: Graph) -> Graph:
         if type(forward) is PromptForward:
             ask = forward.ask
             placed = "node" in ask.prompts.mentioned(ask.prompt)
-            forward = _Again(*_values(replace(forward, ask=_AskOnce(*_values(ask)))), placed)
+            once = replace(forward, ask=_AskOnce(**_values(ask)))
+            forward = _Again(**_values(once), placed=placed)
         # Whatever may be computed is: nobody knows which conditions will hold.
         return replace(real, forward=forward, backward=pretended(real.backward), when=None)
 
@@ -156,8 +157,8 @@ def _any(declared: ReplyFormat, longest: int | None) -> _AnyReply:
     )
 
 
-def _values(thing: Any) -> Iterator[Any]:
-    return (getattr(thing, one.name) for one in fields(thing))
+def _values(thing: Any) -> dict[str, Any]:
+    return {one.name: getattr(thing, one.name) for one in fields(thing)}
 
 
 def _digest(*parts: object) -> str:

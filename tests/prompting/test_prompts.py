@@ -45,7 +45,7 @@ from sgdflow.prompting.ask import Ask
 from sgdflow.prompting.replies import ReplyFormat
 from sgdflow.prompting.schemas import Schema
 from sgdflow.prompting.templates import Prompts
-from sgdflow.prompting.values import shown
+from sgdflow.prompting.values import is_short, shown
 from sgdflow.update import Proposal, Situation, gather_evidence
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -343,7 +343,7 @@ def parsed(name: str) -> nodes.Template:
     environment = Environment()
     own = ("quoted", "named", "some", "rest")
     environment.filters |= dict.fromkeys(own, str) | {"alike": list}
-    environment.tests["short"] = bool
+    environment.tests["short"] = is_short
     return environment.parse(Prompts(SHIPPED).source(name))
 
 

@@ -213,7 +213,7 @@ def test_blame_is_the_same_through_fields_with_own_parts_and_doubts(
     counted = select.blame(evidence, graph.learning_before(names))
     assert counted == {f"{name}.instruction": count for name, count in blamed.items()}
 
-    step = {
+    step: dict[str, Any] = {
         "sampled": [
             {"gradients": {name: [asdict(g) for g in given] for name, given in one.items()}}
             for one in gradients
