@@ -47,6 +47,7 @@ from sgdflow.prompting.ask import Ask
 from sgdflow.prompting.replies import ReplyFormat
 from sgdflow.prompting.templates import Prompts
 from sgdflow.records import FORMAT, RunFolder, as_yaml, step_record
+from sgdflow.records.source import read_steps
 from sgdflow.update import Decision, Gate, Item, Rewrite, gather_evidence
 from sgdflow.update import evidence as items
 from sgdflow.update.decision import Moved
@@ -99,7 +100,7 @@ class World:
             letters = re.findall(r"It should be ([A-Z])\.", prompt)
             return learn(between("parameter", prompt)[0], [letter.lower() for letter in letters])
         if role == "backward":
-            (feedback,) = between("feedback", prompt)
+            (feedback,) = re.findall(r"^Feedback from `loss`: (.*)$", prompt, re.MULTILINE)
             said = "It is right." if "is right" in feedback else f"It should be {feedback[-1]}."
             return f'<gradient name="recall">{said}</gradient>'
         (given,) = between("variable", prompt)
@@ -897,12 +898,10 @@ def test_parameters_read_back_as_they_were(tmp_path: Path) -> None:
     assert yaml.safe_load(saved) == parameters
     folder.append({"step": 1, "proposal": parameters}, {})
     folder.append({"step": 2}, {})
-    lines = (tmp_path / "run" / "steps.jsonl").read_bytes().split(b"\n")
-    assert [json.loads(line) for line in lines[:-1]] == [
-        {"step": 1, "proposal": parameters},
-        {"step": 2},
-    ]
-    assert lines[-1] == b""
+    file = tmp_path / "run" / "steps.jsonl"
+    assert file.read_bytes().count(b"\n") == 2
+    assert file.read_bytes().endswith(b"\n")
+    assert read_steps(file) == [{"step": 1, "proposal": parameters}, {"step": 2}]
 
 
 @settings(derandomize=True, deadline=None, database=None, max_examples=300)

@@ -128,10 +128,19 @@ def text_of(request: Request) -> str:
     return "\n".join(message.content for message in request.messages)
 
 
+LINES = {
+    "variable": r"^`(\w+)`: (.*)$",
+    "output": r"^(.{0})Output: (.*)$",
+    "feedback": r"^Feedback from `(\w+)`: (.*)$",
+}
+"""How a prompt shows short values."""
+
+
 def blocks(request: Request, tag: str) -> list[tuple[str, ...] | str]:
-    """Return what a prompt shows between tags, with the tag's attribute where it has one."""
-    found = re.findall(rf'<{tag}(?: \w+="([^"]*)")?>\n(.*?)\n</{tag}>', text_of(request), re.DOTALL)
-    return [pair if pair[0] else pair[1] for pair in found]
+    """Return what a prompt shows by tags or on a line, with the name where it has one."""
+    between, prompt = rf'<{tag}(?: \w+="([^"]*)")?>\n(.*?)\n</{tag}>', text_of(request)
+    lines = re.findall(LINES[tag], prompt, re.MULTILINE) if tag in LINES else []
+    return [pair if pair[0] else pair[1] for pair in lines + re.findall(between, prompt, re.DOTALL)]
 
 
 def asked_for(prompt: str) -> list[str]:

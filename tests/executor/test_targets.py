@@ -147,7 +147,7 @@ def test_of_many_others_the_query_and_the_next_stand_beside_and_the_number_left(
     assert last == ["question", *others, *asked(prompts[-1])]
     for prompt, names in ((one, list(shown(one))) for one in prompts):
         assert prompt.count("and 65 more") == 2
-        assert '<variable name="and 65 more">\n(not shown)\n' in prompt
+        assert "\n`and 65 more`: (not shown)\n" in prompt
         place = prompt.partition("`join` is given")[2].partition("\n")[0]
         assert re.findall(r"`(\w+)`", place)[: len(names)] == names
         assert len(names) == 1 + 31 + 4

@@ -286,7 +286,7 @@ MIXTURE = (
 )
 
 
-SEEDS = [4, 6, 0, 1, 2, 3, 5, 7, 8, 9][: int(os.environ.get("SGDFLOW_FAULT_SEEDS", "1"))]
+SEEDS = [2, 6, 0, 1, 3, 4, 5, 7, 8, 9][: int(os.environ.get("SGDFLOW_FAULT_SEEDS", "1"))]
 
 
 @pytest.mark.timeout(300)
@@ -304,8 +304,8 @@ def test_a_run_with_three_calls_in_ten_faulty_ends_as_one_without(
     assert ended["scores"] == without["scores"]
     met = ended["faults"]
     kinds = {"bad_reply", "connection", "empty", "malformed", "rate_limit", "server", "timeout"}
-    if seed == 4:  # it draws no 429
-        assert met.keys() == kinds - {"rate_limit"} | {"usage"}
+    if seed == 2:  # it draws all of them
+        assert met.keys() == kinds | {"usage"}
     assert met.keys() <= kinds | {"usage"}
     assert len(kinds & met.keys()) > 4
     calls, needed = (sum(record["calls"].values()) for record in (ended, without))

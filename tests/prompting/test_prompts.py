@@ -567,7 +567,7 @@ MISTAKES: Mapping[str, tuple[Files, Sequence[str]]] = {
         [
             "prompts/m.jinja, line 3: there is no 'nme' here. Did you mean 'name'? There are: "
             "name, predecessors, successors, parameters, told, given, texts, behind, reasons, "
-            "when, successes." + FOR
+            "when, successes, more." + FOR
         ],
     ),
     "unknown attribute in an included template": (

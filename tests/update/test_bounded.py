@@ -95,9 +95,17 @@ def prompts(graph: Graph, examples: int, *words: str) -> Mapping[tuple[str, ...]
 
 
 async def step(graph: Graph, method: Method, examples: int, drafting: Drafting) -> None:
-    values = {"question": "Q", **{name: f"{name} said so" for name in graph.nodes}}
+    values = {name: f"{name} said so" for name in graph.nodes}
     reply = Call("join", "forward", (), "join said so", Usage())
-    passes = [ForwardPass(f"e{i}", values, {"join": (reply,)}, {}) for i in range(examples)]
+    passes = [  # of what is alike one would be shown
+        ForwardPass(
+            f"e{i}",
+            {"question": f"Q{i:04}", **{name: f"{said} {i:04}" for name, said in values.items()}},
+            {"join": (reply,)},
+            {},
+        )
+        for i in range(examples)
+    ]
     parameters, names = graph.initial(), tuple(graph.parameters)
     backward: dict[str, BackwardPass] | None = None
     if (how := method.differentiation) is not None:

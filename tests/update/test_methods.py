@@ -802,7 +802,7 @@ def test_the_query_of_a_text_turned_down_may_not_be_copied_either() -> None:
     assert found.changes == {name: "List them."}
     asked, again = (request.messages for request in llm.requests)
     assert f'<given name="question">\n{query}\n</given>' in asked[-1].content
-    assert "(8 words in a row of one count as a copy)" in asked[-1].content
+    assert "(8 words in a row are a copy)" in asked[-1].content
     assert "it copies" in again[-1].content
 
 
