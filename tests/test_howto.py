@@ -25,7 +25,7 @@ def _result(run: Path) -> dict[str, Any]:
 def test_the_page_can_be_followed(tmp_path: Path, at: Start) -> None:
     followed = follow(PAGE, tmp_path, at)
     runs = followed.here / "runs"
-    # Feedback that passes through code leaves it open which price was wrong: it takes several failures.
+    # Feedback that passes through code leaves it open which price was wrong: that takes several.
     assert _result(runs / "parts")["scores"]["train"]["final"]["mean"] == 1
     assert _result(runs / "sum")["scores"]["test"]["final"]["mean"] == 1
     # The rule that is code asks nobody for a text, the backward function for no gradient.
