@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from sgdflow.update import Gate
+
 # What a developer has set for other tools decides nothing here.
 for name in [
     name for name in os.environ if name.startswith("MLFLOW_") or name.endswith("_BASE_URL")
@@ -140,3 +142,17 @@ def transport(request: pytest.FixtureRequest) -> Iterator[str]:
         for place in ("sgdflow.llm.client", "sgdflow.config.models"):
             patched.setattr(f"{place}.reached_by", lambda _: transports.reached_by(request.param))
         yield request.param
+
+
+@pytest.fixture
+def places(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Places in the level that the gate was asked for, in order."""
+    found: list[int] = []
+    true = Gate.after
+
+    def after(gate: Gate, turned_down: int, tests: int) -> Gate:
+        found.append(turned_down)
+        return true(gate, turned_down, tests)
+
+    monkeypatch.setattr(Gate, "after", after)
+    return found

@@ -149,20 +149,21 @@ def test_parts_of_a_proposal_are_known_too() -> None:
 
 @pytest.mark.parametrize("again", [False, True])
 def test_what_was_turned_down_before_takes_no_part_of_the_level(
-    again: bool, monkeypatch: pytest.MonkeyPatch
+    again: bool, places: list[int]
 ) -> None:
-    places: list[int] = []
-    true = Gate.after
-
-    def after(gate: Gate, turned_down: int, tests: int) -> Gate:
-        places.append(turned_down)
-        return true(gate, turned_down, tests)
-
-    monkeypatch.setattr(Gate, "after", after)
     second = "x" if again else "z"
     gate = Gate("paired", level=0.9)
     descend(World(in_turn("x", second, "y")), taking(3, gate), optimised=[RECALL])
     assert places[:3] == [0, 1, 1 if again else 2]
+
+
+def test_nor_does_it_before_the_parts_that_are_tried_after_it(places: list[int]) -> None:
+    recall, answer = iter("xx"), iter("yy")
+    world = World(lambda *_: tagged(next(recall)), lambda *_: tagged(next(answer)))
+    gate = Gate("paired", level=0.9)
+    descend(world, taking(2, gate, proposals=Proposals(fallback=True)))
+    # A whole and its parts, and the same once more; that no part passes counts as well.
+    assert places[:6] == [0, 1, 2, 4, 4, 4]
 
 
 # How much is known

@@ -344,20 +344,6 @@ def test_only_the_very_first_examples_are_tried_before_all_others(word: str) -> 
         assert model.asked == 3
 
 
-@pytest.fixture
-def places(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Places in the level that the gate was asked for, in order."""
-    found: list[int] = []
-    true = Gate.after
-
-    def after(gate: Gate, turned_down: int, tests: int) -> Gate:
-        found.append(turned_down)
-        return true(gate, turned_down, tests)
-
-    monkeypatch.setattr(Gate, "after", after)
-    return found
-
-
 def test_a_proposal_that_changes_nothing_takes_no_place_in_the_level(places: list[int]) -> None:
     def worse(text: str, letters: Sequence[str]) -> Said:
         return "nothing" if "a" in letters or "d" in letters else tagged(f"Forget {letters}.")
