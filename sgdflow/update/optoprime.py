@@ -11,6 +11,7 @@ from sgdflow.errors import NodeFailed
 from sgdflow.executor.gradients import LOSS, Gradient
 from sgdflow.executor.graph import Graph, Node, Parameters
 from sgdflow.executor.places import View
+from sgdflow.executor.reasons import reasoning
 from sgdflow.executor.tree import Joined, Summary, Tree
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Answered, Ask
@@ -186,19 +187,29 @@ def _members(graph: Graph, parameters: Parameters) -> Sequence[View]:
 
 
 def _executed(graph: Graph, one: Learned) -> Mapping[str, Any]:
-    """Return one example's values, its output and the feedback on it."""
-    values = dict(one.forward.values)
-    output = one.forward.produced(one.forward.end(graph.output))
-    values.pop(graph.output, None)
-    return _run(shown(values), output, [Gradient(LOSS, one.feedback)])
+    """Return one example's values and how nodes came to them, its output and the feedback on it."""
+    passed, end = one.forward, one.forward.end(graph.output)
+    values: dict[str, Any] = {}
+    for name, value in passed.values.items():
+        if name == graph.output:
+            continue
+        if name in graph.nodes and (why := reasoning(graph, passed, name)):
+            values[f"how {name} was found"] = why
+        values[name] = value
+    output, own = passed.produced(end), reasoning(graph, passed, end)
+    return _run(shown(values), output, [Gradient(LOSS, one.feedback)], reasoning=own)
 
 
 def _run(
-    values: Any, output: Any, gradients: Sequence[Gradient], summary: Summary | None = None
+    values: Any,
+    output: Any,
+    gradients: Sequence[Gradient],
+    summary: Summary | None = None,
+    reasoning: str = "",
 ) -> Mapping[str, Any]:
     return {
         "predecessors": values,
-        "reasoning": "",
+        "reasoning": reasoning,
         "number": 0,
         "verdict": "",
         "summary": summary,

@@ -456,6 +456,25 @@ def test_a_whole_reply_may_change_some_parameters() -> None:
         assert part in shown
 
 
+def test_a_writer_for_the_whole_graph_sees_how_each_node_came_to_its_output() -> None:
+    def script(role: str, node: str, messages: Sequence[Message]) -> str:
+        said = f"One of {node} and nothing else.\n<output>{node}</output>"
+        return said if role == "forward" else '{"reasoning": "All is well."}'
+
+    update = {"rule": "whole", "prompt": "optimizer/optoprime.jinja"}
+    _, _, llm = descend(script, backward=None, update=update, sample={"count": 1})
+    (request,) = sent(llm, "optimizer")
+    runs = text_of(request).partition("# Runs, and the feedback on their output")[2]
+    order = [
+        *("`how left was found`: One of left and nothing else.", "`left`: left"),
+        *("`how right was found`: One of right and nothing else.", "`right`: right"),
+        *("One of end and nothing else.", "Output: end"),
+    ]
+    places = [runs.index(part) for part in order]
+    assert places == sorted(places)
+    assert all(runs.count(part) == 1 for part in order)
+
+
 def test_the_gate_may_go_by_validation_examples() -> None:
     run = optimise("method=textgrad", "method.sample.count=4", "method.stop.steps=3")
     for step in run.steps:
