@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 _PATIENCE = 4.0
 """Seconds that a connection may take."""
+_LONG = 10.0
+"""Seconds after which it is said who has not answered yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ class Check:
 
 _BEFORE = "Before the first call every model is asked for one word, and not all answer:"
 _AFTER = "Nothing else was sent. llm.check=false starts without asking."
+_WAITING = "%s was asked for one word and has not answered yet. The first call waits for it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,19 +117,24 @@ class _Asking:
         if self.spec.in_process or lack is not None:
             return lack
         call = Call(self.roles[0], self.spec, WORD, "check", 0, counts=False)
-        found, attempts = await self.caller.ask(call, self.spec)
+        tell = asyncio.get_running_loop().call_later(_LONG, log.info, _WAITING, self._who())
+        try:
+            found, attempts = await self.caller.ask(call, self.spec)
+        finally:
+            tell.cancel()
         if isinstance(found, Reply) or found.kind in ANSWERS:
             return None
         return self._lack(found, attempts)
 
     def _lack(self, failure: Failure, attempts: int) -> _Lack:
         tried = f" in {plural(attempts, 'attempt')}" if attempts > 1 else ""
-        who = f"{self.spec.model} at {at(self.spec)}"
-        if self.spec.api_base is None:
-            who = f"{self.spec.model} at its provider's address"
-        which = f"{who} (llm.models.{listed(dict.fromkeys(self.roles))})"
-        line = f"{which}{tried}: {reason(failure, self.roles[0], self.spec)}"
+        line = f"{self._who()}{tried}: {reason(failure, self.roles[0], self.spec)}"
         return _Lack(self.caller.redact(line), KINDS[failure.kind].refuses)
+
+    def _who(self) -> str:
+        where = "its provider's address" if self.spec.api_base is None else at(self.spec)
+        roles = listed(dict.fromkeys(self.roles))
+        return self.caller.redact(f"{self.spec.model} at {where} (llm.models.{roles})")
 
 
 def _which(spec: ModelSpec) -> str:

@@ -74,6 +74,27 @@ async def all_at_once(llm: Client) -> list[BaseException]:
     return [one for one in found if isinstance(one, BaseException)]
 
 
+def test_who_keeps_the_first_call_waiting_is_named(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("sgdflow.llm.check._LONG", 0.05)
+    caplog.set_level(logging.INFO, "sgdflow")
+
+    async def main() -> str:
+        async with running(create_app(lambda messages, seed: "fine", latency=0.5)) as url:
+            models = {"optimizer": spec(url, "slow")}
+            async with Client(models, LIMITS, {}, check=ROLES) as llm:
+                await ask(llm, role="optimizer")
+        return url
+
+    url = asyncio.run(main())
+    said = [one.getMessage() for one in caplog.records if one.name == "sgdflow.llm.check"]
+    assert said == [
+        f"openai/slow at api_base={url} (llm.models.optimizer) was asked for one word and has not "
+        "answered yet. The first call waits for it."
+    ]
+
+
 @pytest.mark.parametrize(
     ("fault", "asked", "says"),
     [
