@@ -151,6 +151,7 @@ class Row:
     characters: float
     """Until the held-out score was good; infinite where it never was."""
     all_calls: int
+    all_characters: int
     worse: int
     accepted: int
 
@@ -187,6 +188,7 @@ async def run(prepared: Prepared, slips: float) -> Row:
             await truth(prepared.start),
             *reached,
             sum(one.calls for one in counting.spent().values()),
+            counting.characters,
             sum(new < old for old, new in pairs),
             len(pairs),
         )
@@ -225,6 +227,7 @@ def line(rows: Sequence[Row]) -> str:
     return (
         f"{final.mean:.3f} ({interval}) | {reached} | {never} | {sent} "
         f"| {fmean(row.all_calls for row in rows):.0f} "
+        f"| {fmean(row.all_characters for row in rows) / 1000:.0f} "
         f"| {sum(row.worse for row in rows)} of {taken} "
         f"| {sum(row.final < row.start for row in rows)}"
     )
@@ -252,9 +255,9 @@ def main() -> None:
     prompts = Prompts(prompt_folders(Path.cwd()))
     print(
         "| world | setting | held-out score | calls to 0.9 | never | 1,000 characters "
-        "| calls in all | truly worse | below start |"
+        "| calls in all | 1,000 characters in all | truly worse | below start |"
     )
-    print("|" + " --- |" * 9)
+    print("|" + " --- |" * 10)
     for world in worlds.split(","):
         against: Sequence[Row] | None = None
         for setting in settings:
