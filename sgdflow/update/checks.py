@@ -21,11 +21,15 @@ _SPEAKS_OF = re.compile(
 )
 # What can be said of any task.
 _FILLING = frozenset(
-    "a all an and any are as be by each for from if in into is it its of on one or so the to you "
-    "accurate accurately answer answers carefully clear clearly complete concise correct correctly "
-    "detailed ensure exactly final find following give given instruction make output please "
-    "precise problem provide question questions reasoning respond response result solution solve "
-    "step steps sure task that then they think this thoroughly through with work write your".split()
+    "a all an and any are as at be by can each for from has have if in into is it its must need of "
+    "on one or should so the to what will with you your "
+    "accurate accurately analyse analyze answer answers appropriate arrive asked asks best "
+    "calculate careful carefully clear clearly complete compute concise consider correct correctly "
+    "detailed determine do ensure exactly examine final find following give given hand instruction "
+    "make obtain output perform please possible precise problem proper properly provide provided "
+    "question questions reach read reasoning resolve respond response result right solution solve "
+    "step steps sure task that then they think this thorough thoroughly through understand well "
+    "work write".split()
 )
 
 
@@ -101,7 +105,8 @@ def _paraphrases(text: str, before: str) -> bool:
     said = set(now) - _FILLING
     adds_nothing = text.strip() != before.strip() and said <= set(stood)
     # Another worked example may have no word that is new, but has its words once more.
-    longer = (Counter(now) - Counter(stood)).total() >= RUN
+    more = Counter(now) - Counter(stood)
+    longer = more.total() >= RUN and not more.keys() <= _FILLING
     return adds_nothing and not longer and not _cuts(said, before)
 
 

@@ -46,6 +46,22 @@ SHOWN = (item(question=QUERY, hint_1="It is about basketball."), item(question=S
         # It says nothing new.
         ("Solve the given problem carefully and give the correct answer.", "says no more"),
         ("Think step by step, then answer.", "says no more"),
+        ("Determine the result.", "says no more"),
+        ("Determine the answer to the question.", "says no more"),
+        ("Analyze the problem and compute the correct solution.", "says no more"),
+        (
+            "Read the problem carefully, analyze it and provide the right answer.",
+            "says no more",
+        ),
+        ("Resolve the task at hand.", "says no more"),
+        ("Consider what is asked; you should arrive at the best possible answer.", "says no more"),
+        # It says something in few words.
+        ("Read the amounts from left to right and add them.", None),
+        ("Read the question from right to left.", None),
+        ("Determine the result to two digits.", None),
+        ("Analyze the problem, compute the answer and round it.", None),
+        ("Provide the answer in the hand of the child.", None),
+        ("Do not give reasoning.", None),
         (BEFORE, None),  # that it is unchanged is seen elsewhere
     ],
 )
