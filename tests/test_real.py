@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from math import comb
 from pathlib import Path
 
+import optimise
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -50,3 +53,28 @@ def test_each_p_is_that_of_its_counts(name: str, least: int) -> None:
     for up, down, p in found:
         digits = min(int(Decimal(p).as_tuple().exponent), -2)  # "1" is not 0.6
         assert abs(sign_test(up, down) - Fraction(p)) <= Fraction(10) ** digits / 2, (up, down, p)
+
+
+def test_all_methods_are_given_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = json.dumps({"examples": [{"input": str(n), "target": "Yes"} for n in range(133)]})
+    (tmp_path / "navigate.json").write_text(data, encoding="utf-8")
+    given: list[set[str]] = []
+
+    def run(words: Sequence[str]) -> None:
+        found = dict(word.split("=", 1) for word in words)
+        folder = Path(found.pop("hydra.run.dir"))
+        folder.mkdir(parents=True)
+        (folder / "examples.jsonl").touch()
+        given.append({f"{key}={value}" for key, value in found.items() if key != "method"})
+
+    monkeypatch.setattr(optimise, "run", run)
+    for more in ([], ["--calls", "50", "--failures", "6"]):
+        words = ["optimise.py", "--url", "http://x/v1", "--data", str(tmp_path), *more]
+        words += ["--out", str(tmp_path / f"runs-{len(more)}"), "--tasks", "navigate"]
+        monkeypatch.setattr(sys, "argv", words)
+        optimise.main()
+    plain, limited = given[0], given[3]
+    assert given == [plain] * 3 + [limited] * 3
+    assert {"method.sample.count=8", "method.confirm={level: 0.05}"} <= plain
+    assert not [word for word in plain if word.startswith("method.stop.budget")]
+    assert {"method.sample.count=6", "method.stop.budget.calls=50"} <= limited
