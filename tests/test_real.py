@@ -61,7 +61,7 @@ def test_all_methods_are_given_the_same(tmp_path: Path, monkeypatch: pytest.Monk
     given: list[set[str]] = []
 
     def run(words: Sequence[str]) -> None:
-        found = dict(word.split("=", 1) for word in words)
+        found = dict(word.split("=", 1) for word in words[1:])
         folder = Path(found.pop("hydra.run.dir"))
         folder.mkdir(parents=True)
         (folder / "examples.jsonl").touch()
