@@ -6,11 +6,12 @@ import json
 import re
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
 from measure import serving
-from running import LIAR_PARTS, share_of_liar
+from running import LIAR_PARTS, exact, share, share_of_liar
 from thousand import KINDS, before, measured
 
 from sgdflow.data import liar
@@ -38,11 +39,15 @@ def test_the_small_step_takes_its_calls(words: list[str], calls: int, tmp_path: 
     assert not any(tmp_path.iterdir())
 
 
-def test_the_shares_of_liar_are_disjoint_and_usable(tmp_path: Path) -> None:
+def _liar(folder: Path) -> None:
     row = "{}.json\t{}\tS{}\ttax\tA B\tsenator\tOhio\tdemocrat\t0\t0\t0\t0\t0\ta speech\n"
     for file in LIAR_PARTS:
         rows = [row.format(n, ("false", "true", "half-true")[n % 3], n) for n in range(30)]
-        (tmp_path / file).write_text("".join(rows), encoding="utf-8")
+        (folder / file).write_text("".join(rows), encoding="utf-8")
+
+
+def test_the_shares_of_liar_are_disjoint_and_usable(tmp_path: Path) -> None:
+    _liar(tmp_path)
     shares = [
         liar(str(share_of_liar(str(tmp_path), first, (4, 3, 5), tmp_path / str(first))))
         for first in [(0, 0, 0), (4, 3, 5)]
@@ -59,16 +64,47 @@ def test_the_shares_of_liar_are_disjoint_and_usable(tmp_path: Path) -> None:
         share_of_liar(str(tmp_path), (0, 0, 0), (21, 0, 0), tmp_path / "more")
 
 
-def test_the_graphs_of_the_real_model_are_sound(tmp_path: Path) -> None:
+def test_the_shares_of_seeds_are_disjoint_and_stay_the_same(tmp_path: Path) -> None:
+    items = [{"input": f"Is {n} even?", "target": "Yes"} for n in range(20)]
+    (tmp_path / "parity.json").write_text(json.dumps({"examples": items}), encoding="utf-8")
+
+    def taken(first: int, into: str) -> list[str]:
+        file = share(str(tmp_path), "parity", first, 6, tmp_path / into) / "parity.json"
+        return [one["input"] for one in json.loads(file.read_text(encoding="utf-8"))["examples"]]
+
+    seeds = [taken(2 + 6 * seed, str(seed)) for seed in range(3)]
+    assert len({one for seed in seeds for one in seed}) == 3 * 6
+    assert taken(8, "again") == seeds[1]
+    with pytest.raises(SystemExit, match="has 20 items, 21 are asked for"):
+        taken(15, "more")
+
+
+@pytest.mark.parametrize(("up", "down"), [(0, 0), (1, 0), (3, 3), (6, 1), (1, 6), (5, 4), (9, 0)])
+def test_the_sign_test_counts_all_ways_to_toss(up: int, down: int) -> None:
+    tosses = list(product((1, -1), repeat=up + down))
+    far = sum(abs(sum(one)) >= abs(up - down) for one in tosses)
+    assert exact(up, down) == pytest.approx(far / len(tosses))
+
+
+@pytest.mark.parametrize(
+    ("graph", "texts"),
+    [
+        ("two", "notes.instruction, answer.instruction"),
+        ("liar3", "statement.instruction, party.instruction, judge.instruction"),
+    ],
+)
+def test_the_graphs_of_the_real_model_are_sound(graph: str, texts: str, tmp_path: Path) -> None:
+    _liar(tmp_path)
     items = [{"input": f"Is {n} even?", "target": ("Yes", "No")[n % 2]} for n in range(9)]
     (tmp_path / "navigate.json").write_text(json.dumps({"examples": items}), encoding="utf-8")
-    words = ["check", "--project", str(BENCHMARKS / "real"), "graph=two", "task=bbh"]
-    words += ["task.name=navigate", f"task.path={tmp_path}", "llm=simulated"]
+    words = ["check", "--project", str(BENCHMARKS / "real"), f"graph={graph}", "llm=simulated"]
+    words += ["task=liar"] if graph == "liar3" else ["task=bbh", "task.name=navigate"]
+    words += [f"task.path={tmp_path}"]
     words += ["task.splits={train: 3, validation: 3, test: 3}"]
     command = [sys.executable, "-m", "sgdflow", *words]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (run.returncode, run.stderr) == (0, "")
-    assert "optimises notes.instruction, answer.instruction" in run.stdout
+    assert f"optimises {texts}" in run.stdout
 
 
 def test_the_large_graphs_have_the_shapes_that_are_told() -> None:

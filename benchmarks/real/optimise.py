@@ -25,6 +25,8 @@ def main() -> None:
     parser.add_argument("--validation", type=int, default=24)
     parser.add_argument("--test", type=int, default=60)
     parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--calls", type=int, help="end each run after the step that reaches them")
+    parser.add_argument("--failures", type=int, default=8, help="that a step learns from")
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args(namespace=Words())
     print("| task | method | seed | test before | after | up | down | p |")
@@ -44,7 +46,7 @@ def one(asked: Words, method: str, task: str, seed: int) -> Counter[str]:
     """Run one optimisation and count its test items; each seed has items of its own."""
     folder = asked.out / f"{task}-{method}-{seed}"
     words = [f"graph={asked.graph}", *data_words(asked, task, seed), f"method={method}"]
-    words += [f"method.stop.steps={asked.steps}", f"seed={seed}"]
+    words += [*method_words(asked), f"seed={seed}"]
     words += [f"hydra.run.dir={folder.absolute()}", "tracking=none"]
     run(["optimize", *words, *asked.model_words])
     found: Counter[str] = Counter()
@@ -54,6 +56,13 @@ def one(asked: Words, method: str, task: str, seed: int) -> Counter[str]:
         if item["split"] == "test" and None not in (before, after):
             found.update(n=1, before=before, after=after, up=after > before, down=after < before)
     return found
+
+
+def method_words(asked: Words) -> list[str]:
+    """Return what is the same for all methods, whatever each has by default."""
+    words = [f"method.stop.steps={asked.steps}", f"method.sample.count={asked.failures}"]
+    words += ["method.confirm={level: 0.05}"]
+    return words + ([f"method.stop.budget.calls={asked.calls}"] if asked.calls else [])
 
 
 def data_words(asked: Words, task: str, seed: int) -> list[str]:

@@ -14,18 +14,39 @@ RUN = 8
 """Words in a row that a text may not share with an example."""
 _SHORTEST = 4
 """A whole value of so many words and less than a run counts, too."""
+_KIND = (
+    r"(?:semantic|textual|previous|prior|past|earlier|latest|last|recent|above|received|provided"
+    r"|given|critic['\u2019]s) "
+)
+# A member may give feedback, or be given a person's; what it never sees is that of the method.
+_FEEDBACK = (
+    rf"(?:{_KIND})*(?:feedback|gradients?)\b"
+    r"(?! (?:from|of|by) (?:\w+ )?(?:customer|user|client|guest|student|reader)s?\b)"
+)
+_NOTES = r"(?:comment|remark|note|suggestion|critique)s?"
+_USE = (
+    r"(?:based on|according to|in (?:light|view) of|in (?:line|accordance) with|in response to"
+    r"|learn(?:ed|ing)? from|address|apply|consider|considering|follow|following|heed|implement"
+    r"|incorporate|integrate|reflect|take|use|using|per)"
+)
 _SPEAKS_OF = re.compile(
-    r"\b(?:the|this|that|these|those|your|all|any|given) (?:semantic )?(?:feedback|gradients?)\b"
+    rf"\b(?:the|this|that|these|those|your|all|any|given) {_FEEDBACK}"
+    rf"|\b{_USE} (?:its )?{_FEEDBACK}"
+    rf"|\b(?:the|its|your) critic['\u2019]s {_NOTES}\b|\bthe {_NOTES} (?:of|from|by) the critic\b"
     r"|\b(?:the|these|those) (?:examples?|queries|failures) (?:shown|above|below|provided)\b",
     re.IGNORECASE,
 )
 # What can be said of any task.
 _FILLING = frozenset(
-    "a all an and any are as be by each for from if in into is it its of on one or so the to you "
-    "accurate accurately answer answers carefully clear clearly complete concise correct correctly "
-    "detailed ensure exactly final find following give given instruction make output please "
-    "precise problem provide question questions reasoning respond response result solution solve "
-    "step steps sure task that then they think this thoroughly through with work write your".split()
+    "a all an and any are as at be by can each for from has have if in into is it its must need of "
+    "on one or should so the to what will with you your "
+    "accurate accurately analyse analyze answer answers appropriate arrive asked asks best "
+    "calculate careful carefully clear clearly complete compute concise consider correct correctly "
+    "detailed determine do ensure exactly examine final find following give given hand instruction "
+    "make obtain output perform please possible precise problem proper properly provide provided "
+    "question questions reach read reasoning resolve respond response result right solution solve "
+    "step steps sure task that then they think this thorough thoroughly through understand well "
+    "work write".split()
 )
 
 
@@ -57,11 +78,10 @@ def check_text(text: str, before: str, items: Sequence[Item]) -> None:
 
     `before` is the text as it stood; what stood there already is not held against the new one.
     """
-    if (found := _SPEAKS_OF.search(text)) and not _SPEAKS_OF.search(before):
-        raise ReplyError(
-            f'it says "{found[0]}", which the member never sees; state the rule itself'
-        )
-    seen = (one for item in items for one in (item, *item.behind))
+    seen = [one for item in items for one in (item, *item.behind)]
+    names = {name.lower() for item in seen for name in item.predecessors}
+    if (found := _unseen(text, names)) and not _SPEAKS_OF.search(before):
+        raise ReplyError(f'it says "{found}", which the member never sees; state the rule itself')
     values = (value for item in seen for value in item.predecessors.values())
     if run := copied(text, before, values, RUN, _SHORTEST):
         raise ReplyError(
@@ -72,6 +92,12 @@ def check_text(text: str, before: str, items: Sequence[Item]) -> None:
             "it says no more than the instruction as it stood; put in the rules or steps that "
             "the failures lacked"
         )
+
+
+def _unseen(text: str, names: Collection[str]) -> str:
+    """Return where a text speaks of what the member never sees; a predecessor's value it does."""
+    said = (found[0] for found in _SPEAKS_OF.finditer(text))
+    return next((one for one in said if not {*_words(one)} & {*names}), "")
 
 
 def copied(
@@ -101,7 +127,8 @@ def _paraphrases(text: str, before: str) -> bool:
     said = set(now) - _FILLING
     adds_nothing = text.strip() != before.strip() and said <= set(stood)
     # Another worked example may have no word that is new, but has its words once more.
-    longer = (Counter(now) - Counter(stood)).total() >= RUN
+    more = Counter(now) - Counter(stood)
+    longer = more.total() >= RUN and not more.keys() <= _FILLING
     return adds_nothing and not longer and not _cuts(said, before)
 
 

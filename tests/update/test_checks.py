@@ -32,6 +32,20 @@ SHOWN = (item(question=QUERY, hint_1="It is about basketball."), item(question=S
         ("Follow the gradients given.", 'says "the gradients"'),
         ("Name the sport, as in the examples above.", 'says "the examples above"'),
         ("Name the sport. Give feedback to the user in one line.", None),
+        ("Based on feedback, name the sport.", 'says "Based on feedback"'),
+        ("Address feedback that was missed: name the sport.", 'says "Address feedback"'),
+        ("According to previous feedback, name the sport.", "never sees"),
+        ("Name the sport. Use the previous feedback.", 'says "the previous feedback"'),
+        ("Name the sport. Take its feedback into account.", 'says "Take its feedback"'),
+        ("Name the sport. Use the critic\u2019s feedback.", "never sees"),
+        ("Incorporate the critic's comments: name the sport.", 'says "the critic\'s comments"'),
+        ("Follow the suggestions of the critic: name the sport.", "never sees"),
+        ("Summarise the customer's feedback.", None),
+        ("Based on the customer's feedback, name the sport.", None),
+        ("Address feedback from the customer politely.", None),
+        ("Summarise the recent feedback of users.", None),
+        ("Use user feedback to rank the sports.", None),
+        ("Quote the film critics' comments.", None),
         # It copies a query, whole or in a part; an invented example is welcome.
         (
             "Compare sports. Example: 'Tom Brady scored a three pointer in overtime.' is not.",
@@ -46,6 +60,22 @@ SHOWN = (item(question=QUERY, hint_1="It is about basketball."), item(question=S
         # It says nothing new.
         ("Solve the given problem carefully and give the correct answer.", "says no more"),
         ("Think step by step, then answer.", "says no more"),
+        ("Determine the result.", "says no more"),
+        ("Determine the answer to the question.", "says no more"),
+        ("Analyze the problem and compute the correct solution.", "says no more"),
+        (
+            "Read the problem carefully, analyze it and provide the right answer.",
+            "says no more",
+        ),
+        ("Resolve the task at hand.", "says no more"),
+        ("Consider what is asked; you should arrive at the best possible answer.", "says no more"),
+        # It says something in few words.
+        ("Read the amounts from left to right and add them.", None),
+        ("Read the question from right to left.", None),
+        ("Determine the result to two digits.", None),
+        ("Analyze the problem, compute the answer and round it.", None),
+        ("Provide the answer in the hand of the child.", None),
+        ("Do not give reasoning.", None),
         (BEFORE, None),  # that it is unchanged is seen elsewhere
     ],
 )
@@ -70,6 +100,13 @@ def test_a_refused_text_says_what_to_write_instead() -> None:
         "use an example of your own or none",
         "put in the rules or steps that the failures lacked",
     ]
+
+
+@pytest.mark.parametrize("text", ["Use the feedback.", "Mind the critic's comments."])
+def test_a_predecessor_of_that_name_may_be_spoken_of(text: str) -> None:
+    check_text(text, BEFORE, (item(feedback="Too long.", critic="Too short."),))
+    with pytest.raises(ReplyError, match="never sees"):
+        check_text(text, BEFORE, (item(f="Too long.", c="Too short."),))
 
 
 STOOD = "Join what was filled in. Be quick. Never guess."
