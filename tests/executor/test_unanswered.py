@@ -23,7 +23,7 @@ from sgdflow.executor.graph import Graph, Node, Parameter
 from sgdflow.executor.loss import CallableLoss, PromptLoss, Reading, unread
 from sgdflow.executor.means import unanswered_words
 from sgdflow.executor.objectives import Objective, Weighted
-from sgdflow.executor.outcomes import Evaluation, Outcome
+from sgdflow.executor.outcomes import Evaluation
 from sgdflow.executor.scores import UNJUDGED, Judge, Score
 from sgdflow.executor.walk import Failure
 from sgdflow.llm import Message, Reply
