@@ -153,6 +153,21 @@ REPEATING = {
     "CHANGE: it should have been 22.": True,
     "Heavy parcels cost 15: look each weight up.": False,
     "It cannot be told.": False,
+    "CHANGE: Output exactly 22.": True,
+    "the final total should be 22": True,
+    "Answer 22 here": True,
+    "write 22 instead of 14": True,
+    "The correct value is 22, not 7": True,
+    "Hint that the solution is 22": True,
+    "Produce 22.": True,
+    "The correct value is 22, not 9": False,  # nobody wrote a 9
+    "Add the two amounts before you answer 22": False,
+    "The tax of 8 % is missing, so that 14 should be 22": False,
+    "Count olive as a fruit: 22": False,
+    "The total is 7 and 14, hence 22": False,  # how it comes about
+    "7 + 14 = 22": False,
+    "Write the final total.": False,  # of the form
+    "glad is 22": False,  # what a word is worth
 }
 
 
