@@ -54,12 +54,45 @@ class Remedies:
                     "Mend that function or template, or what it is given. Where it may fail, what "
                     "it raises can count as 0: task.errors=zero."
                 )
+        return self._without_text(kind, node, where, forward.role)
+
+    def _without_text(self, kind: str, node: str, where: str, role: str) -> str:
+        """Return advice where a model has no text to give."""
+        model = f"llm.models.{role}=PROVIDER/MODEL"
+        match kind:
             case "empty":
+                return f"Try another model ({model}), or ask in other words ({where}.prompt=FILE)."
+            case "refusal" | "content_filter":
+                words = self._wording(node, where)
+                return f"Ask in other words ({words}), or another model ({model})."
+            case "context_window":
                 return (
-                    f"Try another model (llm.models.{forward.role}=PROVIDER/MODEL), or ask "
-                    f"in other words ({where}.prompt=FILE)."
+                    f"Take a model with a larger window ({model}), or a prompt that shows less "
+                    f"({where}.prompt=FILE)."
+                )
+            case "reasoning_only":
+                return (
+                    "Switch thinking off, which vLLM, SGLang and llama.cpp do with "
+                    f"{self._thoughtless(role)}, or take another model ({model})."
                 )
         return ""
+
+    def _wording(self, node: str, where: str) -> str:
+        """Return what to override to tell a node the same in other words."""
+        conf = self.config.graph.nodes.get(node)
+        told = {} if conf is None else conf.parameters
+        own = next((name for name, value in told.items() if isinstance(value, str)), None)
+        return (
+            f"{where}.prompt=FILE" if own is None else f"graph.nodes.{node}.parameters.{own}=TEXT"
+        )
+
+    def _thoughtless(self, role: str) -> str:
+        """Return what to override for a model that answers without thoughts."""
+        model, key = self.config.llm.models.get(role), f"llm.models.{role}"
+        if isinstance(model, schema.Model):
+            return f"{key}.parameters.chat_template_kwargs={{enable_thinking: false}}"
+        off = "parameters: {chat_template_kwargs: {enable_thinking: false}}"
+        return f"{key}={{model: {model or 'PROVIDER/MODEL'}, {off}}}"
 
     def _own(self, node: str) -> schema.Forward | None:
         """Return how a node is asked, where it says so itself."""

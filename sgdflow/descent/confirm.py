@@ -25,8 +25,8 @@ class Confirm:
         self, start: Evaluation, winner: Evaluation, parameters: Parameters
     ) -> Confirmation:
         """Test the winner, whose parameters these are, on the same examples as the start."""
-        before = start.comparable.scores
-        after = {i: winner.comparable.scores.get(i, 0.0) for i in before}
+        before = start.scores
+        after = {i: winner.scores.get(i, 0.0) for i in before}
         gains = [after[i] - before[i] for i in before]
         p, n = chance(gains), max(1, len(before))
         return Confirmation(

@@ -117,4 +117,4 @@ class Rounds:
         splits = self.problem.splits
         chosen = splits.validation if self.method.confirm is None else ()
         found = await evaluate(parameters, chosen or splits.train)
-        return dict(found.comparable.scores)
+        return dict(found.scores)

@@ -44,7 +44,7 @@ class Trial:
         """
         if self.current is None or self.seen is None:
             return 0.0
-        before, after = self.current.comparable.scores, self.seen.comparable.scores
+        before, after = self.current.scores, self.seen.scores
         gains = [after.get(i, 0.0) - before[i] for i in self.seen.outcomes if i in before]
         return math.fsum(gains) / len(gains) if gains else 0.0
 
@@ -57,7 +57,7 @@ class Trial:
         """
         if self.decision.accepted or self.current is None or self.seen is None:
             return ()
-        before, after = self.current.comparable.scores, self.seen.comparable.scores
+        before, after = self.current.scores, self.seen.scores
         gains = {i: after[i] - before[i] for i in self.seen.outcomes if i in before and i in after}
         wrong = sorted((i for i in gains if after[i] < 1 and gains[i] <= 0), key=gains.__getitem__)
         best = max(gains, key=gains.__getitem__, default="")
@@ -99,14 +99,14 @@ async def put_to_the_first_gate(
     None: it may go on. A failure, given with its score, is repaired where it scores higher than
     before; `guard` are examples that scored 1.
     """
-    after = (await score([*failures, *guard])).comparable.scores
+    after = (await score([*failures, *guard])).scores
     gains = {i: after.get(i, 0.0) - before for i, before in failures.items()}
     broken = sum(1 - after.get(i, 0.0) for i in guard)
     repaired = sum(gains.values()) if guard else sum(gain > 0 for gain in gains.values())
     if not failures or repaired > broken:
         return None
     looked_at = {*failures, *guard}
-    moved = Moved.between(current.comparable.scores, after, looked_at)
+    moved = Moved.between(current.scores, after, looked_at)
     words = f"repairs none of the {plural(len(failures), 'sampled failure')} ({moved})"
     if guard and repaired > 0:
         words = f"breaks as much as it repairs: {repaired:.4g} gained, {broken:.4g} lost ({moved})"

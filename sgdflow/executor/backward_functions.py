@@ -63,6 +63,7 @@ class PromptBackward:
         groups = self.groups(targets, node.name)
         work = {"output": output, "gradients": limited(as_gradients(gradient))}
         said = [str(one.value) for one in work["gradients"]]
+        given = [*operands.predecessors.values()]
 
         async def about(group: Sequence[str], node: View, *, short: bool) -> Computed:
             """Do without right work, then halve, where a prompt does not fit the model's window."""
@@ -72,7 +73,9 @@ class PromptBackward:
                     node.name,
                     {**self._variables(node, operands, group, short=short), **work},
                     group,
-                    accept=asking_once_for_more_than(said) if self.rules else taking_all,
+                    accept=(
+                        asking_once_for_more_than(said, output, given) if self.rules else taking_all
+                    ),
                 )
             except NodeFailed as error:
                 beside = self.neighbors and len(operands.predecessors) > 1

@@ -29,7 +29,16 @@ AT_ONCE = 1024
 ROOM = 200_000
 """Values of nodes that are remembered of parameters from which no step goes on."""
 _UNANSWERED = frozenset(
-    {"content_filter", "context_window", "empty", "malformed", "refusal", "truncated"}
+    {
+        "content_filter",
+        "context_window",
+        "empty",
+        "malformed",
+        "reasoning_only",
+        "refusal",
+        "tool_call",
+        "truncated",
+    }
 )
 """What a model could not answer."""
 

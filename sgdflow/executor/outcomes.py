@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
 from typing import Any
@@ -15,8 +15,6 @@ from sgdflow.executor.means import Summary, summarise
 from sgdflow.llm.failures import KINDS
 from sgdflow.prompting.ask import Call
 
-_NO_TEXT = frozenset({"reasoning_only", "tool_call"})
-"""Replies that say something else than a text: the endpoint does not fit the configuration."""
 _TOLD = attrgetter("passed", "calls", "score", "failure", "kind", "feedback", "behind")
 
 
@@ -94,23 +92,6 @@ class Evaluation:
     def unanswered(self) -> Mapping[str, Outcome]:
         """Return what scored 0 because a model could not answer."""
         return {i: o for i, o in self.outcomes.items() if o.unanswered}
-
-    @property
-    def comparable(self) -> Evaluation:
-        """Return the same, with a score of 0 where a reply said something else than a text.
-
-        So that it counts against parameters, and cannot make a comparison impossible.
-        """
-        return self if self._other is None else self._other
-
-    @cached_property
-    def _other(self) -> Evaluation | None:
-        """Return what is compared where that is another one: what holds itself stays for long."""
-        no_text = [i for i, o in self.outcomes.items() if o.score is None and o.kind in _NO_TEXT]
-        if not no_text:
-            return None
-        wrong = {i: replace(self.outcomes[i], score=0.0) for i in no_text}
-        return Evaluation({i: wrong.get(i, o) for i, o in self.outcomes.items()})
 
     @property
     def unanswered_kinds(self) -> Mapping[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from sgdflow.errors import ReplyError, listed
 
@@ -16,14 +16,33 @@ _EMPTY_WORDS = frozenset(
     "according feedback query i you we they he she your their our".split()
 )
 
+# Words that say nothing either, where they stand around something that was said.
+_AROUND = frozenset("exactly final here hint produce solution total write".split())
+_SHORT = 2
 
-def asking_once_for_more_than(said: Sequence[str]) -> Callable[[Mapping[str, str]], None]:
-    """Return what refuses, the first time, gradients that only repeat what was said."""
+
+def asking_once_for_more_than(
+    said: Sequence[str], output: object = "", given: Iterable[object] = ()
+) -> Callable[[Mapping[str, str]], None]:
+    """Return what refuses, the first time, gradients that only repeat what was said.
+
+    They may name the output, or a number that was given, as what was wrong: not two of these,
+    which may be how the right value comes about.
+    """
     known, asked = set(_words(" ".join(said))), False
+    seen = {
+        *_short(output),
+        *(word for value in given for word in _short(value) if word.isdecimal()),
+    }
+
+    def repeats(text: str) -> bool:
+        words = set(_words(text))
+        new = words - known - _AROUND
+        return words <= known or (bool(words & known) and new <= seen and len(new) <= 1)
 
     def accept(texts: Mapping[str, str]) -> None:
         nonlocal asked
-        repeating = [name for name, text in texts.items() if known.issuperset(_words(text))]
+        repeating = [name for name, text in texts.items() if repeats(text)]
         if repeating and not asked:
             asked = True
             raise ReplyError(
@@ -36,6 +55,12 @@ def asking_once_for_more_than(said: Sequence[str]) -> Callable[[Mapping[str, str
 
 def taking_all(texts: Mapping[str, str]) -> None:
     """Take any gradients."""
+
+
+def _short(value: object) -> list[str]:
+    """Return the words of a value, none where it has many."""
+    words = _words(str(value)) if isinstance(value, str | int | float) else []
+    return words if len(words) <= _SHORT else []
 
 
 def _words(text: str) -> list[str]:

@@ -56,5 +56,5 @@ def _lost(tried: Tried) -> str | None:
         return reason if failed and not tried.evidence else None
     if trial.current is None or trial.seen is None:
         return None
-    current, seen = trial.current.comparable, trial.seen.comparable
+    current, seen = trial.current, trial.seen
     return reason if not current.scores or current.scores.keys() & seen.failures.keys() else None

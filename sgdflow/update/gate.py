@@ -60,7 +60,6 @@ class Gate:
         """Return the decision over the examples that the current parameters could be scored on."""
         if current.outcomes.keys() != candidate.outcomes.keys():
             raise ValueError("the gate compares evaluations of the same examples only")
-        current, candidate = current.comparable, candidate.comparable
         common = list(current.scores)
         if self.rule == "always":
             return _open(current, candidate)
@@ -87,7 +86,6 @@ class Gate:
         Where the rule compares means it is a rejection, and what `decide` would come to: scores
         are at most 1, and sum, division and comparison are monotone, rounding included.
         """
-        current, candidate = current.comparable, candidate.comparable
         common = current.scores
         if self.rule == "always":
             return None
@@ -116,7 +114,7 @@ class Gate:
         turned down, all come at once. Waves grow with what is scored. The paired rule takes them
         in an order of their own: those on which the current parameters score low can only gain.
         """
-        scores = current.comparable.scores
+        scores = current.scores
         if self.rule == "paired":
             order = fixed_order([*current.outcomes])
         else:

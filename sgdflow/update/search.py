@@ -186,7 +186,6 @@ class Search:
 
 def _comparable(stood: Evaluation, candidate: Evaluation) -> float | None:
     """Return the candidate's mean over what was scored before; None where some of it failed."""
-    stood, candidate = stood.comparable, candidate.comparable
     common = list(stood.scores)
     if not common or any(i in candidate.failures for i in common):
         return None

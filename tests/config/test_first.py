@@ -13,7 +13,7 @@ from conftest import Start
 
 from sgdflow.config.compose import compose
 from sgdflow.config.paths import prompt_folders
-from sgdflow.config.prepare import prepare
+from sgdflow.config.prepare import prepare, validated
 from sgdflow.errors import CallFailed, NothingAnswered
 from sgdflow.llm import Message, Reply
 from sgdflow.llm.scripted import Said, ScriptedLLM
@@ -84,6 +84,57 @@ STOPS: dict[str, tuple[Sequence[str], Said, str, int]] = {
         "ones, or use what there is (graph.nodes.answer.forward.reply.truncated=keep).",
         5,
     ),
+    "refused": (
+        [],
+        CallFailed("the model refused.", "refusal"),
+        "(llm.limits.first=5): refusal.\nanswer: the model refused.\n"
+        "Ask in other words (graph.nodes.answer.parameters.instruction=TEXT), or another model "
+        "(llm.models.forward=PROVIDER/MODEL).",
+        5,
+    ),
+    "refused by a filter, the instruction being shared": (
+        [
+            "+graph.parameters={task: Solve it.}",
+            "graph.nodes.answer.parameters={instruction: {shared: task}}",
+        ],
+        CallFailed("refused by a content filter.", "content_filter"),
+        "(llm.limits.first=5): content_filter.\nanswer: refused by a content filter.\n"
+        "Ask in other words (graph.forward.prompt=FILE), or another model "
+        "(llm.models.forward=PROVIDER/MODEL).",
+        5,
+    ),
+    "too long a prompt": (
+        [],
+        CallFailed("it does not fit.", "context_window"),
+        "(llm.limits.first=5): context_window.\nanswer: it does not fit.\n"
+        "Take a model with a larger window (llm.models.forward=PROVIDER/MODEL), or a prompt that "
+        "shows less (graph.forward.prompt=FILE).",
+        5,
+    ),
+    "only reasoning": (
+        ["llm=vllm"],
+        CallFailed("no text.", "reasoning_only"),
+        "(llm.limits.first=5): reasoning_only.\nanswer: no text.\n"
+        "Switch thinking off, which vLLM, SGLang and llama.cpp do with "
+        "llm.models.forward.parameters.chat_template_kwargs={enable_thinking: false}, or take "
+        "another model (llm.models.forward=PROVIDER/MODEL).",
+        5,
+    ),
+    "only reasoning, of a model that is no more than a name": (
+        ["llm=vllm", "llm.models.forward=a/b"],
+        CallFailed("no text.", "reasoning_only"),
+        "(llm.limits.first=5): reasoning_only.\nanswer: no text.\n"
+        "Switch thinking off, which vLLM, SGLang and llama.cpp do with llm.models.forward={model: "
+        "a/b, parameters: {chat_template_kwargs: {enable_thinking: false}}}, or take another "
+        "model (llm.models.forward=PROVIDER/MODEL).",
+        5,
+    ),
+    "a tool call": (
+        [],
+        CallFailed("it called a tool.", "tool_call"),
+        "(llm.limits.first=5): tool_call.\nanswer: it called a tool.",
+        5,
+    ),
     "no connection": (
         [],
         CallFailed("a/b gave no reply. Try again later.", "connection"),
@@ -104,6 +155,22 @@ def test_it_stops_before_the_others_are_asked(
     assert str(stopped.value).endswith(told)
     assert len(llm.requests) == calls
     assert not (tmp_path / "run" / "result.json").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["graph.nodes.answer.parameters.instruction=Do."],
+        ["graph.forward.prompt=forward/node.jinja", "llm.models.forward=a/b"],
+        ["llm.models.forward.parameters.chat_template_kwargs={enable_thinking: false}"],
+        [
+            "llm.models.forward={model: a/b, parameters: "
+            "{chat_template_kwargs: {enable_thinking: false}}}"
+        ],
+    ],
+)
+def test_each_key_that_a_remedy_names_is_accepted(words: Sequence[str]) -> None:
+    assert validated(compose(["graph=single", "llm=vllm", *words]))
 
 
 def test_the_command_ends_with_1_and_each_remedy_that_it_names_mends_it(

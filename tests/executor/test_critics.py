@@ -111,9 +111,10 @@ def test_what_predecessors_were_given_and_told_is_shown(form: str) -> None:
             behind = '<given name="order">\nWeight: heavy. Zone: east.\n</given>'
         assert prompt.count(behind) == 1
         assert not re.search(r'`customer`, given|<given name="customer">', prompt)
-        if form != "short":
-            told = '(from a member that is given order and told "Price a part.")'
-            assert f"`weight` {told}" in prompt
+        told = '`weight` (from a member that is given order and told "Price a part.")'
+        assert (
+            'The writer of weight was told: "Price a part."' if form == "short" else told
+        ) in prompt
 
 
 def test_a_long_value_that_the_node_was_not_given_is_shown_in_part() -> None:
@@ -140,8 +141,8 @@ def test_a_critic_is_asked_for_the_rule_and_may_find_no_fault(form: str) -> None
         assert re.search(r"[Rr]ule", prompt)
         assert re.search(r"to copy is of no use|Do not give the answer", prompt)
         assert "KEEP" in prompt
-        if form != "short":
-            assert "the member itself erred" in prompt or form in ("comment", "textgrad")
+        # TextGrad's own prompt asks about one variable, whatever else of the call may be at fault.
+        assert re.search("the (member|helper) itself erred", prompt) or form == "textgrad"
 
 
 REPEATING = {
@@ -153,6 +154,21 @@ REPEATING = {
     "CHANGE: it should have been 22.": True,
     "Heavy parcels cost 15: look each weight up.": False,
     "It cannot be told.": False,
+    "CHANGE: Output exactly 22.": True,
+    "the final total should be 22": True,
+    "Answer 22 here": True,
+    "write 22 instead of 14": True,
+    "The correct value is 22, not 7": True,
+    "Hint that the solution is 22": True,
+    "Produce 22.": True,
+    "The correct value is 22, not 9": False,  # nobody wrote a 9
+    "Add the two amounts before you answer 22": False,
+    "The tax of 8 % is missing, so that 14 should be 22": False,
+    "Count olive as a fruit: 22": False,
+    "The total is 7 and 14, hence 22": False,  # how it comes about
+    "7 + 14 = 22": False,
+    "Write the final total.": False,  # of the form
+    "glad is 22": False,  # what a word is worth
 }
 
 

@@ -23,7 +23,7 @@ from sgdflow.executor.graph import Graph, Node, Parameter
 from sgdflow.executor.loss import CallableLoss, PromptLoss, Reading, unread
 from sgdflow.executor.means import unanswered_words
 from sgdflow.executor.objectives import Objective, Weighted
-from sgdflow.executor.outcomes import Evaluation, Outcome
+from sgdflow.executor.outcomes import Evaluation
 from sgdflow.executor.scores import UNJUDGED, Judge, Score
 from sgdflow.executor.walk import Failure
 from sgdflow.llm import Message, Reply
@@ -93,11 +93,11 @@ SAYS: Mapping[str, tuple[Said, float | None, str]] = {
     "refused": (CallFailed("I cannot help with that", "refusal"), 0.0, "refusal"),
     "refused by a filter": (CallFailed("filtered", "content_filter"), 0.0, "content_filter"),
     "too long a prompt": (CallFailed("does not fit", "context_window"), 0.0, "context_window"),
+    "only reasoning": (CallFailed("no text", "reasoning_only"), 0.0, "reasoning_only"),
+    "a tool call": (CallFailed("no text", "tool_call"), 0.0, "tool_call"),
     "no connection": (CallFailed("the connection broke", "connection"), None, "connection"),
     "overloaded": (CallFailed("an error at the provider", "server"), None, "server"),
     "too many": (CallFailed("too many requests", "rate_limit"), None, "rate_limit"),
-    "only reasoning": (CallFailed("no text", "reasoning_only"), None, "reasoning_only"),
-    "a tool call": (CallFailed("no text", "tool_call"), None, "tool_call"),
 }
 
 
@@ -156,19 +156,6 @@ def test_code_that_raises_on_what_a_model_wrote_is_wrong_and_on_anything_else_mi
     assert (outcome.score, outcome.kind) == (None, "code")
 
 
-def test_a_reply_without_a_text_counts_as_wrong_where_parameters_are_compared() -> None:
-    def outcome(score: float | None, kind: str) -> Outcome:
-        return Outcome(ForwardPass("e", {}, {}, {}), score, "why" if kind else None, kind)
-
-    made = Evaluation(
-        {"a": outcome(1.0, ""), "b": outcome(None, "tool_call"), "c": outcome(None, "server")}
-    )
-    assert made.scores == {"a": 1.0}
-    assert made.comparable.scores == {"a": 1.0, "b": 0.0}
-    assert list(made.comparable.failures) == ["c"]
-    assert made.comparable.unanswered_kinds == {"tool_call": 1}
-
-
 def test_what_the_infrastructure_kept_from_an_answer_is_asked_again_once() -> None:
     """What a model could not answer is not; nor does a request that never gets through go on."""
     passing: int | None = None  # faults that are left, where they end
@@ -178,7 +165,7 @@ def test_what_the_infrastructure_kept_from_an_answer_is_asked_again_once() -> No
         if "third" in prompt:
             return CallFailed("it was refused", "refusal")
         if "fourth" in prompt:
-            return CallFailed("no text", "tool_call")
+            return CallFailed("the provider does not accept the request", "bad_request")
         nonlocal passing
         if "second" in prompt and passing != 0:
             passing = None if passing is None else passing - 1
