@@ -41,8 +41,9 @@ def test_the_small_step_takes_its_calls(words: list[str], calls: int, tmp_path: 
 
 def _liar(folder: Path) -> None:
     row = "{}.json\t{}\tS{}\ttax\tA B\tsenator\tOhio\tdemocrat\t0\t0\t0\t0\t0\ta speech\n"
-    for file in LIAR_PARTS:
-        rows = [row.format(n, ("false", "true", "half-true")[n % 3], n) for n in range(30)]
+    for k, file in enumerate(LIAR_PARTS):
+        numbers = range(100 * k, 100 * k + 30)
+        rows = [row.format(n, ("false", "true", "half-true")[n % 3], n) for n in numbers]
         (folder / file).write_text("".join(rows), encoding="utf-8")
 
 

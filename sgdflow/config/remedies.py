@@ -25,7 +25,7 @@ class Remedies:
 
     def __call__(self, kind: str, node: str) -> str:
         """Return advice, empty where the failure carries its own."""
-        told = self._own(node)
+        told = self._own(node, "reply")
         where = f"graph.nodes.{node}.forward" if told is not None else "graph.forward"
         forward = told or self.config.graph.forward
         match kind:
@@ -54,10 +54,12 @@ class Remedies:
                     "Mend that function or template, or what it is given. Where it may fail, what "
                     "it raises can count as 0: task.errors=zero."
                 )
-        return self._without_text(kind, node, where, forward.role)
+        return self._without_text(kind, node, forward.role)
 
-    def _without_text(self, kind: str, node: str, where: str, role: str) -> str:
+    def _without_text(self, kind: str, node: str, role: str) -> str:
         """Return advice where a model has no text to give."""
+        own = self._own(node, "prompt") is not None
+        where = f"graph.nodes.{node}.forward" if own else "graph.forward"
         model = f"llm.models.{role}=PROVIDER/MODEL"
         match kind:
             case "empty":
@@ -94,12 +96,12 @@ class Remedies:
         off = "parameters: {chat_template_kwargs: {enable_thinking: false}}"
         return f"{key}={{model: {model or 'PROVIDER/MODEL'}, {off}}}"
 
-    def _own(self, node: str) -> schema.Forward | None:
-        """Return how a node is asked, where it says so itself."""
+    def _own(self, node: str, key: str) -> schema.Forward | None:
+        """Return how a node is asked, where it says that key itself."""
         conf = self.config.graph.nodes.get(node)
         if conf is None or not isinstance(conf.forward, schema.Forward):
             return None
-        return conf.forward if "reply" in conf.forward.model_fields_set else None
+        return conf.forward if key in conf.forward.model_fields_set else None
 
     def _limit(self, role: str) -> tuple[str, int]:
         """Return the key of the token limit of a role, and twice its value."""

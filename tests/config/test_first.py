@@ -103,6 +103,14 @@ STOPS: dict[str, tuple[Sequence[str], Said, str, int]] = {
         "(llm.models.forward=PROVIDER/MODEL).",
         5,
     ),
+    "too long a prompt of a node's own": (
+        ["graph.nodes.answer.forward={prompt: forward/node.jinja}"],
+        CallFailed("it does not fit.", "context_window"),
+        "(llm.limits.first=5): context_window.\nanswer: it does not fit.\n"
+        "Take a model with a larger window (llm.models.forward=PROVIDER/MODEL), or a prompt that "
+        "shows less (graph.nodes.answer.forward.prompt=FILE).",
+        5,
+    ),
     "too long a prompt": (
         [],
         CallFailed("it does not fit.", "context_window"),
@@ -112,7 +120,7 @@ STOPS: dict[str, tuple[Sequence[str], Said, str, int]] = {
         5,
     ),
     "only reasoning": (
-        ["llm=vllm"],
+        ["llm=vllm", "llm.models.forward={model: a/b, parameters: {top_k: 1}}"],
         CallFailed("no text.", "reasoning_only"),
         "(llm.limits.first=5): reasoning_only.\nanswer: no text.\n"
         "Switch thinking off, which vLLM, SGLang and llama.cpp do with "
