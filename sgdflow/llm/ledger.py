@@ -209,14 +209,16 @@ class Session:
 
     def words(self) -> str:
         """Say it in a line."""
-        sent = self.sent.total()
+        sent, took = self.sent.total(), list(chain.from_iterable(self._latencies.values()))
         cost = "cost unknown" if sent.cost is None else f"${sent.cost:.4g}"
+        if sent.calls and not took:
+            cost = "none answered"
         stored = int(sum(times[0] for times in self._stored.values()))
         found = f"{plural(stored, 'reply')} from the store"
         words = f"{plural(sent.calls, 'call')} ({cost}), {found}"
         if self._stored:
             words += f" ({'; '.join(self._sources())})"
-        if took := list(chain.from_iterable(self._latencies.values())):
+        if took:
             half, most = percentile(took, 50), percentile(took, 95)
             words += f"; half of them within {half:.2g} s, 95 % within {most:.2g} s"
         if sent.faults:

@@ -221,7 +221,8 @@ def test_a_call_that_failed_is_made_again_but_fails_again_in_a_replay(tmp_path: 
         await fail(llm)
         return llm.session()
 
-    assert session(sent, file, asked, parameters=refusing).startswith("1 call ")
+    told = session(sent, file, asked, parameters=refusing)
+    assert told.startswith("1 call (none answered), 0 replies from the store; faults: ")
     assert session(sent, file, asked, parameters=refusing, mode="replay").startswith("0 calls")
 
 
