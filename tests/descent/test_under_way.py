@@ -9,10 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 from test_descent import METHOD, RECALL, Watch, World, exactly, letters_graph
 
+from sgdflow.config.compose import compose
+from sgdflow.config.paths import prompt_folders
+from sgdflow.config.prepare import prepare
 from sgdflow.data import Example, Splits
 from sgdflow.descent import Descent, Result
 from sgdflow.descent.confirm import Confirm
@@ -21,6 +25,7 @@ from sgdflow.executor.functions import Function
 from sgdflow.executor.scores import Score
 from sgdflow.llm import Message, Reply
 from sgdflow.llm.scripted import ScriptedLLM
+from sgdflow.prompting.templates import Prompts
 
 
 @dataclass
@@ -97,3 +102,15 @@ def test_the_winner_and_the_start_are_scored_together(at_once: int, most: int) -
     assert (found.examples, found.before, found.after) == (6, 0.0, 2 / 6)
     assert (found.better, found.worse, found.p, found.confirmed) == (2, 0, 0.25, True)
     assert found.parameters == result.parameters
+
+
+def test_no_more_examples_are_under_way_than_declared() -> None:
+    words = ["experiments=quickstart", "tracking=none", "llm.limits.examples=3"]
+    prompts = Prompts(prompt_folders(Path(__file__).parent))
+    declared = prepare(compose(words), prompts, {}).problem
+    llm, asked = Slow(), replace(problem("abcdefghij", ""), at_once=declared.at_once)
+    evaluate, texts = asked.evaluator(llm), asked.graph.initial()
+    found = asyncio.run(evaluate(texts, asked.splits.train))
+    assert (llm.calls.most, llm.calls.now) == (3, 0)
+    assert [*found.scores] == [one.id for one in asked.splits.train]
+    assert len(llm.requests) == 2 * 10
