@@ -51,6 +51,8 @@ class Backward(Exchange):
     """Whether a gradient that only repeats the feedback is asked for once more."""
     successes: Annotated[int, Field(ge=0)] = 0
     """Right work of the node that is shown beside a failure, the most alike first."""
+    max_characters: Annotated[int, Field(ge=50)] | None = None
+    """Of a gradient: a longer one is asked for again, never cut; null: any length."""
 
 
 AnyBackward = Annotated[
