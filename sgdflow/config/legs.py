@@ -48,15 +48,17 @@ def optimised(conf: schema.MethodConf, graph: Graph) -> tuple[str, ...]:
     return named(conf, graph)
 
 
-def build_method(conf: schema.MethodConf, graph: Graph, prompts: Prompts) -> Method:
-    """Return the method, checked against the graph."""
+def build_method(
+    conf: schema.MethodConf, graph: Graph, prompts: Prompts, concurrency: int = schema.AT_ONCE
+) -> Method:
+    """Return the method, checked against the graph, for so many calls at once."""
     if not conf.sequence:
-        return methods.build_method(conf, graph, prompts)
+        return methods.build_method(conf, graph, prompts, concurrency)
     problems, made = Problems(), dict[str, Method]()
     problems.extend(_contradictions(conf))
     for (where, one), name in zip(acting(conf), conf.sequence, strict=True):
         with _told_of(where, problems):
-            made[name] = methods.build_method(one, graph, prompts)
+            made[name] = methods.build_method(one, graph, prompts, concurrency)
     problems.check()
     names = {name: methods.named(leg.method, graph) for name, leg in conf.sequence.items()}
     tests = sum(one.stop.steps * one.tests(len(names[name])) for name, one in made.items())

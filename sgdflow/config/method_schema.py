@@ -12,8 +12,8 @@ from sgdflow.config.fields import Conf, Count, Exchange, Reply, Target, Text, fo
 from sgdflow.config.stop_schema import StopConf
 from sgdflow.config.update_schema import AnyUpdate, RewriteConf
 
-_AT_ONCE = 64
-"""Calls that a wave of the gate makes: as many as hosted models are asked at once."""
+AT_ONCE = 64
+"""Calls that a wave of the gate makes at least: as many as hosted models are asked at once."""
 
 
 class Verify(Exchange):
@@ -51,6 +51,8 @@ class Backward(Exchange):
     """Whether a gradient that only repeats the feedback is asked for once more."""
     successes: Annotated[int, Field(ge=0)] = 0
     """Right work of the node that is shown beside a failure, the most alike first."""
+    max_characters: Annotated[int, Field(ge=50)] | None = None
+    """Of a gradient: a longer one is asked for again, never cut; null: any length."""
 
 
 AnyBackward = Annotated[
@@ -100,8 +102,9 @@ class GateConf(Conf):
     tolerance: Annotated[float, Field(ge=0)] = 0.0
     """strict: the gain has to be larger; not_worse: the loss may be as large."""
     wave: Count | Literal["auto"] | None = "auto"
-    """Examples scored at once, at least; auto: so many that up to 64 calls are under way; null:
-    all, also where the proposal can no longer pass."""
+    """Examples scored at once, at least; auto: so many that up to 64 calls are under way, or
+    llm.limits.concurrency where that is more; null: all, also where the proposal can no longer
+    pass."""
     first: Literal["sampled"] | None = None
     """sampled: what repairs none of the sampled failures is turned down before."""
     guard: Annotated[int, Field(ge=0)] = 0
@@ -111,9 +114,10 @@ class GateConf(Conf):
     repeats: Count = 1
     """Scorings of an example on either side; for models that answer at random."""
 
-    def of(self, width: int) -> dict[str, Any]:
+    def of(self, width: int, concurrency: int) -> dict[str, Any]:
         """Return what a gate is made of, for a graph with so many calls at once an example."""
-        wave = math.ceil(_AT_ONCE / max(1, width)) if self.wave == "auto" else self.wave
+        calls = max(AT_ONCE, concurrency)
+        wave = math.ceil(calls / max(1, width)) if self.wave == "auto" else self.wave
         return {**self.model_dump(), "wave": wave}
 
 

@@ -43,8 +43,10 @@ from sgdflow.update.condense import most_items
 from sgdflow.update.demonstrations import texts
 
 
-def build_method(conf: schema.OneMethod, graph: Graph, prompts: Prompts) -> Method:
-    """Return the method, checked against the graph."""
+def build_method(
+    conf: schema.OneMethod, graph: Graph, prompts: Prompts, concurrency: int = schema.AT_ONCE
+) -> Method:
+    """Return the method, checked against the graph, for so many calls at once."""
     problems = Problems()
     with problems.collected():
         prompts = prompts.in_words(conf.words)
@@ -71,7 +73,7 @@ def build_method(conf: schema.OneMethod, graph: Graph, prompts: Prompts) -> Meth
         differentiation=differentiation,
         aggregate_examples=aggregate,
         update=update,
-        gate=Gate(**conf.gate.of(graph.width)),
+        gate=Gate(**conf.gate.of(graph.width, concurrency)),
         stop=stop_of(conf, graph),
         batch=conf.batch,
         select=_select(conf),

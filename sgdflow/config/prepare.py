@@ -113,7 +113,8 @@ def _built(
         with problems.collected():
             names = optimised(config.method, graph)
         with problems.collected():
-            method = build_method(config.method, graph, prompts)
+            at_once = config.llm.limits.concurrency
+            method = build_method(config.method, graph, prompts, at_once)
         with problems.collected():
             start = starting_parameters(graph, config.parameters)
     return graph, names, method, start

@@ -86,4 +86,5 @@ def build_backward(
         conf.rules,
         conf.local,
         conf.targets,
+        conf.max_characters,
     )

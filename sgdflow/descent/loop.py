@@ -11,7 +11,8 @@ from sgdflow.descent.stretch import Course, Stretch, chosen_by
 from sgdflow.errors import BudgetSpent, plural
 from sgdflow.executor.graph import Parameters
 from sgdflow.executor.outcomes import Evaluation
-from sgdflow.executor.progress import Progress, Unwatched
+from sgdflow.executor.progress import Joined, Progress, Unwatched
+from sgdflow.executor.walk import together
 from sgdflow.llm import LLM
 
 
@@ -124,8 +125,9 @@ class Descent:
         if confirm is None:
             return
         course.unconfirmed = "the budget was used up before"
-        before = await self._evaluate(start, validation)
-        after = await self._evaluate(course.best, validation)
+        # Each draws by itself: what it is answered depends on nobody who asks the same meanwhile.
+        evaluate = self._evaluate.apart(2, Joined(self._progress))
+        before, after = await together(evaluate(one, validation) for one in (start, course.best))
         course.confirmation = confirm.compare(before, after, course.best)
         course.unconfirmed = ""
         if not course.confirmation.confirmed:

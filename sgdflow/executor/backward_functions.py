@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -19,6 +19,7 @@ from sgdflow.executor.samples import ANYTHING, sample_operands
 from sgdflow.executor.walk import together
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Ask, Call
+from sgdflow.prompting.replies import check_length
 from sgdflow.prompting.templates import Prompts
 from sgdflow.prompting.values import MOST, few, shown
 
@@ -40,6 +41,8 @@ class PromptBackward:
     """Whether a node that has predecessors to blame says apart what it lacks itself."""
     at_once: int | None = None
     """How many targets one call has at most, the node itself aside; None: all, all of it whole."""
+    max_characters: int | None = None
+    """Of a gradient; a longer one is asked for again."""
 
     def targets(
         self, node: Node, reach: Collection[str], optimised: Collection[str]
@@ -73,9 +76,7 @@ class PromptBackward:
                     node.name,
                     {**self._variables(node, operands, group, short=short), **work},
                     group,
-                    accept=(
-                        asking_once_for_more_than(said, output, given) if self.rules else taking_all
-                    ),
+                    accept=self._taking(said, output, given),
                 )
             except NodeFailed as error:
                 beside = self.neighbors and len(operands.predecessors) > 1
@@ -89,6 +90,19 @@ class PromptBackward:
 
         short = self._short(operands.predecessors, targets)
         return await _all_of(about(group, node, short=short) for group in groups)
+
+    def _taking(
+        self, said: Sequence[str], output: Any, given: Sequence[Any]
+    ) -> Callable[[Mapping[str, Any]], None]:
+        """Return what refuses gradients that are too long or, once, only repeat what was said."""
+        heard = asking_once_for_more_than(said, output, given) if self.rules else taking_all
+
+        def accept(texts: Mapping[str, Any]) -> None:
+            for name, text in texts.items():
+                check_length(str(text), self.max_characters, f"what it says of {name}")
+            heard(texts)
+
+        return accept
 
     def _short(self, predecessors: Collection[str], targets: Collection[str]) -> bool:
         """Return whether what a call is not about stands in short beside what it is about."""
@@ -125,7 +139,8 @@ class PromptBackward:
     ) -> Mapping[str, Any]:
         # For a parameter no predecessor is a neighbor to hide: they are what it worked with.
         hidden = not self.neighbors and any(t in operands.predecessors for t in targets)
-        return work_shown(node, operands, targets, hidden=hidden, short=short)
+        work = work_shown(node, operands, targets, hidden=hidden, short=short)
+        return {**work, "max_characters": self.max_characters}
 
 
 async def _all_of(

@@ -258,6 +258,12 @@ def _numbered(text: str, names: Sequence[str]) -> Mapping[str, str]:
     return found
 
 
+def check_length(text: str, most: int | None, what: str = "it") -> None:
+    """Raise ReplyError where a text is too long to be used."""
+    if most is not None and len(text) > most:
+        raise ReplyError(f"{what} has {len(text)} characters; at most {most} may be used")
+
+
 def _few(said: Sequence[str]) -> str:
     """List what a reply says; it may say very much."""
     more = f" and {len(said) - _SHOWN:,} more" if len(said) > _SHOWN else ""

@@ -19,7 +19,10 @@ _FREE = (
     "llm.models.*.api_key_env", "llm.parameters.*headers",
     "llm.models.*.parameters.*headers",
 )  # fmt: skip
-"""What has no influence on the result, and may be another when a run goes on."""
+"""What has no influence on the result, and may be another when a run goes on.
+
+But a concurrency above 64 makes larger waves of the gate, which tells of them.
+"""
 _MORE = ("method.stop.steps", "method.stop.patience", "method.stop.budget.*")
 """What may be more when a run goes on, so that it goes further."""
 _SHOWN = 5

@@ -54,12 +54,6 @@ Check = Callable[[str, str, Sequence[Item]], None]
 """(new text, the text as it stood, what its writer was shown); raises ReplyError."""
 
 
-def check_length(text: str, most: int | None) -> None:
-    """Raise ReplyError where a text is too long to be used."""
-    if most is not None and len(text) > most:
-        raise ReplyError(f"it has {len(text)} characters; at most {most} may be used")
-
-
 def check_tokens(text: str, most: int | None) -> None:
     """Raise ReplyError where a text is estimated to take too many tokens."""
     if most is not None and (found := estimated_tokens(text)) > most:

@@ -10,8 +10,9 @@ from itertools import chain
 from sgdflow.errors import ReplyError, listed, plural
 from sgdflow.executor.constraints import Constraints
 from sgdflow.llm.models import PER_TOKEN
+from sgdflow.prompting.replies import check_length
 from sgdflow.prompting.values import quoted
-from sgdflow.update.checks import check_length, check_tokens, copied
+from sgdflow.update.checks import check_tokens, copied
 from sgdflow.update.rule import Proposal, Situation
 
 

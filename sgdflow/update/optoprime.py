@@ -16,8 +16,9 @@ from sgdflow.executor.tree import Joined, Summary, Tree
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Answered, Ask
 from sgdflow.prompting.dressing import unfenced_like
+from sgdflow.prompting.replies import check_length
 from sgdflow.prompting.values import shown
-from sgdflow.update.checks import Check, check_length, no_check
+from sgdflow.update.checks import Check, no_check
 from sgdflow.update.constraints import check_new, told
 from sgdflow.update.evidence import Item, Learned
 from sgdflow.update.prompt_views import not_texts, score_words, verdict_words

@@ -14,7 +14,8 @@ from sgdflow.executor.places import View
 from sgdflow.executor.walk import together
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Ask, Call
-from sgdflow.update.checks import RUN, Check, check_length, check_text, no_check
+from sgdflow.prompting.replies import check_length
+from sgdflow.update.checks import RUN, Check, check_text, no_check
 from sgdflow.update.constraints import check_new, told
 from sgdflow.update.contrast import Contrast, Done, contrasts
 from sgdflow.update.edits import Form, Whole, numbers

@@ -16,7 +16,7 @@ from sgdflow.executor.walk import together
 from sgdflow.llm import LLM
 from sgdflow.prompting.ask import Answered, Ask, Call
 from sgdflow.prompting.dressing import unfenced_like
-from sgdflow.update.checks import check_length
+from sgdflow.prompting.replies import check_length
 from sgdflow.update.constraints import check_new, told
 from sgdflow.update.prompt_views import SAMPLE_MEMBER, Attempt, members, not_texts
 from sgdflow.update.rule import Proposal, Scored, Situation, StepCalls

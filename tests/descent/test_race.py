@@ -33,7 +33,7 @@ from test_descent import (
 )
 
 from sgdflow.data import Example, Splits
-from sgdflow.descent import Descent
+from sgdflow.descent import Descent, Result
 from sgdflow.descent.confirm import Confirm
 from sgdflow.descent.method import Method, Problem, Proposals, Sample, Stop
 from sgdflow.descent.pool import PoolRules
@@ -149,10 +149,25 @@ def lines(
     world: World = World(),  # noqa: B008
 ) -> list[str]:
     """Return the steps of a run with this store, at temperature 1; fewer where it is ended."""
+    asked = problem("abcdefghijklmn")  # more than are scored at once
+    return ran(file, hurry, asked, method, ends, most, world)[0]
+
+
+def ran(
+    file: Path,
+    hurry: int,
+    asked: Problem,
+    method: Method,
+    ends: int | None = None,
+    most: int | None = None,
+    world: World = World(),  # noqa: B008
+) -> tuple[list[str], Result | None]:
+    """Return the same, and the result; None where it is ended."""
     random, watch = Random(hurry), Watch()
     limits = Limits(budget=Allowance(calls=most))
+    found: Result | None = None
 
-    async def run() -> None:
+    async def run() -> Result:
         models = {
             role: ModelSpec(f"simulated/{role}", parameters={"temperature": 1})
             for role in ("forward", "backward", "optimizer")
@@ -160,13 +175,12 @@ def lines(
         with closing(Drawing(file)) as store:
             model = Model(random, ends, world, asyncio.current_task())
             async with Client(models, limits, {}, store, 3, backend=model) as client:
-                asked = problem("abcdefghijklmn")  # more than are scored at once
                 late = Late(client, random)
-                await Descent(asked, method, late, watch).run(asked.graph.initial())
+                return await Descent(asked, method, late, watch).run(asked.graph.initial())
 
     with suppress(asyncio.CancelledError):
-        asyncio.run(run())
-    return [json.dumps(step_record(step)) for step in watch.steps]
+        found = asyncio.run(run())
+    return [json.dumps(step_record(step)) for step in watch.steps], found
 
 
 def samples(file: Path) -> Iterator[list[Any]]:
@@ -213,6 +227,29 @@ def test_a_race_that_is_killed_goes_on_to_the_same_end(ends: int, tmp_path: Path
     asked = sorted(map(repr, samples(tmp_path / "whole.db")))
     assert sorted(map(repr, samples(tmp_path / "killed.db"))) == asked
     assert 0 < len(kept) < len(asked)
+
+
+def test_a_confirmation_comes_to_the_same_whoever_is_answered_first_and_after_a_kill(
+    tmp_path: Path,
+) -> None:
+    """Start and winner, which are scored at once, ask `answer` the same and draw by themselves."""
+    knowing = letters_graph(" ".join(["Recall.", *(f"Know {one}." for one in "abcd")]))
+    asked = replace(problem("efghijkl"), graph=knowing)
+    method = replace(WIDE, proposals=Proposals(), pool=PoolRules(), stop=Stop(steps=2))
+    method = replace(method, confirm=Confirm(0.5))
+    whole, found = ran(tmp_path / "0.db", 0, asked, method)
+    assert found is not None
+    assert found.confirmation is not None
+    assert (found.confirmation.examples, 0 < found.confirmation.before < 1) == (4, True)
+    for hurry in (1, 2, 3, 4):
+        other = ran(tmp_path / f"{hurry}.db", hurry, asked, method)
+        assert (other[0], other[1] and other[1].confirmation) == (whole, found.confirmation)
+    total = len([*samples(tmp_path / "0.db")])
+    ended, nothing = ran(tmp_path / "killed.db", 5, asked, method, ends=total - 7)
+    assert (ended, nothing) == (whole, None)  # all steps, and not what came of them
+    again, same = ran(tmp_path / "killed.db", 6, asked, method)
+    assert (again, same and same.confirmation) == (whole, found.confirmation)
+    assert len([*samples(tmp_path / "killed.db")]) == total
 
 
 def test_what_was_turned_down_is_not_paid_again_in_a_race_nor_after_a_kill(tmp_path: Path) -> None:

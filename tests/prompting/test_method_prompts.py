@@ -76,6 +76,7 @@ def _work(targets: Sequence[str], names: Sequence[str]) -> Mapping[str, Any]:
         "alike": [],
         "behind": [],
         "successes": [],
+        "max_characters": None,
         "reply": GRADIENT.asking(targets),
     }
 

@@ -198,11 +198,16 @@ def ready(*words: str) -> Prepared:
         (["graph=clerks", "task=forms"], 13),  # five clerks at once: 65 calls
         (["graph=voted", "task=tariff"], 13),  # one node that is asked five times
         (["graph=hints", "method.gate.wave=9"], 9),
+        (["graph=hints", "llm.limits.concurrency=256"], 128),
+        (["graph=hints", "llm.limits.concurrency=2"], 32),
+        (["graph=hints", "llm.limits.concurrency=256", "method.gate.wave=9"], 9),
+        (["graph=hints", "llm.limits.concurrency=256", "method=sequence"], 128),
     ],
 )
 def test_a_wave_keeps_64_calls_under_way(words: Sequence[str], wave: int) -> None:
     raw = compose(["task=tariff", "llm=simulated", "tracking=none", *words])
-    assert prepare(raw, PROMPTS, {}).method.gate.wave == wave
+    method = prepare(raw, PROMPTS, {}).method
+    assert {one.gate.wave for one in (method, *(leg.method for leg in method.legs))} == {wave}
 
 
 def descend(*words: str) -> tuple[Result, list[dict[str, Any]]]:
