@@ -55,10 +55,7 @@ def build_method(
         differentiation = _differentiation(conf, graph, prompts, problems)
     loss = _checked_loss(conf, graph, prompts, problems)
     aggregate = _of_examples(conf, problems)
-    update: UpdateRule | None = None
-    with problems.collected():
-        update = build_update(conf.update, prompts)
-        problems.extend(_update_problems(update, conf, graph))
+    update = _checked_update(conf, graph, prompts, problems)
     verification = _verification(conf, graph, prompts, problems)
     tree, overflow = example_tree(conf, prompts, problems), overflow_tree(conf, prompts)
     told_apart = apart(conf, _pieces(conf, graph), prompts, problems)
@@ -112,6 +109,16 @@ def _checked_loss(
         loss = _loss(conf.loss, prompts)
         problems.extend(f"method.loss: {p}" for p in loss.problems(graph.inputs))
     return loss
+
+
+def _checked_update(
+    conf: schema.OneMethod, graph: Graph, prompts: Prompts, problems: Problems
+) -> UpdateRule | None:
+    with problems.collected():
+        update = build_update(conf.update, prompts)
+        problems.extend(_update_problems(update, conf, graph))
+        return update
+    return None
 
 
 def _differentiation(
