@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from sgdflow.descent.confirm import Confirmation
 from sgdflow.descent.trial import Trial
@@ -52,6 +52,15 @@ class Tested:
 
 
 @dataclass(frozen=True, slots=True)
+class Pooled:
+    """The score that the pool chooses by."""
+
+    split: Literal["train", "validation"]
+    mean: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
 class Tried:
     """A step up to the gate's decision."""
 
@@ -74,6 +83,8 @@ class Tried:
     """joint; part: some of its texts; merge."""
     repeats: bool = False
     """Whether the proposal before it was learned from the same examples."""
+    pooled: Pooled | None = None
+    """Of the candidate it became; None where the pool goes by no scores."""
 
     @property
     def candidate(self) -> Evaluation | None:

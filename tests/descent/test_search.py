@@ -49,6 +49,7 @@ from sgdflow.llm import LLM, Message, Reply
 from sgdflow.llm.scripted import Said, ScriptedLLM
 from sgdflow.records import step_record
 from sgdflow.records.details import calls_record, example_records
+from sgdflow.records.tree import candidates
 from sgdflow.update import Decision, Gate, Past, Proposal, Rewrite, Select, Situation
 from sgdflow.update.prompt_views import tries
 
@@ -582,6 +583,39 @@ def test_a_wide_search_is_repeatable_and_records_its_tree() -> None:
         assert len(calls["examples"]) == sum(len(one.learned) for one in step.proposals)
     assert numbers == set(range(first.result.accepted + 1))
     assert len(known(first.result.parameters)) >= 6
+
+
+def test_what_is_known_of_every_proposal_is_recorded() -> None:
+    """Whoever stands for the step: at the gate, and where the pool chooses by it."""
+    validation, train = "abyz", "abcdefgh"
+    method = replace(wide(), pool=PoolRules(4), proposals=Proposals(each=2), stop=Stop(steps=3))
+    made = descend(World(), method, train=train, validation=validation)
+    records = [json.loads(line) for line in made.lines()]
+    texts = {one.number: one.parameters for one in candidates(records, letters_graph().initial())}
+    found = [one for record in records for one in (record, *record["others"])]
+    assert sum(one["accepted"] for one in found) > len(records)
+    for one in found:
+        if not one["proposal"]:  # it was that of another one
+            assert (one["known"], one["accepted"]) == (None, False)
+            continue
+        knows = known({**texts[one["from"][0]], **one["proposal"]})
+        right = {f"id {letter}": float(letter in knows) for letter in train}
+        assert one["known"]["outcomes"] == right
+        assert [one["known"][key] for key in ("mean", "n", "of")] == [
+            sum(right.values()) / len(train), len(train), len(train),
+        ]  # fmt: skip
+        mean = sum(letter in knows for letter in validation) / len(validation)
+        pooled = {"split": "validation", "mean": mean, "n": len(validation)}
+        assert one.get("pooled") == (pooled if one["accepted"] else None)
+
+
+def test_of_many_outcomes_those_are_told_that_changed() -> None:
+    train = "".join(map(chr, range(0x4E00, 0x4E00 + 100)))  # letters that are known from the start
+    graph = letters_graph(" ".join(["Recall.", *(f"Know {one}." for one in train)]))
+    made = descend(World(), replace(METHOD, stop=Stop(steps=1)), train=f"{train}a", graph=graph)
+    (record,) = map(json.loads, made.lines())
+    assert (record["known"]["n"], len(record["known"]["outcomes"])) == (101, 64)
+    assert next(iter(record["known"]["outcomes"].items())) == ("id a", 1)
 
 
 def test_a_candidate_knows_whatever_is_told_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
