@@ -168,6 +168,16 @@ class Returned:
 
 
 @dataclass(frozen=True, slots=True)
+class Smallest:
+    """The smallest gain that a gate could have shown."""
+
+    gain: float
+    examples: int
+    split: Literal["train", "validation"]
+    level: float
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """How a descent ended."""
 
@@ -185,8 +195,8 @@ class Result:
     """Why what was found is returned without, although a confirmation was declared."""
     selected_on: tuple[str, ...] = ()
     """Splits whose scores decided what was kept."""
-    smallest: float | None = None
-    """The smallest gain that the gate could have shown; None where it shows nothing."""
+    smallest: Smallest | None = None
+    """None where the gate shows nothing."""
     returned: Returned | None = None
     """None where that is not known."""
     constant: str = ""

@@ -150,7 +150,9 @@ def chosen_score(record: Mapping[str, Any]) -> tuple[str, float] | None:
 def _gate_record(result: Result) -> dict[str, Any]:
     calls = sum(spent.calls for spent in result.spent.values())
     share = result.gating.calls / calls if calls else 0.0
-    return {**asdict(result.gating), "share": round(share, 4), "smallest": result.smallest}
+    least = result.smallest
+    shows = {"smallest": least and least.gain, "shows": least and asdict(least)}
+    return {**asdict(result.gating), "share": round(share, 4), **shows}
 
 
 def summary_record(summary: Summary | None) -> dict[str, Any] | None:

@@ -47,9 +47,11 @@ from sgdflow.executor.progress import Unwatched
 from sgdflow.executor.scores import Score
 from sgdflow.llm import LLM, Message, Reply
 from sgdflow.llm.scripted import Said, ScriptedLLM
-from sgdflow.records import step_record
+from sgdflow.records import result_record, step_record
+from sgdflow.records.account import account
 from sgdflow.records.details import calls_record, example_records
 from sgdflow.records.tree import candidates
+from sgdflow.report.worth import rows
 from sgdflow.update import Decision, Gate, Past, Proposal, Rewrite, Select, Situation
 from sgdflow.update.prompt_views import tries
 
@@ -294,6 +296,20 @@ def test_a_run_may_deal_gradients_across_nodes() -> None:
 
 
 # The winner meets the start
+
+
+def test_without_a_confirmation_a_paired_gate_says_what_it_could_show() -> None:
+    """By hand: of one test at level .1 four gains of eight are the fewest, at 1/16."""
+    method = replace(METHOD, gate=Gate("paired", level=0.1), stop=Stop(steps=1))
+    made = descend(World(), method, train="abcdefgh", optimised=[RECALL])
+    record = result_record(made.result, {}, 0.0, {})
+    assert record["gate"]["smallest"] == 0.5
+    found = {"gain": 0.5, "examples": 8, "split": "train", "level": 0.1}
+    assert account([], record)["detectable"] == found
+    assert (
+        "a gain of 0.500 or more, if nothing had got worse (8 train examples, level 0.1)"
+        in (dict(rows(account([], record), record))["Detectable effect"])
+    )
 
 
 def test_validation_waits_for_a_winner_that_it_is_to_confirm() -> None:
