@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import FrozenInstanceError, replace
+from itertools import count
 from random import Random
 from typing import Any, Literal
 
@@ -246,24 +247,30 @@ def test_what_the_critics_of_an_earlier_leg_heard_ends_no_other_one() -> None:
     assert course.reason == "steps: all 12 were taken"
 
 
-def test_no_rewrite_is_asked_for_twice_from_the_same_evidence() -> None:
-    useless = World(lambda text, letters: tagged("Recall. Nothing."))
+@pytest.mark.parametrize("memory", [0, 3])
+def test_no_rewrite_is_asked_for_twice_from_the_same_evidence_and_tries(memory: int) -> None:
+    """A writer that is shown its last tries is asked as often more; no prompt comes twice."""
+    number = count()
+    useless = World(lambda text, letters: tagged(f"Recall. Nothing {next(number)}."))
     sample = Sample("failing", 4, "waiting")
-    method = replace(METHOD, idle=False, sample=sample, stop=Stop(steps=24))
+    update = replace(REWRITE, memory=memory)
+    method = replace(METHOD, idle=False, update=update, sample=sample, stop=Stop(steps=40))
     made = descend(useless, method, train="abcd", optimised=[RECALL])
     asked = [
         tuple(item.example for item in step.tried.evidence.get(RECALL, ())) for step in made.steps
     ]
-    assert made.count("optimizer") == len(set(filter(None, asked))) == len([*filter(None, asked)])
+    times = Counter(filter(None, asked))
+    assert made.count("optimizer") == times.total()
+    assert max(times.values()) == 1 + memory
+    prompts = [one.messages for one in made.llm.requests if one.role == "optimizer"]
+    assert len(set(prompts)) == len(prompts)
     assert len(asked[0]) == 4
     assert all(len(items) <= 2 for items in asked[1:])  # fewer at once teach something else
     reasons = {step.tried.decision.reason for step in made.steps}
-    assert (
-        f"nothing new: {RECALL} had this evidence in an earlier step, and was not asked again"
-        in reasons
-    )
+    nothing = f"nothing new: {RECALL} had this evidence in an earlier step, and was not asked again"
+    assert nothing in reasons or memory  # whose tries last longer
     again = descend(useless, replace(method, idle=True), train="abcd", optimised=[RECALL])
-    assert again.count("optimizer") == 24
+    assert again.count("optimizer") == 40
 
 
 @pytest.mark.parametrize(
