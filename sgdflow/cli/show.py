@@ -14,14 +14,14 @@ from sgdflow.config.documents import read_mapping
 from sgdflow.config.project import look_here
 from sgdflow.errors import ConfigError, plural
 from sgdflow.prompting.templates import Prompts
-from sgdflow.records import SPLITS, diff
+from sgdflow.records import diff
 from sgdflow.records.source import EXPORT, Source, as_written, read_source, read_steps
-from sgdflow.records.tree import candidates, number_of, tree_lines
+from sgdflow.records.tree import accepted, candidates, number_of, tree_lines
 from sgdflow.records.trust import TRUST, Made, check_looking
 from sgdflow.records.words import (
     as_text,
-    change_words,
     returned_words,
+    score_rows,
     score_words,
     step_words,
 )
@@ -77,15 +77,12 @@ def _run(
     yield Part(f"{name}", "title")
     names = [str(config.get(group, {}).get("name")) for group in ("method", "graph", "task", "llm")]
     yield Part(f"  {', '.join(names)}, seed {config.get('seed')}\n")
-    accepted = sum(bool(step["accepted"]) for step in steps)
-    yield Part(f"{plural(len(steps), 'step')}, {accepted} accepted. ")
+    yield Part(f"{plural(len(steps), 'step')}, {accepted(steps)} accepted. ")
     if ended is None:
         yield Part("No result: the run is under way, was stopped or failed.\n")
     else:
         yield Part(f"Ended by {ended['stop_reason']}.\n")
-        for split in SPLITS:
-            if (scores := ended["scores"][split])["initial"] or scores["final"]:
-                yield Part(f"  {split:<11} {change_words(scores)}\n")
+        yield from (Part(f"{row}\n") for row in score_rows(ended))
         yield from (Part(f"  returned    {words}\n") for words in returned_words(ended))
     for parameter, text in source.parameters.items():
         yield Part(f"\n{parameter}", "title")
@@ -95,7 +92,7 @@ def _run(
         yield from (Part(f"  {step_words(step)}\n") for step in steps)
         found = candidates(steps, start)
         if len(found) > 1:
-            yield Part("\nCandidates, * is returned:\n", "title")
+            yield Part("\nCandidates:\n", "title")
             chosen = number_of(found, source.parameters)
             yield from (Part(f"  {line}\n") for line in tree_lines(found, chosen))
         yield Part(f"One of them: sgdflow show {name} --step {steps[-1]['step']}\n", "quiet")

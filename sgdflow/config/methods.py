@@ -129,7 +129,9 @@ def _differentiation(
     default = build_backward(conf.backward, prompts, "method.backward")
     join = _aggregation(conf.aggregation.successors, AGGREGATIONS, SUCCESSORS, "gradients")
     problems.extend(_backward_problems(graph, default))
-    asks = None if conf.idle else _select(conf).asks
+    # A function of one's own makes no call that could be spared.
+    spares = not conf.idle and isinstance(conf.backward, schema.Backward)
+    asks = _select(conf).asks if spares else None
     tree = successor_tree(conf, graph, named(conf, graph), prompts, problems)
     shown = conf.backward.successes if isinstance(conf.backward, schema.Backward) else 0
     overflow = overflow_of_gradients(conf, prompts)

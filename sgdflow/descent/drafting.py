@@ -23,6 +23,12 @@ class Draft:
     proposal: Proposal
     evidence: Evidence
     """That it was written from."""
+    why: str = ""
+    """Why it is not tried, where something was written."""
+
+    def left_out(self, why: str) -> Draft:
+        """Return it without its changes."""
+        return replace(self, proposal=replace(self.proposal, changes={}), why=why)
 
 
 @dataclass(frozen=True, slots=True)

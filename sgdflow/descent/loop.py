@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 from sgdflow.descent.budget import Meter
 from sgdflow.descent.method import Leg, Method, Problem
-from sgdflow.descent.steps import Observer, Result, Returned, Scores
+from sgdflow.descent.steps import Observer, Result, Returned, Scores, Smallest
 from sgdflow.descent.stretch import Course, Stretch, chosen_by
 from sgdflow.errors import BudgetSpent, plural
 from sgdflow.executor.graph import Parameters
@@ -110,11 +111,16 @@ class Descent:
         chosen = bool(self._problem.splits.validation) and self._method.confirm is None
         return ("train", "validation") if chosen else ("train",)
 
-    def _smallest(self) -> float | None:
+    def _smallest(self) -> Smallest | None:
         """Return the smallest gain that the first proposal could show."""
         method, problem = self._method, self._problem
-        tests = method.asked(len(problem.optimised))
-        return method.gate.smallest(method.compared(problem.splits), tests)
+        tests, examples = method.asked(len(problem.optimised)), method.compared(problem.splits)
+        gain = method.gate.smallest(examples, tests)
+        if gain is None:
+            return None
+        split: Literal["train", "validation"]
+        split = "validation" if method.gate.examples == "validation" else "train"
+        return Smallest(gain, examples, split, method.gate.level)
 
     async def _confirm(self, course: Course, start: Parameters) -> None:
         """Go back to the start where the best is not confirmed to be better."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from typing import Any
 
 from sgdflow.descent.budget import Meter
+from sgdflow.descent.drafting import Draft
 from sgdflow.descent.method import Method
 from sgdflow.descent.pool import Candidate, Pool
 from sgdflow.descent.stepper import Stepper, alone, once_more
@@ -20,6 +22,8 @@ from sgdflow.executor.walk import together
 from sgdflow.update import Past
 
 Judged = tuple[Tried, Past]
+
+_SAME = "another proposal of the step says the same of the same candidate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,8 @@ class Race:
                 lane.drafts(one) for lane, one in zip(lanes, taught, strict=True)
             )
         down = sum(past.turned_down for past in history)
-        entries = [(at, draft) for at, drafted in enumerate(drafts) for draft in drafted]
+        written = [(at, draft) for at, drafted in enumerate(drafts) for draft in drafted]
+        entries = [*_each_once(written, starts)]
         # What changes nothing is not tried, and takes no place.
         changes = (bool(draft.proposal.changes) for _, draft in entries)
         *places, among = accumulate(changes, initial=0)
@@ -78,17 +83,38 @@ class Race:
                 for place, (at, draft) in zip(places, entries, strict=True)
             )
         calls = self.meter.gate_calls - before
-        apart = [*_apart(judged, [at for at, _ in entries])]
+        apart = [*_apart(judged, entries)]
         made = [*_counted(apart, places, among, calls)]
         kept = made if self.method.pool.keep > 1 else alone(made)
         found = zip(entries, kept, strict=True)
         return Raced([(starts[at], *one) for (at, _), one in found], shared)
 
 
-def _apart(judged: Sequence[Judged], starts: Sequence[int]) -> Iterator[Judged]:
-    """Yield what became of each proposal; what several have learned together counts once."""
-    for place, one in enumerate(judged):
-        yield once_more(*one) if place and starts[place] == starts[place - 1] else one
+def _each_once(
+    written: Sequence[tuple[int, Draft]], starts: Sequence[Candidate]
+) -> Iterator[tuple[int, Draft]]:
+    """Yield the drafts; what an earlier one proposes from the same candidate is left out.
+
+    Where a writer does not answer at random, the same evidence brings the same text.
+    """
+    made = list[tuple[int, Mapping[str, Any]]]()
+    for at, draft in written:
+        proposed = starts[at].number, draft.proposal.changes
+        same = bool(draft.proposal.changes) and proposed in made
+        made.append(proposed)
+        yield at, draft.left_out(_SAME) if same else draft
+
+
+def _apart(judged: Sequence[Judged], entries: Sequence[tuple[int, Draft]]) -> Iterator[Judged]:
+    """Yield what became of each proposal; what several have learned together counts once.
+
+    What was left out was no try of its evidence.
+    """
+    before: int | None = None
+    for (tried, past), (at, draft) in zip(judged, entries, strict=True):
+        past = replace(past, evidence={}) if draft.why else past
+        yield once_more(tried, past) if at == before else (tried, past)
+        before = at
 
 
 def _counted(

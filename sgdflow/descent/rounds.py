@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
+from typing import Literal
 
 from sgdflow.descent.method import Method, Problem
 from sgdflow.descent.pool import Candidate, Pool
 from sgdflow.descent.race import Race
 from sgdflow.descent.stepper import Stepper
-from sgdflow.descent.steps import Tried
+from sgdflow.descent.steps import Pooled, Tried
 from sgdflow.executor.evaluation import Evaluator
 from sgdflow.executor.graph import Parameters
 from sgdflow.executor.lanes import Shared
@@ -96,17 +97,19 @@ class Rounds:
         if not tried.decision.accepted:
             return tried, state
         number = state.accepted + 1
+        scores = await self._scores(tried.proposed, self.evaluate)
         candidate = Candidate(
             number,
             tried.proposed,
-            await self._scores(tried.proposed, self.evaluate),
+            scores,
             tried.parents,
             past.step,
             tuple(tried.proposal.changes),
             tried.why,
         )
         state = replace(state, pool=state.pool.add(candidate), accepted=number)
-        return replace(tried, number=number), state
+        pooled = Pooled(self._split, candidate.mean, len(scores)) if scores else None
+        return replace(tried, number=number, pooled=pooled), state
 
     async def _scores(
         self, parameters: Parameters, evaluate: Evaluator | Shared
@@ -114,7 +117,11 @@ class Rounds:
         """Return the scores that the pool chooses by, if it does."""
         if not self.method.pool.scored:
             return {}
-        splits = self.problem.splits
-        chosen = splits.validation if self.method.confirm is None else ()
-        found = await evaluate(parameters, chosen or splits.train)
+        found = await evaluate(parameters, getattr(self.problem.splits, self._split))
         return dict(found.scores)
+
+    @property
+    def _split(self) -> Literal["train", "validation"]:
+        """Return the split that the pool goes by: what confirms may not choose as well."""
+        confirms = self.method.confirm is not None
+        return "train" if confirms or not self.problem.splits.validation else "validation"

@@ -56,7 +56,7 @@ class Stepper:
 
     def lane(self, shared: Shared, variant: int, progress: Progress) -> Stepper:
         """Return what makes one of several proposals that are made at the same time."""
-        problem, llm = self._problem, Apart(self._llm, f"proposal {variant}")
+        problem, llm = self._problem, Apart(self._llm, f"proposal {variant}", variant)
         evaluate = Lane(shared, problem.graph, problem.score, llm)
         return Stepper(problem, self._method, llm, evaluate, self._meter, progress)
 
@@ -125,7 +125,9 @@ class Stepper:
         situation, lesson, proposal = taught.situation, taught.lesson, draft.proposal
         if draft.evidence != lesson.evidence:
             lesson = lesson.only(draft.evidence)
-        judgement = Judgement(proposal, _nothing(self._method, situation, proposal, lesson), ())
+        nothing = _nothing(self._method, situation, proposal, lesson)
+        nothing = Trial(Decision(False, draft.why)) if draft.why else nothing
+        judgement = Judgement(proposal, nothing, ())
         if proposal.changes:
             asked = situation.parameters, proposal, lesson, down, refused(situation.history)
             judgement = await self._judge.judge(*asked, among)

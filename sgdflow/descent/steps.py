@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from sgdflow.descent.confirm import Confirmation
 from sgdflow.descent.trial import Trial
@@ -52,6 +52,15 @@ class Tested:
 
 
 @dataclass(frozen=True, slots=True)
+class Pooled:
+    """The score that the pool chooses by."""
+
+    split: Literal["train", "validation"]
+    mean: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
 class Tried:
     """A step up to the gate's decision."""
 
@@ -74,6 +83,8 @@ class Tried:
     """joint; part: some of its texts; merge."""
     repeats: bool = False
     """Whether the proposal before it was learned from the same examples."""
+    pooled: Pooled | None = None
+    """Of the candidate it became; None where the pool goes by no scores."""
 
     @property
     def candidate(self) -> Evaluation | None:
@@ -157,6 +168,16 @@ class Returned:
 
 
 @dataclass(frozen=True, slots=True)
+class Smallest:
+    """The smallest gain that a gate could have shown."""
+
+    gain: float
+    examples: int
+    split: Literal["train", "validation"]
+    level: float
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """How a descent ended."""
 
@@ -174,8 +195,8 @@ class Result:
     """Why what was found is returned without, although a confirmation was declared."""
     selected_on: tuple[str, ...] = ()
     """Splits whose scores decided what was kept."""
-    smallest: float | None = None
-    """The smallest gain that the gate could have shown; None where it shows nothing."""
+    smallest: Smallest | None = None
+    """None where the gate shows nothing."""
     returned: Returned | None = None
     """None where that is not known."""
     constant: str = ""

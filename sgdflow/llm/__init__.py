@@ -26,6 +26,8 @@ class Message:
     """That a conversation with it is answered at; None: that of the model."""
     asker: str = field(default="", compare=False)
     """Whose conversation it begins, where several ask the same at the same time; see `Apart`."""
+    shift: int = field(default=0, compare=False)
+    """What is added to the sample of its conversation where that is answered at random."""
 
 
 @dataclass(frozen=True, slots=True)

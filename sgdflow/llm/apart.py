@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 
 from sgdflow.llm import LLM, Message, Reply, Spent
 
+_SHIFT = 100_000
+"""More than there are samples of one asker."""
+
 
 @dataclass(frozen=True, slots=True)
 class Apart:
@@ -18,13 +21,15 @@ class Apart:
 
     llm: LLM
     asker: str
+    place: int = 0
+    """Which of them it is, where a seed that is sent has to tell them apart, too."""
 
     async def complete(
         self, role: str, messages: Sequence[Message], *, node: str, sample: int = 0
     ) -> Reply:
         """Return the reply to this asker."""
         first, *others = messages
-        mine = (replace(first, asker=self.asker), *others)
+        mine = (replace(first, asker=self.asker, shift=_SHIFT * self.place), *others)
         return await self.llm.complete(role, mine, node=node, sample=sample)
 
     def spent(self) -> Mapping[str, Spent]:

@@ -96,7 +96,7 @@ class Client:
                 f"No model plays the role '{role}'.{did_you_mean(role, self._models)} "
                 f"llm.models has: {listed(self._models)}."
             )
-        call = Call(role, spec, tuple(messages), node, sample)
+        call = Call(role, spec, tuple(messages), node, spec.which(messages, sample))
         requests = tuple(spec.requests(messages, self._which(call)))
         key = requests[0].key
         self.known.accounts.asked(key, role, node)

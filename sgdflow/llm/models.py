@@ -148,6 +148,10 @@ class ModelSpec:
         """Return whether these messages are meant to get the same reply each time."""
         return self._asked_for(messages).get("temperature") == 0
 
+    def which(self, messages: Sequence[Message], sample: int) -> int:
+        """Return which sample it is of those that all askers together may get."""
+        return sample if self.repeats(messages) else sample + messages[0].shift
+
     def _asked_for(self, messages: Sequence[Message]) -> Mapping[str, Any]:
         own = [one.temperature for one in messages if one.temperature is not None]
         return {**self.parameters, "temperature": own[0]} if own else self.parameters

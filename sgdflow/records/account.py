@@ -71,6 +71,8 @@ def _detectable(result: Record) -> dict[str, Any] | None:
             "split": "validation",
             "level": found["level"],
         }
+    if shown := (result.get("gate") or {}).get("shows"):
+        return dict(shown)
     split = honest(result)
     if split is None:
         return None

@@ -137,6 +137,7 @@ def _message(message: Message) -> dict[str, Any]:
     """Return a message; of images that it shows only what kind they are, and their digests."""
     said = asdict(message)
     images = said.pop("images")
+    del said["shift"]  # whoever else asks at the same time
     if said["temperature"] is None:
         del said["temperature"]
     if not images:

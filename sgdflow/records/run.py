@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from statistics import fmean
 from typing import Any
 
-from sgdflow.descent import Result, Scores, Step, Tested, Tried
+from sgdflow.descent import Result, Scores, Step, Tried
 from sgdflow.executor.backward import BackwardPass
 from sgdflow.executor.branches import present
 from sgdflow.executor.forward import ForwardPass
@@ -17,8 +17,8 @@ from sgdflow.executor.walk import Failure
 from sgdflow.llm import Spent
 from sgdflow.prompting.ask import Call
 from sgdflow.records.folder import FORMAT, SPLITS
+from sgdflow.records.proposals import known, made, other, tested
 from sgdflow.update import Decision, Learned
-from sgdflow.update.evidence import Item
 
 ByNode = Mapping[str, Mapping[str, Spent]]
 """What was used, by role and what the calls were made for."""
@@ -39,9 +39,10 @@ def step_record(step: Step) -> dict[str, Any]:
             "candidate": summary_record(tried.candidate.summary() if tried.candidate else None),
             "validation": summary_record(step.validation),
         },
-        **_made(tried),
+        **made(tried),
         **({"leg": step.leg} if step.leg else {}),
         "pool": list(step.pool),
+        **known(tried),
         "accepted": tried.decision.accepted,
         "reason": tried.decision.reason,
         "constant": tried.decision.constant,
@@ -55,8 +56,8 @@ def step_record(step: Step) -> dict[str, Any]:
         "sampled": [_learned(one) for one in tried.learned],
         "proposal": dict(tried.proposal.changes),
         "skipped": dict(tried.proposal.skipped),
-        "tested": [_tested(one) for one in tried.tested],
-        "others": [_other(one) for one in step.others],
+        "tested": [tested(one) for one in tried.tested],
+        "others": [other(one) for one in step.others],
         "tried": [{"changes": dict(c.changes), "score": c.score} for c in tried.proposal.tried],
         "calls": {r: s.calls - _of(before, r).calls for r, s in sorted(after.items())},
         "tokens": {
@@ -72,50 +73,6 @@ def _moved(decision: Decision) -> dict[str, int | None]:
     """Return how many examples gained and lost."""
     moved = decision.moved
     return {"up": moved.up, "down": moved.down} if moved else {"up": None, "down": None}
-
-
-def _made(tried: Tried) -> dict[str, Any]:
-    """Return the place of a proposal in the tree of candidates."""
-    made: dict[str, Any] = {
-        "from": list(tried.parents),
-        "candidate": tried.number,
-        "why": tried.why,
-    }
-    causes = {
-        name: {
-            "label": cause.label,
-            "words": cause.words,
-            "examples": list(dict.fromkeys(_examples_of(cause.items))),
-        }
-        for name, cause in tried.proposal.causes.items()
-    }
-    summaries = {name: asdict(one) for name, one in tried.proposal.summaries.items()}
-    told = {"causes": causes, "summaries": summaries}
-    return made | {key: found for key, found in told.items() if found}
-
-
-def _examples_of(items: Iterable[Item]) -> Iterator[str]:
-    """Yield the examples of pieces of work, and of those that one of them sums up."""
-    for item in items:
-        yield from (one.example for one in (item, *item.behind) if one.example)
-
-
-def _tested(one: Tested) -> dict[str, Any]:
-    decision = one.decision
-    changes = list(one.changes)
-    return {"changes": changes, "accepted": decision.accepted, "reason": decision.reason}
-
-
-def _other(tried: Tried) -> dict[str, Any]:
-    """Return a further proposal of a step."""
-    return {
-        **_made(tried),
-        "accepted": tried.decision.accepted,
-        "reason": tried.decision.reason,
-        "sampled": [one.forward.example for one in tried.learned],
-        "proposal": dict(tried.proposal.changes),
-        "skipped": dict(tried.proposal.skipped),
-    }
 
 
 def scores_record(initial: Scores, final: Scores) -> dict[str, Any]:
@@ -193,7 +150,9 @@ def chosen_score(record: Mapping[str, Any]) -> tuple[str, float] | None:
 def _gate_record(result: Result) -> dict[str, Any]:
     calls = sum(spent.calls for spent in result.spent.values())
     share = result.gating.calls / calls if calls else 0.0
-    return {**asdict(result.gating), "share": round(share, 4), "smallest": result.smallest}
+    least = result.smallest
+    shows = {"smallest": least and least.gain, "shows": least and asdict(least)}
+    return {**asdict(result.gating), "share": round(share, 4), **shows}
 
 
 def summary_record(summary: Summary | None) -> dict[str, Any] | None:

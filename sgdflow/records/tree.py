@@ -25,12 +25,34 @@ class Grown:
     turned_down: int
     """Proposals that were made from it, in vain."""
     score: Mapping[str, Any] | None = None
-    """Of what the gate went by; None where it is not known."""
+    """Of what the gate went by, as far as it was scored; None where it is not known."""
+    pooled: Mapping[str, Any] | None = None
+    """That the pool chose by; None where it went by none, or it is not known."""
 
     @property
     def name(self) -> str:
         """Return what it is called."""
         return f"candidate {self.number}" if self.number else "start"
+
+    @property
+    def mean(self) -> float | None:
+        """Return the score that stands for it: what the pool chose by, else the gate's."""
+        found = self.pooled or self.score
+        return float(found["mean"]) if found else None
+
+    @property
+    def scored(self) -> str:
+        """Say its scores, and of how many examples: "0.750 on 24 validation examples"."""
+        gate = ""
+        if self.score:
+            left = self.score.get("of", self.score["n"]) > self.score["n"]
+            gate = f"{self.score['mean']:.3f} on {self.score['n']}"
+            gate += f" of {self.score['of']}" if left else ""
+        if self.pooled is None:
+            return gate
+        kind = "training" if self.pooled["split"] == "train" else self.pooled["split"]
+        words = f"{self.pooled['mean']:.3f} on {plural(self.pooled['n'], f'{kind} example')}"
+        return f"{words} ({gate} at the gate)" if gate else words
 
     @property
     def origin(self) -> str:
@@ -47,8 +69,9 @@ class Grown:
 
 def place_of(step: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return of a line of steps.jsonl what its place in the tree takes."""
-    keys = ("step", "from", "candidate", "why", "proposal", "scores", "others")
-    return {key: step[key] for key in keys if key in step}
+    keys = ("step", "from", "candidate", "why", "proposal", "pool", "scores", "known", "pooled")
+    own = {key: step[key] for key in keys if key in step}
+    return own | ({"others": [*map(place_of, step["others"])]} if "others" in step else {})
 
 
 def candidates(
@@ -80,10 +103,28 @@ def candidates(
                 tuple(changes),
                 known[number],
                 down[number],
-                one["scores"]["candidate"] if "scores" in one else None,
+                _of_gate(one),
+                one.get("pooled"),
             )
         )
     return found
+
+
+def _of_gate(one: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the gate's score; earlier versions told that of a step's first proposal alone."""
+    found: Mapping[str, Any] | None = one.get("known") or one.get("scores", {}).get("candidate")
+    return found
+
+
+def accepted(steps: Sequence[Mapping[str, Any]]) -> int:
+    """Count the accepted proposals of all steps."""
+    made = (one for step in steps for one in (step, *step.get("others", ())))
+    return sum(bool(one["accepted"]) for one in made)
+
+
+def is_wide(steps: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether several candidates were kept, or several proposals made in a step."""
+    return any(step.get("others") or len(step.get("pool", ())) > 1 for step in steps)
 
 
 def number_of(found: Sequence[Grown], parameters: Mapping[str, Any]) -> int | None:
@@ -103,8 +144,8 @@ def tree_lines(found: Sequence[Grown], chosen: int | None = None) -> Iterator[st
     left = [(one, "", "") for one in found[:1]]
     while left:
         one, branch, further = left.pop()
-        mark = " *" if one.number == chosen else ""
-        scored = f"{one.score['mean']:.3f} on {one.score['n']}, " if one.score else ""
+        mark = "  <- returned" if one.number == chosen else ""
+        scored = f"{one.scored}, " if one.scored else ""
         yield f"{branch}{one.number} {scored}{one.origin}{mark}"
         if not (children := below.get(one.number)):
             continue

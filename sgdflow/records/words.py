@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sgdflow.errors import plural
@@ -27,6 +27,24 @@ def change_words(both: Mapping[str, Any]) -> str:
     return "; ".join([words, *common_words(both)])
 
 
+SELECTED = "* decided what was kept: expect less of it elsewhere"
+"""What the mark at a score means."""
+
+
+def marked(split: str, record: Mapping[str, Any]) -> str:
+    """Return the mark of a split whose scores decided what was kept, of result.json."""
+    return " *" if split in record.get("selected_on", ()) else ""
+
+
+def score_rows(record: Mapping[str, Any]) -> Iterator[str]:
+    """Yield each split's scores before and after, and what their marks mean, of result.json."""
+    known = {s: both for s, both in record["scores"].items() if both["initial"] or both["final"]}
+    for split, both in known.items():
+        yield f"  {split:<11} {change_words(both)}{marked(split, record)}"
+    if any(marked(split, record) for split in known):
+        yield f"  {SELECTED}"
+
+
 def common_words(both: Mapping[str, Any]) -> list[str]:
     """Say how a split changed where the two scores are over different examples."""
     if (common := both.get("common")) is None:
@@ -47,6 +65,14 @@ def step_words(record: Mapping[str, Any], *, known: bool = False) -> str:
     if record["scores"]["validation"]:
         words += f"; validation {record['scores']['validation']['mean']:.3f}"
     return words
+
+
+def detail_words(record: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what a step proposed, and what it was learned from."""
+    yield from (f"{name}: {text}" for name, text in record["proposal"].items())
+    yield from (f"{name}: no new text: {reason}" for name, reason in record["skipped"].items())
+    for one in record["sampled"]:
+        yield f"{one['example']} scored {one['score']:.3g}: {one['feedback']}"
 
 
 def constant_words(constant: str) -> str:

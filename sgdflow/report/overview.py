@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 from sgdflow.errors import listed, plural
 from sgdflow.executor.means import unanswered_words
 from sgdflow.records import SPLITS
-from sgdflow.records.words import common_words, returned_words
+from sgdflow.records.words import SELECTED, common_words, marked, returned_words
 from sgdflow.report.chart import chart
 from sgdflow.report.drawing import Mark, drawing
 from sgdflow.report.findings import Blame, History, flags, growing, lines, size_of
@@ -47,12 +47,20 @@ def header(run: Run, shape: Shape) -> Element:
 
 def scores(run: Run) -> Element | None:
     """Return a card for each split that has examples."""
-    if run.result is None:
+    result = run.result
+    if result is None:
         return None
-    found = {split: run.result["scores"][split] for split in SPLITS}
+    found = {split: result["scores"][split] for split in SPLITS}
     known = [(split, both) for split, both in found.items() if both["initial"] or both["final"]]
-    cards = [_card(split, both) for split, both in known]
-    return element("div", *cards, class_="cards") if cards else None
+    if not known:
+        return None
+    cards = [_card(f"{split}{marked(split, result)}", both) for split, both in known]
+    chosen = any(marked(split, result) for split, _ in known)
+    return element(
+        "div",
+        element("div", *cards, class_="cards"),
+        element("p", f"{SELECTED}.", class_="legend") if chosen else None,
+    )
 
 
 def changes(
@@ -202,14 +210,14 @@ def _ending(run: Run) -> str:
     return f"{words} Missing here: {', '.join(missing)}." if missing else words
 
 
-def _card(split: str, both: Record) -> Element:
+def _card(label: str, both: Record) -> Element:
     first, last = both["initial"], both["final"]
     number = (first or last)["n"]
     small = f"{_interval(first)} → {_interval(last)}, {plural(number, 'example')}"
     more = _fewer(last) if last else []
     return element(
         "div",
-        element("p", split, class_="label"),
+        element("p", label, class_="label"),
         element("p", f"{_score(first)} → {_score(last)}", class_="big"),
         element("p", listed([small, *more, *common_words(both)]), class_="small"),
         class_="card",

@@ -24,8 +24,9 @@ def tree(run: Run) -> Element | None:
     )
     note = (
         "Each candidate stands below those that it was made from; two for a merge. The second "
-        "line is the step and the score that it was accepted with; the deeper the colour, the "
-        "higher. The framed one is what is returned. Point at one for what it changed."
+        "line is the step and the mean score, on so many examples: those that the pool chose by, "
+        "else those of the gate; the deeper the colour, the higher. The framed one is what is "
+        "returned. Point at one for what it changed."
     )
     return section(
         "Candidates",
@@ -37,16 +38,19 @@ def tree(run: Run) -> Element | None:
 
 
 def _mark(one: Grown, chosen: int | None) -> Mark:
-    score = one.score["mean"] if one.score else None
     note = "" if not one.parents else f"step {one.step}"
-    if score is not None:
-        note += f": {score:.3f}"
-    return Mark("input", note, score, one.origin, one.number == chosen)
+    if found := one.pooled or one.score:
+        note += f": {found['mean']:.3f} on {found['n']}"
+    return Mark("input", note, one.mean, _told(one), one.number == chosen)
+
+
+def _told(one: Grown) -> str:
+    return f"{one.scored}, {one.origin}" if one.scored else one.origin
 
 
 def _table(found: Sequence[Grown], chosen: int | None) -> Element:
     lines = [
-        element("li", f"{one.name}{' (returned)' if one.number == chosen else ''}: {one.origin}")
+        element("li", f"{one.name}{' (returned)' if one.number == chosen else ''}: {_told(one)}")
         for one in found
     ]
     heading = element("summary", "The same in words")

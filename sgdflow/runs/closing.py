@@ -3,38 +3,33 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sgdflow.descent.confirm import WANTED
 from sgdflow.errors import plural
 from sgdflow.prompting.values import shortened
-from sgdflow.records import SPLITS, diff
+from sgdflow.records import diff
 from sgdflow.records.folder import UNCONFIRMED
 from sgdflow.records.spending import spending_table
-from sgdflow.records.words import as_text, change_words, returned_words
+from sgdflow.records.tree import candidates, is_wide, number_of, tree_lines
+from sgdflow.records.words import as_text, returned_words, score_rows
 from sgdflow.terminal import STYLES, Part
 from sgdflow.update.statistics import gains_needed
 
 _KEPT, _CHANGED = 120, 800
 """Characters that are shown of a part that both texts have, and of one that one of them has."""
+_TREE = 20
+"""Candidates that are shown."""
 
 
 def closing_words(record: Mapping[str, Any]) -> str:
     """Say how a run ended, in a small table."""
-    selected = record.get("selected_on", ())
-    rows = [
-        f"  {split:<11} {change_words(scores)}" + (" *" if split in selected else "")
-        for split in SPLITS
-        if (scores := record["scores"][split])["initial"] or scores["final"]
-    ]
-    if any(row.endswith(" *") for row in rows):
-        rows.append("  * decided what was kept: expect less of it elsewhere")
     return "\n".join(
         [
             f"Stopped after {plural(record['steps'], 'step')}, {record['accepted']} accepted. "
             f"{record['stop_reason'][:1].upper()}{record['stop_reason'][1:]}.",
-            *rows,
+            *score_rows(record),
             *(f"  returned    {words}" for words in returned_words(record)),
             *confirmation_words(record),
             *_simulated_words(record),
@@ -52,6 +47,20 @@ def _simulated_words(record: Mapping[str, Any]) -> Iterator[str]:
             "  models      simulated: they know the worlds and the words of docs/simulation.md "
             "alone, and learn nothing about others"
         )
+
+
+def candidate_words(
+    steps: Sequence[Mapping[str, Any]], start: Mapping[str, Any], returned: Mapping[str, Any]
+) -> Iterator[str]:
+    """Yield the tree of candidates, where a search was wide; a long one is cut."""
+    found = candidates(steps, start) if is_wide(steps) else ()
+    if len(found) < 2:
+        return
+    lines = [*tree_lines(found, number_of(found, returned))]
+    yield f"  {'candidates':<11} {lines[0]}"
+    yield from (f"{'':14}{line}" for line in lines[1:_TREE])
+    if more := len(lines[_TREE:]):
+        yield f"{'':14}and {more} more: sgdflow show RUN"
 
 
 def changed_words(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:

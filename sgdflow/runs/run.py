@@ -35,8 +35,9 @@ from sgdflow.records import (
 )
 from sgdflow.records.account import account, counted
 from sgdflow.records.details import calls_record, example_records, shown_records, untimed
-from sgdflow.records.words import constant_words, score_words, step_words
-from sgdflow.runs.closing import changed_words, closing_words
+from sgdflow.records.tree import place_of
+from sgdflow.records.words import constant_words, detail_words, score_words, step_words
+from sgdflow.runs.closing import candidate_words, changed_words, closing_words
 from sgdflow.runs.ending import check_result, check_scores, why_lost
 from sgdflow.tracking import Shown, Tracker
 
@@ -87,14 +88,14 @@ async def optimise(
             recorder = _Recorder(tracker, folder, llm, clean, prepared.problem, beside)
             descent = Descent(prepared.problem, prepared.method, llm, recorder, progress)
             result = await descent.run(prepared.start)
-            took = time.monotonic() - began
-            made = result_record(result, about(prepared), took, llm.by_node())
+            made = result_record(result, about(prepared), time.monotonic() - began, llm.by_node())
             record: dict[str, Any] = clean(made)
             record["account"] = account(recorder.counts, record)
             folder.save(result.parameters, record["confirmation"])
             folder.keep_examples(lambda: map(clean, example_records(result)))
             changed = clean(changed_words(prepared.start, result.parameters))
-            log.info("%s\n%s", closing_words(record), changed)
+            tree = candidate_words(recorder.places, prepared.start, result.parameters)
+            log.info("%s", "\n".join([closing_words(record), *tree, changed]))
             check_result(result, recorder.lost)
             folder.finish(record)
         tracker.answered(_shown(prepared.problem, result.final.evaluations, clean))
@@ -212,6 +213,8 @@ class _Recorder:
     """Why each step's proposal was lost to failures, None where it was not."""
     counts: list[Counter[str]] = field(default_factory=list)
     """What each step adds to the account."""
+    places: list[Mapping[str, Any]] = field(default_factory=list)
+    """Of each step, what its place in the tree of candidates takes."""
 
     def scored(self, initial: Scores) -> None:
         _tell_known(self.folder.known)
@@ -235,18 +238,15 @@ class _Recorder:
         calls = self.clean(calls_record(step, self.problem.targets))
         self.lost.append(why_lost(step))
         self.counts.append(counted(record))
+        self.places.append(place_of(record))
         known = self.folder.append(record, untimed(calls))
         self.folder.save(step.best)
         self.tracker.stepped(record, calls, self._latencies())
         log.info("%s", step_words(record, known=known))
         if record["accepted"] and record["constant"] and not known:
             log.warning("step %s: %s", record["step"], constant_words(record["constant"]))
-        for name, text in record["proposal"].items():
-            log.debug("  %s: %s", name, text)
-        for name, reason in record["skipped"].items():
-            log.debug("  %s: no new text: %s", name, reason)
-        for one in record["sampled"]:
-            log.debug("  %s scored %.3g: %s", one["example"], one["score"], one["feedback"])
+        for words in detail_words(record):
+            log.debug("  %s", words)
         if self.beside is not None:
             self.beside.stepped(step)
 

@@ -755,6 +755,12 @@ def test_a_step_is_recorded_whole() -> None:
         },
         "accepted": True,
         "reason": "better: 0 -> 0.5 on 2 examples (1 up, 0 down)",
+        "known": {
+            "mean": 0.5,
+            "n": 2,
+            "of": 2,
+            "outcomes": {f"id {one}": float(one == letter) for one in "ab"},
+        },
         "constant": "",
         "sampled": [
             {

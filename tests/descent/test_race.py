@@ -147,10 +147,11 @@ def lines(
     ends: int | None = None,
     most: int | None = None,
     world: World = World(),  # noqa: B008
+    train: str = "abcdefghijklmn",  # more than are scored at once
+    temperature: int = 1,
 ) -> list[str]:
-    """Return the steps of a run with this store, at temperature 1; fewer where it is ended."""
-    asked = problem("abcdefghijklmn")  # more than are scored at once
-    return ran(file, hurry, asked, method, ends, most, world)[0]
+    """Return the steps of a run with this store; fewer where it is ended."""
+    return ran(file, hurry, problem(train), method, ends, most, world, temperature)[0]
 
 
 def ran(
@@ -161,6 +162,7 @@ def ran(
     ends: int | None = None,
     most: int | None = None,
     world: World = World(),  # noqa: B008
+    temperature: int = 1,
 ) -> tuple[list[str], Result | None]:
     """Return the same, and the result; None where it is ended."""
     random, watch = Random(hurry), Watch()
@@ -169,7 +171,7 @@ def ran(
 
     async def run() -> Result:
         models = {
-            role: ModelSpec(f"simulated/{role}", parameters={"temperature": 1})
+            role: ModelSpec(f"simulated/{role}", parameters={"temperature": temperature})
             for role in ("forward", "backward", "optimizer")
         }
         with closing(Drawing(file)) as store:
@@ -265,6 +267,31 @@ def test_what_was_turned_down_is_not_paid_again_in_a_race_nor_after_a_kill(tmp_p
         file = tmp_path / f"{ends}.db"
         assert len(lines(file, 5, method, ends, world=world)) < 3
         assert lines(file, 6, method, world=world) == whole
+
+
+@pytest.mark.parametrize(("temperature", "requests"), [(0, 1), (1, 2)])
+def test_the_same_rewrite_is_asked_for_twice_only_where_the_writer_answers_at_random(
+    temperature: int, requests: int, tmp_path: Path
+) -> None:
+    """Both proposals of a step start from one candidate and learn from the only two failures."""
+    method = replace(WIDE, sample=Sample("failing", 2), gate=Gate(), proposals=Proposals(each=2))
+    one = replace(method, stop=Stop(steps=1))
+    (line,) = lines(tmp_path / "0.db", 0, one, train="ab", temperature=temperature)
+    with closing(sqlite3.connect(tmp_path / "0.db")) as store:
+        asked = [request for (request,) in store.execute("SELECT request FROM replies")]
+    assert sum("<improved>" in request for request in asked) == requests
+    step = json.loads(line)
+    (other,) = step["others"]
+    assert step["accepted"]
+    assert step["sampled"]
+    assert step["proposal"]
+    if temperature == 0:
+        assert (other["proposal"], other["accepted"]) == ({}, False)
+        assert other["reason"] == "another proposal of the step says the same of the same candidate"
+    whole = lines(tmp_path / "whole.db", 1, method, temperature=temperature)
+    killed = tmp_path / "killed.db"
+    assert len(lines(killed, 2, method, 60, temperature=temperature)) < len(whole)
+    assert lines(killed, 3, method, temperature=temperature) == whole
 
 
 def test_a_single_proposal_asks_as_it_always_did(tmp_path: Path) -> None:

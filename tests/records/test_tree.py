@@ -74,9 +74,32 @@ def test_the_tree_in_words() -> None:
         "0 the start; 1 proposal from it turned down",
         "├─ 1 0.100 on 10, step 1, a proposal from 0: a; 1 proposal from it turned down",
         "│  3 0.300 on 10, step 3, a merge from 1, 2: b",
-        "│  4 0.400 on 10, step 4, part of a proposal from 3: a *",
+        "│  4 0.400 on 10, step 4, part of a proposal from 3: a  <- returned",
         "└─ 2 step 1, a proposal from 0: b",
     ]
+
+
+def test_every_candidate_has_its_scores_in_words() -> None:
+    """Where a pool chose by others than the gate, both are told."""
+    gate = {"mean": 0.625, "n": 8, "of": 24, "outcomes": {"a": 1.0}}
+    pooled = {"split": "validation", "mean": 0.75, "n": 24}
+    other = {**made(2, 0, b="2"), "known": gate, "pooled": pooled}
+    last = {**made(3, 0, b="3"), "known": {**gate, "of": 8}, "pooled": {**pooled, "split": "train"}}
+    lines = [{**step(1, made(1, 0, a="1"), other, last), "known": gate}]
+    told = [
+        "├─ 1 0.625 on 8 of 24, step 1, a proposal from 0: a",
+        "├─ 2 0.750 on 24 validation examples (0.625 on 8 of 24 at the gate), step 1, a proposal "
+        "from 0: b",
+        "└─ 3 0.750 on 24 training examples (0.625 on 8 at the gate), step 1, a proposal from 0: b",
+    ]
+    assert [*tree_lines(candidates(lines, START))][1:] == told
+    assert candidates([place_of(one) for one in lines], START) == candidates(lines, START)
+    picture = drawn(lines, START)
+    words = " ".join("".join(picture.itertext()).split())
+    for line in told:
+        number, _, rest = line.partition(" ")[2].partition(" ")
+        assert f"candidate {number}: {rest}" in words
+    assert "step 1: 0.750 on 24" in words
 
 
 def test_a_step_says_where_it_stands_in_the_tree() -> None:
@@ -173,7 +196,7 @@ def test_the_tree_is_drawn_with_every_line_of_descent() -> None:
     }
     outputs = [one for one in picture.iter("g") if "output" in (one.get("class") or "").split()]
     (framed,) = outputs
-    assert framed.find("title").text.startswith("candidate 4: step 4, part of a proposal from 3")
+    assert framed.find("title").text.startswith("candidate 4: 0.400 on 10, step 4, part of")
 
 
 def test_nothing_is_drawn_where_nothing_was_accepted_or_told() -> None:

@@ -20,7 +20,7 @@ from sgdflow.llm import Message
 from sgdflow.llm.scripted import ScriptedLLM
 from sgdflow.prompting.templates import Prompts
 from sgdflow.records import RunFolder
-from sgdflow.runs.closing import changed_words, closing_words
+from sgdflow.runs.closing import candidate_words, changed_words, closing_words
 from sgdflow.runs.run import optimise
 from sgdflow.tracking import NullTracker
 from sgdflow.tracking.naming import step_metrics
@@ -133,6 +133,57 @@ def test_answers_that_became_constant_are_said_wherever_the_gate_is_heard(
     assert "(6 up, 4 down)" in report
     show([str(tmp_path / "run")])
     assert f"  returned    {returned}\n" in capsys.readouterr().out
+
+
+MARK = "* decided what was kept: expect less of it elsewhere"
+
+
+def test_scores_that_were_selected_on_are_marked_wherever_they_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level("INFO", "sgdflow")
+    record = run(tmp_path, Guesser())
+    assert record["selected_on"] == ["train"]
+    show([str(tmp_path / "run")])
+    for said in (caplog.text, capsys.readouterr().out):
+        rows = [line for line in said.splitlines() if re.match(r"  (train|test) ", line)]
+        assert [row.endswith(" *") for row in rows] == [True, False]
+        assert f"\n  {MARK}\n" in said
+    report = (tmp_path / "run" / "report.html").read_text()
+    assert '<p class="label">train *</p>' in report
+    assert '<p class="label">test</p>' in report
+    assert f">{MARK}.</p>" in report
+
+
+def test_a_wide_search_ends_with_its_tree_and_counts_all_that_was_accepted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level("INFO", "sgdflow")
+    better = ("Get ten right.", "Get ten right. Twice.", "Say no.", "Say no. Twice.")
+    wide = ("method.proposals.each=2", "method.pool.keep=4", "method.sample.order=random")
+    record = run(tmp_path, Guesser(better), *wide)
+    assert record["accepted"] == 2
+    assert len(steps(tmp_path)) == 2
+    show([str(tmp_path / "run")])
+    shown = capsys.readouterr().out
+    assert "2 steps, 2 accepted. " in shown
+    for said in (shown, caplog.text):
+        for text in ("0 the start", "1 0.500 on 20 training examples (0.500 on 20 at the gate), "):
+            assert text in said
+    assert "  candidates  0 the start" in caplog.text
+
+
+def test_a_long_tree_is_cut_at_the_end() -> None:
+    def made(number: int) -> dict[str, Any]:
+        place = {"from": [0], "candidate": number, "why": "joint", "proposal": {"a": str(number)}}
+        return {"step": number, **place, "others": [], "pool": [0, number]}
+
+    words = [*candidate_words([made(number) for number in range(1, 26)], {"a": "0"}, {"a": "25"})]
+    assert len(words) == 21
+    assert words[0] == "  candidates  0 the start"
+    assert words[-1] == f"{'':14}and 6 more: sgdflow show RUN"
+    alone = [{**made(1), "pool": [1]}]
+    assert [*candidate_words(alone, {"a": "0"}, {"a": "1"})] == []  # one at a time is no tree
 
 
 def test_a_writer_sees_what_was_read_and_what_became_of_its_tries(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import pytest
 import sgdflow
 from sgdflow.errors import ConfigError
 from sgdflow.llm import Message
-from sgdflow.simulation import server
+from sgdflow.simulation import server, worlds
 from sgdflow.simulation.server import Faults, create_app, running
 
 TEXT = "<answer>It is 42.</answer>"
@@ -86,6 +86,23 @@ def test_a_chat_is_answered_as_openai_does() -> None:
         }
     ]
     assert found["usage"] == {"prompt_tokens": 6, "completion_tokens": 7, "total_tokens": 13}
+
+
+@pytest.mark.parametrize("kind", ["Ticket", "Dossier"])
+def test_hands_of_a_chain_and_of_a_relay_are_served(kind: str) -> None:
+    """As `sgdflow simulate` does; what a hand was told is all that it knows."""
+    instruction = "Fill in the code of the age. The age new is C4."
+    said = (
+        f"<instruction>\n{instruction}\n</instruction>\n"
+        f'<variable name="paper">\n{kind}: age new; size tiny.\n</variable>\n# How to reply\n\n'
+    )
+
+    async def use(url: str, session: aiohttp.ClientSession) -> Any:
+        return await post(session, url, {"messages": [{"role": "user", "content": said}]})
+
+    status, found = run(use, reply=worlds.reply)
+    assert status == 200
+    assert f"{kind}: age new=C4; size tiny." in found["choices"][0]["message"]["content"]
 
 
 def test_a_stream_is_one_chunk_and_its_end() -> None:

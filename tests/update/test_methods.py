@@ -866,3 +866,18 @@ def test_only_the_last_text_turned_down_is_shown_with_several_replies() -> None:
 def test_gepa_hands_the_feedback_to_every_node() -> None:
     said = (Gradient("loss", "Wrong: 18."), Gradient("desk", "Wrong: 18."))
     assert handed_on({"a": 1, "b": 2}, "9", said) == {"a": "Wrong: 18.", "b": "Wrong: 18."}
+
+
+def test_gepa_keeps_several_candidates_and_merges_them_one_text_a_step() -> None:
+    run = optimise("method=gepa", "method.stop.steps=16")
+    assert max(len(step.pool) for step in run.steps) > 2
+    assert any(step.tried.why == "merge" for step in run.steps)
+    written = [step for step in run.steps if step.tried.why != "merge"]
+    changed = [len(step.tried.proposal.changes) for step in written]
+    assert set(changed) == {0, 1}
+    before = zip(run.steps, run.steps[1:], strict=False)
+    assert any(step.tried.parents[0] != max(last.pool) for last, step in before)
+    for step in written:  # three examples that are all right ask for nothing
+        right = all(one.score == 1 for one in step.tried.learned)
+        assert bool(step.tried.proposal.calls) != right
+    assert any(not step.tried.proposal.calls for step in written)
