@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sgdflow.errors import plural
 from sgdflow.llm import Message
 from sgdflow.llm.backend import Backend, window_of
 from sgdflow.llm.endpoints import AZURE, OLLAMA
@@ -30,7 +31,7 @@ class Windows:
         words = sum(len(one.content.split()) for one in messages)
         if words <= window:
             return None
-        said = f"at least {words:,} tokens, where it reads {window:,}; this was not sent"
+        said = f"at least {plural(words, 'token')}, where it reads {window:,}; this was not sent"
         return Failure("context_window", said)
 
     def _of(self, spec: ModelSpec) -> int | None:
