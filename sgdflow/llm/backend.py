@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from sgdflow.llm import Message, Usage
@@ -24,6 +24,8 @@ class Answer:
     """Whether the provider said how many tokens these were; otherwise they are estimated."""
     instead: Failure | None = None
     """What came in place of a text."""
+    model: str = field(default="", compare=False)
+    """Who answered, in the provider's words."""
 
 
 class Backend(Protocol):

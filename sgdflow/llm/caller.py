@@ -26,6 +26,7 @@ from sgdflow.llm.models import Limits, ModelSpec, estimated_tokens
 from sgdflow.llm.outage import KINDS as DOWN
 from sgdflow.llm.outage import Outages
 from sgdflow.llm.queue import Line
+from sgdflow.llm.windows import Windows
 from sgdflow.secrets import Redactor
 
 log = logging.getLogger(__name__)
@@ -79,6 +80,7 @@ class Caller:
         self.line, self.cap, self.redact = line, cap, redact
         self._backend = backend
         self._limits, self._keys, self._session = limits, keys, session
+        self._windows = Windows(backend)
         self._random = random.Random()
         self._refused: set[int] = set()
         self._told = False
@@ -113,6 +115,9 @@ class Caller:
             log.debug("%s Now %s is asked.", error, following.model)
 
     async def _of_one(self, call: Call, spec: ModelSpec) -> Reply:
+        if (long := self._windows.beyond(spec, call.messages)) is not None:
+            self._count(call, Spent(faults={long.kind: 1}))
+            raise error_of(long, call.role, spec, call.node, 0, self.redact)
         before, rounds = call.bill.total(), 1
         found, attempts = await self.ask(call, spec)
         # Whoever has a fallback does not wait.

@@ -11,15 +11,17 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from sgdflow import __version__
 from sgdflow.llm import Message
-from sgdflow.llm.address import with_login
+from sgdflow.llm.address import is_own, with_login
+from sgdflow.llm.endpoints import AZURE, OLLAMA, PATH, VERSION, azure_key, azure_url, ollama_url
 from sgdflow.llm.failures import Failure, Noticed
 from sgdflow.llm.models import FORM, ModelSpec
 
-PROVIDERS = frozenset({"openai", "hosted_vllm"})
-"""Whose endpoints, and those of all who are called so, speak the protocol."""
+PLAIN = frozenset({"openai", "hosted_vllm"})
+"""Whose endpoints, and those of all who are called so, speak the protocol and nothing else."""
+PROVIDERS = PLAIN | OLLAMA | {AZURE}
+"""Whose endpoints speak the protocol."""
 NO_KEY_NEEDED = "no-key-needed"
 _OPENAI = "https://api.openai.com/v1"
-_PATH = "chat/completions"
 _IN_ORDER = (
     "functions", "function_call", "temperature", "top_p", "stream", "stream_options", "stop",
     "max_tokens", "max_completion_tokens", "modalities", "prediction", "audio",
@@ -28,6 +30,7 @@ _IN_ORDER = (
 )  # fmt: skip
 """Parameters in the order in which litellm sends them: a body is the same, letter by letter."""
 _FOR_US = frozenset({"extra_headers", "headers", "extra_body", "supports_system_message"})
+_FOR_AZURE = _FOR_US | {VERSION}
 _CHANGED = {"functions", "function_call", "tools", "tool_choice", "user", "web_search_options"}
 AS_THEY_ARE = frozenset(_IN_ORDER) - _CHANGED | {
     "extra_headers", "extra_body", "supports_system_message", "min_p", "top_k",
@@ -46,16 +49,21 @@ class Target:
 
 def target(spec: ModelSpec, key: str | None, environ: Mapping[str, str]) -> Target:
     """Return where a model is asked; raises Noticed where there is no key to ask with."""
-    api_base, key, parameters = with_login(spec.api_base, key, spec.parameters)
     headers = {
         "accept": "*/*",
         "accept-encoding": "identity",
         "content-type": "application/json",
         "user-agent": f"sgdflow/{__version__}",
     }
-    if spec.api_base is None and spec.provider != "openai":
+    if spec.api_base is None and spec.provider in (AZURE, "hosted_vllm"):
         raise Noticed(Failure("unreachable", f"{spec.provider} has no address but api_base"))
-    if spec.api_base is None:
+    if spec.provider == AZURE:
+        return _azure(spec, key, environ, headers)
+    api_base, key, parameters = with_login(spec.api_base, key, spec.parameters)
+    if spec.provider in OLLAMA:
+        key = key or (None if spec.api_base else environ.get("OLLAMA_API_KEY"))
+        api_base = ollama_url(api_base)
+    elif spec.api_base is None:
         # Only the provider itself gets what stands in the environment.
         key = key or environ.get("OPENAI_API_KEY")
         if not key:
@@ -65,10 +73,32 @@ def target(spec: ModelSpec, key: str | None, environ: Mapping[str, str]) -> Targ
                 headers[f"openai-{name}"] = value
     url, login = _without_login(_full(api_base or _OPENAI))
     headers["authorization"] = login or f"Bearer {key or NO_KEY_NEEDED}"
+    return Target(url, headers | _declared(parameters))
+
+
+def _azure(
+    spec: ModelSpec, key: str | None, environ: Mapping[str, str], headers: dict[str, str]
+) -> Target:
+    """Return where a deployment is asked: its key has a header of its own."""
+    declared = _declared(spec.parameters)
+    url, login = _without_login(azure_url(spec, spec.api_base or "", environ))
+    if login:
+        headers["authorization"] = login
+    elif not {"authorization", "api-key"} & declared.keys():
+        key = key or azure_key(spec, environ)
+        if not key and is_own(AZURE, spec.api_base):
+            raise Noticed(Failure("authentication", "AZURE_API_KEY is not set"))
+        headers["api-key"] = key or NO_KEY_NEEDED
+    return Target(url, headers | declared)
+
+
+def _declared(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Return the declared headers."""
+    found: dict[str, str] = {}
     for more in ("headers", "extra_headers"):
         declared = (parameters.get(more) or {}).items()
-        headers |= {str(name).lower(): str(value) for name, value in declared}
-    return Target(url, headers)
+        found |= {str(name).lower(): str(value) for name, value in declared}
+    return found
 
 
 def content(spec: ModelSpec, messages: Sequence[Message], parameters: Mapping[str, Any]) -> bytes:
@@ -85,8 +115,9 @@ def content(spec: ModelSpec, messages: Sequence[Message], parameters: Mapping[st
     body |= {name: given[name] for name in _IN_ORDER if name in given}
     body |= given.get("extra_body") or {}
     # What was put in by hand is not taken back.
+    for_us = _FOR_AZURE if spec.provider == AZURE else _FOR_US
     for name, value in given.items():
-        if name not in _FOR_US and name not in body:
+        if name not in for_us and name not in body:
             body[name] = value
     return json.dumps(body).encode()
 
@@ -125,7 +156,7 @@ def _full(api_base: str) -> str:
     """Return the address that is asked, which may have been declared as a whole."""
     parts = urlsplit(api_base.strip())
     path = parts.path.rstrip("/")
-    path = path if path.endswith(_PATH) else f"{path}/{_PATH}"
+    path = path if path.endswith(PATH) else f"{path}/{PATH}"
     return urlunsplit(parts._replace(path=path, fragment=""))
 
 

@@ -9,7 +9,7 @@ import asyncio
 import os
 import ssl
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from sgdflow.llm import Message
 from sgdflow.llm.address import plain, proxy_of
 from sgdflow.llm.backend import Answer
 from sgdflow.llm.chat import Target, content, target, understood
+from sgdflow.llm.endpoints import AZURE
 from sgdflow.llm.failures import Failure, Noticed
 from sgdflow.llm.listing import Listing
 from sgdflow.llm.models import ModelSpec, Price
@@ -99,7 +100,11 @@ class DirectBackend:
                 raise
             raise Noticed(Failure("connection", str(error))) from error
         read = streamed if "event-stream" in kind else answer_of
-        return read(spec, messages, said, way.price)
+        answer = read(spec, messages, said, way.price)
+        if spec.provider != AZURE or spec.price is not None or not answer.counted:
+            return answer
+        price = self._of_deployment(spec, answer.model)
+        return replace(answer, cost=price.of(answer.usage) if price else None)
 
     def price_of(self, spec: ModelSpec) -> Price | None:
         """Return what the model's tokens cost, None where nobody knows; nothing is called."""
@@ -137,6 +142,11 @@ class DirectBackend:
         """Return a model's price; what is not known to the cent is not known."""
         known = spec.price is not None or self._listing.is_plain(spec)
         return self._listing.price_of(spec) if known else None
+
+    def _of_deployment(self, spec: ModelSpec, model: str) -> Price | None:
+        """Return what a deployment's tokens cost: it may bear any name, and says what it is."""
+        named = replace(spec, model=f"{AZURE}/{model}")
+        return self._exact(named if self._listing.of(named) else spec)
 
     @cached_property
     def _trusted(self) -> ssl.SSLContext | bool:

@@ -43,6 +43,8 @@ class Listing:
         """Return the declared price of a model's tokens, or the listed one; None: nobody knows."""
         if spec.price is not None or not spec.listed:
             return spec.price
+        if spec.free:
+            return Price(0.0, 0.0)
         entry = self.of(spec)
         names = ("input_cost_per_token", "output_cost_per_token", "cache_read_input_token_cost")
         match [entry.get(name) for name in names]:
@@ -55,7 +57,7 @@ class Listing:
         """Say whether a model's tokens cost the same, however many and whatever they are."""
         entry = self.of(spec)
         special = (name for name, value in entry.items() if value and _SPECIAL.search(name))
-        return bool(entry) and next(special, None) is None
+        return spec.free or (bool(entry) and next(special, None) is None)
 
     def window_of(self, spec: ModelSpec) -> int | None:
         """Return how many tokens a model reads, None where nobody knows."""

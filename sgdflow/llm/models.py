@@ -129,10 +129,15 @@ class ModelSpec:
         return "" if self.in_process else answering(self.provider, self.api_base, self.endpoint)
 
     @property
+    def free(self) -> bool:
+        """Whether it runs in a program of the user's own, which takes no money."""
+        return self.provider in _FREE
+
+    @property
     def listed(self) -> bool:
         """Whether its provider's list of prices holds for it."""
         at = self.addresses or (None,)
-        return self.provider in _FREE or all(is_own(self.provider, one) for one in at)
+        return self.free or all(is_own(self.provider, one) for one in at)
 
     @property
     def deterministic(self) -> bool:

@@ -20,7 +20,8 @@ from typing import Any
 from sgdflow.llm import Message, Usage
 from sgdflow.llm.address import has_login, with_login
 from sgdflow.llm.backend import Answer
-from sgdflow.llm.chat import NO_KEY_NEEDED, PROVIDERS, parts, understood
+from sgdflow.llm.chat import NO_KEY_NEEDED, PLAIN, parts, understood
+from sgdflow.llm.endpoints import azure_key
 from sgdflow.llm.failures import Failure, Noticed
 from sgdflow.llm.forms import instead_of_text, plain, text_of, tokens_of, unread
 from sgdflow.llm.models import ModelSpec, Price, estimated_tokens
@@ -103,7 +104,7 @@ class LitellmBackend:
         api_base, key, parameters = with_login(spec.api_base, key, given)
         if key is None and api_base is not None:
             # Otherwise litellm takes a provider's key from the environment and sends it there.
-            key = NO_KEY_NEEDED
+            key = azure_key(spec, os.environ) or NO_KEY_NEEDED
         told = [{"role": said.role, "content": parts(said)} for said in messages]
         try:
             with _unlogged(litellm):
@@ -217,7 +218,7 @@ def _import_the_rest(litellm: Any) -> None:
 def _introduce(litellm: Any, spec: ModelSpec) -> None:
     # An unknown name sends litellm through about ten price look-ups in each call, and a price of
     # 0 through a search for its reason, which takes a third of a call's CPU time.
-    own = spec.api_base and spec.provider in PROVIDERS
+    own = spec.api_base and spec.provider in PLAIN
     if own and _listed(litellm, spec) is None:
         known = {"litellm_provider": spec.provider, "mode": "chat", **_NO_PRICE}
         litellm.register_model({spec.model: known})

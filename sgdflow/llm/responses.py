@@ -82,7 +82,8 @@ def streamed(
         raise Noticed(Failure("connection", "the stream ended before the reply did"))
     usage = next((piece["usage"] for piece in reversed(pieces) if piece.get("usage")), None)
     choice = {"message": _joined(choices), "finish_reason": ends[-1] if ends else "stop"}
-    whole = {"choices": [choice] if choices else [], "usage": usage}
+    model = next((piece["model"] for piece in pieces if piece.get("model")), None)
+    whole = {"choices": [choice] if choices else [], "usage": usage, "model": model}
     return _read(spec, messages, whole, price, counted=usage is not None)
 
 
@@ -130,7 +131,8 @@ def _read(
         usage = Usage(estimated_tokens(*(m.content for m in messages)), estimated_tokens(text))
         if counted:
             return Answer(text, finish, usage, None, counted=False, instead=instead)
-    return Answer(text, finish, usage, price.of(usage) if price else None, instead=instead)
+    cost = price.of(usage) if price else None
+    return Answer(text, finish, usage, cost, instead=instead, model=str(given.get("model") or ""))
 
 
 def _end(said: object) -> str:

@@ -11,8 +11,9 @@ from urllib.request import getproxies
 
 from sgdflow.errors import ConfigError, listed
 from sgdflow.llm.backend import Backend, Choosing
-from sgdflow.llm.chat import AS_THEY_ARE, PROVIDERS
+from sgdflow.llm.chat import AS_THEY_ARE, PLAIN, PROVIDERS
 from sgdflow.llm.direct import DirectBackend
+from sgdflow.llm.endpoints import IGNORED, OLLAMA, left_to_litellm
 from sgdflow.llm.listing import Listing
 from sgdflow.llm.models import ModelSpec
 from sgdflow.llm.providers import LitellmBackend
@@ -38,9 +39,15 @@ def _one(transport: Transport) -> Backend:
 
 
 def check_direct(models: Mapping[str, ModelSpec]) -> None:
-    """Raise ConfigError where a model speaks another protocol than OpenAI's."""
+    """Raise ConfigError where a model, or what is asked of it, is not of OpenAI's protocol."""
     for role, declared in models.items():
         for spec in declared.line:
+            if spec.provider in OLLAMA and (lost := sorted(IGNORED & spec.parameters.keys())):
+                raise ConfigError(
+                    f"llm.models.{role}: Ollama takes no {listed(lost)} in OpenAI's chat protocol, "
+                    f"which llm.transport=direct asks {spec.model} in. Leave llm.transport at auto "
+                    "(litellm then uses Ollama's own protocol), or take it out of parameters."
+                )
             if not spec.in_process and spec.provider not in PROVIDERS:
                 known = listed(f"{one}/..." for one in sorted(PROVIDERS))
                 raise ConfigError(
@@ -72,11 +79,16 @@ class Preferred(Choosing):
 
     def _needs_litellm(self, spec: ModelSpec) -> bool:
         name = spec.model.partition("/")[2]
-        if spec.provider not in PROVIDERS or spec.parameters.keys() - AS_THEY_ARE:
+        if spec.provider not in PROVIDERS:
+            return True
+        if spec.provider not in PLAIN:
+            if left_to_litellm(spec, os.environ):
+                return True
+        elif spec.parameters.keys() - AS_THEY_ARE:
             return True
         if spec.provider == "openai" and _REWRITTEN.search(name):
             return True
-        if spec.api_base is None and spec.provider != "openai":
+        if spec.api_base is None and spec.provider == "hosted_vllm":
             return True
         if spec.price is None and spec.listed and not self.listing.is_plain(spec):
             return True

@@ -152,9 +152,9 @@ def test_proxies_of_another_kind_are_left_to_litellm(monkeypatch: pytest.MonkeyP
         (
             {"models": {"forward": "anthropic/c"}},
             "llm.models.forward: llm.transport=direct reaches endpoints that speak OpenAI's chat "
-            "protocol (hosted_vllm/..., openai/...); anthropic/c is none. Leave llm.transport at "
-            "auto, or choose litellm; where its server speaks that protocol, too, write "
-            "openai/MODEL and its api_base.",
+            "protocol (azure/..., hosted_vllm/..., ollama/..., ollama_chat/..., openai/...); "
+            "anthropic/c is none. Leave llm.transport at auto, or choose litellm; where its server "
+            "speaks that protocol, too, write openai/MODEL and its api_base.",
         ),
         (
             {"models": {"forward": "openai/a"}, "fallbacks": {"forward": ["groq/b"]}},
