@@ -40,7 +40,7 @@ def known(tried: Tried) -> dict[str, Any]:
     """
     current, seen = tried.trial.current, tried.trial.seen
     found: dict[str, Any] = {"known": None}
-    if current is not None and seen is not None and (score := seen.comparable.summary()):
+    if current is not None and seen is not None and (score := seen.summary()):
         before = {i: outcome.score for i, outcome in current.outcomes.items()}
         after = {i: outcome.score for i, outcome in seen.outcomes.items()}
         shown = sorted(after, key=lambda i: after[i] == before.get(i))[:_OUTCOMES]
