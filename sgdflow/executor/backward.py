@@ -94,6 +94,7 @@ async def backward_pass(
     What was skipped neither receives nor passes on a gradient.
     Where there is no output, the feedback is for the node that failed, and for what it was given.
     """
+    optimised = frozenset(optimised)  # each node looks for its own among them
     taken = present(forward.values).keys() | forward.failures.keys()
     reach = graph.reach(optimised) & taken
     told = graph, parameters, forward, feedback, optimised

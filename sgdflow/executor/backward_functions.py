@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from sgdflow.errors import OVERFLOW, NodeFailed
-from sgdflow.executor.backward_views import work_shown
+from sgdflow.executor.backward_views import Work
 from sgdflow.executor.branches import plain
 from sgdflow.executor.functions import Function
 from sgdflow.executor.gradients import LOSS, Gradient, as_gradients, joint_wish, limited
 from sgdflow.executor.graph import Computed, Node, Operands
 from sgdflow.executor.places import View
-from sgdflow.executor.repetition import asking_once_for_more_than, taking_all
+from sgdflow.executor.repetition import asking_once_for_more, repeating, taking_all
 from sgdflow.executor.samples import ANYTHING, sample_operands
 from sgdflow.executor.walk import together
 from sgdflow.llm import LLM
@@ -66,36 +66,36 @@ class PromptBackward:
         groups = self.groups(targets, node.name)
         work = {"output": output, "gradients": limited(as_gradients(gradient))}
         said = [str(one.value) for one in work["gradients"]]
-        given = [*operands.predecessors.values()]
+        given = operands.predecessors.values()
+        repeats = repeating(said, output, given) if self.rules else None
 
-        async def about(group: Sequence[str], node: View, *, short: bool) -> Computed:
+        async def about(group: Sequence[str], seen: Work, *, short: bool) -> Computed:
             """Do without right work, then halve, where a prompt does not fit the model's window."""
             try:
                 answered = await self.ask.send(
                     llm,
                     node.name,
-                    {**self._variables(node, operands, group, short=short), **work},
+                    {**self._variables(seen, group, short=short), **work},
                     group,
-                    accept=self._taking(said, output, given),
+                    accept=self._taking(repeats),
                 )
             except NodeFailed as error:
                 beside = self.neighbors and len(operands.predecessors) > 1
-                plain, halves = replace(node, successes=()), _halves(group, node.name)
-                if error.kind == OVERFLOW and node.successes:
+                plain, halves = seen.alone(), _halves(group, node.name)
+                if error.kind == OVERFLOW and seen.node.successes:
                     return await _all_of([about(group, plain, short=short)], error.calls)
                 if error.kind != OVERFLOW or (len(halves) == 1 and (short or not beside)):
                     raise
-                return await _all_of((about(one, node, short=True) for one in halves), error.calls)
+                return await _all_of((about(one, seen, short=True) for one in halves), error.calls)
             return Computed(answered.texts, (answered.call,))
 
         short = self._short(operands.predecessors, targets)
-        return await _all_of(about(group, node, short=short) for group in groups)
+        whole = Work(node, operands)
+        return await _all_of(about(group, whole, short=short) for group in groups)
 
-    def _taking(
-        self, said: Sequence[str], output: Any, given: Sequence[Any]
-    ) -> Callable[[Mapping[str, Any]], None]:
+    def _taking(self, repeats: Callable[[str], bool] | None) -> Callable[[Mapping[str, Any]], None]:
         """Return what refuses gradients that are too long or, once, only repeat what was said."""
-        heard = asking_once_for_more_than(said, output, given) if self.rules else taking_all
+        heard = asking_once_for_more(repeats) if repeats else taking_all
 
         def accept(texts: Mapping[str, Any]) -> None:
             for name, text in texts.items():
@@ -130,16 +130,16 @@ class PromptBackward:
             return
         view, operands = sample_operands(node)
         targets = targets[:1] if self.per_edge else targets
-        sample = self._variables(view, operands, targets)
+        sample = self._variables(Work(view, operands), targets)
         work = {"output": ANYTHING, "gradients": (Gradient(LOSS, "..."),)}
         yield from self.ask.problems({**sample, **work}, f"node '{node.name}'", targets)
 
     def _variables(
-        self, node: View, operands: Operands, targets: Sequence[str], *, short: bool = False
+        self, seen: Work, targets: Sequence[str], *, short: bool = False
     ) -> Mapping[str, Any]:
         # For a parameter no predecessor is a neighbor to hide: they are what it worked with.
-        hidden = not self.neighbors and any(t in operands.predecessors for t in targets)
-        work = work_shown(node, operands, targets, hidden=hidden, short=short)
+        hidden = not self.neighbors and any(t in seen.operands.predecessors for t in targets)
+        work = seen.shown(targets, hidden=hidden, short=short)
         return {**work, "max_characters": self.max_characters}
 
 

@@ -66,3 +66,17 @@ def nested(values: Mapping[str, Any]) -> Mapping[str, Any]:
         if field and owner not in values:
             found.setdefault(owner, {})[field] = value
     return found
+
+
+def renewed(
+    named: Mapping[str, Any], known: Mapping[str, Any], some: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Return what `nested` returned for known values, with other ones in the place of some."""
+    found = dict(named)
+    for name, value in some.items():
+        owner, _, field = name.partition(".")
+        if not field:
+            found[name] = value
+        elif owner not in known:
+            found[owner] = {**found[owner], field: value}
+    return found

@@ -14,7 +14,7 @@ def seen_through(
     ways: Mapping[str, Sequence[str]], ends: Collection[str]
 ) -> Mapping[str, tuple[str, ...]]:
     """Return what each variable leads to; what is none of `ends` gives way to what it leads to."""
-    found: dict[str, tuple[str, ...]] = {}
+    ends, found = frozenset(ends), dict[str, tuple[str, ...]]()
     for name in TopologicalSorter(ways).static_order():
         next_to = ways.get(name, ())
         seen = (one for way in next_to for one in ((way,) if way in ends else found[way]))

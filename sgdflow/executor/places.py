@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import islice
 from operator import is_
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +64,11 @@ class View:
         told = {name: text for name, text in self.told.items() if name in targets}
         return replace(self, told=told, texts=None)
 
+    @property
+    def ring(self) -> Ring:
+        """Return the predecessors as those are chosen that are seen beside some of them."""
+        return Ring(self.predecessors, self.told)
+
     def beside(self, seen: Collection[str]) -> View:
         """Return the place as somebody knows it who sees only these predecessors."""
         return replace(
@@ -71,20 +78,62 @@ class View:
             texts=None,
         )
 
-    def few(self, whole: Collection[str] = ()) -> View:
+    def few(self, whole: Collection[str] = (), ring: Ring | None = None) -> View:
         """Return the place as a prompt tells it whatever the fan-in: with so many others at most.
 
         Of those besides the `whole` ones these come first that nobody is told to write, as a query
-        is one of them, and then the next in order, so that each is seen beside some others.
+        is one of them, and then the next in order, so that each is seen beside some others. Whoever
+        asks about several groups hands in the `ring`, so that not each looks through all.
         """
-        start = max((i + 1 for i, n in enumerate(self.predecessors) if n in whole), default=0)
-        order = (*self.predecessors[start:], *self.predecessors[:start])
-        others = sorted((n for n in order if n not in whole), key=self.told.__contains__)
-        if len(others) <= MOST:
+        if len(self.predecessors) <= MOST:
             return self
-        seen = {*whole, *others[:MOST]}
-        given = {name: before for name, before in self.given.items() if name in seen}
-        return replace(self.beside(seen), given=given, more=len(others) - MOST)
+        ring = ring or self.ring
+        number = len(self.predecessors) - len(ring.among(whole))
+        if number <= MOST:
+            return self
+        seen = ring.among([*whole, *ring.beside(whole)])
+        return replace(
+            self,
+            predecessors=tuple(seen),
+            told={name: self.told[name] for name in seen if name in self.told},
+            given={name: self.given[name] for name in seen if name in self.given},
+            texts=None,
+            more=number - MOST,
+        )
+
+
+class Order:
+    """The order of some names."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._place = {name: place for place, name in enumerate(names)}
+
+    def among(self, some: Iterable[str]) -> Sequence[str]:
+        """Return those of others that are among the names, in order."""
+        return sorted({name for name in some if name in self._place}, key=self._place.__getitem__)
+
+
+class Ring(Order):
+    """The predecessors of a node in order, the last one followed by the first."""
+
+    def __init__(self, names: Sequence[str], told: Collection[str]) -> None:
+        super().__init__(names)
+        self._names = names
+        plain = [place for place, name in enumerate(names) if name not in told]
+        written = [place for place, name in enumerate(names) if name in told]
+        self._kinds = plain, written
+
+    def beside(self, whole: Collection[str]) -> Sequence[str]:
+        """Return those to be seen beside some, the ones after them first: so many at most."""
+        known = self.among(whole)
+        start, left = self._place[known[-1]] + 1 if known else 0, set(known)
+        others = (
+            self._names[kind[(first + further) % len(kind)]]
+            for kind in self._kinds
+            for first in [bisect_left(kind, start)]
+            for further in range(len(kind))
+        )
+        return list(islice((name for name in others if name not in left), MOST))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +158,7 @@ class Places:
         """Return a node's place, with those of the values that only others were given."""
         made = self._made_under(parameters)
         view = made.whole.get(name) or self._whole(name, made)
-        own, before = self.graph.nodes[name].predecessors, view.given.values() if known else ()
+        own, before = frozenset(view.predecessors), view.given.values() if known else ()
         names = dict.fromkeys(name for given in before for name in given if name not in own)
         return replace(view, behind={n: known[n] for n in names if n in known}) if known else view
 

@@ -21,15 +21,15 @@ _AROUND = frozenset("exactly final here hint produce solution total write".split
 _SHORT = 2
 
 
-def asking_once_for_more_than(
+def repeating(
     said: Sequence[str], output: object = "", given: Iterable[object] = ()
-) -> Callable[[Mapping[str, str]], None]:
-    """Return what refuses, the first time, gradients that only repeat what was said.
+) -> Callable[[str], bool]:
+    """Return what tells whether a gradient only repeats what was said.
 
-    They may name the output, or a number that was given, as what was wrong: not two of these,
+    It may name the output, or a number that was given, as what was wrong: not two of these,
     which may be how the right value comes about.
     """
-    known, asked = set(_words(" ".join(said))), False
+    known = set(_words(" ".join(said)))
     seen = {
         *_short(output),
         *(word for value in given for word in _short(value) if word.isdecimal()),
@@ -40,13 +40,20 @@ def asking_once_for_more_than(
         new = words - known - _AROUND
         return words <= known or (bool(words & known) and new <= seen and len(new) <= 1)
 
+    return repeats
+
+
+def asking_once_for_more(repeats: Callable[[str], bool]) -> Callable[[Mapping[str, str]], None]:
+    """Return what refuses, the first time, gradients that only repeat what was said."""
+    asked = False
+
     def accept(texts: Mapping[str, str]) -> None:
         nonlocal asked
-        repeating = [name for name, text in texts.items() if repeats(text)]
-        if repeating and not asked:
+        found = [name for name, text in texts.items() if repeats(text)]
+        if found and not asked:
             asked = True
             raise ReplyError(
-                f"what it says of {listed(repeating)} only repeats the feedback; "
+                f"what it says of {listed(found)} only repeats the feedback; "
                 "state the rule by which the right value is found"
             )
 

@@ -142,7 +142,8 @@ class ReplyFormat:
 
     def _tagged(self, text: str, names: Sequence[str]) -> Mapping[str, str]:
         try:
-            found = {name: self._between(text, name) for name in names or ("",)}
+            ends = self._ends(text, named=bool(names))
+            found = {name: self._between(text, name, ends.get(name, ())) for name in names or ("",)}
         except ReplyError:
             plain = None if len(names) > 1 else self._plain(text, "".join(names))
             if plain is None:
@@ -182,14 +183,25 @@ class ReplyFormat:
             text = _LABEL.sub("", text)
         return text.splitlines()[-1] if text and self.untagged == "last_line" else text
 
-    def _between(self, text: str, name: str) -> str:
-        opened = list(re.finditer(self._opening(name), text))
+    def _ends(self, text: str, *, named: bool) -> Mapping[str, Sequence[int]]:
+        """Return where the opening tags of each name end; without names they have none."""
+        if not named:
+            return {"": [one.end() for one in re.finditer(self._opening(""), text)]}
+        # It looks ahead, as what a quote begins may hold another tag.
+        begins = rf"""<{re.escape(self.tag)}\s+name\s*=\s*["'](?=([^"']*)["']\s*>())"""
+        found: dict[str, list[int]] = {}
+        for one in re.finditer(begins, text):
+            found.setdefault(one[1], []).append(one.end(2))
+        return found
+
+    def _between(self, text: str, name: str, opened: Sequence[int]) -> str:
         shown = f'<{self.tag} name="{name}">' if name else f"<{self.tag}>"
         if not opened:
             raise ReplyError(f"{shown} is missing")
         if len(opened) > 1:
             raise ReplyError(f"{shown} stands {len(opened)} times; write it exactly once")
-        rest = re.split(rf"<{re.escape(self.tag)}[\s>]", text[opened[0].end() :])[0]
+        following = re.compile(rf"<{re.escape(self.tag)}[\s>]").search(text, opened[0])
+        rest = text[opened[0] : following.start() if following else None]
         inside, *after = rest.split(f"</{self.tag}>")
         if len(after) != 1:
             times = f"stands {len(after)} times" if after else "is missing"
@@ -239,8 +251,8 @@ def _numbered(text: str, names: Sequence[str]) -> Mapping[str, str]:
 
     Where lines carry names, only those count, so that a text may hold a list of its own.
     """
-    marks = list(_NUMBERED_LINE.finditer(text))
-    marks = [mark for mark in marks if mark["name"] in names] or marks
+    marks, known = list(_NUMBERED_LINE.finditer(text)), set(names)
+    marks = [mark for mark in marks if mark["name"] in known] or marks
     first = max((i for i, mark in enumerate(marks) if mark["number"] == "1"), default=None)
     if first is None:
         raise ReplyError("no line starts with '1.'")
@@ -251,7 +263,7 @@ def _numbered(text: str, names: Sequence[str]) -> Mapping[str, str]:
     ends = [mark.start() for mark in run[1:]] + [len(text)]
     found = {}
     for name, mark, end in zip(names, run, ends, strict=True):
-        if mark["name"] in names and mark["name"] != name:
+        if mark["name"] in known and mark["name"] != name:
             raise ReplyError(f"line {mark['number']} is for {mark['name']}, not {name}")
         begin = mark.end() if mark["name"] == name else mark.start("rest")
         found[name] = text[begin:end]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from conftest import Start
@@ -155,6 +156,25 @@ def test_a_job_brings_its_score_and_where_it_is_wanted_its_cost(
         if direction:
             with pytest.raises(ConfigError, match="The sweeper has no score to go by"):
                 optimize._objective({"scores": {}, "cost": {}})
+
+
+def test_the_preset_of_optuna_aims_at_the_best_score_with_a_seed_and_on_request_at_two(
+    tmp_path: Path,
+) -> None:
+    folder = conf_folder() / "hydra" / "sweeper"
+    preset = cast(DictConfig, OmegaConf.load(folder / "optuna.yaml"))
+    assert preset.direction == "maximize"
+    for name in (preset.defaults[0].sampler, "random"):
+        assert isinstance(OmegaConf.load(folder / "sampler" / f"{name}.yaml").seed, int)
+    told = (folder / "optuna.yaml").read_text()
+    words = re.findall(r"'hydra\.sweeper\.(direction=.*)'", told)
+    assert words == ["direction=[maximize,minimize]"]
+    wanted = OmegaConf.merge(preset, OmegaConf.from_dotlist(words))
+    for sweeper, brought in ((preset, 0.5), (wanted, (0.5, 0.75))):
+        config = sweep({"sweeper": {"direction": sweeper.direction}}, str(tmp_path))
+        Engines().on_multirun_start(config)
+        with hydra_config(config):
+            assert optimize._objective(RECORD) == brought
 
 
 def test_a_cost_that_nobody_knows_is_told_and_is_only_optimizes_to_aim_at() -> None:

@@ -233,3 +233,47 @@ def test_calls_that_are_made_at_once_end_whatever_becomes_of_the_others() -> Non
     assert (failure.kind, failure.reason) == ("context_window", "too long")
     assert len(failure.calls) == len(prompts) == 15
     assert sum(bool(call.reply) for call in failure.calls) == 7
+
+
+def test_a_pass_takes_work_in_proportion_to_the_edges() -> None:
+    """Counted is how often a name is looked up: each call would else go through all neighbors.
+
+    What Jinja copies for each template is in it, and no work of a call's own.
+    """
+    looked_up = 0
+
+    class Name(str):
+        __slots__ = ()
+
+        def __hash__(self) -> int:
+            nonlocal looked_up
+            looked_up += 1
+            return super().__hash__()
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal looked_up
+            looked_up += 1
+            return super().__eq__(other)
+
+    def work(members: int) -> int:
+        nonlocal looked_up
+        plain = wide(members)
+        name = {one: Name(one) for one in ("question", *plain.nodes, *plain.parameters)}
+        graph = replace(
+            plain,
+            parameters={name[n]: replace(one, name=name[n]) for n, one in plain.parameters.items()},
+            nodes={
+                name[n]: replace(
+                    one,
+                    name=name[n],
+                    predecessors=tuple(name[before] for before in one.predecessors),
+                    parameters={local: name[full] for local, full in one.parameters.items()},
+                )
+                for n, one in plain.nodes.items()
+            },
+        )
+        looked_up = 0
+        differentiate(graph, 2)
+        return looked_up
+
+    assert work(320) < 6 * work(80)

@@ -21,7 +21,8 @@ from typing import Any
 import clusters
 import pytest
 
-from sgdflow.llm import Message, Usage, claims
+from sgdflow.llm import Message, Reply, Spent, Usage, claims
+from sgdflow.llm.answers import Answered
 from sgdflow.llm.backend import Answer
 from sgdflow.llm.claims import Claims
 from sgdflow.llm.client import Client
@@ -312,6 +313,29 @@ def held(file: Path) -> sqlite3.Connection:
 def keys_of(file: Path) -> list[str]:
     with closing(sqlite3.connect(file)) as connection:
         return [key for (key,) in connection.execute("SELECT key FROM claims ORDER BY key")]
+
+
+def test_a_reply_is_found_while_the_writer_waits(tmp_path: Path) -> None:
+    file = tmp_path / "replies.db"
+
+    async def main() -> None:
+        answer = Answered(Reply("before"), Spent(1), "openai/m")
+        with closing(Store(file)) as store:
+            await store.keep("old", "{}", answer)
+            with closing(held(file)) as lock:
+                waiting = asyncio.create_task(store.keep("new", "{}", answer))
+                claiming = asyncio.create_task(store.claimed("other"))
+                await asyncio.sleep(0.2)
+                found = await asyncio.wait_for(store.find("old"), 2)
+                assert found == answer
+                assert not waiting.done()  # the writer has waited all the time
+                assert not claiming.done()
+                lock.execute("COMMIT")
+            await waiting
+            assert await claiming
+            assert await store.find("new") == answer
+
+    asyncio.run(main())
 
 
 def test_who_was_cancelled_before_its_turn_holds_nothing(tmp_path: Path) -> None:

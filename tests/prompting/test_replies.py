@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import sys
 import time
 from collections.abc import Mapping, Sequence
 
@@ -406,3 +407,27 @@ def test_formats_say_how_many_texts_they_carry() -> None:
         "numbered": [False, True, True],
         "json": [True, True, True],
     }
+
+
+def test_a_reply_is_read_with_work_in_proportion_to_its_names() -> None:
+    """Counted are calls of functions: a pattern of its own for each name takes hundreds of them."""
+
+    def work(number: int) -> int:
+        names = [f"member_{i}" for i in range(number)]
+        text = "".join(f'<g name="{name}">\nof {name}\n</g>\n' for name in names)
+        calls = 0
+
+        def count(*_: object) -> None:
+            nonlocal calls
+            calls += 1
+
+        TAGGED.read(text, names)  # what is kept of a first time is there
+        sys.setprofile(count)
+        try:
+            found = TAGGED.read(text, names)
+        finally:
+            sys.setprofile(None)
+        assert found == {name: f"of {name}" for name in names}
+        return calls
+
+    assert work(800) < 9 * work(100)

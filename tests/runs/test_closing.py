@@ -55,7 +55,11 @@ class Guesser:
 
 
 def run(
-    folder: Path, guesser: Guesser, *words: str, validation: Sequence[int] = ()
+    folder: Path,
+    guesser: Guesser,
+    *words: str,
+    validation: Sequence[int] = (),
+    tracker: NullTracker | None = None,
 ) -> Mapping[str, Any]:
     paths = []
     for split, numbers in {"train": range(20), "validation": validation, "test": [0, 1]}.items():
@@ -86,7 +90,8 @@ def run(
     )
     ready = prepare(raw, Prompts(prompt_folders(folder)), {})
     place = RunFolder(folder / "run")
-    return asyncio.run(optimise(ready, raw, ScriptedLLM(guesser), NullTracker(), place))
+    tracker = tracker or NullTracker()
+    return asyncio.run(optimise(ready, raw, ScriptedLLM(guesser), tracker, place))
 
 
 def steps(folder: Path) -> list[dict[str, Any]]:
@@ -102,6 +107,25 @@ FIRST = (
     "better: 0.4 -> 0.5 on 20 examples (6 up, 4 down); "
     '20 of 20 answers are "no" (only 10 should be)'
 )
+
+
+def test_the_result_is_said_before_texts_and_model_are_recorded(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Which takes seconds, for which nobody should wait."""
+    caplog.set_level("INFO", "sgdflow")
+    heard = []
+
+    class Late(NullTracker):
+        def answered(self, shown: object) -> None:
+            heard.append(caplog.text)
+
+        def finished(self, result: object, folder: Path) -> None:
+            heard.append(caplog.text)
+
+    record = run(tmp_path, Guesser(), tracker=Late())
+    assert len(heard) == 2
+    assert all(closing_words(record) in text for text in heard)
 
 
 def test_answers_that_became_constant_are_said_wherever_the_gate_is_heard(

@@ -11,7 +11,7 @@ import sys
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import pytest
 from forks import forked
@@ -19,16 +19,19 @@ from started import ENVIRON, FILES, left_behind, start
 
 import sgdflow
 from sgdflow.api import Flow
+from sgdflow.config.compose import compose
+from sgdflow.config.paths import prompt_folders
 from sgdflow.data import Example
 from sgdflow.errors import ConfigError, NoResult
 from sgdflow.executor.forward import ForwardPass
 from sgdflow.executor.outcomes import Outcome
+from sgdflow.llm.calling import Calling
 from sgdflow.llm.database import Replies
 from sgdflow.llm.known import Known
 from sgdflow.processes import runs
 from sgdflow.runs.crew import Crew
 from sgdflow.runs.hands import OfThisMachine
-from sgdflow.runs.worker import Chunk, Done, Given
+from sgdflow.runs.worker import Chunk, Done, Given, Worker
 from sgdflow.simulation.server import create_app, running
 from sgdflow.simulation.worlds import reply
 
@@ -254,6 +257,31 @@ def test_what_a_worker_cannot_do_is_told_and_is_no_lack_of_memory(project: Path)
     spoilt = Given({}, (), cast(Path, None), 0.0, "", 1)
     with pytest.raises(NoResult, match=r"a worker has failed with \w+Error: .*\.py, line \d+\)\. "):
         asyncio.run(OfThisMachine.started(spoilt))
+
+
+def test_workers_share_the_calls_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as one process makes, or fewer than one more for each worker."""
+    opened: list[Calling] = []
+
+    def seen(self: Calling, *_: object, **__: object) -> NoReturn:
+        opened.append(self)
+        raise EndOfTest
+
+    class EndOfTest(Exception):
+        pass
+
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(Calling, "opened", seen)
+    monkeypatch.chdir(tmp_path)
+    limits = ["llm.limits.concurrency=10", "llm.limits.roles.forward.concurrency=7"]
+    raw = compose([*SMALL, *limits, "llm.limits.roles.backward.requests_per_minute=9"])
+    for count, whole, forward in ((1, 10, 7), (3, 4, 3), (4, 3, 2), (64, 1, 1)):
+        with pytest.raises(EndOfTest):
+            Worker(Given(raw, prompt_folders(tmp_path), tmp_path, 0.0, "", count))
+        own = opened.pop().limits
+        assert (own.concurrency, own.roles["forward"].concurrency) == (whole, forward)
+        assert own.roles["backward"].concurrency is None
+        assert own.roles["backward"].requests_per_minute == 9  # that is shared otherwise
 
 
 PYTHON = """
