@@ -92,9 +92,9 @@ class Remedies:
         """Return what to override for a model that answers without thoughts."""
         model, key = self.config.llm.models.get(role), f"llm.models.{role}"
         if isinstance(model, schema.Model):
-            return f"{key}.parameters.chat_template_kwargs={{enable_thinking: false}}"
+            return f"'{key}.parameters.chat_template_kwargs={{enable_thinking: false}}'"
         off = "parameters: {chat_template_kwargs: {enable_thinking: false}}"
-        return f"{key}={{model: {model or 'PROVIDER/MODEL'}, {off}}}"
+        return f"'{key}={{model: {model or 'PROVIDER/MODEL'}, {off}}}'"
 
     def _own(self, node: str, key: str) -> schema.Forward | None:
         """Return how a node is asked, where it says that key itself."""

@@ -124,7 +124,7 @@ STOPS: dict[str, tuple[Sequence[str], Said, str, int]] = {
         CallFailed("no text.", "reasoning_only"),
         "(llm.limits.first=5): reasoning_only.\nanswer: no text.\n"
         "Switch thinking off, which vLLM, SGLang and llama.cpp do with "
-        "llm.models.forward.parameters.chat_template_kwargs={enable_thinking: false}, or take "
+        "'llm.models.forward.parameters.chat_template_kwargs={enable_thinking: false}', or take "
         "another model (llm.models.forward=PROVIDER/MODEL).",
         5,
     ),
@@ -132,8 +132,8 @@ STOPS: dict[str, tuple[Sequence[str], Said, str, int]] = {
         ["llm=vllm", "llm.models.forward=a/b"],
         CallFailed("no text.", "reasoning_only"),
         "(llm.limits.first=5): reasoning_only.\nanswer: no text.\n"
-        "Switch thinking off, which vLLM, SGLang and llama.cpp do with llm.models.forward={model: "
-        "a/b, parameters: {chat_template_kwargs: {enable_thinking: false}}}, or take another "
+        "Switch thinking off, which vLLM, SGLang and llama.cpp do with 'llm.models.forward={model: "
+        "a/b, parameters: {chat_template_kwargs: {enable_thinking: false}}}', or take another "
         "model (llm.models.forward=PROVIDER/MODEL).",
         5,
     ),

@@ -168,7 +168,10 @@ def test_advice_on_failures_names_keys_that_exist() -> None:
 
 def remedies() -> Iterator[tuple[str, str]]:
     for words, _, told, _ in STOPS.values():
-        for match in KEY.finditer(told.rpartition(".\n")[2]):
+        last = told.rpartition(".\n")[2]
+        for quoted in re.findall("'([^'=]+=[^']+)'", last):
+            yield " ".join(words), quoted
+        for match in KEY.finditer(re.sub("'[^']*'", "", last)):
             if match[2]:
                 yield " ".join(words), f"{match[1]}{match[2]}"
 

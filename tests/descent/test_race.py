@@ -449,7 +449,7 @@ def test_no_two_proposals_that_are_turned_down_share_a_part_of_the_level(
 
 def test_a_step_counts_on_behind_the_last_place_that_was_turned_down(places: list[int]) -> None:
     knows = " ".join(f"Know {one}." for one in "abcdef")
-    written = iter([knows, f"{knows} ", *("Forget." for _ in range(4))])
+    written = iter([knows, f"{knows} Do so.", *(f"Forget. {n}" for n in range(4))])
     method = replace(
         WIDE,
         proposals=Proposals(1, 3),

@@ -869,7 +869,7 @@ def test_gepa_hands_the_feedback_to_every_node() -> None:
 
 
 def test_gepa_keeps_several_candidates_and_merges_them_one_text_a_step() -> None:
-    run = optimise("method=gepa", "method.stop.steps=16")
+    run = optimise("method=gepa", "method.stop.steps=30", "seed=2")
     assert max(len(step.pool) for step in run.steps) > 2
     assert any(step.tried.why == "merge" for step in run.steps)
     written = [step for step in run.steps if step.tried.why != "merge"]
