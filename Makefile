@@ -34,8 +34,8 @@ tests: $(VENV)/.installed-dev ## Run the tests
 reference: $(VENV)/.installed ## Write docs/reference.md anew from the schema of the configuration
 	$(BIN)/python docs/reference.py
 
-ENGINES ?= joblib slurm_local ray slurm mlflow
-test-engines: $(VENV)-engines/.installed ## Run sweeps on joblib, submitit, Ray, Slurm and an MLflow server (a quarter of an hour; docs/scale.md)
+ENGINES ?= joblib slurm_local ray slurm mlflow optuna
+test-engines: $(VENV)-engines/.installed ## Run sweeps on joblib, submitit, Ray, Slurm, an MLflow server and by Optuna (a quarter of an hour; docs/scale.md)
 	SGDFLOW_ENGINES="$(ENGINES)" $(VENV)-engines/bin/python -m pytest -q -n 0 -rs tests/engines
 
 bench: $(VENV)/.installed ## Measure speed (some minutes; benchmarks/README.md)

@@ -94,7 +94,9 @@ def basic(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return engine.results()
 
 
-@pytest.fixture(params=ENGINES or ["joblib"], scope="module")
+@pytest.fixture(
+    params=[one for one in ENGINES if one in PLUGINS] if ENGINES else ["joblib"], scope="module"
+)
 def engine(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Engine]:
