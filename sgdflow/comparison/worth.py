@@ -32,9 +32,10 @@ def rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
 def lines(comparison: Comparison) -> Iterator[str]:
     """Yield what the columns mean, and whose scores are too good."""
     yield (
-        "Detectable effect: the smallest gain that a run could have confirmed, or shown on a split "
-        "that decided nothing (level 0.05), if nothing had got worse. Verified: share of the "
-        "trials of gradients that support what these ask. Shares of calls are of all calls."
+        "Detectable effect: the smallest gain that a run could have confirmed, shown by a paired "
+        "gate at its level, or on a split that decided nothing (level 0.05), if nothing had got "
+        "worse. Verified: share of the trials of gradients that support what these ask. Shares of "
+        "calls are of all calls."
     )
     decided = [one for one in comparison.outcomes if _decided(one, comparison.split)]
     if decided:

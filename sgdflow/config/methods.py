@@ -129,13 +129,12 @@ def _differentiation(
     default = build_backward(conf.backward, prompts, "method.backward")
     join = _aggregation(conf.aggregation.successors, AGGREGATIONS, SUCCESSORS, "gradients")
     problems.extend(_backward_problems(graph, default))
-    # A function of one's own makes no call that could be spared.
-    spares = not conf.idle and isinstance(conf.backward, schema.Backward)
-    asks = _select(conf).asks if spares else None
+    asks = None if conf.idle else _select(conf).asks
     tree = successor_tree(conf, graph, named(conf, graph), prompts, problems)
+    calls = isinstance(conf.backward, schema.Backward)
     shown = conf.backward.successes if isinstance(conf.backward, schema.Backward) else 0
     overflow = overflow_of_gradients(conf, prompts)
-    return Differentiation(default, join, asks, tree, successes=shown, overflow=overflow)
+    return Differentiation(default, join, asks, tree, shown, overflow, calls)
 
 
 def _verification(

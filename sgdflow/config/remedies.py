@@ -54,10 +54,11 @@ class Remedies:
                     "Mend that function or template, or what it is given. Where it may fail, what "
                     "it raises can count as 0: task.errors=zero."
                 )
-        return self._without_text(kind, node, forward.role)
+        return self._without_text(kind, node)
 
-    def _without_text(self, kind: str, node: str, role: str) -> str:
+    def _without_text(self, kind: str, node: str) -> str:
         """Return advice where a model has no text to give."""
+        role = (self._own(node, "role") or self.config.graph.forward).role
         own = self._own(node, "prompt") is not None
         where = f"graph.nodes.{node}.forward" if own else "graph.forward"
         model = f"llm.models.{role}=PROVIDER/MODEL"

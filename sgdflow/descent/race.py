@@ -114,7 +114,7 @@ def _apart(judged: Sequence[Judged], entries: Sequence[tuple[int, Draft]]) -> It
     for (tried, past), (at, draft) in zip(judged, entries, strict=True):
         past = replace(past, evidence={}) if draft.why else past
         yield once_more(tried, past) if at == before else (tried, past)
-        before = at
+        before = before if draft.why else at
 
 
 def _counted(

@@ -77,6 +77,8 @@ class Differentiation:
     """Pieces of right work that a critic is shown."""
     overflow: Tree | None = None
     """What does where they do not fit the critic's context window; None: nothing."""
+    calls: bool = True
+    """Whether the default makes calls, which may be spared."""
 
 
 async def backward_pass(
@@ -144,10 +146,10 @@ class _UnderWay:
         if not self.arrived[name]:
             return ()
         self.aggregated[name] = _aggregated(self.how, self.arrived[name])
-        asks = self.how.asks
-        if asks is not None and not any(asks(one.value) for one in self.arrived[name]):
+        node, asks = self.graph.nodes[name], self.how.asks
+        spares = asks is not None and (self.how.calls or node.backward is not None)
+        if asks and spares and not any(asks(one.value) for one in self.arrived[name]):
             return ()
-        node = self.graph.nodes[name]
         function = node.backward or self.how.default
         targets = function.targets(node, self.reach, self.optimised)
         operands = self.graph.operands(name, self.parameters, self.forward.values)

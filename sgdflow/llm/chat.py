@@ -62,7 +62,7 @@ def target(spec: ModelSpec, key: str | None, environ: Mapping[str, str]) -> Targ
     api_base, key, parameters = with_login(spec.api_base, key, spec.parameters)
     if spec.provider in OLLAMA:
         key = key or (None if spec.api_base else environ.get("OLLAMA_API_KEY"))
-        api_base = ollama_url(api_base)
+        api_base = ollama_url(api_base, environ)
     elif spec.api_base is None:
         # Only the provider itself gets what stands in the environment.
         key = key or environ.get("OPENAI_API_KEY")

@@ -15,6 +15,7 @@ OLLAMA = frozenset({"ollama", "ollama_chat"})
 VERSION = "api_version"
 """The parameter that goes into Azure's address, not into the body."""
 _OLLAMA_AT = "http://localhost:11434"
+_OLLAMA_BASE = "OLLAMA_API_BASE"
 _NEWEST = "2025-02-01-preview"
 """The version of Azure's interface where none is declared: litellm's."""
 _DATED = re.compile(r"(\d{4}-\d{2})-\d{2}(-preview)?")
@@ -61,9 +62,9 @@ def azure_url(spec: ModelSpec, api_base: str, environ: Mapping[str, str]) -> str
     return urlunsplit(parts._replace(path=path, query=urlencode(query), fragment=""))
 
 
-def ollama_url(api_base: str | None) -> str:
+def ollama_url(api_base: str | None, environ: Mapping[str, str]) -> str:
     """Return where Ollama speaks OpenAI's protocol, given its address in one of its forms."""
-    parts = urlsplit((api_base or _OLLAMA_AT).strip())
+    parts = urlsplit((api_base or environ.get(_OLLAMA_BASE) or _OLLAMA_AT).strip())
     path = parts.path.rstrip("/").removesuffix("/api/chat").removesuffix("/api/generate")
     path = path if path.endswith(("/v1", PATH)) else f"{path}/v1"
     return urlunsplit(parts._replace(path=path))
@@ -72,10 +73,13 @@ def ollama_url(api_base: str | None) -> str:
 def left_to_litellm(spec: ModelSpec, environ: Mapping[str, str]) -> bool:
     """Say whether something about such a model cannot be done in OpenAI's protocol alone."""
     asked = spec.parameters
+    if spec.provider == "ollama":
+        return True  # a completion there, in a template of litellm's
     if spec.provider in OLLAMA:
         # Where these are not said it takes 1, and in its own protocol what its model declares.
         said = asked.get("temperature"), asked.get("top_p")
-        return bool(asked.keys() - _OF_OLLAMA) or (said[0] != 0 and None in said)
+        elsewhere = not spec.api_base and bool(environ.get(_OLLAMA_BASE))
+        return elsewhere or bool(asked.keys() - _OF_OLLAMA) or (said[0] != 0 and None in said)
     dated = _DATED.fullmatch(_version(spec, environ))
     parts = urlsplit(spec.api_base or "")
     return (

@@ -7,13 +7,14 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
+from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from sgdflow.errors import ConfigError, listed
 from sgdflow.llm.backend import Backend, Choosing
 from sgdflow.llm.chat import AS_THEY_ARE, PLAIN, PROVIDERS
 from sgdflow.llm.direct import DirectBackend
-from sgdflow.llm.endpoints import IGNORED, OLLAMA, left_to_litellm
+from sgdflow.llm.endpoints import AZURE, IGNORED, OLLAMA, left_to_litellm
 from sgdflow.llm.listing import Listing
 from sgdflow.llm.models import ModelSpec
 from sgdflow.llm.providers import LitellmBackend
@@ -48,6 +49,12 @@ def check_direct(models: Mapping[str, ModelSpec]) -> None:
                     f"which llm.transport=direct asks {spec.model} in. Leave llm.transport at auto "
                     "(litellm then uses Ollama's own protocol), or take it out of parameters."
                 )
+            if spec.provider == AZURE and _odd(spec.api_base):
+                raise ConfigError(
+                    f"llm.models.{role}: llm.transport=direct asks {spec.model} at an address like "
+                    "https://NAME.openai.azure.com: set llm.api_base (or AZURE_API_BASE) to that, "
+                    "without a path, or leave llm.transport at auto."
+                )
             if not spec.in_process and spec.provider not in PROVIDERS:
                 known = listed(f"{one}/..." for one in sorted(PROVIDERS))
                 raise ConfigError(
@@ -56,6 +63,11 @@ def check_direct(models: Mapping[str, ModelSpec]) -> None:
                     "llm.transport at auto, or choose litellm; where its server speaks that "
                     "protocol, too, write openai/MODEL and its api_base."
                 )
+
+
+def _odd(api_base: str | None) -> bool:
+    """Say whether Azure's address is missing, or is that of its other protocol."""
+    return not api_base or urlsplit(api_base).path.rstrip("/").endswith("/openai/v1")
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ _KIND = (
 # A member may give feedback, or be given a person's; what it never sees is that of the method.
 _FEEDBACK = (
     rf"(?:{_KIND})*(?:feedback|gradients?)\b"
-    r"(?! (?:from|of|by) (?:\w+ )?(?:customer|user|client|guest|student|reader)s?\b)"
+    r"(?! (?:(?:left|given|written|sent) )?(?:from|of|by) (?:\w+ )?(?:customer|user|client|guest"
+    r"|student|reader|patient|employee|visitor)s?\b)"
 )
 _NOTES = r"(?:comment|remark|note|suggestion|critique)s?"
 _USE = (
@@ -31,7 +32,7 @@ _USE = (
 )
 _SPEAKS_OF = re.compile(
     rf"\b(?:the|this|that|these|those|your|all|any|given) {_FEEDBACK}"
-    rf"|\b{_USE} (?:its )?{_FEEDBACK}"
+    rf"|\b{_USE} (?:its )?(?!gradient\b){_FEEDBACK}"
     rf"|\b(?:the|its|your) critic['\u2019]s {_NOTES}\b|\bthe {_NOTES} (?:of|from|by) the critic\b"
     r"|\b(?:the|these|those) (?:examples?|queries|failures) (?:shown|above|below|provided)\b",
     re.IGNORECASE,

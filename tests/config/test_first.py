@@ -111,6 +111,13 @@ STOPS: dict[str, tuple[Sequence[str], Said, str, int]] = {
         "shows less (graph.nodes.answer.forward.prompt=FILE).",
         5,
     ),
+    "too long a prompt, of a node with a role of its own": (
+        ["graph.nodes.answer.forward={role: backward}"],
+        CallFailed("it does not fit.", "context_window"),
+        "Take a model with a larger window (llm.models.backward=PROVIDER/MODEL), or a prompt that "
+        "shows less (graph.forward.prompt=FILE).",
+        5,
+    ),
     "too long a prompt": (
         [],
         CallFailed("it does not fit.", "context_window"),

@@ -94,6 +94,10 @@ def basic(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return engine.results()
 
 
+def test_the_engines_that_are_asked_for_are_known() -> None:
+    assert set(ENGINES) <= {*PLUGINS, "mlflow", "optuna"}
+
+
 @pytest.fixture(
     params=[one for one in ENGINES if one in PLUGINS] if ENGINES else ["joblib"], scope="module"
 )

@@ -22,10 +22,11 @@ from sgdflow.llm.backend import Backend
 from sgdflow.llm.chat import target
 from sgdflow.llm.client import Client, Limits, ModelSpec
 from sgdflow.llm.direct import DirectBackend
+from sgdflow.llm.endpoints import left_to_litellm
 from sgdflow.llm.failures import Noticed
 from sgdflow.llm.models import Request, located
 from sgdflow.llm.providers import LitellmBackend
-from sgdflow.llm.transports import Preferred, Transport, reached_by
+from sgdflow.llm.transports import Preferred, Transport, check_direct, reached_by
 from sgdflow.simulation.server import running
 
 HOT = {"temperature": 0, "max_tokens": 9}
@@ -69,15 +70,32 @@ def asked(
     return asyncio.run(main()), seen
 
 
-@pytest.mark.parametrize("model", ["ollama/m:7b", "ollama_chat/m:7b"])
+@pytest.mark.parametrize(
+    ("model", "transport"), [("ollama/m:7b", "direct"), ("ollama_chat/m:7b", "auto")]
+)
 @pytest.mark.parametrize("base", ["{root}", "{root}/v1/", "{root}/api/chat"])
-def test_ollama_is_asked_at_its_own_path_of_openais_protocol(model: str, base: str) -> None:
-    reply, ((path, headers, body),) = asked(ModelSpec(model, parameters=HOT), base, "auto")
+def test_ollama_is_asked_at_its_own_path_of_openais_protocol(
+    model: str, transport: str, base: str
+) -> None:
+    reply, ((path, headers, body),) = asked(ModelSpec(model, parameters=HOT), base, transport)
     assert (reply.text, reply.cost) == ("It is 42.", 0.0)
     assert path == "/v1/chat/completions"
     assert headers["authorization"] == "Bearer no-key-needed"
     said = [{"role": "user", "content": ASK[0].content}]
     assert body == {"model": "m:7b", "messages": said, **HOT}
+
+
+def test_the_environments_address_of_ollama_is_litellms_own_matter() -> None:
+    spec, environ = ModelSpec("ollama_chat/m", None, None, HOT), {"OLLAMA_API_BASE": "http://a:1"}
+    assert left_to_litellm(spec, environ)
+    assert not left_to_litellm(replace(spec, api_base="http://b:2"), environ)
+    assert target(spec, None, environ).url == "http://a:1/v1/chat/completions"
+
+
+@pytest.mark.parametrize("base", [None, "https://n.openai.azure.com/openai/v1/"])
+def test_an_address_that_azure_is_not_asked_at_is_told_before_any_call(base: str | None) -> None:
+    with pytest.raises(ConfigError, match=r"set llm\.api_base \(or AZURE_API_BASE\) to that"):
+        check_direct({"forward": ModelSpec("azure/m", base, None, HOT)})
 
 
 def test_the_preset_of_ollama_can_be_asked_directly() -> None:
@@ -132,13 +150,14 @@ def test_what_their_own_protocols_alone_can_do_is_left_to_litellm(
     here = "http://localhost:11434"
     for spec in (
         ModelSpec("ollama_chat/m", here, None, {"temperature": 0.7, "top_p": 0.9}),
-        ModelSpec("ollama/m", None, None, HOT),
+        ModelSpec("ollama_chat/m", None, None, HOT),
         ModelSpec("azure/gpt-4o-mini", AZURE, None, HOT),
         ModelSpec("azure/mine", "http://localhost:1", None, HOT),
     ):
         assert auto._of(spec) is auto.direct, spec
     versioned = {**HOT, "api_version": "2023-05-15"}
     left = [
+        ModelSpec("ollama/m", here, None, HOT),  # a completion there
         ModelSpec("ollama_chat/m", here),  # other defaults
         ModelSpec("ollama_chat/m", here, None, {"temperature": 0.7}),
         ModelSpec("ollama_chat/m", here, None, {**HOT, "num_ctx": 9}),
