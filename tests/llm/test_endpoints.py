@@ -75,7 +75,7 @@ def asked(
 )
 @pytest.mark.parametrize("base", ["{root}", "{root}/v1/", "{root}/api/chat"])
 def test_ollama_is_asked_at_its_own_path_of_openais_protocol(
-    model: str, transport: str, base: str
+    model: str, transport: Transport, base: str
 ) -> None:
     reply, ((path, headers, body),) = asked(ModelSpec(model, parameters=HOT), base, transport)
     assert (reply.text, reply.cost) == ("It is 42.", 0.0)
