@@ -134,7 +134,7 @@ def test_nobody_waits_for_mlflow(file: str, tmp_path: Path) -> None:
         words = [*SMALL, "llm=vllm", f"llm.api_base={url}", "llm.check=false"]
         took, code, said = interrupted(tmp_path, words, (tmp_path / file).exists)
     assert took < SOON
-    assert (code, was_ended(said)) == (130, True)
+    assert (code, was_ended(said)) == (130, True), said
     assert not (tmp_path / "run" / "result.json").exists()
     assert GOES_ON in said or file == "run/owner.json"  # which is there before the run begins
     check_free(tmp_path / "run")
