@@ -48,7 +48,7 @@ class Backward(Exchange):
     verify: Verify | None = None
     """null: no gradient is tried out."""
     rules: bool = True
-    """Whether a gradient that only repeats the feedback is asked for once more."""
+    """Whether a gradient that only repeats the feedback on the answer is asked for once more."""
     successes: Annotated[int, Field(ge=0)] = 0
     """Right work of the node that is shown beside a failure, the most alike first."""
     max_characters: Annotated[int, Field(ge=50)] | None = None

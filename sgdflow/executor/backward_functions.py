@@ -65,9 +65,10 @@ class PromptBackward:
         """Return one text for each target."""
         groups = self.groups(targets, node.name)
         work = {"output": output, "gradients": limited(as_gradients(gradient))}
-        said = [str(one.value) for one in work["gradients"]]
+        # A critic may hand on the rule that another one gave: what tells the target is the loss.
+        said = [str(one.value) for one in work["gradients"] if one.source == LOSS]
         given = operands.predecessors.values()
-        repeats = repeating(said, output, given) if self.rules else None
+        repeats = repeating(said, output, given) if self.rules and said else None
 
         async def about(group: Sequence[str], seen: Work, *, short: bool) -> Computed:
             """Do without right work, then halve, where a prompt does not fit the model's window."""

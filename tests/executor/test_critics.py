@@ -19,7 +19,9 @@ from sgdflow.config.prepare import validated
 from sgdflow.executor.backward import BackwardPass, Differentiation, backward_pass
 from sgdflow.executor.backward_functions import PromptBackward
 from sgdflow.executor.forward import ForwardPass
-from sgdflow.executor.graph import Graph
+from sgdflow.executor.gradients import LOSS, Gradient
+from sgdflow.executor.graph import Graph, Operands
+from sgdflow.executor.places import View
 from sgdflow.llm import Message
 from sgdflow.llm.scripted import Said, ScriptedLLM
 from sgdflow.prompting.ask import Ask
@@ -190,6 +192,19 @@ def test_a_gradient_that_only_repeats_the_feedback_is_asked_for_once_more(
     llm = ScriptedLLM(says(text))
     differentiate(critic("joint"), llm, VALUES)
     assert len(llm.requests) == 1  # method.backward.rules=false
+
+
+def test_a_rule_of_another_critic_may_be_handed_on() -> None:
+    passed, rule = "CHANGE: the price should be 22.", "CHANGE: heavy parcels cost 22."
+    llm = ScriptedLLM(lambda role, node, messages: f'<gradient name="a">{passed}</gradient>')
+    node, operands = View("b", ("a",), (), {}), Operands({"a": "7"}, {})
+    for source, calls in (("c", 1), (LOSS, 2)):
+        llm.requests.clear()
+        for said in (passed, rule):
+            heard = (Gradient(source, said),)
+            done = critic("joint", rules=True).backward(node, operands, "9", heard, ["a"], llm)
+            asyncio.run(done)
+        assert len(llm.requests) == 1 + calls
 
 
 @pytest.mark.parametrize(("method", "calls"), [("semantic", 2), ("paper", 1)])
