@@ -131,10 +131,9 @@ def _differentiation(
     problems.extend(_backward_problems(graph, default))
     asks = None if conf.idle else _select(conf).asks
     tree = successor_tree(conf, graph, named(conf, graph), prompts, problems)
-    calls = isinstance(conf.backward, schema.Backward)
-    shown = conf.backward.successes if isinstance(conf.backward, schema.Backward) else 0
-    overflow = overflow_of_gradients(conf, prompts)
-    return Differentiation(default, join, asks, tree, shown, overflow, calls)
+    asked = conf.backward if isinstance(conf.backward, schema.Backward) else None
+    shown, overflow = asked.successes if asked else 0, overflow_of_gradients(conf, prompts)
+    return Differentiation(default, join, asks, tree, shown, overflow, calls=asked is not None)
 
 
 def _verification(

@@ -146,9 +146,9 @@ class _UnderWay:
         if not self.arrived[name]:
             return ()
         self.aggregated[name] = _aggregated(self.how, self.arrived[name])
-        node, asks = self.graph.nodes[name], self.how.asks
-        spares = asks is not None and (self.how.calls or node.backward is not None)
-        if asks and spares and not any(asks(one.value) for one in self.arrived[name]):
+        node = self.graph.nodes[name]
+        asks = self.how.asks if self.how.calls or node.backward else None
+        if asks is not None and not any(asks(one.value) for one in self.arrived[name]):
             return ()
         function = node.backward or self.how.default
         targets = function.targets(node, self.reach, self.optimised)

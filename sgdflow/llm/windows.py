@@ -25,7 +25,7 @@ class Windows:
     def beyond(self, spec: ModelSpec, messages: Sequence[Message]) -> Failure | None:
         """Say that a prompt is too long, where nobody could count it shorter; None elsewhere."""
         window = self._of(spec)
-        if window is None or estimated_tokens(*(one.content for one in messages)) <= window:
+        if not window or estimated_tokens(*(one.content for one in messages)) <= window:
             return None
         # Tokens may be longer than is estimated, but none holds more than one word.
         words = sum(len(one.content.split()) for one in messages)

@@ -159,3 +159,9 @@ class Listed(Reading):
 def test_only_what_is_surely_known_counts(spec: ModelSpec, known: bool) -> None:
     failure = Windows(Listed(0, listed=True)).beyond(spec, [Message("user", "a " * 1_000_000)])
     assert (failure is not None) == known
+
+
+def test_a_listed_window_of_nothing_is_taken_for_unknown() -> None:
+    message = [Message("user", "two words")]
+    assert Windows(Reading(0, listed=True)).beyond(SPEC, message) is None
+    assert Windows(Reading(1, listed=True)).beyond(SPEC, message) is not None
