@@ -90,13 +90,22 @@ def _is_paid(llm: Mapping[str, Any]) -> bool:
 def finished(folder: Path, *, tracked: bool) -> Mapping[str, Any] | None:
     """Return the result of the run in a directory, None where it has none.
 
-    A run that is to be tracked has ended when its run in MLflow has, too.
+    A run that is to be tracked has ended when its run in MLflow has, too, which one that was
+    killed may not even have; one that was not tracked needs none.
     """
     result, known = read_json(folder / "result.json"), read_json(folder / "mlflow.json")
-    recorded = not tracked or known is None or known.get("status") == "FINISHED"
-    if not recorded or not result or result.get("format") not in READ:
+    if tracked and (known.get("status") != "FINISHED" if known else _was_tracked(folder)):
+        return None
+    if not result or result.get("format") not in READ:
         return None
     return result if any(split["final"] for split in result["scores"].values()) else None
+
+
+def _was_tracked(folder: Path) -> bool:
+    file = folder / "config.yaml"
+    there = read(file) if file.is_file() else None
+    tracking = there.get("tracking") if isinstance(there, dict) else None
+    return isinstance(tracking, dict) and tracking.get("kind") == "mlflow"
 
 
 def _endpoints(config: Mapping[str, Any]) -> list[tuple[str, str]] | None:

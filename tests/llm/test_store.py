@@ -469,6 +469,11 @@ def test_a_run_is_finished_when_it_is_recorded_wherever_it_is_to_be(tmp_path: Pa
     record = {"format": 1, "scores": {"train": {"final": {"mean": 0.5}}}}
     (tmp_path / "result.json").write_text(json.dumps(record))
     assert finished(tmp_path, tracked=True) == record
+    (tmp_path / "config.yaml").write_text("tracking: {kind: none}\n")
+    assert finished(tmp_path, tracked=True) == record
+    (tmp_path / "config.yaml").write_text("tracking: {kind: mlflow}\n")  # killed before it opened
+    assert finished(tmp_path, tracked=True) is None
+    assert finished(tmp_path, tracked=False) == record
     (tmp_path / "mlflow.json").write_text('{"run_id": "1", "status": "KILLED"}')
     assert finished(tmp_path, tracked=True) is None
     assert finished(tmp_path, tracked=False) == record
