@@ -2,7 +2,9 @@
 
 The model is in the same process and answers at once, so that nothing but sgdflow is measured.
 
-python benchmarks/passes.py [hints|layered|wide ...]
+python benchmarks/passes.py [--shares] [hints|layered|wide ...]
+
+With --shares, where that time goes instead: a timer of CPU time looks at what runs.
 """
 
 from __future__ import annotations
@@ -10,11 +12,15 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import signal
 import sys
 import time
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import FrameType
 
 from measure import said
 
@@ -69,26 +75,91 @@ def prepared(words: Collection[str]) -> Prepared:
         return prepare(compose(given), Prompts(prompt_folders(Path())), {})
 
 
-async def measured(ready: Prepared, count: int) -> tuple[float, float]:
-    """Return microseconds of CPU time a visit, forward and backward."""
+async def measured(
+    ready: Prepared, count: int, looked: Sequence[Counter[str]] = ()
+) -> tuple[float, float]:
+    """Return microseconds of CPU time a visit, forward and backward; where it goes, if looked."""
+    first, second = [sampled(found) for found in looked] or (nullcontext(), nullcontext())
     graph, how, model = ready.problem.graph, ready.method.differentiation, Model()
     assert how is not None
     examples = ready.problem.splits.train[:count]
     visits = len(examples) * len(graph.nodes)
     began = time.process_time()
-    passes = [await forward_pass(graph, ready.start, one.id, one.inputs, model) for one in examples]
+    with first:
+        passes = [
+            await forward_pass(graph, ready.start, one.id, one.inputs, model) for one in examples
+        ]
     forward = time.process_time() - began
     assert not any(one.failures for one in passes)
     wrong, names = "The output is wrong. The expected answer is: 7", frozenset(graph.optimisable)
     began = time.process_time()
-    for one in passes:
-        back = await backward_pass(graph, ready.start, one, wrong, names, how, model)
-        assert not back.failures
+    with second:
+        for one in passes:
+            back = await backward_pass(graph, ready.start, one, wrong, names, how, model)
+            assert not back.failures
     return forward / visits * 1e6, (time.process_time() - began) / visits * 1e6
+
+
+PLACES = {
+    "rendering: templates and Jinja": r"\.jinja$|/jinja2/|/markupsafe/|prompting/sandbox",
+    "tags that no value may contain": r"/sgdflow/prompting/marks",
+    "reading replies": r"/sgdflow/prompting/replies",
+    "turns, values and the request": r"/sgdflow/prompting/",
+    "what a critic is shown": r"/sgdflow/executor/(backward_views|places|fields|successes)",
+    "the two passes": r"/sgdflow/executor/",
+    "tasks": r"/asyncio/",
+    "the model": r"/passes\.py$",
+}
+"""What a share is of, and the names of its files. What else runs counts as its caller's."""
+_LOOKS = 1000
+
+
+def place(frame: FrameType | None) -> str:
+    """Return what the innermost file that is known belongs to."""
+    while frame is not None:
+        for what, pattern in PLACES.items():
+            if re.search(pattern, frame.f_code.co_filename):
+                return what
+        frame = frame.f_back
+    return "else"
+
+
+@contextmanager
+def sampled(found: Counter[str]) -> Iterator[None]:
+    """Count what runs, as often as the system's timer can look."""
+
+    def look(_: int, frame: FrameType | None) -> None:
+        found[place(frame)] += 1
+
+    before = signal.signal(signal.SIGPROF, look)
+    signal.setitimer(signal.ITIMER_PROF, 0.001, 0.001)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+
+
+async def shares(name: str) -> None:
+    """Print where the time of a graph's visits goes, forward and backward."""
+    words, count = GRAPHS[name]
+    ready = prepared(words)
+    await measured(ready, 1)
+    both: list[Counter[str]] = [Counter(), Counter()]
+    while min(found.total() for found in both) < _LOOKS:
+        await measured(ready, count, both)
+    print(f"{name}, forward and backward ({', '.join(str(one.total()) for one in both)} looks)")
+    for what in (*PLACES, "else"):
+        told = " ".join(f"{found[what] / found.total():5.0%}" for found in both)
+        print(f"  {what:<34} {told}")
 
 
 def main() -> None:
     """Print a line for each graph."""
+    if "--shares" in sys.argv:
+        for name in [one for one in sys.argv[1:] if one != "--shares"] or GRAPHS:
+            asyncio.run(shares(name))
+        return
     for name in sys.argv[1:] or GRAPHS:
         words, count = GRAPHS[name]
         began = time.process_time()
