@@ -13,7 +13,7 @@ from typing import Any
 
 from running import Words, reasked, run, settings, share
 
-GRAPHS = ("single", "hints_divided")
+GRAPHS = ("single", "hints", "hints_divided")
 FORMS = {
     "tagged, reasoning first": ["graph.forward.reply.format=tagged"],
     "tagged, nothing else": ["graph.forward.reply.reasoning=none"],
@@ -23,6 +23,7 @@ FORMS = {
         "graph.forward.reply.format=text",
         "graph.forward.reply.reasoning=none",
     ],
+    "json": ["graph.forward.reply.format=json"],
 }
 
 
