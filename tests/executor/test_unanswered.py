@@ -124,6 +124,23 @@ def test_what_the_model_could_not_answer_scores_0_and_what_others_kept_from_it_n
         assert (list(made.failures), list(made.unanswered)) == ([], ["second"])
 
 
+@pytest.mark.parametrize("kind", ["truncated", "connection"])
+def test_what_one_member_could_not_answer_is_the_answer_of_all(kind: str) -> None:
+    """A hint that was cut off is wrong like an answer that was; its author is named."""
+    graph = graph_of(agent("hint", "question"), agent("answer", "question", "hint"))
+    lost: Mapping[str, Said] = {
+        "truncated": Reply(LOOP, truncated=True),
+        "connection": CallFailed("the connection broke", "connection"),
+    }
+
+    def said(node: str, prompt: str) -> Said:
+        return lost[kind] if node == "hint" and "second" in prompt else "<output>yes</output>"
+
+    outcome = evaluated(graph, said, "first", "second").outcomes["second"]
+    assert (outcome.score, outcome.kind) == (0.0 if kind == "truncated" else None, kind)
+    assert str(outcome.failure).startswith("hint: ")
+
+
 def test_kinds_are_told_the_most_frequent_first() -> None:
     assert unanswered_words({"empty": 1, "malformed": 1, "truncated": 2}) == (
         "4 unanswered: truncated 2, empty 1, malformed 1"

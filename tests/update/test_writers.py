@@ -103,6 +103,7 @@ def run(folder: Path, models: Models, *words: str) -> tuple[Result, list[Step]]:
     return asyncio.run(descent.run(ready.start)), watch.steps
 
 
+TEXT_FORM = "end with your output on a line of its own"
 DECLARED = (f"graph.forward.about='{ABOUT}'", f"graph.forward.system='{SYSTEM}'")
 
 
@@ -270,7 +271,8 @@ def test_nodes_are_read_forgivingly_and_critics_and_writers_are_not(tmp_path: Pa
         ((f"graph.forward.system='{SYSTEM}'",), SYSTEM, SYSTEM),
         ((f"graph.nodes.hint.forward.system='{SYSTEM}'",), SYSTEM, "You work carefully"),
         (("graph.forward.system=''",), None, None),
-        (("graph.forward.reply.format=text",), "end with your output on a line of its own", None),
+        (("graph.forward.reply.format=text",), TEXT_FORM, TEXT_FORM),
+        (("graph.nodes.hint.forward.reply.format=text",), TEXT_FORM, "Only <price> is used"),
         (("graph.forward.reply.reasoning=none",), "Reply with nothing but your output", None),
     ],
 )
