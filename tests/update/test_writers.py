@@ -248,6 +248,22 @@ def test_weak_writers_are_asked_one_thing_in_few_words(tmp_path: Path) -> None:
     assert sum(map(len, short.prompts)) < 0.6 * sum(map(len, full.prompts))
 
 
+def test_what_is_not_asked_in_the_words_that_were_chosen_is_said(tmp_path: Path) -> None:
+    def said(*words: str) -> list[tuple[str, bool]]:
+        notices = prepared(tmp_path, *words).notices
+        return [(one.text, one.unsure) for one in notices if "words" in one.text]
+
+    assert said("method.words=short") == said("method=textgrad") == []
+    has = (
+        "method.words=short: prompts/short has backward/joint.jinja, optimizer/rewrite.jinja; "
+        "asked in full words, as it has no such template: "
+    )
+    local = ("method.backward.local=true", "method.backward.prompt=backward/local.jinja")
+    assert said("method.words=short", *local) == [(f"{has}backward/local.jinja.", False)]
+    names = "loss/textual.jinja, backward/textgrad.jinja, optimizer/textgrad.jinja"
+    assert said("method=textgrad", "+method.words=short") == [(f"{has}{names}.", True)]
+
+
 def test_hints_may_begin_with_different_work() -> None:
     for name, different in (("hints", 1), ("hints_divided", 2)):
         nodes = compose([f"graph={name}", "tracking=none"])["graph"]["nodes"]
