@@ -7,6 +7,8 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import httpx
+import openai
 import pytest
 
 from sgdflow.config.paths import prompt_folders
@@ -171,6 +173,48 @@ def test_code_that_raises_on_what_a_model_wrote_is_wrong_and_on_anything_else_mi
         assert str(outcome.failure).startswith(told)
     outcome = evaluated(given, echo, "first", "second").outcomes["second"]
     assert (outcome.score, outcome.kind) == (None, "code")
+
+
+ANSWER, REFUSED = (
+    httpx.Response(status, request=httpx.Request("POST", "http://model.example"))
+    for status in (503, 400)
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ConnectionResetError("reset"), "connection"),
+        (openai.APIConnectionError(request=ANSWER.request), "bad_reply"),
+        (openai.InternalServerError("busy", response=ANSWER, body=None), "server"),
+        (openai.BadRequestError("too odd", response=REFUSED, body=None), "code"),
+        (TimeoutError("it took longer than 1 s"), "code"),
+        (OSError("no such file"), "code"),
+    ],
+)
+@pytest.mark.parametrize("errors", ["stop", "zero"])
+def test_what_kept_a_function_from_its_own_model_is_no_wrong_answer(
+    error: Exception, kind: str, errors: Any
+) -> None:
+    """It is asked once more, like a call of a node; but where errors count as 0, it does."""
+    left = [error, error]
+
+    def program(text: str, rule: str) -> str:
+        if "second" in text and left:
+            raise left.pop()
+        return "yes"
+
+    def outcome() -> tuple[float | None, str]:
+        graph = graph_of(code("program", "question", call=program, own=True))
+        scorer = Score(Function(scoring.yes_no, "yes_no"), errors)
+        evaluate = Evaluator(graph, scorer, ScriptedLLM({}))
+        examples = [Example(q, {"question": q}, "yes") for q in ("first", "second")]
+        made = run(evaluate(graph.initial(), examples)).outcomes["second"]
+        return made.score, made.kind
+
+    kept = kind != "code" and errors == "stop"
+    assert outcome() == (None if kept else 0.0, kind)
+    assert len(left) == (0 if kept else 1)
 
 
 def test_what_the_infrastructure_kept_from_an_answer_is_asked_again_once() -> None:
