@@ -1,10 +1,13 @@
-"""What a run says of its graph before it begins."""
+"""What a run says of its graph and prompts before it begins."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import Any
 
+from sgdflow.config.legs import acting
+from sgdflow.config.method_schema import MethodConf, OneMethod
 from sgdflow.config.task import Notice
 from sgdflow.errors import listed, plural
 from sgdflow.executor.forward import TEMPERATURE, PromptForward
@@ -12,14 +15,45 @@ from sgdflow.executor.graph import Graph
 from sgdflow.executor.trace import TracedForward
 from sgdflow.executor.voting import Vote
 from sgdflow.llm.models import ModelSpec
+from sgdflow.prompting.templates import FULL, Prompts
 
 
-def graph_notices(graph: Graph, models: Mapping[str, ModelSpec]) -> Iterator[Notice]:
-    """Yield what somebody may want to know of a graph."""
+def run_notices(
+    graph: Graph, models: Mapping[str, ModelSpec], method: MethodConf, prompts: Prompts
+) -> Iterator[Notice]:
+    """Yield what somebody may want to know of a graph and of what is asked about it."""
     yield from _unshown(graph)
     yield from _marked(graph)
     yield from _alike(graph, models)
     yield from _unpaid(graph)
+    yield from _in_full(method, prompts)
+
+
+def _in_full(conf: MethodConf, prompts: Prompts) -> Iterator[Notice]:
+    """Yield what is asked in full words where a set of others was chosen that lacks it."""
+    for where, method in acting(conf):
+        said, has = _prompts(method), prompts.names() if method.words != FULL else ()
+        left = [name for name in said if f"{method.words}/{name}" not in has]
+        if not has or not left:
+            continue
+        own = [n.removeprefix(f"{method.words}/") for n in has if n.startswith(f"{method.words}/")]
+        yield Notice(
+            f"{where}.words={method.words}: prompts/{method.words} has {listed(sorted(own))}; "
+            f"asked in full words, as it has no such template: {listed(left)}.",
+            unsure=left == said,
+        )
+
+
+def _prompts(method: OneMethod) -> list[str]:
+    """Return the templates that a method has models answer."""
+    found = []
+    for part in ("loss", "backward", "backward.verify", "update.critique", "update"):
+        conf: Any = method
+        for key in part.split("."):
+            conf = getattr(conf, key, None)
+        if isinstance(getattr(conf, "role", None), str):
+            found.append(str(conf.prompt))
+    return found
 
 
 def _unshown(graph: Graph) -> Iterator[Notice]:

@@ -12,7 +12,7 @@ from sgdflow.config.build import build_graph, build_method, expand_graph, optimi
 from sgdflow.config.graph_schema import text_of_items
 from sgdflow.config.legs import acting
 from sgdflow.config.models import build_calling, build_models
-from sgdflow.config.notices import graph_notices
+from sgdflow.config.notices import run_notices
 from sgdflow.config.piecewise import ANY_GRAPH, mistakes
 from sgdflow.config.problems import Problems
 from sgdflow.config.remedies import first_of
@@ -86,7 +86,7 @@ def prepare(
         frozenset({*_asked(config).values()}),
         (
             *data.notices,
-            *graph_notices(graph, models),
+            *run_notices(graph, models, config.method, prompts),
             *(Notice(one, unsure=True) for one in late),
             *thrift.unbound(config, calling, environ or {}, {*_asked(config).values()}),
         ),

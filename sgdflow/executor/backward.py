@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sgdflow.errors import OVERFLOW, NodeFailed, plural
+from sgdflow.executor.backward_functions import handed_on
 from sgdflow.executor.branches import present
 from sgdflow.executor.forward import ForwardPass
 from sgdflow.executor.gradients import (
@@ -281,10 +282,11 @@ class _UnderWay:
     def _gather(self, variable: str) -> Gradients:
         start = self.forward.end(self.graph.output)
         first = (Gradient(LOSS, self.feedback),) if variable == start else ()
+        nodes = self.graph.nodes
         given = tuple(
-            Gradient(successor, self.received[successor][variable])
-            for successor in self.graph.successors[variable]
-            if variable in self.received.get(successor, {})
+            Gradient(s, self.received[s][variable], handed_on(nodes[s].backward, self.arrived[s]))
+            for s in self.graph.successors[variable]
+            if variable in self.received.get(s, {})
         )
         return first + given
 

@@ -11,8 +11,16 @@ from sgdflow.errors import OVERFLOW, NodeFailed
 from sgdflow.executor.backward_views import Work
 from sgdflow.executor.branches import plain
 from sgdflow.executor.functions import Function
-from sgdflow.executor.gradients import LOSS, Gradient, as_gradients, joint_wish, limited
-from sgdflow.executor.graph import Computed, Node, Operands
+from sgdflow.executor.gradients import (
+    LOSS,
+    Gradient,
+    Gradients,
+    as_gradients,
+    heard,
+    joint_wish,
+    limited,
+)
+from sgdflow.executor.graph import BackwardFunction, Computed, Node, Operands
 from sgdflow.executor.places import View
 from sgdflow.executor.repetition import asking_once_for_more, repeating, taking_all
 from sgdflow.executor.samples import ANYTHING, sample_operands
@@ -66,7 +74,7 @@ class PromptBackward:
         groups = self.groups(targets, node.name)
         work = {"output": output, "gradients": limited(as_gradients(gradient))}
         # A critic may hand on the rule that another one gave: what tells the target is the loss.
-        said = [str(one.value) for one in work["gradients"] if one.source == LOSS]
+        said = heard(work["gradients"])
         given = operands.predecessors.values()
         repeats = repeating(said, output, given) if self.rules and said else None
 
@@ -272,3 +280,8 @@ class PassThrough:
             "gradients": (Gradient(LOSS, "..."),),
         }
         yield from self.prompts.problems(self.prompt, sample, f"node '{node.name}'")
+
+
+def handed_on(function: BackwardFunction | None, gradients: Gradients) -> str:
+    """Return the feedback on the answer that a node's predecessors are told in its own words."""
+    return "\n".join(heard(gradients)) if isinstance(function, PassThrough) else ""

@@ -235,8 +235,11 @@ class Evaluator:
 
     def _is_wrong(self, failure: Failure) -> bool:
         """Return whether it was a model that could not answer."""
+        code = self._graph.nodes[failure.origin].forward.ask is None
+        if self._score.errors == "zero" and (code or failure.kind == CODE):
+            return True
         if failure.kind == CODE:
-            return self._score.errors == "zero" or failure.origin in self._given_written
+            return failure.origin in self._given_written
         return failure.kind in _UNANSWERED
 
 

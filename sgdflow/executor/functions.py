@@ -14,6 +14,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from sgdflow.errors import (
+    CODE,
     BudgetSpent,
     EndpointDown,
     NodeFailed,
@@ -23,11 +24,17 @@ from sgdflow.errors import (
     listed,
     raised_at,
 )
+from sgdflow.llm.bodies import causes
+from sgdflow.llm.failures import classify
 
 _PAUSE = 0.1
 """Seconds before the first further call; doubled for each next one."""
 _LONGEST = 1_000
 """Characters of a reason that are told."""
+_KEPT_FROM_IT = frozenset(
+    {"bad_reply", "connection", "rate_limit", "server", "timeout", "unreachable"}
+)
+"""Kinds of failure of a model that a function asks itself which are no fault of an answer."""
 _ENDINGS = (BudgetSpent, EndpointDown, NotStored, ProviderRefused)
 
 
@@ -57,7 +64,8 @@ class Function:
             told = str(error)
             told = told if len(told) <= _LONGEST else f"{told[:_LONGEST]}..."
             reason = f"{type(error).__name__}: {told}" if told else type(error).__name__
-            raise NodeFailed(f"{self.name} raised {reason}{raised_at(error)}") from error
+            why = f"{self.name} raised {reason}{raised_at(error)}"
+            raise NodeFailed(why, kind=_kind(error)) from error
 
     async def _made(self, call: Callable[[], Any]) -> Any:
         """Return what the call comes to."""
@@ -187,6 +195,19 @@ async def in_thread(call: Callable[[], Any]) -> Any:
 
     Thread(target=copy_context().run, args=(work,), daemon=True).start()
     return await made
+
+
+def _kind(error: BaseException) -> str:
+    """Return what kept a model or a service from answering the function, or CODE.
+
+    A function that takes too long may do so for what it was given.
+    """
+    if isinstance(error, TimeoutError) or not isinstance(error, Exception):
+        return CODE
+    if isinstance(error, OSError) and any(isinstance(e, ConnectionError) for e in causes(error)):
+        return "connection"
+    found = classify(error)
+    return CODE if found is None or found.kind not in _KEPT_FROM_IT else found.kind
 
 
 def _single(error: BaseException) -> Iterator[BaseException]:

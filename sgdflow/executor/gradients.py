@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sgdflow.prompting.values import MOST, NOT_SHOWN, rest
@@ -19,9 +19,19 @@ class Gradient:
 
     source: str
     value: Any
+    heard: str = field(default="", compare=False)
+    """The feedback on the answer in it, where code alone has handed that on."""
 
 
 Gradients = tuple[Gradient, ...]
+
+
+def heard(gradients: Gradients) -> list[str]:
+    """Return the feedback on the answer, where nobody has said since how it came about."""
+    said = [str(one.value) if one.source == LOSS else one.heard for one in gradients]
+    return [one for one in said if one]
+
+
 Wish = Literal["change", "keep", "unclear"]
 _BEGINS = re.compile(r"\W*(?:(CHANGE|KEEP|UNCLEAR)\b|(?i:(change|keep|unclear))(?:\W*:|\W*$))")
 _THEN = re.compile(r"^\W*CHANGE:", re.MULTILINE)

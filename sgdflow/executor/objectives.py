@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from sgdflow.data import Example
 from sgdflow.errors import NodeFailed, ScoringFailed
+from sgdflow.executor.loss import Reading
 from sgdflow.executor.scores import Errors, Judge, ReadsPlainly, Scorer, Verdict
 from sgdflow.executor.took import Took
 from sgdflow.executor.walk import together
@@ -35,12 +36,17 @@ class Objective:
         self, example: Example, values: Mapping[str, Any], output: Any, llm: LLM, took: Took
     ) -> Verdict:
         """Return the verdict on the output, or on its field; one that is absent is no answer."""
-        if self.field is not None:
-            output = output.get(self.field) if isinstance(output, Mapping) else None
-            target = example.target
-            target = target.get(self.field) if isinstance(target, Mapping) else None
-            example = replace(example, target=target)
-        return await self.scorer(example, values, output, llm, took)
+        output, target = self._of(output), self._of(example.target)
+        return await self.scorer(replace(example, target=target), values, output, llm, took)
+
+    def reading(self, output: Any, target: Any) -> Reading:
+        """Return what the output, or its field, is taken for."""
+        return self.scorer.reading(self._of(output), self._of(target))
+
+    def _of(self, value: Any) -> Any:
+        if self.field is None:
+            return value
+        return value.get(self.field) if isinstance(value, Mapping) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +83,7 @@ class Thrift(ReadsPlainly):
 
 
 @dataclass(frozen=True, slots=True)
-class Weighted(ReadsPlainly):
+class Weighted:
     """Several scorers, whose weighted mean is the score; each says in the feedback how it came."""
 
     parts: Mapping[str, Objective]
@@ -98,7 +104,8 @@ class Weighted(ReadsPlainly):
         weights = [one.weight for one in self.parts.values()]
         total = fsum(w * said.score for w, said in zip(weights, verdicts, strict=True))
         told = [
-            f"{name} scores {said.score:.3g} of 1" + (f": {said.feedback}" if said.feedback else "")
+            f"{name} scores {said.score:.3g} of 1{self._read(name, said, output, example.target)}"
+            + (f": {said.feedback}" if said.feedback else "")
             for name, said in zip(self.parts, verdicts, strict=True)
         ]
         calls = tuple(call for said in verdicts for call in said.calls)
@@ -120,6 +127,37 @@ class Weighted(ReadsPlainly):
             raise NodeFailed(f"{name}: {error}", error.calls, *kinds) from error
         except ScoringFailed as error:
             raise ScoringFailed(f"{name}: {error}") from error
+
+    def _read(self, name: str, said: Verdict, output: Any, target: Any) -> str:
+        """Say how a part read an output that lacks something, where `reading` does not."""
+        part = self.parts[name]
+        if part is self._whole or said.score >= 1:
+            return ""
+        found = part.reading(output, target)
+        read = f"read as: {found.read_as or 'nothing'}"
+        return "" if found.plain else f" ({read}; compared as {found.compared_as}: {found.taken})"
+
+    @property
+    def _whole(self) -> Objective | None:
+        """Return the one part that compares the whole output with the target; None: not one."""
+        found = [o for o in self.parts.values() if o.field is None and o.scorer.needs_target]
+        return found[0] if len(found) == 1 else None
+
+    @property
+    def _reader(self) -> Scorer | ReadsPlainly:
+        return ReadsPlainly() if (one := self._whole) is None else one.scorer
+
+    def reading(self, output: Any, target: Any) -> Reading:
+        """Return what that part takes an output for."""
+        return self._reader.reading(output, target)
+
+    def read_as(self, output: Any, target: Any) -> str | None:
+        """Return what that part takes for the answer; the output itself where there is none."""
+        return self._reader.read_as(output, target)
+
+    def expected_as(self, target: Any) -> str:
+        """Return the answer that a target asks for."""
+        return self._reader.expected_as(target)
 
     def judges(self) -> Sequence[Judge]:
         """Return those of all parts."""

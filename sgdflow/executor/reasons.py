@@ -18,10 +18,12 @@ def reasoning(graph: Graph, passed: ForwardPass, name: str) -> str:
     if how := passed.transcripts.get(name):
         return how
     calls, ask = passed.calls.get(name, ()), graph.nodes[name].forward.ask
-    if not calls or ask is None or ask.reply.format != "tagged":
+    if not calls or ask is None or ask.reply.format not in ("tagged", "json"):
         return ""
     if not isinstance(passed.produced(name), str):  # made of several replies
         return ""
+    if ask.reply.format == "json":
+        return shortened(ask.reply.reasoning_in(calls[-1].reply))
     # Without its tags: a prompt that shows them would have to mark all its own.
     tags = rf"</?{re.escape(ask.reply.tag)}(?:-[0-9a-f]+)?(?:\s[^<>]*)?>"
     reply, output = re.sub(tags, "", calls[-1].reply).strip(), str(passed.produced(name))

@@ -13,7 +13,7 @@ from sgdflow.prompting.objects import in_object, plain_numbers, the_object
 from sgdflow.prompting.schemas import Field, Schema
 
 REASONING = "reasoning"
-"""Key of a JSON reply for the model's own use, where it may leave names out."""
+"""Key of a JSON reply for the model's own use."""
 _NUMBERED_LINE = re.compile(
     r"^[ \t]*(?P<number>\d+)[.)][ \t]+(?P<rest>)(?:\((?P<name>[^()\n]+)\)[ \t]*:?[ \t]*)?",
     re.MULTILINE,
@@ -88,6 +88,14 @@ class ReplyFormat:
             if _PLACEHOLDER.fullmatch(value):
                 raise ReplyError(f"it repeats '{value}', which stands for the {self.tag}")
         return {name: value.strip() for name, value in found.items()}
+
+    def reasoning_in(self, text: str) -> str:
+        """Return what a JSON reply says under its own key for it; empty where it says nothing."""
+        try:
+            found = the_object(text, [self.tag], [self.tag, REASONING]).get(REASONING)
+        except ReplyError:
+            return ""
+        return found.strip() if isinstance(found, str) and self.tag != REASONING else ""
 
     @staticmethod
     def _structured(text: str, schema: Schema) -> Mapping[str, Any]:

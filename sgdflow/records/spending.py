@@ -26,10 +26,10 @@ def spending_table(record: Mapping[str, Any]) -> Sequence[str]:
     lines = [
         f"  {row[0]:<{name}}" + "".join(f"{cell:>12}" for cell in row[1:]).rstrip() for row in rows
     ]
-    return [*lines, *_asked_again(record)]
+    return [*lines, *asked_again(record)]
 
 
-def _asked_again(record: Mapping[str, Any]) -> Iterator[str]:
+def asked_again(record: Mapping[str, Any]) -> Iterator[str]:
     """Say what it took to ask again for replies that could not be used."""
     again: Mapping[str, Mapping[str, int]] = record.get("again", {})
     if again:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from asyncio import CancelledError
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,8 +16,11 @@ from sgdflow.executor.outcomes import Evaluation
 from sgdflow.executor.progress import Progress
 from sgdflow.llm import Metered
 from sgdflow.records import RunFolder
+from sgdflow.records.spending import asked_again
 from sgdflow.runs.run import Clean, about, evaluate, nodes_of
 from sgdflow.tracking import EVALUATION, KIND, Tracker
+
+log = logging.getLogger(__name__)
 
 
 async def evaluated(
@@ -34,6 +38,8 @@ async def evaluated(
     with tracked(tracker, prepared, written_of(raw), EVALUATION, split):
         record = await evaluate(prepared, llm, folder, progress, clean, tracker.answered, scored)
         tracker.evaluated(record, folder.path)
+    for words in asked_again(record):
+        log.info("%s", words.strip())
     return record
 
 

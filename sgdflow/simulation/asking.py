@@ -88,5 +88,6 @@ def _asked(body: str, form: str, text: str) -> tuple[str, Asked]:
         return body, Asked("json", "", fields=fields)
     if as_json := _ASKED_AS_JSON.findall(form):
         names = tuple(json.loads(as_json[-1]))
+        names = names[1:] if "both are strings" in form else names  # reasoning, and the output
         return body, Asked("json", names[0]) if len(names) == 1 else Asked("json", "", names)
     return body, Asked("text", "")

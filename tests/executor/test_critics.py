@@ -207,6 +207,23 @@ def test_a_rule_of_another_critic_may_be_handed_on() -> None:
         assert len(llm.requests) == 1 + calls
 
 
+def test_so_is_one_where_code_makes_the_answer_of_what_a_member_wrote() -> None:
+    """Code, and a field, hand the feedback on as it is: nobody has given a rule yet."""
+    code = ", forward: {_target_: builtins.str}}"
+    more = f"  bare: {{predecessors: [desk]{code}\n  shown: {{predecessors: [bare]{code}\n"
+    conf = yaml.safe_load(
+        GRAPH.replace("output: desk", "output: shown").replace("output:", more + "output:")
+    )
+    desk = build_graph(expand_graph(conf), PROMPTS)
+    passed = ForwardPass("one", VALUES | {"bare": "14", "shown": "14"}, {}, {})
+    how = Differentiation(critic("joint", rules=True))
+    for text, calls in (("CHANGE: it should have been 22.", 2), ("Heavy parcels cost 15.", 1)):
+        llm = ScriptedLLM(says(text))
+        names = desk.optimisable
+        asyncio.run(backward_pass(desk, desk.initial(), passed, FEEDBACK, names, how, llm))
+        assert len(llm.requests) == calls
+
+
 @pytest.mark.parametrize(("method", "calls"), [("semantic", 2), ("paper", 1)])
 def test_a_method_says_whether_rules_are_asked_for(method: str, calls: int) -> None:
     conf = validated(compose([f"method={method}"])).method

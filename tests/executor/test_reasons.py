@@ -15,7 +15,9 @@ from sgdflow.executor.backward import backward_pass
 from sgdflow.executor.forward import forward_pass
 from sgdflow.llm import Message
 from sgdflow.llm.scripted import ScriptedLLM
+from sgdflow.prompting.replies import ReplyFormat
 from sgdflow.prompting.templates import Prompts
+from sgdflow.simulation.asking import split
 
 PROMPTS = Prompts(prompt_folders(Path(__file__).parent))
 
@@ -91,6 +93,24 @@ def test_what_is_no_reasoning_is_not_shown_as_such() -> None:
     assert "reasoning" not in asked(plain)
     form = {"forward": {"reply": {"format": "json"}}}
     assert '{"output"' not in asked({**plain, "notes": '{"output": "2"}'}, notes=form)
+
+
+def test_reasoning_in_json_is_asked_for_and_shown_alike() -> None:
+    """The object has a place for it, and the member that is given the output sees the output."""
+    form = {"forward": {"reply": {"format": "json"}}}
+    said = asked({**REPLIES, "notes": '{"reasoning": "a is 1, b is 2", "output": "2"}'}, notes=form)
+    assert NOTES.replace("Reasoning: ", "") in said
+    assert "`notes`: 2\n" in said
+    assert '"output"' not in said
+    for first in ("first", "none"):
+        reply = ReplyFormat("json", reasoning=first)  # type: ignore[arg-type]
+        told = {"reply": reply.asking(), "asks_for": "your output"}
+        form_asked = PROMPTS.text(reply.template, told).splitlines()[-1]
+        room = '"reasoning": "...", ' if first == "first" else ""
+        assert form_asked == f'{{{room}"output": "..."}}'
+        assert reply.read(form_asked.replace("...", "2")) == {"": "2"}
+        simulated = split(PROMPTS.text(reply.template, told))[1]
+        assert reply.read(simulated.write({"": "2"})) == {"": "2"}
 
 
 def test_a_long_reasoning_is_shortened() -> None:

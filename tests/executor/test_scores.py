@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from sgdflow.config.compose import compose
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import Prepared, prepare
-from sgdflow.data import Example
+from sgdflow.data import Example, scoring
 from sgdflow.errors import CallFailed, NodeFailed, NothingAnswered, ScoringFailed
 from sgdflow.executor.functions import Function
 from sgdflow.executor.loss import ANSWERED
@@ -147,6 +148,38 @@ def test_several_scores_are_a_weighted_mean_and_each_says_how_it_came() -> None:
     assert len(found.calls) == 1
     assert several.needs_target
     assert not Weighted({"kind": Objective(judge())}).needs_target
+
+
+YES_NO = Score(Function(scoring.yes_no, "yes_no"))
+HOW = "compared as yes/no: its first or last word"
+
+
+def test_one_of_several_that_compares_the_answer_says_how_it_was_read() -> None:
+    """The tally of answers, the probe and the loss would else go by the whole output."""
+    brief = Score(Function(lambda output: 0.5, "brief"))
+    several = Weighted({"right": Objective(YES_NO, 3), "brief": Objective(brief)})
+    output, alone = "No way, I say: no.", YES_NO.reading("No way, I say: no.", "Yes")
+    assert several.reading(output, "Yes") == alone
+    assert (alone.read_as, alone.plain) == ("no", False)
+    assert (several.read_as(output, "Yes"), several.expected_as("Yes")) == ("no", "yes")
+    found = asyncio.run(
+        several(replace(EXAMPLE, target="Yes"), VALUES, output, ScriptedLLM({}), Took())
+    )
+    assert found.feedback == "right scores 0 of 1\nbrief scores 0.5 of 1"  # it is said once
+    both = Weighted({"right": Objective(YES_NO), "too": Objective(YES_NO)})
+    assert (both.reading(output, "Yes"), both.read_as(output, "Yes")) == (ANSWERED, output)
+
+
+def test_what_was_read_in_a_field_stands_beside_its_score() -> None:
+    several = Weighted({name: Objective(YES_NO, field=name) for name in ("sure", "safe", "new")})
+    example = replace(EXAMPLE, target=dict.fromkeys(("sure", "safe", "new"), "yes"))
+    output = {"sure": "I would say no", "safe": "That is so: yes"}
+    found = asyncio.run(several(example, VALUES, output, ScriptedLLM({}), Took()))
+    assert found.feedback == (
+        f"sure scores 0 of 1 (read as: no; {HOW})\n"
+        "safe scores 1 of 1\n"
+        f"new scores 0 of 1 (read as: nothing; {HOW})"
+    )
 
 
 # As declared.

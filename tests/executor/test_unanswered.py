@@ -7,6 +7,8 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import httpx
+import openai
 import pytest
 
 from sgdflow.config.paths import prompt_folders
@@ -124,6 +126,23 @@ def test_what_the_model_could_not_answer_scores_0_and_what_others_kept_from_it_n
         assert (list(made.failures), list(made.unanswered)) == ([], ["second"])
 
 
+@pytest.mark.parametrize("kind", ["truncated", "connection"])
+def test_what_one_member_could_not_answer_is_the_answer_of_all(kind: str) -> None:
+    """A hint that was cut off is wrong like an answer that was; its author is named."""
+    graph = graph_of(agent("hint", "question"), agent("answer", "question", "hint"))
+    lost: Mapping[str, Said] = {
+        "truncated": Reply(LOOP, truncated=True),
+        "connection": CallFailed("the connection broke", "connection"),
+    }
+
+    def said(node: str, prompt: str) -> Said:
+        return lost[kind] if node == "hint" and "second" in prompt else "<output>yes</output>"
+
+    outcome = evaluated(graph, said, "first", "second").outcomes["second"]
+    assert (outcome.score, outcome.kind) == (0.0 if kind == "truncated" else None, kind)
+    assert str(outcome.failure).startswith("hint: ")
+
+
 def test_kinds_are_told_the_most_frequent_first() -> None:
     assert unanswered_words({"empty": 1, "malformed": 1, "truncated": 2}) == (
         "4 unanswered: truncated 2, empty 1, malformed 1"
@@ -154,6 +173,48 @@ def test_code_that_raises_on_what_a_model_wrote_is_wrong_and_on_anything_else_mi
         assert str(outcome.failure).startswith(told)
     outcome = evaluated(given, echo, "first", "second").outcomes["second"]
     assert (outcome.score, outcome.kind) == (None, "code")
+
+
+ANSWER, REFUSED = (
+    httpx.Response(status, request=httpx.Request("POST", "http://model.example"))
+    for status in (503, 400)
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ConnectionResetError("reset"), "connection"),
+        (openai.APIConnectionError(request=ANSWER.request), "bad_reply"),
+        (openai.InternalServerError("busy", response=ANSWER, body=None), "server"),
+        (openai.BadRequestError("too odd", response=REFUSED, body=None), "code"),
+        (TimeoutError("it took longer than 1 s"), "code"),
+        (OSError("no such file"), "code"),
+    ],
+)
+@pytest.mark.parametrize("errors", ["stop", "zero"])
+def test_what_kept_a_function_from_its_own_model_is_no_wrong_answer(
+    error: Exception, kind: str, errors: Any
+) -> None:
+    """It is asked once more, like a call of a node; but where errors count as 0, it does."""
+    left = [error, error]
+
+    def program(text: str, rule: str) -> str:
+        if "second" in text and left:
+            raise left.pop()
+        return "yes"
+
+    def outcome() -> tuple[float | None, str]:
+        graph = graph_of(code("program", "question", call=program, own=True))
+        scorer = Score(Function(scoring.yes_no, "yes_no"), errors)
+        evaluate = Evaluator(graph, scorer, ScriptedLLM({}))
+        examples = [Example(q, {"question": q}, "yes") for q in ("first", "second")]
+        made = run(evaluate(graph.initial(), examples)).outcomes["second"]
+        return made.score, made.kind
+
+    kept = kind != "code" and errors == "stop"
+    assert outcome() == (None if kept else 0.0, kind)
+    assert len(left) == (0 if kept else 1)
 
 
 def test_what_the_infrastructure_kept_from_an_answer_is_asked_again_once() -> None:

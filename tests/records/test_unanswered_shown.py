@@ -14,13 +14,15 @@ from sgdflow.cli.show import show
 from sgdflow.config.compose import compose
 from sgdflow.config.paths import prompt_folders
 from sgdflow.config.prepare import prepare
+from sgdflow.executor.progress import Unwatched
 from sgdflow.llm import Message, Reply, Usage
 from sgdflow.llm.scripted import Said, ScriptedLLM
 from sgdflow.prompting.templates import Prompts
 from sgdflow.records import RunFolder
 from sgdflow.records.words import score_words
 from sgdflow.runs.closing import closing_words
-from sgdflow.runs.run import evaluate, optimise
+from sgdflow.runs.evaluated import evaluated
+from sgdflow.runs.run import optimise
 from sgdflow.tracking import NullTracker
 from sgdflow.tracking.naming import result_metrics, step_metrics
 from sgdflow.tracking.traces import traces
@@ -120,9 +122,13 @@ def test_the_report_and_show_say_so(
 
 
 def test_an_evaluation_names_them(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    ready = prepare(compose(WORDS), Prompts(prompt_folders(tmp_path)), {})
+    raw, llm = compose(WORDS), ScriptedLLM(Rambling())
+    ready = prepare(raw, Prompts(prompt_folders(tmp_path)), {})
     caplog.set_level("INFO", "sgdflow")
-    record = asyncio.run(evaluate(ready, ScriptedLLM(Rambling()), RunFolder(tmp_path)))
+    watched, place = Unwatched(), RunFolder(tmp_path)
+    record = asyncio.run(
+        evaluated(ready, raw, llm, NullTracker(), place, watched, lambda said: said)
+    )
     assert record["score"]["unanswered"] == {"truncated": 2}
     assert list(record["failures"]) == []
     assert list(record["unanswered"].values()) == [
@@ -130,6 +136,7 @@ def test_an_evaluation_names_them(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     ] * 2  # fmt: skip
     assert set(record["unanswered"]) < set(record["examples"])
     assert f"2 unanswered: truncated 2; the first: answer: {CUT}" in caplog.text
+    assert caplog.messages[-1] == "asked again 4 calls, 440 tokens (forward 4)"
 
 
 def test_a_score_of_one_example_is_said_in_the_singular() -> None:

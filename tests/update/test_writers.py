@@ -103,6 +103,7 @@ def run(folder: Path, models: Models, *words: str) -> tuple[Result, list[Step]]:
     return asyncio.run(descent.run(ready.start)), watch.steps
 
 
+TEXT_FORM = "end with your output on a line of its own"
 DECLARED = (f"graph.forward.about='{ABOUT}'", f"graph.forward.system='{SYSTEM}'")
 
 
@@ -242,9 +243,29 @@ def test_weak_writers_are_asked_one_thing_in_few_words(tmp_path: Path) -> None:
         assert "Think" not in prompt
         assert re.search(r'The answers are: "5" \d+\. Right would be: "\d+" \d', prompt)
         assert "# " not in prompt
+        assert "At most 2000 characters." in prompt
     assert "These were tried before:" in short.prompts[-1]
     assert "Turned down, " in short.prompts[-1]
+    for prompt in full.prompts:  # whose own text is told, and the room that it has by default
+        (text,) = re.findall(r'<parameter name="[^"]+">\n(.*?)\n</parameter>', prompt, re.S)
+        assert f"Use at most 2000 characters (it has {len(text)})." in prompt
     assert sum(map(len, short.prompts)) < 0.6 * sum(map(len, full.prompts))
+
+
+def test_what_is_not_asked_in_the_words_that_were_chosen_is_said(tmp_path: Path) -> None:
+    def said(*words: str) -> list[tuple[str, bool]]:
+        notices = prepared(tmp_path, *words).notices
+        return [(one.text, one.unsure) for one in notices if "words" in one.text]
+
+    assert said("method.words=short") == said("method=textgrad") == []
+    has = (
+        "method.words=short: prompts/short has backward/joint.jinja, optimizer/rewrite.jinja; "
+        "asked in full words, as it has no such template: "
+    )
+    local = ("method.backward.local=true", "method.backward.prompt=backward/local.jinja")
+    assert said("method.words=short", *local) == [(f"{has}backward/local.jinja.", False)]
+    names = "loss/textual.jinja, backward/textgrad.jinja, optimizer/textgrad.jinja"
+    assert said("method=textgrad", "+method.words=short") == [(f"{has}{names}.", True)]
 
 
 def test_hints_may_begin_with_different_work() -> None:
@@ -270,7 +291,8 @@ def test_nodes_are_read_forgivingly_and_critics_and_writers_are_not(tmp_path: Pa
         ((f"graph.forward.system='{SYSTEM}'",), SYSTEM, SYSTEM),
         ((f"graph.nodes.hint.forward.system='{SYSTEM}'",), SYSTEM, "You work carefully"),
         (("graph.forward.system=''",), None, None),
-        (("graph.forward.reply.format=text",), "end with your output on a line of its own", None),
+        (("graph.forward.reply.format=text",), TEXT_FORM, TEXT_FORM),
+        (("graph.nodes.hint.forward.reply.format=text",), TEXT_FORM, "Only <price> is used"),
         (("graph.forward.reply.reasoning=none",), "Reply with nothing but your output", None),
     ],
 )
