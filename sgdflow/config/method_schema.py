@@ -99,7 +99,7 @@ class GateConf(Conf):
     """What a proposal has to be: better, not worse, anything, shown to be better."""
     examples: Literal["batch", "validation", "sampled"] = "batch"
     """Which examples are scored for it; sampled: those learned from, and the guard."""
-    tolerance: Annotated[float, Field(ge=0)] = 0.0
+    tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """strict: the gain has to be larger; not_worse: the loss may be as large."""
     wave: Count | Literal["auto"] | None = "auto"
     """Examples scored at once, at least; auto: so many that up to 64 calls are under way, or

@@ -76,13 +76,14 @@ def make_plan(prepared: Prepared, prices: Mapping[str, Price | None]) -> Plan:
         parts.append(_step("a step, accepted", most))
         parts.append(_row("after the last step", _difference(*most.moments[-2:])))
         words = f"expected: {share:.0%} accepted, {conf.changed:.0%} of the texts changed"
-        totals.append(_row(words, _whole(expected, steps)))
+        mixed = _whole(expected, steps)
+        totals.append(_row(words, mixed))
         late = None
         if method.lazy or method.proposals.fallback:
             legs = (replace(leg, method=replace(leg.method, lazy=False)) for leg in method.legs)
             whole = replace(method, lazy=False, legs=tuple(legs))
             late = rehearse(shown, whole, prepared.start, llm, Scenario(0.0), rehearsed)
-        totals += _at_most(most, late, steps, alone=method.proposals.fallback)
+        totals += at_most(most, late, mixed, steps, alone=method.proposals.fallback)
     splits = problem.splits
     title = (
         f"{method.name} on {problem.graph.name}: {len(splits.train)} training, "
@@ -94,8 +95,13 @@ def make_plan(prepared: Prepared, prices: Mapping[str, Price | None]) -> Plan:
     return Plan(title, tuple(parts), tuple(totals), tuple(notes), tuple(warnings))
 
 
-def _at_most(most: Rehearsal, late: Rehearsal | None, steps: int, *, alone: bool) -> Iterator[Row]:
-    """Yield what is taken where all is accepted and, where that may be more, turned down late."""
+def at_most(
+    most: Rehearsal, late: Rehearsal | None, mixed: Moment, steps: int, *, alone: bool
+) -> Iterator[Row]:
+    """Yield what is taken where all is accepted and, where that may be more, turned down late.
+
+    Where some is accepted it may be more than either: candidates that differ share no requests.
+    """
     whole, taken = _whole(most, steps), every(_taken(most, steps), "step")
     if late is None:
         yield _row(f"at most: {taken} accepted", whole)
@@ -104,7 +110,7 @@ def _at_most(most: Rehearsal, late: Rehearsal | None, steps: int, *, alone: bool
     later = _sum(_whole(late, steps), _difference(*most.moments[-2:]))
     words = f"at most: {taken} scored to the end and turned down"
     words += ", each text alone, too" if alone else ""
-    yield _row(words, _most(later, whole))
+    yield _row(words, _most(_most(later, whole), mixed))
 
 
 def _rehearsed_steps(prepared: Prepared) -> int:

@@ -322,6 +322,11 @@ DECLARED: Mapping[str, Case] = {
         "method.backward: {local: true, calls: edge}",
         ["method.backward: local: true tells apart, in one call, what a node lacks itself and what its predecessors do; it does not go together with calls: edge. Take one of them out."],
     ),
+    "a gain that no score can have": (
+        (),
+        "method.gate.tolerance: 1",
+        ["method.gate.tolerance: input should be less than 1 (got 1)."],
+    ),
     "no targets": (
         (),
         "method.backward.targets: 0",

@@ -133,6 +133,45 @@ def test_one_that_is_down_is_left_out_and_tried_again_later(
     ]
 
 
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        ("server", "an error at the provider"),
+        ("bad_reply", "what came back is no chat completion"),
+        ("rate_limit", "too many requests"),
+    ],
+)
+def test_one_that_fails_at_once_does_not_draw_the_calls_to_itself(
+    kind: str, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is never busy, so that the least busy would always be the one that does no work."""
+
+    async def main() -> None:
+        servers, clock = Servers(fails={A: kind}, held={B: asyncio.Event()}), Clock()
+        spread, roles = Spread(servers, clock), (model(A, B), model(A, B))
+        calls = []
+        for number in range(20):
+            calls.append(asyncio.create_task(ask(spread, roles[number % 2])))
+            await asyncio.sleep(0.001)
+        assert servers.busy == {A: 0, B: 19}
+        servers.held.pop(B).set()
+        found = await asyncio.gather(*calls, return_exceptions=True)
+        assert (found.count(B), servers.asked[A]) == (19, 1)
+        assert not caplog.messages  # once may be the request's own fault
+        for clock.now in (1.1, 1.2, 3.2, 3.3):
+            await asyncio.gather(*(ask(spread, one) for one in roles), return_exceptions=True)
+        assert servers.asked[A] == 3
+        servers.fails.clear()
+        clock.now = 8.0
+        assert {await ask(spread, roles[0]) for _ in range(4)} == {A, B}
+
+    asyncio.run(main())
+    assert caplog.messages == [
+        f"http://a:1/v1 keeps failing ({why}) for mine (openai/m) and is left out; from time to "
+        "time it is tried."
+    ]
+
+
 def test_calls_that_fail_together_leave_an_address_out_once() -> None:
     """The pause doubles with each further try, and not with each call that was under way."""
     clock, servers = Clock(), Servers(fails=dict.fromkeys((A, B), "connection"))

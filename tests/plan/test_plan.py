@@ -23,8 +23,9 @@ from sgdflow.executor.forward import CallableForward, PromptForward
 from sgdflow.llm import Message, Reply, Spent
 from sgdflow.llm.models import Price
 from sgdflow.llm.scripted import ScriptedLLM
+from sgdflow.plan.rehearsal import Moment, Rehearsal
 from sgdflow.plan.table import as_text
-from sgdflow.plan.totals import Plan, make_plan
+from sgdflow.plan.totals import Plan, at_most, make_plan
 from sgdflow.prompting.templates import Prompts
 from sgdflow.simulation.worlds import reply
 
@@ -199,6 +200,20 @@ def test_what_nobody_can_know_beforehand_is_bounded(words: Sequence[str]) -> Non
     for role, spent in result.spent.items():
         assert spent.calls <= most.taken[role].calls
     assert all(most.taken[role].calls > 0 for role in ("forward", "backward", "optimizer"))
+
+
+def test_what_is_taken_at_most_is_no_less_than_what_is_expected() -> None:
+    """Several candidates share no requests, so some accepted may take more than all or none."""
+
+    def moments(*calls: int) -> tuple[Moment, ...]:
+        return tuple(Moment({"forward": Spent(n), "optimizer": Spent(n)}, n) for n in calls)
+
+    most = Rehearsal(moments(10, 30, 31), "steps", ())
+    late = Rehearsal(moments(10, 40, 40), "steps", ())
+    for mixed, bound in ((50, 50), (20, 41)):
+        *_, row = at_most(most, late, moments(mixed)[0], 1, alone=True)
+        assert calls(row.taken) == {"forward": bound, "optimizer": bound}
+        assert row.seconds == bound
 
 
 def test_a_share_that_is_too_small_for_a_step_is_told() -> None:
