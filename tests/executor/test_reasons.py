@@ -103,7 +103,7 @@ def test_reasoning_in_json_is_asked_for_and_shown_alike() -> None:
     assert "`notes`: 2\n" in said
     assert '"output"' not in said
     for first in ("first", "none"):
-        reply = ReplyFormat("json", reasoning=first)  # type: ignore[arg-type]
+        reply = ReplyFormat("json", reasoning=first)
         told = {"reply": reply.asking(), "asks_for": "your output"}
         form_asked = PROMPTS.text(reply.template, told).splitlines()[-1]
         room = '"reasoning": "...", ' if first == "first" else ""
