@@ -136,3 +136,11 @@ def test_a_large_graph_takes_its_step() -> None:
         r"at most +\d+ MB   run +0\.[1-9] MB",
         line,
     )
+
+
+def test_what_is_tracked_is_measured_on_whole_runs() -> None:
+    command = [sys.executable, str(BENCHMARKS / "recording.py"), "--latency", "0", "--times", "1"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    kinds = [line[2:22].strip() for line in run.stdout.splitlines()[1:]]
+    assert kinds == ["none", "metrics and files", "and prompts", "and traces"]

@@ -27,6 +27,7 @@ def run_notices(
     yield from _alike(graph, models)
     yield from _unpaid(graph)
     yield from _in_full(method, prompts)
+    yield from _unused(method)
 
 
 def _in_full(conf: MethodConf, prompts: Prompts) -> Iterator[Notice]:
@@ -42,6 +43,24 @@ def _in_full(conf: MethodConf, prompts: Prompts) -> Iterator[Notice]:
             f"asked in full words, as it has no such template: {listed(left)}.",
             unsure=left == said,
         )
+
+
+def _unused(conf: MethodConf) -> Iterator[Notice]:
+    """Yield what was declared of a gate or pool that the rule chosen makes no use of."""
+    for where, method in acting(conf):
+        gate, pool = method.gate, method.pool
+        found = (
+            ("gate.level", gate, "gate.rule=paired", gate.rule == "paired"),
+            ("pool.temperature", pool, "pool.choose=queue", pool.choose == "queue"),
+            ("pool.choose", pool, "pool.keep=2 or more", pool.keep > 1),
+        )
+        for key, part, needed, used in found:
+            name = key.partition(".")[2]
+            value = getattr(part, name)
+            if not used and value != type(part).model_fields[name].default:
+                yield Notice(
+                    f"{where}.{key}={value} has no effect; it takes {where}.{needed}.", unsure=True
+                )
 
 
 def _prompts(method: OneMethod) -> list[str]:

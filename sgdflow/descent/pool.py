@@ -52,8 +52,8 @@ class PoolRules:
 
     @property
     def scored(self) -> bool:
-        """Return whether it goes by scores."""
-        return self.choose != "newest" or self.keep > 1
+        """Return whether it goes by scores: one candidate leaves nothing to choose."""
+        return self.keep > 1
 
 
 @dataclass(frozen=True, slots=True)

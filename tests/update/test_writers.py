@@ -268,6 +268,23 @@ def test_what_is_not_asked_in_the_words_that_were_chosen_is_said(tmp_path: Path)
     assert said("method=textgrad", "+method.words=short") == [(f"{has}{names}.", True)]
 
 
+def test_what_a_rule_makes_no_use_of_is_said(tmp_path: Path) -> None:
+    def said(*words: str) -> list[str]:
+        return [one.text for one in prepared(tmp_path, *words).notices if "no effect" in one.text]
+
+    assert said() == said("method.gate.rule=paired", "method.gate.level=0.2") == []
+    queue = ("method.pool.keep=2", "method.pool.choose=queue", "method.pool.temperature=1.0")
+    assert said(*queue) == []
+    assert said(
+        "method.gate.level=0.2", "method.pool.temperature=1.0", "method.pool.choose=best"
+    ) == [
+        "method.gate.level=0.2 has no effect; it takes method.gate.rule=paired.",
+        "method.pool.temperature=1.0 has no effect; it takes method.pool.choose=queue.",
+        "method.pool.choose=best has no effect; it takes method.pool.keep=2 or more.",
+    ]
+    assert not prepared(tmp_path, "method.pool.choose=best").method.pool.scored
+
+
 def test_hints_may_begin_with_different_work() -> None:
     for name, different in (("hints", 1), ("hints_divided", 2)):
         nodes = compose([f"graph={name}", "tracking=none"])["graph"]["nodes"]
