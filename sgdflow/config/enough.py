@@ -182,6 +182,13 @@ def _pool_problems(method: Method, splits: Splits) -> Iterator[str]:
             f"method.proposals.parents: {how.parents} candidates cannot be started from where "
             f"method.pool.keep={pool.keep}. Set method.pool.keep={how.parents} or more."
         )
+    made, most = how.parents * how.each, method.stop.budget.calls
+    if most is not None and made > most:
+        yield (
+            f"method.proposals: parents={how.parents} with each={how.each} make "
+            f"{plural(made, 'proposal')} a step, and method.stop.budget.calls allows "
+            f"{plural(most, 'call')}. Set fewer of them, or more calls."
+        )
     if pool.merge and pool.keep == 1:
         yield "method.pool.merge: one candidate (method.pool.keep=1) has none to merge with."
     partly = "method.lazy=true" if method.lazy else method.batch and f"method.batch={method.batch}"

@@ -584,6 +584,11 @@ def test_what_ends_a_run_ends_it_also_in_a_users_rule(error: type[LLMError]) -> 
         ),
         (("method.pool.merge=true",), "one candidate (method.pool.keep=1) has none to merge with"),
         (
+            ("method.proposals.each=51", "method.stop.budget.calls=50"),
+            "method.proposals: parents=1 with each=51 make 51 proposals a step, and "
+            "method.stop.budget.calls allows 50 calls. Set fewer of them, or more calls.",
+        ),
+        (
             ("method.pool.keep=3", "method.lazy=true", "task.splits.validation=0"),
             "method.pool: it has no scores to choose by: with method.lazy=true",
         ),
