@@ -15,11 +15,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
+from unittest.mock import patch
 
 import pytest
 
 PATIENCE = 180.0
 _PATIENT = {"RAY_raylet_start_wait_time_s": str(int(PATIENCE))}
+_OPEN = {"RAY_AUTH_MODE": "disabled"}
+"""Else the first node takes the token that an earlier cluster left in ~/.ray, and others do not."""
 SLURM_CONF = """\
 ClusterName=here
 SlurmctldHost={host}(127.0.0.1)
@@ -68,6 +71,7 @@ def ray_cluster(folder: Path) -> Iterator[tuple[Sequence[str], Mapping[str, str]
     shared = ["--num-cpus=1", "--block", "--disable-usage-stats", "--object-store-memory=100000000"]
     head = ["--head", f"--port={port}", "--include-dashboard=false"]
     with ExitStack() as nodes:
+        nodes.enter_context(patch.dict(os.environ, _OPEN))
         # The paths of Ray's sockets have to be short.
         head.append(f"--temp-dir={nodes.enter_context(TemporaryDirectory(prefix='ray'))}")
         for name, own in (("head", head), ("second", [f"--address=127.0.0.1:{port}"])):

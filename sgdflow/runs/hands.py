@@ -17,7 +17,8 @@ from sgdflow.runs.worker import SIZE, Chunk, Done, Given, Worker, told
 _PATIENCE = 20.0  # seconds for a worker to end by itself
 _NOBODY = (
     "workers.address={address}: no Ray cluster answers there ({why}). `ray start --head` on the "
-    "first machine prints the address; null is a Ray that begins and ends with the run."
+    "first machine prints the address; where that one asks for a token, set RAY_AUTH_MODE=token "
+    "and have its ~/.ray/auth_token here, too. null is a Ray that begins and ends with the run."
 )
 _NONE = (
     "workers.where=ray: no Ray begins on this machine ({why}). Set workers.where=here for "
