@@ -51,10 +51,11 @@ def endpoint(latency: float) -> Iterator[str]:
 def client(
     url: str, concurrency: int, store: Store | None = None, transport: Transport = "auto"
 ) -> Client:
-    """Return a client whose libraries are imported."""
+    """Return a client whose libraries are imported, and who knows prices, as that of a run does."""
     spec = ModelSpec("openai/canned", url, None, {"temperature": 0, "max_tokens": 100})
     backend = reached_by(transport)
     backend.load([spec])
+    backend.price_of(spec)
     models = {"forward": spec}
     models["backward"] = replace(spec, model="openai/canned-gradients")
     models["optimizer"] = replace(spec, model="openai/canned-rewrites")

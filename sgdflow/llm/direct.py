@@ -72,11 +72,9 @@ class DirectBackend:
         self._ways: dict[tuple[int, str | None], _Way] = {}
 
     def load(self, specs: Iterable[ModelSpec]) -> None:
-        """Import and read what takes a moment, if it is needed, before the first call waits."""
-        for spec in specs:
+        """Import what takes a moment, if it is needed."""
+        if list(specs):
             import aiohttp  # noqa: F401
-
-            self._exact(spec)
 
     async def ask(
         self,

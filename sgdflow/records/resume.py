@@ -77,12 +77,15 @@ def _why_not(path: str, config: Mapping[str, Any]) -> str:
         return ", and method.gate.rule=paired has shared its level among all steps"
     if path.startswith("method.stop.budget.") and config["method"].get("sequence"):
         return ", and the legs of method.sequence have shared the budget that there was"
-    if config["llm"].get("store", {}).get("mode") in ("off", "refresh") and _is_paid(config["llm"]):
+    if _is_paid_again(config["llm"]):
         return ", and without llm.store.mode=use all steps so far would be paid again"
     return ""
 
 
-def _is_paid(llm: Mapping[str, Any]) -> bool:
+def _is_paid_again(llm: Mapping[str, Any]) -> bool:
+    """Say whether who goes through a run once more pays for what was answered."""
+    if llm.get("store", {}).get("mode") not in ("off", "refresh"):
+        return False
     names = [one.get("model") if isinstance(one, dict) else one for one in llm["models"].values()]
     return not all(str(name).startswith("simulated/") for name in names)
 
@@ -91,21 +94,23 @@ def finished(folder: Path, *, tracked: bool) -> Mapping[str, Any] | None:
     """Return the result of the run in a directory, None where it has none.
 
     A run that is to be tracked has ended when its run in MLflow has, too, which one that was
-    killed may not even have; one that was not tracked needs none.
+    killed may not even have; one that was not tracked needs none, nor one that would be paid again.
     """
     result, known = read_json(folder / "result.json"), read_json(folder / "mlflow.json")
-    if tracked and (known.get("status") != "FINISHED" if known else _was_tracked(folder)):
+    if tracked and (known.get("status") != "FINISHED" if known else _lacks_its_record(folder)):
         return None
     if not result or result.get("format") not in READ:
         return None
     return result if any(split["final"] for split in result["scores"].values()) else None
 
 
-def _was_tracked(folder: Path) -> bool:
+def _lacks_its_record(folder: Path) -> bool:
+    """Say whether a run without one in MLflow was to have it, and can be given it for nothing."""
     file = folder / "config.yaml"
     there = read(file) if file.is_file() else None
-    tracking = there.get("tracking") if isinstance(there, dict) else None
-    return isinstance(tracking, dict) and tracking.get("kind") == "mlflow"
+    there = there if isinstance(there, dict) else {}
+    tracked = there.get("tracking", {}).get("kind") == "mlflow"
+    return tracked and not _is_paid_again(there.get("llm", {}))
 
 
 def _endpoints(config: Mapping[str, Any]) -> list[tuple[str, str]] | None:

@@ -474,6 +474,9 @@ def test_a_run_is_finished_when_it_is_recorded_wherever_it_is_to_be(tmp_path: Pa
     (tmp_path / "config.yaml").write_text("tracking: {kind: mlflow}\n")  # killed before it opened
     assert finished(tmp_path, tracked=True) is None
     assert finished(tmp_path, tracked=False) == record
+    paid = "tracking: {kind: mlflow}\nllm: {store: {mode: 'off'}, models: {forward: openai/x}}\n"
+    (tmp_path / "config.yaml").write_text(paid)  # nobody would pay once more for a record
+    assert finished(tmp_path, tracked=True) == record
     (tmp_path / "mlflow.json").write_text('{"run_id": "1", "status": "KILLED"}')
     assert finished(tmp_path, tracked=True) is None
     assert finished(tmp_path, tracked=False) == record
