@@ -100,10 +100,11 @@ def share_of_liar(data: str, first: Sequence[int], counts: Sequence[int], into: 
 
 
 def run(words: Sequence[str]) -> None:
-    """Run one command of sgdflow; its own messages go to standard error."""
+    """Run one command of sgdflow, which says on standard error why it ends this script, too."""
     here = os.environ | {"SGDFLOW_PROJECT": str(Path(__file__).parent.absolute())}
     command = [sys.executable, "-m", "sgdflow", *words]
-    subprocess.run(command, check=True, stdout=sys.stderr, env=here)
+    if code := subprocess.run(command, check=False, stdout=sys.stderr, env=here).returncode:
+        sys.exit(code)
 
 
 def reasked(record: dict[str, Any]) -> int:

@@ -30,17 +30,19 @@ ROOM = 200_000
 """Values of nodes that are remembered of parameters from which no step goes on."""
 _UNANSWERED = frozenset(
     {
+        "bad_request",
         "content_filter",
         "context_window",
         "empty",
         "malformed",
         "reasoning_only",
         "refusal",
+        "too_large",
         "tool_call",
         "truncated",
     }
 )
-"""What a model could not answer."""
+"""What a model could not answer, or its provider does not take, however often it is sent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ _PROBLEMS = {
     "empty": "the reply is empty",
     "refusal": "the model refused to answer",
     "content_filter": "a content filter held the reply back",
+    "bad_request": "the model's provider did not accept the prompt",
     "context_window": "the prompt is longer than the model can read",
 }
 

@@ -112,6 +112,7 @@ KINDS: Mapping[str, Kind] = {
         "it sends a packed reply that cannot be opened",
         "It was asked to send it as it is (Accept-Encoding: identity). Have the server at "
         "{address}, or the proxy before it, do so; gzip and deflate are opened, too.",
+        retries=1,
     ),
     "unreachable": Kind(
         "nothing answers at {at}",

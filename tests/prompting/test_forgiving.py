@@ -169,6 +169,12 @@ FORMS = {
     ),
     "numbered": (ReplyFormat("numbered"), ("a", "b"), "1. (a) ...\n2. (b) ..."),
     "json": (ReplyFormat("json"), ("a", "b"), JSON_FORM),
+    "reasoned": (replace(FAIL, reasoning="first"), (), "Reasoning: ...\n<output>...</output>"),
+    "reasoned json": (
+        ReplyFormat("json", reasoning="first"),
+        (),
+        '{"reasoning": "...", "output": "..."}',
+    ),
 }
 
 
@@ -204,6 +210,9 @@ def test_after_a_cut_a_shorter_reply_is_asked_for_with_more_room() -> None:
         "Your last reply could not be used: it was cut off at the token limit. Be much shorter, "
         "and do not repeat yourself. Write it once more, whole, in this form"
     )
+    # What took the room is not asked for again.
+    reasoned = asked(replace(WHOLE, reasoning="first"), Reply(rambling, truncated=True), "yes")
+    assert reasoned.requests[1].messages[-1] == llm.requests[1].messages[-1]
 
 
 def test_a_reply_that_goes_round_in_circles_gets_no_more_room() -> None:
