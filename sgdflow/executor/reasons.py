@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from sgdflow.executor.forward import ForwardPass
 from sgdflow.executor.graph import Graph
+from sgdflow.prompting.replies import LABEL
 from sgdflow.prompting.values import shortened
 
 _LONGEST = 1500
@@ -27,7 +28,8 @@ def reasoning(graph: Graph, passed: ForwardPass, name: str) -> str:
     # Without its tags: a prompt that shows them would have to mark all its own.
     tags = rf"</?{re.escape(ask.reply.tag)}(?:-[0-9a-f]+)?(?:\s[^<>]*)?>"
     reply, output = re.sub(tags, "", calls[-1].reply).strip(), str(passed.produced(name))
-    return shortened(reply.removesuffix(output).strip())
+    said = reply.removesuffix(output).strip()
+    return "" if LABEL.fullmatch(said) else shortened(said)
 
 
 def reasons(graph: Graph, passed: ForwardPass, name: str) -> Mapping[str, str]:

@@ -18,7 +18,7 @@ _NUMBERED_LINE = re.compile(
     r"^[ \t]*(?P<number>\d+)[.)][ \t]+(?P<rest>)(?:\((?P<name>[^()\n]+)\)[ \t]*:?[ \t]*)?",
     re.MULTILINE,
 )
-_LABEL = re.compile(r"\A[\s*_#]*reasoning[\s*_]*:[*_]*\s*", re.IGNORECASE)
+LABEL = re.compile(r"\A[\s*_#]*reasoning[\s*_]*:[*_]*\s*", re.IGNORECASE)
 """How a reply begins that is asked to reason first; the next member would take it up."""
 _PLACEHOLDER = re.compile(r"[\s.\u2026]+|your output", re.IGNORECASE)
 """What a form shows where an output belongs: small models copy it."""
@@ -188,7 +188,7 @@ class ReplyFormat:
         """Return what a reply says outside of tags."""
         text = text.strip()
         if self.reasoning == "first":
-            text = _LABEL.sub("", text)
+            text = LABEL.sub("", text)
         return text.splitlines()[-1] if text and self.untagged == "last_line" else text
 
     def _ends(self, text: str, *, named: bool) -> Mapping[str, Sequence[int]]:

@@ -91,6 +91,8 @@ def test_what_is_no_reasoning_is_not_shown_as_such() -> None:
     """A structured reply holds the values themselves, of which fields are shown one by one."""
     plain = {name: f"<output>{name}</output>" for name in REPLIES}
     assert "reasoning" not in asked(plain)
+    bare = {name: f"Reasoning:\n<output>{name}</output>" for name in REPLIES}
+    assert asked(bare) == asked(plain)
     form = {"forward": {"reply": {"format": "json"}}}
     assert '{"output"' not in asked({**plain, "notes": '{"output": "2"}'}, notes=form)
 
