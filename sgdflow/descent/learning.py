@@ -80,7 +80,7 @@ class Teacher:
         sample, learned = self.method.sample, list[Learned]()
         before = self.problem.graph.learning_before(names)
         waited = Counter(example for past in history for example in past.sampled)
-        drawn: set[str] = set()
+        drawn, known = set[str](), dict[str, None]()
         # Failures that these parameters were sampled for before wait, while others can be found.
         stale = {i for past in history if past.parameters == parameters for i in past.sampled}
         fixed = self._batch(random)
@@ -105,10 +105,11 @@ class Teacher:
             drawn |= chosen
             found = self._evidence(now, names, random)
             evidence = self._asking(self._selected(found, random, before))
-            known = tuple(self._known(evidence, parameters, history))
-            evidence = {name: items for name, items in evidence.items() if name not in known}
+            in_vain = tuple(self._known(evidence, parameters, history))
+            known.update(dict.fromkeys(in_vain))
+            evidence = {name: items for name, items in evidence.items() if name not in in_vain}
             if evidence or not chosen or len(drawn) >= sample.count * sample.draws:
-                return Lesson(batch, current, tuple(learned), evidence, known)
+                return Lesson(batch, current, tuple(learned), evidence, tuple(known))
 
     async def _drawn(
         self,

@@ -269,6 +269,11 @@ def test_no_rewrite_is_asked_for_twice_from_the_same_evidence_and_tries(memory: 
     reasons = {step.tried.decision.reason for step in made.steps}
     nothing = f"nothing new: {RECALL} had this evidence in an earlier step, and was not asked again"
     assert nothing in reasons or memory  # whose tries last longer
+    # So it is where other draws found nothing more to learn from than the one failure there is.
+    made = descend(useless, method, train="a", optimised=[RECALL])
+    empty = [one for one in made.steps if not one.tried.evidence]
+    assert {one.tried.decision.reason for one in empty} == {nothing}
+    assert len(empty) == 40 - 1 - memory
     again = descend(useless, replace(method, idle=True), train="abcd", optimised=[RECALL])
     assert again.count("optimizer") == 40
 
