@@ -105,8 +105,7 @@ class Teacher:
             drawn |= chosen
             found = self._evidence(now, names, random)
             evidence = self._asking(self._selected(found, random, before))
-            in_vain = tuple(self._known(evidence, parameters, history))
-            known.update(dict.fromkeys(in_vain))
+            known |= dict.fromkeys(in_vain := [*self._known(evidence, parameters, history)])
             evidence = {name: items for name, items in evidence.items() if name not in in_vain}
             if evidence or not chosen or len(drawn) >= sample.count * sample.draws:
                 return Lesson(batch, current, tuple(learned), evidence, tuple(known))
