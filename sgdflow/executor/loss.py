@@ -23,6 +23,7 @@ _PROBLEMS = {
     "content_filter": "a content filter held the reply back",
     "bad_request": "the model's provider did not accept the prompt",
     "context_window": "the prompt is longer than the model can read",
+    "too_large": "the reply is far too long",
 }
 
 

@@ -227,6 +227,8 @@ def test_what_the_infrastructure_kept_from_an_answer_is_asked_again_once() -> No
             return CallFailed("it was refused", "refusal")
         if "fourth" in prompt:
             return CallFailed("the provider does not accept the request", "bad_request")
+        if "fifth" in prompt:
+            return CallFailed("it sends more than 64 MB", "too_large")
         nonlocal passing
         if "second" in prompt and passing != 0:
             passing = None if passing is None else passing - 1
@@ -236,18 +238,19 @@ def test_what_the_infrastructure_kept_from_an_answer_is_asked_again_once() -> No
     llm = ScriptedLLM(said)
     evaluate = Evaluator(SINGLE, Score(Function(scoring.yes_no, "yes_no")), llm)
     start, other = SINGLE.initial(), {"answer.instruction": "Other."}
-    questions = [Example(q, {"question": q}, "yes") for q in ("first", "second", "third", "fourth")]
+    names = ("first", "second", "third", "fourth", "fifth")
+    questions = [Example(q, {"question": q}, "yes") for q in names]
 
     def asked(parameters: Mapping[str, Any]) -> tuple[int, Mapping[str, float]]:
         before = len(llm.requests)
         made = run(evaluate(parameters, questions))
         return len(llm.requests) - before, made.scores
 
-    wrong = {"third": 0.0, "fourth": 0.0}
-    assert asked(start) == (5, {"first": 1.0} | wrong)
+    wrong = {"third": 0.0, "fourth": 0.0, "fifth": 0.0}
+    assert asked(start) == (6, {"first": 1.0} | wrong)
     assert asked(start) == (0, {"first": 1.0} | wrong)
     passing = 1
-    assert asked(other) == (5, {"first": 1.0, "second": 1.0} | wrong)
+    assert asked(other) == (6, {"first": 1.0, "second": 1.0} | wrong)
 
 
 @pytest.mark.parametrize(("fault", "again"), [("connection", True), ("refusal", False)])

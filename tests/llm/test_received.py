@@ -80,9 +80,11 @@ def test_a_reply_without_an_end_is_cut() -> None:
     [(b"whatever", "br", "br"), (b"not packed at all", "gzip", "Error -3")],
 )
 def test_what_cannot_be_opened_is_told(body: bytes, packed: str, words: str) -> None:
+    server = Server(sent(body, packed))
     with pytest.raises(CallFailed) as failed:
-        Server(sent(body, packed)).ask(retries=2)
+        server.ask(retries=2)
     told = str(failed.value)
+    assert len(server.seen) == 2  # once more, whatever the limits allow
     assert f'it sends a packed reply that cannot be opened ("{words}' in told
     assert "Accept-Encoding: identity" in told
     assert "llm.api_base" in told
